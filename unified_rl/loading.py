@@ -1,0 +1,277 @@
+"""From `key=value` words to a checked `Config`. No torch.
+
+Order, later wins: schema defaults, the method's row of the table, configs/method/METHOD.yaml, configs/stack/STACK.yaml, that
+stack's `methods.METHOD` section (learning rates tuned for the stack), the command line. `source=x`, `coefficient=x`,
+`aggregation=x`, `task=x` and `reward=x` are short for the section's name.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from unified_rl import methods
+from unified_rl.config import COEFFICIENTS, CoefficientConfig, Config
+from unified_rl.errors import ConfigError
+
+CONFIGS = Path(__file__).parent / "configs"
+SHORTHANDS = {
+    "source": "name",
+    "coefficient": "name",
+    "aggregation": "name",
+    "task": "name",
+    "generator": "name",
+    "trainer": "name",
+    "reward": "source",
+}
+
+
+def load_config(words: Sequence[str]) -> Config:
+    """Compose and check a configuration.
+
+    Args:
+        words: `key=value` words as on the command line, e.g. ["method=grpo", "seed=1", "run_dir=runs/a"].
+
+    Raises:
+        ConfigError: unknown key (with the nearest known one), wrong type, unknown method or stack, or an illegal combination.
+    """
+    config = compose(words)
+    methods.check(config)
+    return config
+
+
+def compose(words: Sequence[str]) -> Config:
+    """As `load_config`, without the check of the combination."""
+    given = parse_words(words)
+    method_name = str(given.get("method", Config.method))
+    stack_name = str(given.get("stack", Config.stack))
+    stack = _read_yaml("stack", stack_name)
+    tuned = (stack.pop("methods", None) or {}).get(method_name) or {}
+    presets = [_expand_shorthands(layer) for layer in (_method_row(method_name), _method_yaml(method_name), stack, tuned)]
+    return _typed([*presets, given])
+
+
+def load_resolved(path: Path) -> Config:
+    """Read back the configuration that a run directory holds (`config.yaml`)."""
+    if not path.is_file():
+        raise ConfigError(f"{path} does not exist; is its folder a run directory of `unified-rl train`?")
+    try:
+        stored = OmegaConf.to_container(OmegaConf.load(path))
+    except Exception as error:
+        raise ConfigError(f"{path} is not readable YAML ({error}); restore it, or start the run again") from error
+    if not isinstance(stored, dict):
+        raise ConfigError(f"{path} is not a mapping of settings; restore it, or start the run again")
+    return _typed([stored])
+
+
+def override(section: Any, words: Sequence[str], name: str) -> Any:
+    """A section's dataclass with `key=value` words on top, e.g. override(config.evaluation, ["samples=16"], "evaluation").
+
+    Raises:
+        ConfigError: an unknown key or a wrong type.
+    """
+    schema = OmegaConf.structured(section)
+    given = parse_words(words)
+    _check_keys(given, schema, "")
+    try:
+        return OmegaConf.to_object(_merge(schema, given))
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{name}: {str(error).splitlines()[0]}") from error
+
+
+def as_dict(config: Config) -> dict[str, Any]:
+    """A configuration as plain nested dictionaries, ready for YAML."""
+    return asdict(config)
+
+
+def parse_words(words: Sequence[str]) -> dict[str, Any]:
+    """`["a.b=1", "c=x"]` -> `{"a": {"b": 1}, "c": "x"}`, with shorthands expanded so that they combine with dotted keys."""
+    merged = OmegaConf.create({})
+    for word in words:
+        key, separator, _ = word.partition("=")
+        if not separator or not key:
+            raise ConfigError(f"{word!r} is not of the form key=value (for example seed=1 or coefficient.kl_coef=0.1)")
+        if key in SHORTHANDS:
+            word = f"{key}.{SHORTHANDS[key]}{word[len(key) :]}"
+        try:
+            merged = OmegaConf.merge(merged, OmegaConf.from_dotlist([word]))
+        except Exception as error:
+            raise ConfigError(f"{word!r} cannot be read: {error}") from error
+    container = OmegaConf.to_container(merged)
+    assert isinstance(container, dict)
+    return {str(key): value for key, value in container.items()}
+
+
+def import_by_path(path: str, field: str) -> Any:
+    """The object that `package.module:NAME` or `folder/file.py:NAME` names.
+
+    Args:
+        path: where the object is. field: the configuration field that named it, for the message.
+    """
+    module_name, _, attribute = path.rpartition(":")
+    try:
+        module = _import_file(Path(module_name)) if module_name.endswith(".py") else importlib.import_module(module_name)
+    except FileNotFoundError as error:
+        raise ConfigError(f"{field}={path}: the file {module_name} does not exist") from error
+    except ImportError as error:
+        raise ConfigError(f"{field}={path}: cannot import {module_name} ({error})") from error
+    try:
+        return getattr(module, attribute)
+    except AttributeError as error:
+        public = [name for name in vars(module) if not name.startswith("_")]
+        raise ConfigError(f"{field}={path}: {module_name} has no {attribute!r}{_did_you_mean(attribute, public)}") from error
+
+
+def coefficient_class(name: str) -> type[Any]:
+    """The options class of a coefficient: one of ours by name, or a user's own (FILE.py:NAME)."""
+    if ":" in name:
+        found = import_by_path(name, "coefficient")
+        if not (isinstance(found, type) and issubclass(found, CoefficientConfig) and is_dataclass(found)):
+            raise ConfigError(
+                f"coefficient={name} must name a dataclass that inherits unified_rl.coefficients.Coefficient, or the result of "
+                "unified_rl.coefficients.coefficient_from_objective"
+            )
+        return found
+    if name not in COEFFICIENTS:
+        raise ConfigError(f"coefficient={name!r} is not known{_did_you_mean(name, list(COEFFICIENTS))}")
+    return COEFFICIENTS[name]
+
+
+def _method_row(name: str) -> dict[str, Any]:
+    if ":" in name:
+        row = import_by_path(name, "method")
+        if not isinstance(row, methods.Method):
+            raise ConfigError(f"method={name} must name a unified_rl.methods.Method, found {type(row).__name__}")
+    elif name in methods.METHODS:
+        row = methods.METHODS[name]
+    else:
+        raise ConfigError(f"method={name!r} is not known{_did_you_mean(name, list(methods.METHODS))}")
+    return {
+        "method": name,
+        "label": row.label,
+        "source": {"name": row.source},
+        "reward": {"source": row.reward, "supervision": row.supervision},
+        "coefficient": {"name": row.coefficient},
+    }
+
+
+def _method_yaml(name: str) -> dict[str, Any]:
+    return {} if ":" in name else _read_yaml("method", name)
+
+
+def _read_yaml(kind: str, name: str) -> dict[str, Any]:
+    path = Path(name) if name.endswith((".yaml", ".yml")) else CONFIGS / kind / f"{name}.yaml"
+    if not path.is_file():
+        known = sorted(found.stem for found in (CONFIGS / kind).glob("*.yaml"))
+        raise ConfigError(f"{kind}={name!r} is not known{_did_you_mean(name, known)}; or give the path of a YAML file")
+    try:
+        loaded = OmegaConf.to_container(OmegaConf.load(path))
+    except Exception as error:
+        raise ConfigError(f"{path} is not readable YAML: {error}") from error
+    return {str(key): value for key, value in loaded.items()} if isinstance(loaded, dict) else {}
+
+
+def _expand_shorthands(layer: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: {SHORTHANDS[key]: value} if key in SHORTHANDS and not isinstance(value, Mapping) else value
+        for key, value in layer.items()
+    }
+
+
+def _typed(layers: list[dict[str, Any]]) -> Config:
+    """Merge layers over the schema, with the coefficient's own dataclass in place, and check keys, types and ranges."""
+    names = [layer["coefficient"]["name"] for layer in layers if "name" in layer.get("coefficient", {})]
+    name = str(names[-1]) if names else str(Config().coefficient.name)
+    if names and name != names[0]:
+        layers = [_without_options_of(str(names[0]), layer) for layer in layers]
+    options = coefficient_class(name)
+    schema = OmegaConf.structured(Config)
+    OmegaConf.set_struct(schema, True)
+    schema.coefficient = OmegaConf.structured(options(name=name))
+    merged: Any = schema
+    for layer in layers:
+        _check_keys(layer, schema, "")
+        merged = _merge(merged, layer)
+    try:
+        return OmegaConf.to_object(merged)  # type: ignore[return-value]
+    except OmegaConfBaseException as error:
+        raise ConfigError(str(error).splitlines()[0]) from error
+
+
+def _merge(merged: Any, layer: dict[str, Any]) -> Any:
+    try:
+        return OmegaConf.merge(merged, layer)
+    except OmegaConfBaseException as error:
+        key = getattr(error, "full_key", None)
+        raise ConfigError(f"{key}: {str(error).splitlines()[0]}") from error
+
+
+def _without_options_of(preset: str, layer: dict[str, Any]) -> dict[str, Any]:
+    """Drop what a preset set for *its* coefficient when another coefficient was asked for; keep what came with the new name."""
+    section = layer.get("coefficient", {})
+    if "name" in section and section["name"] != preset:
+        return layer
+    return {key: value for key, value in layer.items() if key != "coefficient"}
+
+
+def _check_keys(given: Mapping[str, Any], schema: DictConfig, prefix: str) -> None:
+    for key, value in given.items():
+        if key not in schema:
+            raise ConfigError(_unknown_key(f"{prefix}{key}", key, schema, prefix))
+        node = schema[key]
+        if isinstance(node, DictConfig) and OmegaConf.get_type(node) is not dict:
+            if not isinstance(value, Mapping):
+                raise ConfigError(f"{prefix}{key} is a section; set one of {', '.join(f'{prefix}{key}.{k}' for k in node)}")
+            _check_keys(value, node, f"{prefix}{key}.")
+
+
+def _unknown_key(full_key: str, key: str, schema: DictConfig, prefix: str) -> str:
+    near = difflib.get_close_matches(key, [str(known) for known in schema], n=1)
+    if near:
+        return f"unknown key {full_key!r}; did you mean {prefix}{near[0]!s}?"
+    everywhere = _all_keys(OmegaConf.structured(Config))
+    same_leaf = [known for known in everywhere if known.rpartition(".")[2] == key]
+    hint = f"; did you mean {same_leaf[0]}?" if same_leaf else ""
+    owners = [name for name, options in COEFFICIENTS.items() if key in {item.name for item in fields(options)}]
+    if prefix == "coefficient." and owners:
+        hint = f"; it is an option of coefficient {' and '.join(owners)}, not of this one"
+    return f"unknown key {full_key!r}{hint} (known here: {', '.join(str(known) for known in schema)})"
+
+
+def _all_keys(node: DictConfig, prefix: str = "") -> list[str]:
+    keys: list[str] = []
+    for key, value in node.items():
+        keys += _all_keys(value, f"{prefix}{key}.") if isinstance(value, DictConfig) else [f"{prefix}{key}"]
+    return keys
+
+
+def _did_you_mean(word: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(word, known, n=1)
+    return f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(known)}"
+
+
+def _import_file(path: Path) -> Any:
+    """Import a user's file under a name of its own, once per process."""
+    if not path.is_file():
+        raise FileNotFoundError(path)
+    name = f"unified_rl_user_{path.stem}_{abs(hash(path.resolve()))}"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, path)
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        try:
+            spec.loader.exec_module(module)
+        except BaseException:
+            del sys.modules[name]
+            raise
+    return sys.modules[name]

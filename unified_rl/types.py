@@ -1,0 +1,217 @@
+"""The facts that flow from floor to floor, and the protocols by which the parts meet. No torch at run time.
+
+    prompts -> source -> responses -> reward -> coefficient -> policy update -> run directory
+
+Responses are token ids from the sampler to the update; `text` is for graders and people and is never tokenised again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal, Protocol
+
+import numpy as np
+
+Split = Literal["train", "validation", "test"]
+Finish = Literal["stop", "length"]
+Verdict = Literal["correct", "incorrect", "unparsable", "timeout"]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A question with a checkable answer, before any template or tokenizer has touched it."""
+
+    id: str
+    question: str
+    gold: str
+    info: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Demonstration:
+    """A problem with one written solution. `clean` is False where the demonstrator is known to have slipped."""
+
+    problem: Problem
+    solution: str
+    clean: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A problem as the policy sees it: template applied, tokenised."""
+
+    problem: Problem
+    token_ids: tuple[int, ...]
+
+    @property
+    def id(self) -> str:
+        return self.problem.id
+
+
+@dataclass(frozen=True, slots=True)
+class Decoding:
+    """How responses are sampled.
+
+    `temperature` 0 is greedy. `top_k` 0 and `top_p` 1 switch those filters off. `max_new_tokens` counts the EOS token.
+    """
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+    max_new_tokens: int = 128
+
+    @property
+    def full_support(self) -> bool:
+        """Whether every token could be drawn, which training on the samples requires."""
+        return self.temperature > 0 and self.top_p >= 1.0 and self.top_k == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """One response to one prompt, with everything needed to know where it came from.
+
+    Attributes:
+        token_ids: int64 [T]. Includes the EOS token when `finish` is "stop"; nothing after it.
+        behaviour_logp: float32 [T], log-probability of each token under the sampler's own distribution (temperature and, where
+            used, top-p/top-k applied). NaN where the sampler is unknown (demonstrations).
+        finish: "stop" when an EOS token ended it, "length" when it was cut off at `max_new_tokens` (truncated).
+        policy_version: number of updates behind the weights that sampled it; -1 for text no policy wrote.
+        decoding: settings of the sampler, None for demonstrations.
+        seed: the request's seed.
+        text: decoded tokens without special ones, for graders and people.
+        response_mask: bool [T], False on tokens the policy did not write (tool output); None means all True.
+    """
+
+    token_ids: np.ndarray
+    behaviour_logp: np.ndarray
+    finish: Finish
+    policy_version: int
+    decoding: Decoding | None
+    seed: int
+    text: str
+    response_mask: np.ndarray | None = None
+
+    @property
+    def truncated(self) -> bool:
+        return self.finish == "length"
+
+    def __len__(self) -> int:
+        return len(self.token_ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What a reward says of one response: raw facts, kept apart so that every statistic can be derived later.
+
+    Attributes:
+        reward: scalar outcome reward.
+        verdict: the grader's word on the final answer.
+        answer: the extracted final answer, None where there is none.
+        answer_class: name of the answer's equivalence class among responses to the same prompt (for Maj@K); None without answer.
+        step_rewards: float32 [K], one per step, None unless the supervision is by process.
+        step_ends: int64 [K], index into the response's tokens of each step's last token, strictly increasing.
+    """
+
+    reward: float
+    verdict: Verdict
+    answer: str | None
+    answer_class: str | None
+    step_rewards: np.ndarray | None = None
+    step_ends: np.ndarray | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredResponse:
+    response: Response
+    score: Score
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """One prompt and the responses that are compared with each other. In a pair, the chosen response comes first."""
+
+    prompt: Prompt
+    responses: tuple[ScoredResponse, ...]
+
+    def with_responses(self, responses: Sequence[ScoredResponse]) -> Group:
+        return replace(self, responses=tuple(responses))
+
+
+@dataclass(frozen=True, slots=True)
+class StepCheck:
+    """One step of a solution: the index of its last character (exclusive) in the text, and whether it is right."""
+
+    end_char: int
+    correct: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerCheck:
+    verdict: Verdict
+    answer: str | None
+    answer_class: str | None
+
+
+class Task(Protocol):
+    """Problems with checkable answers. Splits are disjoint; the same arguments give the same problems.
+
+    `slices` names the difficulty slices; the first is the default, on which training happens.
+    """
+
+    name: str
+    slices: tuple[str, ...]
+
+    def problems(self, split: Split, count: int | None = None, slice: str | None = None) -> Sequence[Problem]:
+        """The first `count` problems of a split and slice. Raises DataError if there are fewer.
+
+        `count` None means all of them, and is refused (ConfigError) by a procedural task, which has no end.
+        """
+
+    def demonstrations(self, count: int | None = None) -> Sequence[Demonstration]:
+        """Training problems with solutions."""
+
+    def check_answer(self, problem: Problem, text: str) -> AnswerCheck:
+        """Grade the final answer of a response."""
+
+    def check_steps(self, problem: Problem, text: str) -> Sequence[StepCheck]:
+        """Judge each step exactly. Raises ConfigError where the task has no exact step checker."""
+
+
+class Tokenizer(Protocol):
+    """The part of transformers' tokenizers that the library relies on."""
+
+    def encode(self, text: str, add_special_tokens: bool = ...) -> list[int]: ...
+
+    def decode(self, token_ids: Sequence[int], skip_special_tokens: bool = ...) -> str: ...
+
+
+class Generator(Protocol):
+    """Samples responses from the current policy."""
+
+    def generate(
+        self, prompts: Sequence[Prompt], seeds: Sequence[Sequence[int]], decoding: Decoding, policy_version: int
+    ) -> list[list[Response]]:
+        """`len(seeds[i])` responses to prompt i, each a function of the weights, the prompt, `decoding` and its own seed."""
+
+
+class Reward(Protocol):
+    """Scores responses. `supervision` says whether step rewards are filled in."""
+
+    def score(self, prompts: Sequence[Prompt], responses: Sequence[Sequence[Response]]) -> list[list[Score]]:
+        """One score per response; `responses[i]` answer `prompts[i]`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """One step's data. `sampled_tokens` counts response tokens the current policy wrote for it, discarded responses included."""
+
+    groups: list[Group]
+    sampled_tokens: int = 0
+
+
+class Source(Protocol):
+    """Where a training step's data comes from."""
+
+    def draw(self, step: int, policy_version: int) -> Draw:
+        """The groups of one step, as a function of the source's seed, `step` and (for online sources) the weights."""
