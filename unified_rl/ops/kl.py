@@ -1,0 +1,73 @@
+"""Single-sample estimators of KL(policy || reference) per token, and the coefficients their use in the loss contributes.
+
+Schulman's k1, k2, k3 (http://joschu.net/blog/kl-approx.html); the paper's Eq. 4 is k3. What a KL term's gradient follows is not
+what its value estimates: see `loss_coefficient`.
+"""
+
+import torch
+from torch import Tensor
+
+from unified_rl.ops.terms import Term, term
+
+
+def k1(logp_BT: Tensor, ref_logp_BT: Tensor) -> Tensor:
+    """log(pi / pi_ref) per token: unbiased, may be negative. Shapes [B, T] -> [B, T]."""
+    return logp_BT - ref_logp_BT
+
+
+def k2(logp_BT: Tensor, ref_logp_BT: Tensor) -> Tensor:
+    """0.5 * log(pi / pi_ref)^2 per token: biased, low variance. Shapes [B, T] -> [B, T]."""
+    return 0.5 * (logp_BT - ref_logp_BT).square()
+
+
+def k3(logp_BT: Tensor, ref_logp_BT: Tensor) -> Tensor:
+    """pi_ref / pi - log(pi_ref / pi) - 1 per token (the paper's Eq. 4): unbiased and never negative. Shapes [B, T] -> [B, T]."""
+    log_ratio = ref_logp_BT - logp_BT
+    return torch.expm1(log_ratio) - log_ratio
+
+
+def k1_loss_term(logp_BT: Tensor, ref_logp_BT: Tensor, kl_coef: float) -> Term:
+    """-beta * d k1 / d logp = -beta. Its expectation over whole-sequence sums is zero: no regularisation, only noise."""
+    return term(kl_coef=_constant(logp_BT, -kl_coef), one=torch.ones_like(logp_BT))
+
+
+def k2_loss_term(logp_BT: Tensor, ref_logp_BT: Tensor, kl_coef: float) -> Term:
+    """-beta * d k2 / d logp = -beta * log(pi / pi_ref): follows the per-state reverse KL(pi || pi_ref)."""
+    return term(kl_coef=_constant(logp_BT, -kl_coef), log_ratio=logp_BT - ref_logp_BT)
+
+
+def k3_loss_term(logp_BT: Tensor, ref_logp_BT: Tensor, kl_coef: float) -> Term:
+    """-beta * d k3 / d logp = beta * (pi_ref / pi - 1), the KL term of Eq. 21.
+
+    With on-policy samples its expectation is minus the gradient of the per-state *forward* KL(pi_ref || pi), although the value
+    estimates KL(pi || pi_ref).
+    """
+    return term(kl_coef=_constant(logp_BT, kl_coef), ref_ratio_minus_one=torch.expm1(ref_logp_BT - logp_BT))
+
+
+def weighted_k3_loss_term(logp_BT: Tensor, ref_logp_BT: Tensor, old_logp_BT: Tensor, kl_coef: float) -> Term:
+    """-beta * d (rho * k3) / d logp = -beta * rho * log(pi / pi_ref) (DeepSeek-V3.2, arXiv 2512.02556).
+
+    Follows the per-state reverse KL also when the samples came from pi_old; rho = pi / pi_old.
+    """
+    return term(
+        kl_coef=_constant(logp_BT, -kl_coef),
+        importance_weight=torch.exp(logp_BT - old_logp_BT),
+        log_ratio=logp_BT - ref_logp_BT,
+    )
+
+
+def loss_term(estimator: str, logp_BT: Tensor, ref_logp_BT: Tensor, old_logp_BT: Tensor, kl_coef: float) -> Term:
+    """The coefficient term that adding `kl_coef` times the named estimator to the loss contributes.
+
+    Args:
+        estimator: "k1", "k2", "k3" (the paper's choice) or "weighted_k3".
+        logp_BT, ref_logp_BT, old_logp_BT: log-probs [B, T] of the policy, the reference and the policy before the update.
+    """
+    if estimator == "weighted_k3":
+        return weighted_k3_loss_term(logp_BT, ref_logp_BT, old_logp_BT, kl_coef)
+    return {"k1": k1_loss_term, "k2": k2_loss_term, "k3": k3_loss_term}[estimator](logp_BT, ref_logp_BT, kl_coef)
+
+
+def _constant(like: Tensor, value: float) -> Tensor:
+    return torch.full((), value, dtype=like.dtype, device=like.device)
