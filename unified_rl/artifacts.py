@@ -1,0 +1,87 @@
+"""Content-addressed results of stages (base model, SFT policy, stored samples). No torch.
+
+An artefact's key is the hash of everything it depends on: the stage's settings, the version of its recipe, and the keys of its
+inputs. It is built once, by one process, in a folder aside; its files are hashed; it appears under its key by an atomic rename;
+its hashes are verified before it is used. A builder that was killed finds its half-done folder again and may resume in it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from unified_rl import files
+from unified_rl.errors import CheckpointError
+
+
+class ArtifactStore:
+    """A folder of artefacts: `root/STAGE/KEY/`. Safe to share between processes on one machine."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = Path(root)
+
+    def key(self, stage: str, settings: Mapping[str, Any], recipe_version: int, inputs: Mapping[str, str]) -> str:
+        """The key of a stage's result: 20 hex digits.
+
+        Args:
+            settings: what the result depends on, JSON-serialisable. inputs: role -> key (or content hash) of what it reads.
+        """
+        facts = {"stage": stage, "settings": settings, "recipe_version": recipe_version, "inputs": inputs}
+        return hashlib.sha256(json.dumps(facts, sort_keys=True, ensure_ascii=False).encode()).hexdigest()[:20]
+
+    def get_or_build(
+        self,
+        stage: str,
+        settings: Mapping[str, Any],
+        *,
+        recipe_version: int,
+        inputs: Mapping[str, str],
+        build: Callable[[Path], None],
+    ) -> tuple[str, Path]:
+        """The artefact's key and folder, built first if nobody has.
+
+        Args:
+            build: fills the folder it is given. The folder may hold what a killed attempt left.
+
+        Raises:
+            CheckpointError: the stored artefact is damaged.
+            RunDirectoryError: the store cannot be written.
+        """
+        key = self.key(stage, settings, recipe_version, inputs)
+        final = self.root / stage / key
+        if not final.is_dir():
+            with files.disk_errors(final):
+                (self.root / stage).mkdir(parents=True, exist_ok=True)
+            with self._lock(stage, key):
+                if not final.is_dir():  # somebody else may have finished it while we waited
+                    self._build(final, {"stage": stage, "settings": settings, "inputs": inputs}, build)
+        self._verify(final)
+        return key, final
+
+    def _build(self, final: Path, facts: Mapping[str, Any], build: Callable[[Path], None]) -> None:
+        aside = final.with_name(f"{final.name}.partial")
+        with files.disk_errors(aside):
+            aside.mkdir(exist_ok=True)
+        build(aside)
+        files.write_json(aside / "artifact.json", facts)
+        with files.disk_errors(aside):
+            files.write_manifest(aside)
+            files.sync_tree(aside)
+            aside.rename(final)
+
+    def _verify(self, final: Path) -> None:
+        problem = files.damage(final)
+        if problem:
+            raise CheckpointError(f"artefact {final} is damaged: {problem}; delete that folder and it will be built again")
+
+    @contextmanager
+    def _lock(self, stage: str, key: str) -> Iterator[None]:
+        # The kernel drops the lock when its holder dies, however it dies.
+        with (self.root / stage / f".{key}.lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield

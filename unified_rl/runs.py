@@ -1,0 +1,229 @@
+"""The run directory, written: resolved configuration, provenance, metrics, samples, checkpoints. No torch.
+
+docs/run_directory.md describes the files; `run_reading` reads them. Deterministic facts (metrics, curve, samples) are cut back to
+the checkpoint on resume, so a run that was killed at any moment ends with the same files, byte for byte, as one that was not.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import importlib.metadata
+import json
+import platform
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from unified_rl import files
+from unified_rl.errors import CheckpointError, ConfigError, RunDirectoryError
+
+DETERMINISTIC = ("metrics.jsonl", "curve.jsonl", "samples.jsonl")
+TIMINGS = "timings.jsonl"
+PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "omegaconf", "numpy", "scipy", "pandas", "pyarrow")
+
+#: Settings that may change when a run is resumed: where it is, how long it goes on, and what does not change its numbers.
+RESUMABLE = frozenset({"run_dir", "resume", "artifacts", "trainer.steps", "logging.keep_checkpoints"})
+
+
+class Run:
+    """One run directory, held exclusively by this process.
+
+    Attributes:
+        path: the directory. step: steps behind its latest checkpoint (0 before the first). resumed: whether it was there before.
+    """
+
+    def __init__(self, path: Path, *, resumed: bool, step: int, lock: Any) -> None:
+        self.path = path
+        self.resumed = resumed
+        self.step = step
+        self._lock = lock
+
+    @classmethod
+    def open(cls, path: Path, config: Mapping[str, Any], *, resume: bool) -> Run:
+        """Create a run directory, or take up an existing one where `resume` allows.
+
+        Raises:
+            RunDirectoryError: it exists and `resume` is false, is held by another process, or cannot be written.
+            ConfigError: the configuration differs from that of the run to be resumed.
+        """
+        exists = (path / "config.yaml").exists()
+        if exists and not resume:
+            raise RunDirectoryError(f"{path} already holds a run; choose another run_dir, or set resume=true to go on with it")
+        if path.exists() and not exists and any(item.name != ".lock" for item in path.iterdir()):
+            raise RunDirectoryError(f"{path} exists, is not empty, and holds no run; choose another run_dir")
+        with files.disk_errors(path):
+            (path / "checkpoints").mkdir(parents=True, exist_ok=True)
+            lock = _hold(path)
+        run = cls(path, resumed=exists, step=0, lock=lock)
+        if exists:
+            run._refuse_other_settings(config)
+            latest_checkpoint(path)  # a damaged one is refused before anything is cut back to it
+        with files.disk_errors(path):
+            aside = path / ".config.yaml.tmp"
+            aside.write_text(OmegaConf.to_yaml(OmegaConf.create(dict(config))), encoding="utf-8")
+            run._cut_back()
+            aside.replace(path / "config.yaml")
+        return run
+
+    def close(self) -> None:
+        """Let go of the directory."""
+        self._lock.close()
+
+    # ---- facts -------------------------------------------------------------------------------------------------------------
+
+    def log(self, name: str, entry: Mapping[str, Any]) -> None:
+        """Append one object with a `step` to `name`.jsonl."""
+        line = json.dumps(entry, ensure_ascii=False)
+        path = self.path / f"{name}.jsonl"
+        with files.disk_errors(path), path.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+    def last_entry(self, name: str) -> dict[str, Any]:
+        """The last object of `name`.jsonl, {} if there is none."""
+        path = self.path / f"{name}.jsonl"
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        return json.loads(lines[-1]) if lines else {}
+
+    @property
+    def has_checkpoint(self) -> bool:
+        """Whether any checkpoint, be it of step 0, has been written."""
+        return bool(self._checkpoints())
+
+    def write_provenance(self, inputs: Mapping[str, Any]) -> None:
+        """Record what the run was made of: command, code, packages, and keys or hashes of what it reads."""
+        facts = {
+            "command": sys.argv,
+            "python": platform.python_version(),
+            "platform": platform.platform(),
+            "packages": {name: _version(name) for name in PACKAGES},
+            "git": git_state(),
+            "inputs": dict(inputs),
+        }
+        files.write_json(self.path / "provenance.json", facts)
+
+    def set_status(self, state: str, step: int, steps: int, error: str | None = None) -> None:
+        """Say where the run stands: state is "running", "finished" or "failed"."""
+        files.write_json(self.path / "status.json", {"state": state, "step": step, "steps": steps, "error": error})
+
+    # ---- checkpoints -------------------------------------------------------------------------------------------------------
+
+    def save_checkpoint(self, step: int, save: Callable[[Path], None], keep: int) -> Path:
+        """Write a checkpoint aside, hash it, rename it into place, and drop all but the `keep` latest.
+
+        Args:
+            save: fills the folder it is given.
+        """
+        final = self._checkpoint_path(step)
+        aside = final.with_name(f".{final.name}.tmp")
+        with files.disk_errors(final):
+            files.remove(aside)
+            aside.mkdir()
+        save(aside)
+        with files.disk_errors(final):
+            files.write_manifest(aside)
+            files.sync_tree(aside)
+            files.remove(final)
+            aside.rename(final)
+            for old in self._checkpoints()[:-keep]:
+                files.remove(self._checkpoint_path(old))
+        self.step = step
+        return final
+
+    def latest_checkpoint(self) -> Path | None:
+        """The latest complete checkpoint, verified; None where there is none yet. Raises CheckpointError if it is damaged."""
+        return latest_checkpoint(self.path)
+
+    def _cut_back(self) -> None:
+        """Make the directory what it was when the latest checkpoint was written."""
+        for leftover in (self.path / "checkpoints").glob(".*.tmp"):
+            files.remove(leftover)
+        steps = self._checkpoints()
+        self.step = steps[-1] if steps else 0
+        last = self.step if steps else -1
+        for name in (*DETERMINISTIC, TIMINGS):
+            files.keep_lines(self.path / name, last)
+
+    def _refuse_other_settings(self, config: Mapping[str, Any]) -> None:
+        stored = OmegaConf.to_container(OmegaConf.load(self.path / "config.yaml"))
+        before, now = _flatten(stored), _flatten(config)
+        changed = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key) and key not in RESUMABLE)
+        changed = [key for key in changed if not key.startswith("evaluation.")]
+        if changed:
+            listed = "; ".join(f"{key}: {before.get(key)!r} -> {now.get(key)!r}" for key in changed[:5])
+            raise ConfigError(f"{self.path} was started with other settings ({listed}); resume with those, or use a new run_dir")
+        if now["trainer.schedule"] != "constant" and self._checkpoints() and before["trainer.steps"] != now["trainer.steps"]:
+            raise ConfigError(
+                f"trainer.steps changes from {before['trainer.steps']} to {now['trainer.steps']}, but trainer.schedule="
+                f"{now['trainer.schedule']} has already shaped the learning rate for the former; only constant can be extended"
+            )
+
+    def _checkpoint_path(self, step: int) -> Path:
+        return self.path / "checkpoints" / f"step_{step:06d}"
+
+    def _checkpoints(self) -> list[int]:
+        return _checkpoint_steps(self.path)
+
+
+def latest_checkpoint(run_dir: Path) -> Path | None:
+    """The latest complete checkpoint of a run directory, verified against its hashes.
+
+    Raises:
+        CheckpointError: a file of it is missing or changed.
+    """
+    steps = _checkpoint_steps(run_dir)
+    if not steps:
+        return None
+    path = run_dir / "checkpoints" / f"step_{steps[-1]:06d}"
+    problem = files.damage(path)
+    if problem:
+        raise CheckpointError(f"checkpoint {path} is damaged: {problem}; delete that folder to go on from the one before it")
+    return path
+
+
+def git_state() -> dict[str, Any]:
+    """Commit and cleanliness of the code's repository; nulls outside one."""
+    folder = Path(__file__).parent
+    commit = _git(folder, "rev-parse", "HEAD")
+    return {"commit": commit, "dirty": bool(_git(folder, "status", "--porcelain", "-uno")) if commit else None}
+
+
+def _git(folder: Path, *words: str) -> str | None:
+    try:
+        result = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return result.stdout.strip() if result.returncode == 0 else None
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _checkpoint_steps(run_dir: Path) -> list[int]:
+    return sorted(int(path.name.removeprefix("step_")) for path in (run_dir / "checkpoints").glob("step_*"))
+
+
+def _hold(path: Path) -> Any:
+    file = (path / ".lock").open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        file.close()
+        raise RunDirectoryError(f"{path} is in use by another process; wait for it, or choose another run_dir") from error
+    return file
+
+
+def _flatten(node: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(node, Mapping):
+        return {prefix[:-1]: node}
+    flat: dict[str, Any] = {}
+    for key, value in node.items():
+        flat |= _flatten(value, f"{prefix}{key}.")
+    return flat
