@@ -1,0 +1,307 @@
+"""Layout of training sequences: from ragged (prompt, response) pairs to micro-batches of packed rows. No model here.
+
+Several sequences share a row, so that a micro-batch holds next to no padding; an attention mask keeps them from seeing each other
+and each starts again at position 0. Responses to the same prompt may also share one copy of that prompt: each response sees the
+prompt and itself, and continues the prompt's positions, so its log-probabilities are those of the sequence on its own.
+
+A response token is predicted from the hidden state one place before it: the first from the prompt's last token (which all the
+responses that share the prompt then share), the last from the last but one. The last token itself predicts nothing that is
+trained, so it is a target and never an input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from itertools import accumulate
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from unified_rl.errors import ConfigError, DataError
+
+ROW_TOKENS = 128
+MICRO_BATCH_TOKENS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class TokenSequence:
+    """A prompt and one response as token ids, int64 [P] and [T]; `name` (say, the prompt's id) serves error messages."""
+
+    prompt_ids: np.ndarray
+    response_ids: np.ndarray
+    name: str = ""
+
+    @property
+    def input_tokens(self) -> int:
+        """Tokens that the model reads: all but the last one of the response."""
+        return len(self.prompt_ids) + len(self.response_ids) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class PackedRows:
+    """One micro-batch: R rows of L input tokens, which predict N response tokens of b sequences.
+
+    The N response tokens are ordered by sequence, then by position in the response.
+
+    Attributes:
+        input_ids_RL: int64 [R, L], padded on the right.
+        position_ids_RL: int64 [R, L], restarting at 0 with each prompt.
+        visible_RLL: bool [R, L, L]; entry (r, i, j) says whether token i of row r attends to token j.
+        hidden_index_N: int64 [N], flat index into R * L of the hidden state that predicts each response token.
+        targets_N: int64 [N], the response tokens.
+        sequence_N: int64 [N], index of each response token's sequence in the list that was packed.
+        token_N: int64 [N], index of each response token in its response.
+        sequences_b: int64 [b], the sequences in this micro-batch, ascending.
+        input_tokens: number of input tokens that are not padding.
+        longest: input tokens of the longest sequence, i.e. the largest position + 1.
+    """
+
+    input_ids_RL: Tensor
+    position_ids_RL: Tensor
+    visible_RLL: Tensor
+    hidden_index_N: Tensor
+    targets_N: Tensor
+    sequence_N: Tensor
+    token_N: Tensor
+    sequences_b: Tensor
+    input_tokens: int
+    longest: int
+
+    def attention_mask(self, dtype: torch.dtype) -> Tensor:
+        """Additive mask [R, 1, L, L]: 0 where a token may look, the dtype's minimum elsewhere. Hugging Face models take it as is.
+
+        The minimum rather than -inf, so that no softmax over an empty set of tokens can give NaN.
+        """
+        mask_RLL = torch.zeros(self.visible_RLL.shape, dtype=dtype, device=self.visible_RLL.device)
+        return mask_RLL.masked_fill_(~self.visible_RLL, torch.finfo(dtype).min)[:, None]
+
+    def scatter(self, values_N: Tensor, num_tokens: int, fill: float = 0.0) -> Tensor:
+        """Values of this micro-batch's response tokens as a right-padded [b, num_tokens], row i being `sequences_b[i]`."""
+        row_N = torch.searchsorted(self.sequences_b, self.sequence_N)
+        return scatter(values_N, row_N, self.token_N, (len(self.sequences_b), num_tokens), fill)
+
+    def gather(self, values_BT: Tensor) -> Tensor:
+        """Values [N] of this micro-batch's response tokens, from a right-padded [B, T] over all sequences that were packed."""
+        return values_BT[self.sequence_N, self.token_N]
+
+    def to(self, device: torch.device | str) -> PackedRows:
+        """The same micro-batch on `device`."""
+        tensors = {f.name: value.to(device) for f in fields(self) if isinstance(value := getattr(self, f.name), Tensor)}
+        return replace(self, **tensors)
+
+
+def pack(
+    sequences: Sequence[TokenSequence],
+    *,
+    row_tokens: int = ROW_TOKENS,
+    micro_batch_tokens: int = MICRO_BATCH_TOKENS,
+    unit_B: np.ndarray | None = None,
+    share_prompts: bool = True,
+    pad_id: int = 0,
+) -> list[PackedRows]:
+    """Lay sequences out in micro-batches of packed rows. Deterministic; each sequence lands in exactly one micro-batch.
+
+    Args:
+        sequences: what to lay out. Their order decides which land together; only units with a sequence longer than a row are
+            moved to the front, so that long rows stand together.
+        row_tokens: length up to which a row is filled. Rows of a micro-batch are longer if one of its sequences is.
+        micro_batch_tokens: upper bound on R * L, padding included. A unit that alone exceeds it gets a micro-batch of its own.
+        unit_B: int [B], the unit (pair, group) of each sequence; a unit is never split over micro-batches. None: each sequence
+            is its own unit.
+        share_prompts: whether responses to the same prompt in the same row share one copy of it.
+        pad_id: token id of padding; any id of the vocabulary will do, since nothing attends to it.
+
+    Raises:
+        ConfigError: a row or micro-batch size below 1.
+        DataError: no sequences, a sequence without prompt or without response, or `unit_B` of the wrong length.
+    """
+    if row_tokens < 1 or micro_batch_tokens < 1:
+        raise ConfigError(f"row_tokens and micro_batch_tokens must be at least 1, got {row_tokens} and {micro_batch_tokens}")
+    _check_sequences(sequences)
+    units = _units(sequences, unit_B, row_tokens)
+    micro_batches = []
+    start = 0
+    while start < len(units):
+        stop, rows = _fill_micro_batch(sequences, units, start, row_tokens, micro_batch_tokens, share_prompts)
+        micro_batches.append(_materialise(sequences, rows, pad_id))
+        start = stop
+    return micro_batches
+
+
+def padding_fraction(micro_batches: Sequence[PackedRows]) -> float:
+    """Share of the rows' tokens that is padding."""
+    total = sum(packed.input_ids_RL.numel() for packed in micro_batches)
+    return 1.0 - sum(packed.input_tokens for packed in micro_batches) / total
+
+
+def response_mask(sequences: Sequence[TokenSequence]) -> Tensor:
+    """Bool [B, T_max], True on the tokens of each response, right-padded."""
+    length_B = torch.tensor([len(sequence.response_ids) for sequence in sequences])
+    return torch.arange(int(length_B.max())) < length_B[:, None]
+
+
+def scatter(values_N: Tensor, row_N: Tensor, token_N: Tensor, shape: tuple[int, int], fill: float = 0.0) -> Tensor:
+    """A [B, T] tensor with `values_N` at (row, token) and `fill` elsewhere. Differentiable in the values."""
+    return values_N.new_full(shape, fill).index_put((row_N, token_N), values_N)
+
+
+# One prompt and the responses that share its copy in a row: indices of sequences.
+_Bundle = list[int]
+_Row = list[_Bundle]
+
+
+def _check_sequences(sequences: Sequence[TokenSequence]) -> None:
+    if not sequences:
+        raise DataError("no sequences to train on: the batch is empty; check the source and any filter on responses")
+    for index, sequence in enumerate(sequences):
+        name = f"sequence {index}" + (f" (prompt {sequence.name!r})" if sequence.name else "")
+        if len(sequence.response_ids) == 0:
+            raise DataError(f"{name} has a response with no tokens; drop it, or keep the EOS token as part of the response")
+        if len(sequence.prompt_ids) == 0:
+            raise DataError(f"{name} has an empty prompt, so nothing predicts its first token; start it with a BOS token")
+
+
+def _units(sequences: Sequence[TokenSequence], unit_B: np.ndarray | None, row_tokens: int) -> list[list[int]]:
+    """Indices of the sequences of each unit, in order of first appearance, units longer than a row first (longest first)."""
+    if unit_B is None:
+        units = [[index] for index in range(len(sequences))]
+    else:
+        if len(unit_B) != len(sequences):
+            raise DataError(f"unit_B names the units of {len(unit_B)} sequences, but there are {len(sequences)}")
+        members: dict[int, list[int]] = {}
+        for index, unit in enumerate(np.asarray(unit_B).tolist()):
+            members.setdefault(unit, []).append(index)
+        units = list(members.values())
+    excess = [max(row_tokens, *(sequences[index].input_tokens for index in unit)) for unit in units]
+    return [units[i] for i in sorted(range(len(units)), key=lambda i: -excess[i])]  # stable: the others keep their order
+
+
+def _fill_micro_batch(
+    sequences: Sequence[TokenSequence],
+    units: list[list[int]],
+    start: int,
+    row_tokens: int,
+    micro_batch_tokens: int,
+    share_prompts: bool,
+) -> tuple[int, list[_Row]]:
+    """The longest run of units from `start` whose rows stay within the budget (at least one unit): its end and its rows."""
+
+    def layout(stop: int) -> list[_Row]:
+        indices = [index for unit in units[start:stop] for index in unit]
+        return _fill_rows(sequences, indices, row_tokens, share_prompts)
+
+    # Responses are never shared, so more response tokens than the budget cannot fit: an upper bound for the search.
+    responses = accumulate(sum(len(sequences[index].response_ids) - 1 for index in unit) for unit in units[start:])
+    high = start + sum(1 for total in responses if total <= micro_batch_tokens)
+    fits, rows = start + 1, layout(start + 1)
+    while fits < high:
+        middle = (fits + high + 1) // 2
+        candidate = layout(middle)
+        if len(candidate) * _row_length(sequences, candidate) <= micro_batch_tokens:
+            fits, rows = middle, candidate
+        else:
+            high = middle - 1
+    return fits, rows
+
+
+def _fill_rows(sequences: Sequence[TokenSequence], indices: list[int], row_tokens: int, share_prompts: bool) -> list[_Row]:
+    """Rows of bundles for the given sequences."""
+    capacity = max(row_tokens, *(sequences[index].input_tokens for index in indices))
+    bundles = _bundles(sequences, indices, capacity) if share_prompts else [[index] for index in indices]
+    rows = _first_fit_decreasing([_bundle_length(sequences, bundle) for bundle in bundles], capacity)
+    return [[bundles[i] for i in row] for row in rows]
+
+
+def _bundles(sequences: Sequence[TokenSequence], indices: list[int], capacity: int) -> list[_Bundle]:
+    """Sequences with equal prompts, as many together as a row takes."""
+    by_prompt: dict[bytes, list[int]] = {}
+    for index in indices:
+        by_prompt.setdefault(np.asarray(sequences[index].prompt_ids, dtype=np.int64).tobytes(), []).append(index)
+    bundles = []
+    for members in by_prompt.values():
+        room = capacity - len(sequences[members[0]].prompt_ids)
+        lengths = [len(sequences[index].response_ids) - 1 for index in members]
+        bundles += [[members[i] for i in bundle] for bundle in _first_fit_decreasing(lengths, room)]
+    return bundles
+
+
+def _first_fit_decreasing(lengths: list[int], capacity: int) -> list[list[int]]:
+    """Bins of item indices: longest items first, each into the first bin with room. Within 11/9 of the fewest bins + 1."""
+    bins: list[list[int]] = []
+    rooms: list[int] = []
+    for item in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        target = next((b for b, room in enumerate(rooms) if room >= lengths[item]), len(bins))
+        if target == len(bins):
+            bins.append([])
+            rooms.append(capacity)
+        bins[target].append(item)
+        rooms[target] -= lengths[item]
+    return bins
+
+
+def _bundle_length(sequences: Sequence[TokenSequence], bundle: _Bundle) -> int:
+    return len(sequences[bundle[0]].prompt_ids) + sum(len(sequences[index].response_ids) - 1 for index in bundle)
+
+
+def _row_length(sequences: Sequence[TokenSequence], rows: list[_Row]) -> int:
+    return max(sum(_bundle_length(sequences, bundle) for bundle in row) for row in rows)
+
+
+def _materialise(sequences: Sequence[TokenSequence], rows: list[_Row], pad_id: int) -> PackedRows:
+    """The tensors of a layout.
+
+    Every prompt copy and every response is a segment. A token sees the earlier tokens of its own segment and of the segment that
+    its own continues. Padding is a segment too, and sees only padding.
+    """
+    shape = (len(rows), _row_length(sequences, rows))
+    input_ids_RL = np.full(shape, pad_id, dtype=np.int64)
+    position_ids_RL = np.zeros(shape, dtype=np.int64)
+    segment_RL = np.full(shape, -1, dtype=np.int64)
+    continues_RL = np.full(shape, -2, dtype=np.int64)
+    hidden_index: dict[int, np.ndarray] = {}
+    input_tokens = 0
+
+    for r, row in enumerate(rows):
+        offset, segment = 0, 0
+        for bundle in row:
+            prompt_ids = sequences[bundle[0]].prompt_ids
+            prompt_segment, prompt_length = segment, len(prompt_ids)
+            place = slice(offset, offset + prompt_length)
+            input_ids_RL[r, place] = prompt_ids
+            position_ids_RL[r, place] = np.arange(prompt_length)
+            segment_RL[r, place] = prompt_segment
+            last_of_prompt = r * shape[1] + place.stop - 1
+            offset, segment = place.stop, segment + 1
+            for index in bundle:
+                read_ids = sequences[index].response_ids[:-1]
+                place = slice(offset, offset + len(read_ids))
+                input_ids_RL[r, place] = read_ids
+                position_ids_RL[r, place] = prompt_length + np.arange(len(read_ids))
+                segment_RL[r, place] = segment
+                continues_RL[r, place] = prompt_segment
+                hidden_index[index] = np.r_[last_of_prompt, r * shape[1] + np.arange(place.start, place.stop)]
+                offset, segment = place.stop, segment + 1
+        input_tokens += offset
+
+    members = sorted(hidden_index)
+    lengths = [len(hidden_index[index]) for index in members]
+    return PackedRows(
+        input_ids_RL=torch.from_numpy(input_ids_RL),
+        position_ids_RL=torch.from_numpy(position_ids_RL),
+        visible_RLL=_visible(torch.from_numpy(segment_RL), torch.from_numpy(continues_RL)),
+        hidden_index_N=torch.from_numpy(np.concatenate([hidden_index[index] for index in members])),
+        targets_N=torch.from_numpy(np.concatenate([sequences[index].response_ids for index in members]).astype(np.int64)),
+        sequence_N=torch.from_numpy(np.repeat(members, lengths)),
+        token_N=torch.from_numpy(np.concatenate([np.arange(length) for length in lengths])),
+        sequences_b=torch.tensor(members),
+        input_tokens=input_tokens,
+        longest=max(sequences[index].input_tokens for index in members),
+    )
+
+
+def _visible(segment_RL: Tensor, continues_RL: Tensor) -> Tensor:
+    same_RLL = segment_RL[:, :, None] == segment_RL[:, None, :]
+    prompt_RLL = continues_RL[:, :, None] == segment_RL[:, None, :]
+    return (same_RLL | prompt_RLL).tril_()

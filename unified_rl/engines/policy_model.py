@@ -1,0 +1,313 @@
+"""Policies and value models: building, loading, saving, and reading log-probabilities and values off packed rows.
+
+Any Hugging Face causal language model whose logits are a linear head on its decoder's last hidden state can be the policy;
+`check_linear_head` refuses the others. Everything here assumes that dropout is off (`model.eval()`, or all dropout rates 0): ratios
+and KL terms compare passes through the same weights, and with dropout they would compare noise. The caller sees to it.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from transformers import (
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from unified_rl.engines.packing import PackedRows
+from unified_rl.errors import CheckpointError, ConfigError, DataError
+from unified_rl.ops.logprobs import token_logps
+
+VALUE_HEAD_FILE = "value_head.safetensors"
+# What loading a damaged directory raises, depending on which file is damaged.
+_LOAD_ERRORS = (OSError, ValueError, KeyError, RuntimeError, TypeError, json.JSONDecodeError, SafetensorError)
+
+
+def build_llama(
+    *,
+    vocab_size: int,
+    hidden_size: int,
+    num_layers: int,
+    num_heads: int,
+    intermediate_size: int,
+    max_position_embeddings: int,
+    eos_token_id: int | list[int],
+    pad_token_id: int | None = None,
+    bos_token_id: int | None = None,
+    tie_word_embeddings: bool = True,
+    num_kv_heads: int | None = None,
+    seed: int = 0,
+) -> LlamaForCausalLM:
+    """A randomly initialised float32 Llama in eval mode, a function of its arguments only: torch's global RNG is left alone.
+
+    Raises:
+        ConfigError: a width that the heads do not divide, or special ids outside the vocabulary.
+    """
+    if hidden_size % num_heads:
+        raise ConfigError(f"hidden_size {hidden_size} is not divisible by num_heads {num_heads}")
+    config = LlamaConfig(
+        vocab_size=vocab_size,
+        hidden_size=hidden_size,
+        num_hidden_layers=num_layers,
+        num_attention_heads=num_heads,
+        num_key_value_heads=num_kv_heads,
+        intermediate_size=intermediate_size,
+        max_position_embeddings=max_position_embeddings,
+        tie_word_embeddings=tie_word_embeddings,
+        eos_token_id=eos_token_id,
+        pad_token_id=pad_token_id,
+        bos_token_id=bos_token_id,
+    )
+    config.dtype = torch.float32
+    _check_ids({"eos_token_id": eos_token_id, "pad_token_id": pad_token_id, "bos_token_id": bos_token_id}, vocab_size)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = LlamaForCausalLM(config)
+    return model.eval()
+
+
+def load_policy(
+    path: str | Path, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """A causal language model (eval mode) and its tokenizer from a directory in Hugging Face format. Never goes to the network.
+
+    Raises:
+        CheckpointError: the directory, or a file in it, is missing or cannot be read; or weights are missing from it.
+        ConfigError: the tokenizer and the model disagree about the vocabulary, or the model's logits are not a linear head.
+    """
+    path = Path(path)
+    _check_directory(path)
+    model = _load(AutoModelForCausalLM, path, dtype).to(device)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
+    except _LOAD_ERRORS as error:
+        raise CheckpointError(f"{path}: cannot load the tokenizer: {_first_line(error)}. {_REMEDY}") from error
+    check_vocabulary(model, tokenizer)
+    check_linear_head(model)
+    return model, tokenizer
+
+
+def save_policy(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, path: str | Path) -> None:
+    """Write model and tokenizer in Hugging Face format. Not atomic: write into a temporary directory and rename it.
+
+    Raises:
+        CheckpointError: the directory cannot be written.
+    """
+
+    def write() -> None:
+        model.save_pretrained(path)
+        tokenizer.save_pretrained(path)
+
+    _save(write, Path(path))
+
+
+def eos_token_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None = None) -> tuple[int, ...]:
+    """All ids that end a response, ascending: those of the generation config (else of the model's) and the tokenizer's own.
+
+    Raises:
+        ConfigError: none is defined, so no response could ever end.
+    """
+    generation = getattr(model, "generation_config", None)
+    declared = getattr(generation, "eos_token_id", None)
+    if declared is None:
+        declared = model.config.eos_token_id
+    ids = set(_as_list(declared)) | set(_as_list(getattr(tokenizer, "eos_token_id", None)))
+    if not ids:
+        raise ConfigError("neither the model's generation config nor its tokenizer defines eos_token_id; set it in one of them")
+    return tuple(sorted(ids))
+
+
+def check_vocabulary(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Raise ConfigError unless every id of the tokenizer, and every special id, has a row in the model's embeddings.
+
+    More rows than tokens is common (vocabularies are padded to round numbers) and fine.
+    """
+    rows = model.get_input_embeddings().num_embeddings
+    if len(tokenizer) > rows:
+        raise ConfigError(
+            f"the tokenizer has {len(tokenizer)} tokens but the model only {rows} embedding rows; "
+            "use the tokenizer that the model was trained with, or call model.resize_token_embeddings"
+        )
+    special = {f"tokenizer.{name}_token_id": getattr(tokenizer, f"{name}_token_id", None) for name in ("eos", "pad", "bos")}
+    special |= {f"config.{name}_token_id": getattr(model.config, f"{name}_token_id", None) for name in ("eos", "pad", "bos")}
+    special["generation_config.eos_token_id"] = getattr(model.generation_config, "eos_token_id", None)
+    _check_ids(special, rows)
+
+
+@torch.no_grad()
+def check_linear_head(model: PreTrainedModel) -> None:
+    """Raise ConfigError unless the logits are the output embeddings applied to the decoder's last hidden state.
+
+    `response_logps` applies the head itself, to the positions that need it. A model that does more to its logits (soft-capping,
+    a logit scale) would silently get wrong log-probabilities.
+    """
+    name, head = type(model).__name__, model.get_output_embeddings()
+    if head is None or not hasattr(head, "weight"):
+        raise ConfigError(f"{name} has no linear output head; choose a causal language model")
+    rows = model.get_input_embeddings().num_embeddings
+    probe_BL = torch.arange(8, device=model.device)[None] % rows
+    expected = model(input_ids=probe_BL, use_cache=False).logits.float()
+    hidden = _decoder(model)(input_ids=probe_BL, use_cache=False).last_hidden_state
+    found = nn.functional.linear(hidden, head.weight, getattr(head, "bias", None)).float()
+    scale = expected.abs().max().clamp_min(1.0)
+    if found.shape != expected.shape or (found - expected).abs().max() > 1e-3 * scale:
+        raise ConfigError(
+            f"{name} does more to its logits than apply its output embeddings (soft-capping, a logit scale?), "
+            "which the log-probability op does not reproduce; choose another model"
+        )
+
+
+def response_logps(model: PreTrainedModel, packed: PackedRows, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
+    """Log-probability and entropy, in nats, of the packed response tokens at the sampling temperature.
+
+    The head is applied only to the positions that predict a response token. Dropout must be off (see the module's docstring).
+
+    Returns:
+        (logp_N, entropy_N) in the order of `packed.sequence_N`; the entropy carries no gradient.
+
+    Raises:
+        DataError: a sequence longer than the model's positions or its sliding window.
+    """
+    head = model.get_output_embeddings()
+    hidden_ND = _predicting_hidden(_decoder(model), packed)
+    return token_logps(hidden_ND, head.weight, getattr(head, "bias", None), packed.targets_N, temperature=temperature)
+
+
+class ValueModel(nn.Module):
+    """A decoder with a scalar head: the expected return from each position on.
+
+    The head starts at zero, so that the first advantages are those without a baseline rather than noise.
+    """
+
+    def __init__(self, backbone: PreTrainedModel) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = nn.Linear(backbone.config.hidden_size, 1, dtype=backbone.dtype, device=backbone.device)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    def save(self, path: str | Path) -> None:
+        """Write the backbone in Hugging Face format and the head beside it. Not atomic. Raises CheckpointError."""
+
+        def write() -> None:
+            self.backbone.save_pretrained(path)
+            save_file(self.head.state_dict(), Path(path) / VALUE_HEAD_FILE)
+
+        _save(write, Path(path))
+
+    @classmethod
+    def load(cls, path: str | Path, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu") -> ValueModel:
+        """What `save` wrote, in eval mode. Raises CheckpointError where something is missing or damaged."""
+        path = Path(path)
+        _check_directory(path)
+        model = cls(_load(AutoModel, path, dtype))
+        try:
+            model.head.load_state_dict(load_file(path / VALUE_HEAD_FILE))
+        except _LOAD_ERRORS as error:
+            raise CheckpointError(f"{path / VALUE_HEAD_FILE}: cannot load the value head: {_first_line(error)}. {_REMEDY}") from error
+        return model.to(device).eval()
+
+
+def build_value_model(policy: PreTrainedModel) -> ValueModel:
+    """A value model on a copy of the policy's decoder, with a head of zeros."""
+    return ValueModel(copy.deepcopy(_decoder(policy))).eval()
+
+
+def response_values(value_model: ValueModel, packed: PackedRows) -> Tensor:
+    """Value [N] at the state in which each response token is chosen: the position that predicts it. Order as in `packed`."""
+    return value_model.head(_predicting_hidden(value_model.backbone, packed))[:, 0]
+
+
+def _decoder(model: PreTrainedModel) -> PreTrainedModel:
+    """The model without its head."""
+    return model.get_decoder()
+
+
+def _predicting_hidden(decoder: PreTrainedModel, packed: PackedRows) -> Tensor:
+    """Hidden states [N, D] that predict the response tokens."""
+    _check_length(decoder.config, packed.longest)
+    hidden_RLD = decoder(
+        input_ids=packed.input_ids_RL,
+        position_ids=packed.position_ids_RL,
+        attention_mask=packed.attention_mask(decoder.dtype),
+        use_cache=False,
+    ).last_hidden_state
+    return hidden_RLD.flatten(0, 1).index_select(0, packed.hidden_index_N)
+
+
+def _check_length(config: Any, longest: int) -> None:
+    # A ready-made mask replaces the model's own, sliding window included: refuse where the window would have mattered.
+    window = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
+    for limit, meaning in ((config.max_position_embeddings, "max_position_embeddings"), (window, "sliding_window")):
+        if limit is not None and longest > limit:
+            raise DataError(
+                f"a sequence of {longest} input tokens exceeds the model's {meaning} of {limit}; "
+                "shorten the prompts, lower max_new_tokens, or choose a model with a longer context"
+            )
+
+
+_REMEDY = "Give the directory of a complete checkpoint in Hugging Face format, or make it again"
+
+
+def _check_directory(path: Path) -> None:
+    if not path.is_dir():
+        raise CheckpointError(f"{path}: no such directory. {_REMEDY}")
+    if not (path / "config.json").is_file():
+        raise CheckpointError(f"{path}: config.json is missing. {_REMEDY}")
+    if not any(path.glob(pattern) for pattern in ("*.safetensors", "*.bin")) or not _has_weights(path):
+        raise CheckpointError(f"{path}: no weights (model.safetensors or its shards) are there. {_REMEDY}")
+
+
+def _has_weights(path: Path) -> bool:
+    names = [file.name for pattern in ("*.safetensors", "*.bin") for file in path.glob(pattern)]
+    return any(name != VALUE_HEAD_FILE for name in names)
+
+
+def _load(auto_class: Any, path: Path, dtype: torch.dtype) -> PreTrainedModel:
+    """The model in eval mode; refuses a directory that lacks some of the weights, which transformers would draw at random."""
+    try:
+        model, info = auto_class.from_pretrained(path, dtype=dtype, local_files_only=True, output_loading_info=True)
+    except _LOAD_ERRORS as error:
+        raise CheckpointError(f"{path}: cannot load the model: {_first_line(error)}. {_REMEDY}") from error
+    absent = sorted(map(str, {*info["missing_keys"], *info["mismatched_keys"]}))
+    if absent:
+        raise CheckpointError(f"{path}: {len(absent)} weights are missing or of another shape, e.g. {absent[0]}. {_REMEDY}")
+    return model.eval()
+
+
+def _save(write: Callable[[], None], path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        write()
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path}: cannot write the model: {_first_line(error)}. Check permissions and free space") from error
+
+
+def _check_ids(named_ids: dict[str, int | list[int] | None], vocab_size: int) -> None:
+    for name, value in named_ids.items():
+        for token_id in _as_list(value):
+            if not 0 <= token_id < vocab_size:
+                raise ConfigError(f"{name} is {token_id}, outside the model's vocabulary of {vocab_size}; correct the id")
+
+
+def _as_list(value: int | list[int] | None) -> list[int]:
+    if value is None:
+        return []
+    return [value] if isinstance(value, int) else list(value)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

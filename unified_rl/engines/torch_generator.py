@@ -1,0 +1,341 @@
+"""Sampling from the policy that is being trained, by the very module that is trained: the weights are always the current ones.
+
+    waiting requests -> prefill (once per prompt) -> rows of the KV cache -> one token per row and step -> responses
+
+Rows are refilled as responses end, so the longest response never holds the others up and memory is bounded by the number of
+rows. What a request receives depends on nothing but the weights, its prompt, the decoding settings and its seed.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain, groupby
+
+import numpy as np
+import torch
+from transformers import DynamicCache, PreTrainedModel
+
+from unified_rl.engines.kv_cache import RowCache, round_up
+from unified_rl.engines.llama_decoder import LlamaDecoder
+from unified_rl.engines.sampling import draw, request_uniforms
+from unified_rl.errors import ConfigError, DataError
+from unified_rl.types import Decoding, Prompt, Response, Tokenizer
+
+ProgressHook = Callable[[int, int], None]
+PromptKV = list[tuple[torch.Tensor, torch.Tensor]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """One response that is wanted: response `index` of `prompt` number `prompt_index`."""
+
+    prompt_index: int
+    index: int
+    prompt: Prompt
+    seed: int
+
+    @property
+    def prefix_length(self) -> int:
+        """Tokens to prefill. The prompt's last token is left for the first decoding step, whose logits draw token 0."""
+        return len(self.prompt.token_ids) - 1
+
+
+class TorchGenerator:
+    """Samples responses from a Hugging Face causal language model. Implements `Generator`."""
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: Tokenizer,
+        *,
+        max_concurrent_sequences: int = 256,
+        eos_token_ids: Sequence[int] | None = None,
+        prefill_tokens: int = 8192,
+        on_progress: ProgressHook | None = None,
+    ) -> None:
+        """
+        Args:
+            model: any causal LM that takes `position_ids` and a `Cache` (Llama, Qwen2, GPT-NeoX ...), on any device.
+            tokenizer: decodes the responses' text.
+            max_concurrent_sequences: rows of the KV cache, which bounds memory. Does not change the responses.
+            eos_token_ids: ids that end a response; None takes the model's generation config and the tokenizer's.
+            prefill_tokens: prompt tokens, padding included, that go through the model at once. Does not change the responses.
+            on_progress: called with (responses done, responses wanted) whenever some are done.
+
+        Raises:
+            ConfigError: a setting out of range, an EOS id or a tokenizer outside the model's vocabulary.
+        """
+        if max_concurrent_sequences < 1 or prefill_tokens < 1:
+            raise ConfigError("max_concurrent_sequences and prefill_tokens must be at least 1")
+        self.model = model
+        self.tokenizer = tokenizer
+        self.max_concurrent_sequences = max_concurrent_sequences
+        self.prefill_tokens = prefill_tokens
+        self.on_progress = on_progress
+        self.vocabulary = model.get_input_embeddings().weight.shape[0]
+        self.eos_token_ids = np.array(sorted(_eos_ids(model, tokenizer) if eos_token_ids is None else set(eos_token_ids)), dtype=np.int64)
+        self._check_vocabulary()
+
+    def generate(
+        self, prompts: Sequence[Prompt], seeds: Sequence[Sequence[int]], decoding: Decoding, policy_version: int
+    ) -> list[list[Response]]:
+        """`len(seeds[i])` responses to prompt i, each a function of the weights, the prompt, `decoding` and its own seed.
+
+        Raises:
+            DataError: an empty prompt, a token outside the vocabulary, or a prompt that leaves no room for
+                `decoding.max_new_tokens` in the model's context. Raised before any work is done.
+        """
+        self._check_request(prompts, seeds, decoding)
+        requests = [
+            _Request(i, j, prompt, seed)
+            for i, (prompt, row) in enumerate(zip(prompts, seeds, strict=True))
+            for j, seed in enumerate(row)
+        ]
+        responses: list[list[Response]] = [[None] * len(row) for row in seeds]  # type: ignore[list-item]
+        if not requests:
+            return responses
+        with _sampling_mode(self.model):
+            done = 0
+            for finished in _Decoding(self, requests, decoding, policy_version).run():
+                for request, response in finished:
+                    responses[request.prompt_index][request.index] = response
+                done += len(finished)
+                if self.on_progress is not None:
+                    self.on_progress(done, len(requests))
+        return responses
+
+    def _check_vocabulary(self) -> None:
+        size = len(self.tokenizer) if hasattr(self.tokenizer, "__len__") else 0
+        if size > self.vocabulary:
+            raise ConfigError(
+                f"the tokenizer has {size} tokens but the model embeds {self.vocabulary}: use the tokenizer that belongs to the "
+                "model, or call model.resize_token_embeddings(len(tokenizer))"
+            )
+        outside = [int(token) for token in self.eos_token_ids if not 0 <= token < self.vocabulary]
+        if outside:
+            raise ConfigError(f"eos_token_ids {outside} are outside the model's vocabulary of {self.vocabulary}")
+
+    def _check_request(self, prompts: Sequence[Prompt], seeds: Sequence[Sequence[int]], decoding: Decoding) -> None:
+        if len(prompts) != len(seeds):
+            raise DataError(f"{len(prompts)} prompts but seeds for {len(seeds)}: give one sequence of seeds per prompt")
+        if decoding.max_new_tokens < 1:
+            raise ConfigError(f"max_new_tokens is {decoding.max_new_tokens}; a response has at least one token")
+        if decoding.temperature < 0 or decoding.top_k < 0 or not 0 < decoding.top_p <= 1:
+            raise ConfigError(f"temperature and top_k must not be negative and top_p must lie in (0, 1]: {decoding}")
+        context = getattr(self.model.config, "max_position_embeddings", None)
+        for prompt in prompts:
+            self._check_prompt(prompt, decoding.max_new_tokens, context)
+
+    def _check_prompt(self, prompt: Prompt, max_new_tokens: int, context: int | None) -> None:
+        if not prompt.token_ids:
+            raise DataError(f"prompt {prompt.id!r} has no tokens: begin it with a BOS token or check the template")
+        outside = [token for token in prompt.token_ids if not 0 <= token < self.vocabulary]
+        if outside:
+            raise DataError(
+                f"prompt {prompt.id!r} has token ids {outside[:5]} but the model embeds 0..{self.vocabulary - 1}: "
+                "it was tokenised by another model's tokenizer"
+            )
+        if context is not None and len(prompt.token_ids) + max_new_tokens > context:
+            raise DataError(
+                f"prompt {prompt.id!r} has {len(prompt.token_ids)} tokens; with max_new_tokens={max_new_tokens} that exceeds the "
+                f"model's context of {context}: shorten the prompt or lower max_new_tokens"
+            )
+
+
+class _Decoding:
+    """One call of `generate`: the queue of waiting requests, and the rows in which requests are being answered.
+
+    Rows 0..active-1 are in use. Arrays are indexed by row; a row's response so far is `tokens[row, :count[row]]`.
+    """
+
+    def __init__(self, owner: TorchGenerator, requests: list[_Request], decoding: Decoding, policy_version: int) -> None:
+        self.model, self.tokenizer, self.eos_token_ids = owner.model, owner.tokenizer, owner.eos_token_ids
+        self.prefill_tokens = owner.prefill_tokens
+        self.decoding, self.policy_version = decoding, policy_version
+        self.device = next(owner.model.parameters()).device
+        # Prompts of like length wait side by side, to be prefilled together. The order does not show in the responses.
+        self.waiting = deque(sorted(requests, key=lambda request: round_up(request.prefix_length)))
+        self.rows = min(owner.max_concurrent_sequences, len(requests))
+        self.decoder = LlamaDecoder(owner.model) if LlamaDecoder.supports(owner.model) else None
+        self.cache = RowCache(owner.model.config.num_hidden_layers)
+        self.split_prompt, self.split_kv = -1, []
+        self.active = 0
+        padded, steps = round_up(self.rows), decoding.max_new_tokens
+        self.request: list[_Request | None] = [None] * self.rows
+        self.last_token = np.zeros(padded, dtype=np.int64)
+        self.position = np.zeros(padded, dtype=np.int64)
+        self.count = np.zeros(padded, dtype=np.int64)
+        self.tokens = np.zeros((padded, steps), dtype=np.int64)
+        self.logp = np.zeros((padded, steps), dtype=np.float32)
+        self.uniforms = np.zeros((padded, steps), dtype=np.float64)
+
+    def run(self) -> Iterator[list[tuple[_Request, Response]]]:
+        """Decode until nobody waits, yielding responses as they end."""
+        while self.waiting or self.active:
+            free = self.rows - self.active
+            # Admitting a few at a time would prefill tiny batches; an eighth of the rows is worth a prefill.
+            if self.waiting and free * 8 >= self.rows:
+                self._admit(free)
+            self._step()
+            finished = self._finished_rows()
+            if len(finished):
+                yield [(self.request[row], self._response(row)) for row in finished]
+                self._compact(finished)
+
+    def _admit(self, free: int) -> None:
+        """Move up to `free` waiting requests into rows, prefilling each prompt once for all its responses."""
+        admitted = [self.waiting.popleft() for _ in range(min(free, len(self.waiting)))]
+        groups = [list(group) for _, group in groupby(admitted, key=lambda request: request.prompt_index)]
+        if groups[0][0].prompt_index == self.split_prompt:
+            self._seat([groups.pop(0)], self.split_kv)
+        for length, same_length in groupby(groups, key=lambda group: round_up(group[0].prefix_length)):
+            self._prefill_and_seat(list(same_length), length)
+
+    def _prefill_and_seat(self, groups: list[list[_Request]], length: int) -> None:
+        """Admit requests that are grouped by prompt; all prompts have the same padded `length`."""
+        at_once = max(1, self.prefill_tokens // max(length, 1))
+        for start in range(0, len(groups), at_once):
+            chunk = groups[start : start + at_once]
+            kv = self._prefill([group[0].prompt for group in chunk], length) if length else []
+            self._seat(chunk, kv)
+            last = chunk[-1][0].prompt_index
+            if self.waiting and self.waiting[0].prompt_index == last:
+                # The free rows split this group: its other responses will start from the same keys and values.
+                self.split_prompt, self.split_kv = last, [(keys[-1:].clone(), values[-1:].clone()) for keys, values in kv]
+
+    def _seat(self, groups: list[list[_Request]], kv: PromptKV) -> None:
+        """Give every request of `groups` a row; entry i of `kv` holds the prompt of group i (no `kv`: nothing to load)."""
+        rows = np.arange(self.active, self.active + sum(map(len, groups)))
+        if kv:
+            longest = max(kv[0][0].shape[2], self.cache.length)
+            self.cache.fit(round_up(len(rows) + self.active), longest)
+            self.cache.load(rows, kv, np.repeat(np.arange(len(groups)), [len(group) for group in groups]))
+        for row, request in zip(rows, chain.from_iterable(groups), strict=True):
+            self.request[row] = request
+            self.last_token[row] = request.prompt.token_ids[-1]
+            self.position[row] = request.prefix_length
+            self.uniforms[row] = request_uniforms(request.seed, self.decoding.max_new_tokens)
+        self.count[rows] = 0
+        self.active += len(rows)
+
+    def _prefill(self, prompts: Sequence[Prompt], length: int) -> PromptKV:
+        """Keys and values [prompts, kv_heads, length, head_dim] per layer of all prompt tokens but the last, right-padded.
+
+        Causality keeps the padding from being seen by the prompt, so the plain causal mask serves all rows.
+        """
+        ids = np.zeros((len(prompts), length), dtype=np.int64)
+        for row, prompt in zip(ids, prompts, strict=True):
+            row[: len(prompt.token_ids) - 1] = prompt.token_ids[:-1]
+        context = getattr(self.model.config, "max_position_embeddings", length)
+        positions = torch.arange(length, device=self.device).clamp(max=context - 1)
+        mask = torch.full((length, length), float("-inf"), dtype=self.model.dtype, device=self.device).triu(1)
+        cache = DynamicCache()
+        self.model.base_model(
+            input_ids=torch.from_numpy(ids).to(self.device),
+            attention_mask=mask[None, None],
+            position_ids=positions[None].expand(len(prompts), -1),
+            past_key_values=cache,
+            use_cache=True,
+        )
+        return [(layer.keys, layer.values) for layer in cache.layers]
+
+    def _step(self) -> None:
+        """Append one token to every active row."""
+        rows = round_up(self.active)
+        positions = torch.from_numpy(self.position[:rows]).to(self.device)
+        self.cache.fit(rows, round_up(int(self.position[: self.active].max()) + 1))
+        self.cache.plan_step(positions)
+        logits = self._forward(torch.from_numpy(self.last_token[:rows]).to(self.device), positions)
+        row, count = np.arange(rows), self.count[:rows]
+        uniforms = torch.from_numpy(self.uniforms[row, count]).to(self.device)
+        tokens, logp = draw(logits, uniforms, self.decoding)
+        self.last_token[:rows] = tokens.cpu().numpy()
+        self.tokens[row, count] = self.last_token[:rows]
+        self.logp[row, count] = logp.cpu().numpy()
+        self.count[: self.active] += 1
+        self.position[: self.active] += 1
+
+    def _forward(self, token_ids: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+        """Logits [rows, V] after one token per row, `token_ids` [rows] at `positions` [rows]."""
+        hidden = torch.arange(self.cache.length, device=self.device) > positions[:, None]
+        mask = torch.zeros(hidden.shape, dtype=self.model.dtype, device=self.device).masked_fill_(hidden, float("-inf"))
+        if self.decoder is not None:
+            return self.decoder.step(token_ids, positions, mask, self.cache)
+        output = self.model(
+            input_ids=token_ids[:, None],
+            attention_mask=mask[:, None, None],
+            position_ids=positions[:, None],
+            past_key_values=self.cache,
+            use_cache=True,
+        )
+        return output.logits[:, -1]
+
+    def _finished_rows(self) -> np.ndarray:
+        last, count = self.last_token[: self.active], self.count[: self.active]
+        return np.flatnonzero(np.isin(last, self.eos_token_ids) | (count == self.decoding.max_new_tokens))
+
+    def _response(self, row: int) -> Response:
+        count = self.count[row]
+        token_ids = self.tokens[row, :count].copy()
+        return Response(
+            token_ids=token_ids,
+            behaviour_logp=self.logp[row, :count].copy(),
+            finish="stop" if token_ids[-1] in self.eos_token_ids else "length",
+            policy_version=self.policy_version,
+            decoding=self.decoding,
+            seed=self.request[row].seed,
+            text=self.tokenizer.decode(token_ids.tolist(), skip_special_tokens=True),
+        )
+
+    def _compact(self, finished: np.ndarray) -> None:
+        """Fill the rows that have become free with the last active ones, so that the active rows stay the first."""
+        remaining = self.active - len(finished)
+        target = finished[finished < remaining]
+        source = np.setdiff1d(np.arange(remaining, self.active), finished)
+        if len(target):
+            self.cache.move(source, target)
+            for array in (self.last_token, self.position, self.count, self.tokens, self.logp, self.uniforms):
+                array[target] = array[source]
+            for old, new in zip(source, target, strict=True):
+                self.request[new] = self.request[old]
+        # Rows behind the active ones still go through the model, to fill up its tile: keep them short and in range.
+        self.position[remaining : self.active] = 0
+        self.count[remaining : self.active] = 0
+        self.active = remaining
+
+
+def _eos_ids(model: PreTrainedModel, tokenizer: Tokenizer) -> set[int]:
+    """Every id that the model's generation config or the tokenizer names as end of sequence."""
+    named: list[int | Iterable[int] | None] = [
+        getattr(getattr(model, "generation_config", None), "eos_token_id", None),
+        getattr(tokenizer, "eos_token_id", None),
+    ]
+    ids = {int(token) for entry in named if entry is not None for token in np.atleast_1d(entry)}
+    if not ids:
+        raise ConfigError("neither the model nor the tokenizer names an EOS token: pass eos_token_ids=[...] (or [] for none)")
+    return ids
+
+
+@contextmanager
+def _sampling_mode(model: PreTrainedModel) -> Iterator[None]:
+    """Evaluation mode without gradients, and on the CPU the attention whose rows do not depend on each other.
+
+    The training flag of every submodule is put back as it was. `no_grad` rather than `inference_mode`: a module may keep a
+    buffer that it makes on the way (rotary frequencies), and an inference tensor among them would break training.
+    """
+    training = {module: module.training for module in model.modules()}
+    attention = model.config._attn_implementation
+    model.eval()
+    # The fused CPU kernel gives its threads differently aligned scratch memory, hence different rounding.
+    if next(model.parameters()).device.type == "cpu":
+        model.set_attn_implementation("eager")
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        model.set_attn_implementation(attention)
+        for module, flag in training.items():
+            module.training = flag

@@ -1,0 +1,181 @@
+"""Trains any model role from a declared loss: packed micro-batches, one backward each, one optimiser step. Blind to methods.
+
+The result does not depend on how the update was split: a loss arrives with its weights already fixed over the whole batch, and
+micro-batch losses are summed, never averaged.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from unified_rl.engines.packing import PackedRows, TokenSequence, pack
+from unified_rl.engines.policy_model import response_logps, response_values
+from unified_rl.errors import CheckpointError, TrainingError
+
+#: What a role computes per response token: name -> [N], in the order of `packed.sequence_N`.
+Outputs = dict[str, Tensor]
+Role = Callable[[nn.Module, PackedRows], Outputs]
+#: A loss: (outputs as right-padded [b, T], indices [b] of these sequences in the update's batch) -> scalar to be minimised.
+Loss = Callable[[Outputs, Tensor], Tensor]
+
+
+def policy_role(temperature: float) -> Role:
+    """Outputs "logp" and "entropy" (no gradient), in nats, at the sampling temperature."""
+
+    def outputs(model: nn.Module, packed: PackedRows) -> Outputs:
+        logp_N, entropy_N = response_logps(model, packed, temperature)
+        return {"logp": logp_N, "entropy": entropy_N}
+
+    return outputs
+
+
+def value_role(model: nn.Module, packed: PackedRows) -> Outputs:
+    """Output "value": the expected return where each response token is chosen."""
+    return {"value": response_values(model, packed)}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How sequences are packed: memory and speed depend on it, results do not."""
+
+    row_tokens: int
+    micro_batch_tokens: int
+
+    def pack(self, sequences: Sequence[TokenSequence], unit_B: np.ndarray | None, device: torch.device) -> list[PackedRows]:
+        packed = pack(sequences, row_tokens=self.row_tokens, micro_batch_tokens=self.micro_batch_tokens, unit_B=unit_B)
+        return [micro_batch.to(device) for micro_batch in packed]
+
+
+@dataclass(frozen=True)
+class AdamWOptions:
+    """AdamW with warm-up and a schedule in updates: "constant", or "linear" to zero after `total_updates`."""
+
+    learning_rate: float
+    total_updates: int
+    schedule: str = "constant"
+    warmup_updates: int = 0
+    weight_decay: float = 0.0
+    betas: tuple[float, float] = (0.9, 0.95)
+    eps: float = 1e-8
+    max_grad_norm: float = 1.0
+
+    def rate(self, update: int) -> float:
+        """The learning rate of update 0, 1, 2 ..."""
+        warm = min(1.0, (update + 1) / self.warmup_updates) if self.warmup_updates else 1.0
+        decay = 1.0 - update / self.total_updates if self.schedule == "linear" else 1.0
+        return self.learning_rate * warm * max(decay, 0.0)
+
+
+@dataclass(frozen=True)
+class UpdateReport:
+    """loss: the update's summed loss. grad_norm: before clipping. learning_rate: of this update."""
+
+    loss: float
+    grad_norm: float
+    learning_rate: float
+
+
+@torch.no_grad()
+def evaluate_role(model: nn.Module, role: Role, sequences: Sequence[TokenSequence], layout: Layout) -> Outputs:
+    """A role's outputs for whole sequences, as right-padded [B, T] (0 where there is no token), without gradient."""
+    model.eval()
+    num_tokens = _longest(sequences)
+    device = next(model.parameters()).device
+    whole: Outputs = {}
+    for packed in layout.pack(sequences, None, device):
+        for name, values_N in role(model, packed).items():
+            if name not in whole:
+                whole[name] = torch.zeros(len(sequences), num_tokens, dtype=values_N.dtype, device=device)
+            whole[name][packed.sequence_N, packed.token_N] = values_N
+    return whole
+
+
+class TorchTrainer:
+    """One model, its role and its optimiser."""
+
+    def __init__(self, model: nn.Module, role: Role, options: AdamWOptions, layout: Layout) -> None:
+        self.model = model
+        self._role, self._options, self._layout = role, options, layout
+        self._named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+        self._optimizer = torch.optim.AdamW(
+            [parameter for _, parameter in self._named],
+            lr=options.learning_rate,
+            betas=options.betas,
+            eps=options.eps,
+            weight_decay=options.weight_decay,
+            fused=True,
+        )
+        self.updates = 0
+
+    def outputs(self, sequences: Sequence[TokenSequence]) -> Outputs:
+        """The role's outputs [B, T] under the present weights, without gradient."""
+        return evaluate_role(self.model, self._role, sequences, self._layout)
+
+    def update(self, sequences: Sequence[TokenSequence], loss: Loss, unit_B: np.ndarray | None = None) -> UpdateReport:
+        """One optimiser step on the sum of the micro-batches' losses.
+
+        Args:
+            unit_B: sequences with equal numbers (a pair, a group) reach `loss` together.
+
+        Raises:
+            TrainingError: the loss or the gradient is not finite; the weights are then unchanged.
+        """
+        self.model.eval()  # dropout off: the ratio to the sampler's log-probs must be 1 before the first update
+        self._optimizer.zero_grad(set_to_none=True)
+        num_tokens = _longest(sequences)
+        total = 0.0
+        for packed in self._layout.pack(sequences, unit_B, self._device):
+            outputs = {name: packed.scatter(values_N, num_tokens) for name, values_N in self._role(self.model, packed).items()}
+            micro_loss = loss(outputs, packed.sequences_b)
+            micro_loss.backward()
+            total += micro_loss.item()
+        norm = nn.utils.clip_grad_norm_([parameter for _, parameter in self._named], self._options.max_grad_norm).item()
+        if not (math.isfinite(total) and math.isfinite(norm)):
+            raise TrainingError(f"update {self.updates}: the loss is {total} and the gradient norm {norm}; nothing was changed")
+        return self._step(total, norm)
+
+    def _step(self, loss: float, norm: float) -> UpdateReport:
+        rate = self._options.rate(self.updates)
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        self._optimizer.step()
+        self.updates += 1
+        return UpdateReport(loss, norm, rate)
+
+    @property
+    def _device(self) -> torch.device:
+        return self._named[0][1].device
+
+    def save(self, path: Path) -> None:
+        """Write the optimiser's state (not the weights) to a safetensors file."""
+        state = {"updates": torch.tensor(self.updates)}
+        for name, parameter in self._named:
+            for key, value in self._optimizer.state.get(parameter, {}).items():
+                state[f"{key}/{name}"] = value.detach().clone().contiguous()
+        save_file(state, path)
+
+    def load(self, path: Path) -> None:
+        """Read back what `save` wrote. Raises CheckpointError where it does not fit the model."""
+        try:
+            state = load_file(path)
+        except Exception as error:
+            raise CheckpointError(f"{path}: cannot read the optimiser's state ({error}); resume from an earlier checkpoint") from error
+        self.updates = int(state.pop("updates"))
+        parameters = dict(self._named)
+        for key, value in state.items():
+            kind, _, name = key.partition("/")
+            if name not in parameters:
+                raise CheckpointError(f"{path} holds the state of {name!r}, which the model does not have; is it another model's?")
+            self._optimizer.state[parameters[name]][kind] = value if kind == "step" else value.to(parameters[name].device)
+
+
+def _longest(sequences: Sequence[TokenSequence]) -> int:
+    return max((len(sequence.response_ids) for sequence in sequences), default=0)
