@@ -1,0 +1,103 @@
+"""The command line: `unified-rl COMMAND [key=value ...]`. Errors a user can mend are one message and a non-zero exit."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from unified_rl import __version__, loading, methods
+from unified_rl.errors import ConfigError, UnifiedRLError
+
+DESCRIPTION = """\
+SFT, RFT, DPO, Online RFT, PPO and GRPO as one formula: data source x reward x gradient coefficient.
+
+  unified-rl methods [--json]                           the table of methods
+  unified-rl explain method=grpo [key=value ...]        what a configuration would do; starts nothing
+  unified-rl train method=grpo run_dir=DIR [...]        train (resume=true goes on with an interrupted run)
+  unified-rl evaluate run=DIR [samples=64 ...]          sample from a run's latest checkpoint and store every response
+"""
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="unified-rl", description=DESCRIPTION, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--version", action="version", version=__version__)
+    parser.add_argument("command", choices=list(COMMANDS), metavar="|".join(COMMANDS))
+    parser.add_argument("words", nargs="*", metavar="key=value")
+    parser.add_argument("--json", action="store_true", help="machine-readable output (methods, explain)")
+    arguments = parser.parse_intermixed_args(words)
+    try:
+        COMMANDS[arguments.command](arguments.words, arguments.json)
+    except UnifiedRLError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted; train again with resume=true to go on from the last checkpoint", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _methods(words: Sequence[str], as_json: bool) -> None:
+    if words:
+        raise ConfigError(f"`unified-rl methods` takes no settings, got {' '.join(words)}; see `unified-rl explain {words[0]}`")
+    rows = methods.table()
+    if as_json:
+        print(json.dumps(rows, indent=1, ensure_ascii=False))
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    title = Text("grad J = E_{(q,o) ~ source} [ 1/|o| sum_t GC(q,o,t,reward) grad log pi(o_t|q,o_<t) ]")
+    table = Table(title=title, show_lines=True)
+    for heading in ("method", "data source", "reward", "gradient coefficient GC", "from"):
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        reward = "-" if row["reward"] == "none" else f"{row['reward']}, {row['supervision']}"
+        cells = (row["method"], f"{row['source']}\n{row['source_in_words']}", reward, row["formula"], row["equation"])
+        table.add_row(*(Text(cell) for cell in cells))  # Text: square brackets are formulas, not markup
+    console = Console()
+    console = console if console.is_terminal else Console(width=140)
+    console.print(table)
+
+
+def _explain(words: Sequence[str], as_json: bool) -> None:
+    from unified_rl import explain
+
+    config = loading.load_config(words)
+    facts = explain.facts(config)
+    print(json.dumps(facts, indent=1, ensure_ascii=False) if as_json else explain.render(facts))
+
+
+def _train(words: Sequence[str], as_json: bool) -> None:
+    config = loading.load_config(words)
+    if not config.run_dir:
+        raise ConfigError("train needs run_dir=DIR, the folder that will hold the run")
+    from unified_rl.progress import step_progress
+    from unified_rl.stages.training import run_training
+
+    with step_progress(config.label, config.trainer.steps) as on_step:
+        run_training(config, on_step)
+    print(f"finished: {config.run_dir} ({config.trainer.steps} steps of {config.label}); next: unified-rl evaluate run={config.run_dir}")
+
+
+def _evaluate(words: Sequence[str], as_json: bool) -> None:
+    given = dict(word.partition("=")[::2] for word in words if word.split("=")[0] in ("run", "name", "threads"))
+    if "run" not in given:
+        raise ConfigError("evaluate needs run=DIR, the folder of a run that `unified-rl train` made")
+    run_dir = Path(given["run"])
+    stored = loading.load_resolved(run_dir / "config.yaml").evaluation
+    options = loading.override(stored, [word for word in words if word.split("=")[0] not in given], "evaluation")
+    from unified_rl.stages.evaluate import evaluate
+
+    folder = evaluate(run_dir, options, given.get("name", options.split), int(given.get("threads", 0)))
+    print(f"finished: {folder}; next: python -m analysis.tables {run_dir.parent} --out TABLES")
+
+
+COMMANDS = {"train": _train, "evaluate": _evaluate, "methods": _methods, "explain": _explain}
+
+if __name__ == "__main__":
+    sys.exit(main())

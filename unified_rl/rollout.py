@@ -1,0 +1,105 @@
+"""From scored groups to what an update needs: token sequences for the trainer, tensors for the coefficient, facts for the metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from unified_rl.coefficients import Inputs
+from unified_rl.engines.packing import TokenSequence
+from unified_rl.errors import DataError
+from unified_rl.ops.advantages import zero_variance_groups
+from unified_rl.types import Group, ScoredResponse
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """One step's data: groups as drawn, their responses one after the other as sequences, and the same as tensors [B, T]."""
+
+    groups: list[Group]
+    sequences: list[TokenSequence]
+    inputs: Inputs
+
+    @property
+    def scored(self) -> list[ScoredResponse]:
+        return [response for group in self.groups for response in group.responses]
+
+
+def collate(groups: Sequence[Group], device: torch.device | str, *, process: bool, pairs: bool) -> Rollout:
+    """Tensors of a step's groups, right-padded, one row per response in the order of the groups.
+
+    Args:
+        process: whether step rewards are wanted. pairs: whether each group is a pair, its chosen response first.
+
+    Raises:
+        DataError: a response without tokens, or without the step rewards that are wanted.
+    """
+    scored = [(index, group.prompt, item) for index, group in enumerate(groups) for item in group.responses]
+    for _, prompt, item in scored:
+        if len(item.response) == 0:
+            raise DataError(f"a response to prompt {prompt.id!r} has no tokens; a response holds at least its EOS token")
+    sequences = [TokenSequence(np.array(prompt.token_ids), item.response.token_ids, prompt.id) for _, prompt, item in scored]
+    responses, scores = [item.response for *_, item in scored], [item.score for *_, item in scored]
+    masks = [np.ones(len(r), dtype=bool) if r.response_mask is None else r.response_mask for r in responses]
+    step_rewards, step_ends = _steps(scored, device) if process else (None, None)
+    inputs = Inputs(
+        response_mask_BT=_padded(masks, device),
+        group_B=torch.tensor([index for index, *_ in scored], device=device),
+        rewards_B=torch.tensor([score.reward for score in scores], dtype=torch.float32, device=device),
+        correct_B=torch.tensor([float(score.verdict == "correct") for score in scores], device=device),
+        truncated_B=torch.tensor([response.truncated for response in responses], device=device),
+        behaviour_logp_BT=_padded([response.behaviour_logp for response in responses], device),
+        step_rewards_BT=step_rewards,
+        step_ends_BT=step_ends,
+        chosen_B=torch.tensor([True, False] * len(groups), device=device) if pairs else None,
+    )
+    return Rollout(list(groups), sequences, inputs)
+
+
+def facts(rollout: Rollout) -> dict[str, float]:
+    """Deterministic metrics of the data itself: rewards, verdicts, lengths, truncation, spread within groups."""
+    inputs = rollout.inputs
+    lengths = np.array([len(item.response) for item in rollout.scored], dtype=np.float64)
+    verdicts = [item.score.verdict for item in rollout.scored]
+    rewards = inputs.rewards_B.double()
+    return {
+        "reward/mean": rewards.mean().item(),
+        "reward/std": rewards.std(correction=0).item(),
+        "reward/correct": verdicts.count("correct") / len(verdicts),
+        "reward/unparsable": verdicts.count("unparsable") / len(verdicts),
+        "groups/count": float(len(rollout.groups)),
+        "groups/zero_variance": zero_variance_groups(inputs.rewards_B, inputs.group_B).double().mean().item(),
+        "response/tokens": float(lengths.sum()),
+        "response/length": float(lengths.mean()),
+        "response/longest": float(lengths.max()),
+        "response/truncated": inputs.truncated_B.double().mean().item(),
+    } | _step_facts(rollout)
+
+
+def _step_facts(rollout: Rollout) -> dict[str, float]:
+    rewards = [item.score.step_rewards for item in rollout.scored if item.score.step_rewards is not None]
+    if not rewards:
+        return {}
+    every = np.concatenate(rewards).astype(np.float64)
+    return {"reward/step_mean": float(every.mean()), "reward/steps": len(every) / len(rewards)}
+
+
+def _steps(scored: Sequence[tuple], device: torch.device | str) -> tuple[Tensor, Tensor]:
+    rewards, ends = [], []
+    for _, prompt, item in scored:
+        if item.score.step_rewards is None or item.score.step_ends is None:
+            raise DataError(f"a response to prompt {prompt.id!r} has no step rewards, but reward.supervision=process needs them")
+        at = np.zeros(len(item.response), dtype=np.float32)
+        mark = np.zeros(len(item.response), dtype=bool)
+        at[item.score.step_ends], mark[item.score.step_ends] = item.score.step_rewards, True
+        rewards.append(at)
+        ends.append(mark)
+    return _padded(rewards, device), _padded(ends, device)
+
+
+def _padded(rows: Sequence[np.ndarray], device: torch.device | str) -> Tensor:
+    return torch.nn.utils.rnn.pad_sequence([torch.from_numpy(np.ascontiguousarray(row)) for row in rows], batch_first=True).to(device)

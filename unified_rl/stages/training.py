@@ -1,0 +1,265 @@
+"""Builds a run's parts from its configuration and runs it. The SFT stage is the same thing with method sft from the base model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from unified_rl import files, loading, runs
+from unified_rl.artifacts import ArtifactStore
+from unified_rl.coefficients import build as build_coefficient
+from unified_rl.config import Config
+from unified_rl.engines.policy_model import ValueModel, build_value_model, load_policy, save_policy
+from unified_rl.engines.torch_generator import TorchGenerator
+from unified_rl.engines.torch_trainer import AdamWOptions, Layout, TorchTrainer, evaluate_role, policy_role, value_role
+from unified_rl.errors import DataError, UnifiedRLError
+from unified_rl.rewards import ExactProcessReward, NoReward, OutcomeReward, OverlongPenalty
+from unified_rl.sources import (
+    Demonstrations,
+    InformativeSamples,
+    OfflineSamples,
+    OnlineSamples,
+    PreferencePairs,
+    PromptPool,
+    as_response,
+)
+from unified_rl.stages import curve, sampling, world
+from unified_rl.train import Parts, train
+from unified_rl.types import Reward, Source, Task
+
+SFT_RECIPE = 1
+StepHook = Callable[[int, dict[str, float]], None]
+
+
+def run_training(config: Config, on_step: StepHook = lambda *_: None) -> runs.Run:
+    """Run (or resume) the training that a checked configuration describes. Artefacts it needs are built first.
+
+    Raises:
+        UnifiedRLError: see the subclasses; the run directory's `status.json` then says "failed" and why.
+    """
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    transformers.utils.logging.disable_progress_bar()  # one bar for the run, none for each checkpoint
+    store = ArtifactStore(Path(config.artifacts))
+    run = runs.Run.open(Path(config.run_dir), loading.as_dict(config), resume=config.resume)
+    try:
+        policy_key, policy_path = initial_policy(config, store)
+        parts, inputs = _assemble(config, store, policy_key, policy_path, run)
+        run.write_provenance({"policy": policy_key, "policy_path": str(policy_path), **inputs})
+        train(parts, config, run, on_step)
+    except UnifiedRLError as error:
+        run.set_status("failed", run.step, config.trainer.steps, str(error))
+        raise
+    finally:
+        run.close()
+    return run
+
+
+def initial_policy(config: Config, store: ArtifactStore) -> tuple[str, Path]:
+    """Key and Hugging Face folder of the policy that training starts from: the base model, or the SFT policy made from it."""
+    base_key, base_path = world.base_policy(config, store)
+    if config.init == "base":
+        return base_key, base_path
+    stage = sft_config(config)
+    settings = {
+        **world.world_settings(config),
+        "sft": asdict(config.sft),
+        "trainer": {name: value for name, value in asdict(stage.trainer).items() if name not in ("micro_batch_tokens", "row_tokens")},
+        "dtype": config.model.dtype,
+        "template": config.task.template,
+    }
+    key, folder = store.get_or_build(
+        "sft",
+        settings,
+        recipe_version=SFT_RECIPE,
+        inputs={"base": base_key},
+        build=lambda aside: _run_stage(stage, aside),
+    )
+    return key, _policy_folder(folder)
+
+
+def sft_config(config: Config) -> Config:
+    """The SFT stage as a run of its own: method sft from the base model on the configured demonstrations."""
+    preset = loading.compose(["method=sft", f"stack={config.stack}"])
+    return replace(
+        preset,
+        seed=config.sft.seed,
+        threads=config.threads,
+        artifacts=config.artifacts,
+        init="base",
+        label="SFT stage",
+        task=config.task,
+        data=replace(config.data, prompts=config.sft.demonstrations),
+        model=config.model,
+        rollout=replace(preset.rollout, prompts_per_step=config.sft.sequences_per_step, responses_per_prompt=1),
+        generator=config.generator,
+        trainer=replace(
+            preset.trainer,
+            steps=config.sft.steps,
+            learning_rate=config.sft.learning_rate,
+            schedule=config.sft.schedule,
+            warmup_steps=config.sft.warmup_steps,
+            micro_batch_tokens=config.trainer.micro_batch_tokens,
+            row_tokens=config.trainer.row_tokens,
+        ),
+        logging=replace(preset.logging, checkpoint_every=200, keep_checkpoints=1, curve_every=0, samples_every=0),
+    )
+
+
+def _run_stage(stage: Config, folder: Path) -> None:
+    """Run a stage inside an artefact's folder, going on from what a killed attempt left there."""
+    run_training(replace(stage, run_dir=str(folder), resume=True))
+
+
+def _policy_folder(run_dir: Path) -> Path:
+    checkpoint = runs.latest_checkpoint(run_dir)
+    if checkpoint is None:
+        raise DataError(f"{run_dir} holds no checkpoint; delete that folder and the stage will run again")
+    return checkpoint / "policy"
+
+
+def _assemble(
+    config: Config, store: ArtifactStore, policy_key: str, policy_path: Path, run: runs.Run
+) -> tuple[Parts, dict[str, Any]]:
+    """A run's parts, at its latest checkpoint if it has one, and what to record as its inputs."""
+    task = world.make_task(config)
+    checkpoint = run.latest_checkpoint()
+    model, tokenizer = _load(config, checkpoint / "policy" if checkpoint else policy_path)
+    coefficient = build_coefficient(config.coefficient)
+    layout = Layout(config.trainer.row_tokens, config.trainer.micro_batch_tokens)
+    role = policy_role(config.generator.temperature if config.source.name != "demonstrations" else 1.0)
+    policy = TorchTrainer(model, role, _adamw(config, config.trainer.learning_rate), layout)
+    value = _value_trainer(config, model, checkpoint, layout) if "values" in coefficient.needs else None
+    if checkpoint:
+        policy.load(checkpoint / "optimizer.safetensors")
+    reference = None
+    if "ref_logp" in coefficient.needs:
+        frozen, _ = _load(config, policy_path)
+        reference = lambda sequences: evaluate_role(frozen, role, sequences, layout)  # noqa: E731
+    generator = TorchGenerator(model, tokenizer, max_concurrent_sequences=config.generator.max_concurrent_sequences)
+    source, inputs = _source(config, store, task, tokenizer, generator, policy_key, policy_path)
+    probe = curve.Curve(config, task, tokenizer, generator)
+
+    def save(folder: Path) -> None:
+        save_policy(model, tokenizer, folder / "policy")
+        policy.save(folder / "optimizer.safetensors")
+        files.write_json(folder / "state.json", {"updates": policy.updates})
+        if value is not None:
+            value.model.save(folder / "value")
+            value.save(folder / "value_optimizer.safetensors")
+
+    decode = lambda ids: [tokenizer.decode([token]) for token in ids]  # noqa: E731
+    return Parts(source, coefficient, policy, reference, value, probe.entries, save, decode), inputs
+
+
+def _load(config: Config, path: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    return load_policy(path, world.model_dtype(config), config.model.device)
+
+
+def _adamw(config: Config, learning_rate: float) -> AdamWOptions:
+    trainer, updates = config.trainer, config.rollout.updates
+    return AdamWOptions(
+        learning_rate=learning_rate,
+        total_updates=max(1, trainer.steps * updates),
+        schedule=trainer.schedule,
+        warmup_updates=trainer.warmup_steps * updates,
+        weight_decay=trainer.weight_decay,
+        betas=(trainer.beta1, trainer.beta2),
+        eps=trainer.adam_eps,
+        max_grad_norm=trainer.max_grad_norm,
+    )
+
+
+def _value_trainer(config: Config, policy: PreTrainedModel, checkpoint: Path | None, layout: Layout) -> TorchTrainer:
+    model = (
+        ValueModel.load(checkpoint / "value", world.model_dtype(config), config.model.device)
+        if checkpoint
+        else build_value_model(policy)
+    )
+    trainer = TorchTrainer(model, value_role, _adamw(config, config.coefficient.value_learning_rate), layout)
+    if checkpoint:
+        trainer.load(checkpoint / "value_optimizer.safetensors")
+    return trainer
+
+
+def make_reward(config: Config, task: Task, tokenizer: PreTrainedTokenizerBase) -> Reward:
+    """The configured reward, or a user's own (`reward.source=FILE.py:NAME`, called with the task and the tokenizer)."""
+    options = config.reward
+    values = {"correct": options.correct, "incorrect": options.incorrect}
+    if ":" in options.source:
+        reward = loading.import_by_path(options.source, "reward.source")(task, tokenizer)
+    elif options.source == "none":
+        reward = NoReward(task)
+    elif options.supervision == "process":
+        reward = ExactProcessReward(task, tokenizer, **values)
+    else:
+        reward = OutcomeReward(task, **values)
+    if options.overlong:
+        return OverlongPenalty(reward, max_tokens=config.generator.max_new_tokens, margin=options.overlong)
+    return reward
+
+
+def _source(
+    config: Config,
+    store: ArtifactStore,
+    task: Task,
+    tokenizer: PreTrainedTokenizerBase,
+    generator: TorchGenerator,
+    policy_key: str,
+    policy_path: Path,
+) -> tuple[Source, dict[str, Any]]:
+    """The configured source, given its collaborators, and the keys of the artefacts it reads."""
+    reward = make_reward(config, task, tokenizer)
+    rollout, seed = config.rollout, config.seed
+    if config.source.name == "demonstrations":
+        demonstrations = list(task.demonstrations(config.data.prompts or None))
+        prompts = world.as_prompts([item.problem for item in demonstrations], tokenizer, config)
+        responses = [
+            as_response(item, prompt, tokenizer, tokenizer.eos_token_id)
+            for item, prompt in zip(demonstrations, prompts, strict=True)
+        ]
+        pool = PromptPool(prompts, seed)
+        return Demonstrations(pool, responses, reward, prompts_per_step=rollout.prompts_per_step), {}
+    prompts = world.as_prompts(world.training_problems(task, config), tokenizer, config)
+    pool = PromptPool(prompts, seed)
+    if config.source.name in ("online_samples", "informative_samples"):
+        online = OnlineSamples(
+            pool,
+            generator,
+            reward,
+            config.generator.decoding,
+            seed=seed,
+            prompts_per_step=rollout.prompts_per_step,
+            responses_per_prompt=rollout.responses_per_prompt,
+        )
+        if config.source.name == "online_samples":
+            return online, {}
+        return InformativeSamples(
+            online, pool, prompts_per_step=rollout.prompts_per_step, max_rounds=config.source.max_rounds
+        ), {}
+    key, stored = sampling.offline_samples(config, store, policy_key, policy_path, prompts)
+    if config.source.name == "offline_samples":
+        source: Source = OfflineSamples(
+            pool,
+            stored,
+            reward,
+            seed=seed,
+            prompts_per_step=rollout.prompts_per_step,
+            responses_per_prompt=rollout.responses_per_prompt,
+        )
+    else:
+        source = PreferencePairs(
+            pool,
+            stored,
+            reward,
+            seed=seed,
+            prompts_per_step=rollout.prompts_per_step,
+            pairs_per_prompt=max(1, rollout.responses_per_prompt // 2),
+        )
+    return source, {"offline_samples": key}

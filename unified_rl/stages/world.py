@@ -1,0 +1,114 @@
+"""What every stage starts from: the task, its prompts as tokens, and the base model."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from unified_rl import files
+from unified_rl.artifacts import ArtifactStore
+from unified_rl.config import Config
+from unified_rl.engines.policy_model import build_llama, save_policy
+from unified_rl.errors import DataError
+from unified_rl.tasks import build_task
+from unified_rl.tasks.arithmetic import Arithmetic
+from unified_rl.tasks.templates import encode
+from unified_rl.tasks.tokenizers import train_tokenizer, word_tokenizer
+from unified_rl.types import Problem, Prompt, Task, Tokenizer
+
+BASE_RECIPE = 1
+#: Files up to this size are hashed by content; larger ones (model weights) by size and time of change.
+_HASHED_BYTES = 64 * 2**20
+
+
+def make_task(config: Config) -> Task:
+    """The configured task. Raises ConfigError or DataError naming the field at fault."""
+    options = dict(config.task.options)
+    if config.data.path:
+        options["path"] = config.data.path
+    return build_task(config.task.name, **options)
+
+
+def training_problems(task: Task, config: Config) -> list[Problem]:
+    """The pool of training problems: the first `data.prompts` of the train split, or all of them."""
+    problems = list(task.problems("train", config.data.prompts or None))
+    if not problems:
+        raise DataError(f"task {task.name} has no training problems; check data.path={config.data.path!r}")
+    return problems
+
+
+def as_prompts(problems: list[Problem], tokenizer: Tokenizer, config: Config) -> list[Prompt]:
+    """Problems through the template and the tokenizer."""
+    return [encode(problem, tokenizer, config.task.template) for problem in problems]
+
+
+def world_settings(config: Config) -> dict[str, Any]:
+    """What an artefact depends on through the task: its settings, and the content of the data it reads."""
+    return {"task": asdict(config.task), "data": path_fingerprint(config.data.path)}
+
+
+def base_policy(config: Config, store: ArtifactStore) -> tuple[str, Path]:
+    """Key and folder of the untrained policy: the given Hugging Face directory, or a Llama built from the configuration."""
+    if config.model.path:
+        return path_fingerprint(config.model.path), Path(config.model.path)
+    shape = {name: value for name, value in asdict(config.model).items() if name not in ("path", "dtype", "device")}
+    return store.get_or_build(
+        "base",
+        {**world_settings(config), "model": shape, "demonstrations": config.sft.demonstrations},
+        recipe_version=BASE_RECIPE,
+        inputs={},
+        build=lambda folder: _build_base(config, folder),
+    )
+
+
+def model_dtype(config: Config) -> torch.dtype:
+    return {"float32": torch.float32, "bfloat16": torch.bfloat16}[config.model.dtype]
+
+
+def path_fingerprint(path: str) -> str:
+    """A hash that changes when the file or folder does; "" for no path. Raises DataError where there is nothing at `path`."""
+    if not path:
+        return ""
+    root = Path(path)
+    if not root.exists():
+        raise DataError(f"{path} does not exist; check data.path and model.path")
+    digest = hashlib.sha256()
+    for file in sorted(root.rglob("*")) if root.is_dir() else [root]:
+        if file.is_file():
+            stat = file.stat()
+            content = files.file_hash(file) if stat.st_size <= _HASHED_BYTES else f"{stat.st_size} {stat.st_mtime_ns}"
+            digest.update(f"{file.name} {content}\n".encode())
+    return digest.hexdigest()[:20]
+
+
+def _build_base(config: Config, folder: Path) -> None:
+    task, shape = make_task(config), config.model
+    tokenizer = _make_tokenizer(task, config)
+    model = build_llama(
+        vocab_size=len(tokenizer),
+        hidden_size=shape.hidden_size,
+        num_layers=shape.num_layers,
+        num_heads=shape.num_heads,
+        intermediate_size=shape.intermediate_size,
+        max_position_embeddings=shape.max_positions,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=tokenizer.bos_token_id,
+        seed=shape.seed,
+    )
+    shutil.rmtree(folder)  # whatever a killed attempt left
+    save_policy(model, tokenizer, folder)
+
+
+def _make_tokenizer(task: Task, config: Config) -> Any:
+    """The tiny world's closed vocabulary, or byte-level BPE trained on the demonstrations' text."""
+    if isinstance(task, Arithmetic):
+        return word_tokenizer(task.corpus())
+    demonstrations = task.demonstrations(config.sft.demonstrations or None)
+    texts = [text for item in demonstrations for text in (item.problem.question, item.solution)]
+    return train_tokenizer(texts, vocab_size=config.model.vocabulary)

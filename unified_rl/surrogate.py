@@ -1,0 +1,139 @@
+"""The three lines in which every method ends: log-probs, a detached coefficient, and -(w * coefficient * logp) summed.
+
+Also the book-keeping that keeps the terms' names: what each term did, per update, for the metrics and the samples.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import torch
+from torch import Tensor
+
+from unified_rl.coefficients import Coefficient, Inputs
+from unified_rl.ops import aggregation, kl
+from unified_rl.ops.terms import Term, Terms, coefficient
+
+
+def aggregation_weights(name: str, inputs: Inputs, constant: int, truncated: str) -> Tensor:
+    """Weights [B] of the update's sequences (see `ops.aggregation`), with denominators over this whole batch.
+
+    Args:
+        name: the aggregation's name. constant: constant_length's length. truncated: "keep" or "drop".
+    """
+    lengths_B = inputs.response_mask_BT.sum(1).to(inputs.rewards_B)
+    weights_B = {
+        "sequence_mean": lambda: aggregation.sequence_mean(lengths_B),
+        "prompt_token_mean": lambda: aggregation.prompt_token_mean(lengths_B, inputs.group_B),
+        "batch_token_mean": lambda: aggregation.batch_token_mean(lengths_B),
+        "constant_length": lambda: aggregation.constant_length(lengths_B, constant),
+        "pair_mean": lambda: aggregation.pair_mean(lengths_B),
+    }[name]()
+    return aggregation.without_truncated(weights_B, inputs.truncated_B) if truncated == "drop" else weights_B
+
+
+class SurrogateLoss:
+    """-(w * GC * logp) summed over response tokens, with GC detached: its gradient is Eq. 5's, with the sign of a loss.
+
+    Args of the constructor:
+        method: what gives the terms. inputs: prepared inputs of the whole update.
+        weights_B: aggregation weights of the whole update; None for a coefficient that contains them.
+        watched: rows whose per-token terms are kept in `seen`, for the samples.
+    """
+
+    def __init__(
+        self, method: Coefficient, inputs: Inputs, weights_B: Tensor | None, watched: frozenset[int] = frozenset()
+    ) -> None:
+        self._method, self._inputs, self._watched = method, inputs, watched
+        self._weights_B = torch.ones_like(inputs.rewards_B) if weights_B is None else weights_B
+        self._whole: Terms | None = None
+        self.record = Record()
+        self.seen: dict[int, dict[str, list[float]]] = {}
+
+    def fix(self, logp_BT: Tensor) -> None:
+        """Compute the terms of the whole update at once, for a coefficient whose unit is the batch."""
+        self._whole = self._method.terms(logp_BT, self._inputs)
+
+    def __call__(self, outputs: dict[str, Tensor], rows: Tensor) -> Tensor:
+        inputs, logp_bT = self._inputs.rows(rows), outputs["logp"]
+        mask_bT = inputs.response_mask_BT
+        terms = self._method.terms(logp_bT.detach(), inputs) if self._whole is None else _rows_of(self._whole, rows)
+        coef_bT = coefficient(terms, mask_bT)
+        self.record.add(terms, coef_bT, outputs, inputs)
+        self._keep_watched(terms, coef_bT, logp_bT, mask_bT, rows)
+        return -(self._weights_B[rows, None] * coef_bT * logp_bT)[mask_bT].sum()
+
+    def _keep_watched(self, terms: Terms, coef_bT: Tensor, logp_bT: Tensor, mask_bT: Tensor, rows: Tensor) -> None:
+        for place, row in enumerate(rows.tolist()):
+            if row in self._watched:
+                values = {"total": coef_bT, "logp": logp_bT.detach()}
+                values |= {name: item.value().expand_as(coef_bT) for name, item in terms.items()}
+                self.seen[row] = {name: value[place][mask_bT[place]].tolist() for name, value in values.items()}
+
+
+class Record:
+    """Token means of what an update's terms and log-probs were. Deterministic: summed in float64 in micro-batch order."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, float] = defaultdict(float)
+        self._tokens = 0
+        self._largest: dict[str, float] = defaultdict(float)
+
+    def add(self, terms: Terms, coef_bT: Tensor, outputs: dict[str, Tensor], inputs: Inputs) -> None:
+        """Count one micro-batch."""
+        mask_bT, logp_bT = inputs.response_mask_BT, outputs["logp"].detach()
+        self._tokens += int(mask_bT.sum())
+        self._mean_and_size("coef/total", coef_bT, mask_bT)
+        for name, item in terms.items():
+            self._mean_and_size(f"coef/{name}", item.value(), mask_bT)
+            if "not_clipped" in item.factors:
+                self._mean("ratio/clip_fraction", 1.0 - item.factors["not_clipped"], mask_bT)
+        self._mean("logp/mean", logp_bT, mask_bT)
+        self._mean("entropy/mean", outputs["entropy"], mask_bT)
+        mismatch_bT = (logp_bT - inputs.behaviour_logp_BT).abs().nan_to_num(0.0)
+        self._mean("sampler/logp_difference", mismatch_bT, mask_bT)
+        self._max("sampler/max_logp_difference", mismatch_bT, mask_bT)
+        if inputs.old_logp_BT is not None:
+            self._mean("ratio/mean", torch.exp(logp_bT - inputs.old_logp_BT), mask_bT)
+            self._max("ratio/max_log", (logp_bT - inputs.old_logp_BT).abs(), mask_bT)
+        if inputs.ref_logp_BT is not None:
+            for name, estimator in (("k1", kl.k1), ("k2", kl.k2), ("k3", kl.k3)):
+                self._mean(f"kl/{name}", estimator(logp_bT, inputs.ref_logp_BT), mask_bT)
+            self._max("kl/max_log", (logp_bT - inputs.ref_logp_BT).abs(), mask_bT)
+
+    def metrics(self) -> dict[str, float]:
+        """Means over the update's response tokens, and the largest |log ratio| to the old policy and to the reference."""
+        means = {name: value / max(self._tokens, 1) for name, value in self._sums.items()}
+        return {**means, **self._largest}
+
+    def _mean_and_size(self, name: str, values_bT: Tensor, mask_bT: Tensor) -> None:
+        self._mean(f"{name}/mean", values_bT, mask_bT)
+        self._mean(f"{name}/abs_mean", values_bT.abs(), mask_bT)
+
+    def _mean(self, name: str, values_bT: Tensor, mask_bT: Tensor) -> None:
+        self._sums[name] += values_bT.expand_as(mask_bT)[mask_bT].sum(dtype=torch.float64).item()
+
+    def _max(self, name: str, values_bT: Tensor, mask_bT: Tensor) -> None:
+        if mask_bT.any():
+            self._largest[name] = max(self._largest[name], values_bT[mask_bT].max().item())
+
+
+class ValueLoss:
+    """1/2 (V - return)^2, weighted like the policy's tokens: PPO's companion update."""
+
+    def __init__(self, inputs: Inputs, weights_B: Tensor) -> None:
+        assert inputs.returns_BT is not None, "a value update needs the returns that `prepare` computes"
+        self._inputs, self._returns_BT, self._weights_B = inputs, inputs.returns_BT, weights_B
+
+    def __call__(self, outputs: dict[str, Tensor], rows: Tensor) -> Tensor:
+        error_bT = outputs["value"] - self._returns_BT[rows]
+        return (0.5 * self._weights_B[rows, None] * error_bT.square())[self._inputs.response_mask_BT[rows]].sum()
+
+
+def _rows_of(terms: Terms, rows: Tensor) -> Terms:
+    """The terms of some rows. A factor that broadcasts over sequences is kept whole."""
+
+    def pick(factor: Tensor) -> Tensor:
+        return factor[rows] if factor.dim() == 2 and factor.shape[0] > 1 else factor
+
+    return {name: Term({key: pick(factor) for key, factor in item.factors.items()}) for name, item in terms.items()}

@@ -1,0 +1,248 @@
+"""The loop. It does not know which method it runs.
+
+    prompts -> source -> responses -> reward -> coefficient -> policy update -> run directory
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from unified_rl import rng
+from unified_rl.coefficients import Coefficient, Inputs
+from unified_rl.config import Config
+from unified_rl.engines.packing import TokenSequence
+from unified_rl.engines.torch_trainer import Outputs, TorchTrainer, UpdateReport
+from unified_rl.errors import TrainingError
+from unified_rl.rollout import Rollout, collate, facts
+from unified_rl.runs import Run
+from unified_rl.surrogate import SurrogateLoss, ValueLoss, aggregation_weights
+from unified_rl.types import Source
+
+#: Largest |log ratio| that two passes of the same weights over differently packed tokens may show.
+INVARIANT_TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.25}
+
+
+@dataclass
+class Parts:
+    """What a run is made of, already built.
+
+    policy: the trained role; reference: log-probs of the frozen initial policy, where the coefficient needs them; value: PPO's
+    companion. curve: entries for `curve.jsonl` under the present weights. save: writes weights and tokenizer to a folder.
+    decode: tokens to text pieces, for the samples.
+    """
+
+    source: Source
+    coefficient: Coefficient
+    policy: TorchTrainer
+    reference: Callable[[Sequence[TokenSequence]], Outputs] | None
+    value: TorchTrainer | None
+    curve: Callable[[], list[dict[str, Any]]]
+    save: Callable[[Path], None]
+    decode: Callable[[Sequence[int]], list[str]]
+
+
+def train(parts: Parts, config: Config, run: Run, on_step: Callable[[int, dict[str, float]], None] = lambda *_: None) -> None:
+    """Run the steps that are left, from the run's latest checkpoint to `config.trainer.steps`.
+
+    Raises:
+        TrainingError: a loss that is not finite or a broken step-0 invariant; the last checkpoint stays good.
+    """
+    steps = config.trainer.steps
+    run.set_status("running", run.step, steps)
+    totals = run.last_entry("metrics")
+    if not run.has_checkpoint:
+        _log_curve(parts, run, 0, totals)
+        if steps == 0:
+            run.save_checkpoint(0, parts.save, config.logging.keep_checkpoints)
+    for step in range(run.step + 1, steps + 1):
+        timings: dict[str, float] = {}
+        entry, samples = _step(parts, config, step, timings)
+        totals = _with_totals(entry, totals, config.rollout.epochs)
+        run.log("metrics", totals)
+        for sample in samples:
+            run.log("samples", {"step": step, **sample})
+        if _due(step, config.logging.curve_every, steps):
+            with _timed(timings, "curve"):
+                _log_curve(parts, run, step, totals)
+        if _due(step, config.logging.checkpoint_every, steps):
+            with _timed(timings, "checkpoint"):
+                run.save_checkpoint(step, parts.save, config.logging.keep_checkpoints)
+        run.log("timings", {"step": step, **timings})
+        on_step(step, totals)
+    run.set_status("finished", steps, steps)
+
+
+def _step(parts: Parts, config: Config, step: int, timings: dict[str, float]) -> tuple[dict[str, float], list[dict[str, Any]]]:
+    """One rollout and its updates: the step's metrics and samples."""
+    with _timed(timings, "source"):
+        draw = parts.source.draw(step - 1, parts.policy.updates)
+    entry = {"step": step, "tokens/sampled": draw.sampled_tokens}
+    if not draw.groups:  # preference pairs of a batch in which no prompt has both a right and a wrong sample
+        return entry | {"groups/count": 0.0}, []
+    with _timed(timings, "prepare"):
+        rollout = _prepare(parts, config, draw.groups)
+    with _timed(timings, "update"):
+        metrics, samples = _updates(parts, config, step, rollout)
+    return entry | facts(rollout) | metrics, samples
+
+
+def _prepare(parts: Parts, config: Config, groups: list) -> Rollout:
+    """Everything that stays fixed over the rollout's updates."""
+    coefficient = parts.coefficient
+    device = next(parts.policy.model.parameters()).device
+    process = config.reward.supervision == "process"
+    rollout = collate(groups, device, process=process, pairs="pairs" in coefficient.needs)
+    inputs, sequences = rollout.inputs, rollout.sequences
+    if "old_logp" in coefficient.needs or config.rollout.updates > 1:
+        inputs = replace(inputs, old_logp_BT=parts.policy.outputs(sequences)["logp"])
+    if parts.reference is not None:
+        inputs = replace(inputs, ref_logp_BT=parts.reference(sequences)["logp"])
+    if parts.value is not None:
+        inputs = replace(inputs, values_BT=parts.value.outputs(sequences)["value"])
+    return replace(rollout, inputs=coefficient.prepare(inputs))
+
+
+def _updates(parts: Parts, config: Config, step: int, rollout: Rollout) -> tuple[dict[str, float], list[dict[str, Any]]]:
+    """All updates on one rollout. Metrics are those of the first update, but for clipping and norms, which are means."""
+    first: dict[str, float] = {}
+    samples: list[dict[str, Any]] = []
+    reports: list[UpdateReport] = []
+    clipped: list[float] = []
+    for rows in _minibatches(rollout, config, step):
+        watched = frozenset(range(config.logging.samples)) if not reports and _due_samples(step, config) else frozenset()
+        loss, report = _policy_update(parts, config, rollout, rows, watched)
+        metrics = loss.record.metrics()
+        if not reports:
+            _check_invariants(metrics, parts, step)
+            first = metrics
+            samples = _samples(parts, rollout, rows, loss)
+        reports.append(report)
+        clipped.append(metrics.get("ratio/clip_fraction", 0.0))
+    value_metrics = _value_updates(parts, config, rollout)
+    return first | value_metrics | {
+        "ratio/clip_fraction": float(np.mean(clipped)),
+        "loss": float(np.mean([report.loss for report in reports])),
+        "grad_norm": float(np.mean([report.grad_norm for report in reports])),
+        "learning_rate": reports[-1].learning_rate,
+        "updates": float(parts.policy.updates),
+    }, samples
+
+
+def _policy_update(
+    parts: Parts, config: Config, rollout: Rollout, rows: np.ndarray, watched: frozenset[int]
+) -> tuple[SurrogateLoss, UpdateReport]:
+    coefficient = parts.coefficient
+    sequences = [rollout.sequences[row] for row in rows]
+    longest = max(len(sequence.response_ids) for sequence in sequences)
+    inputs = rollout.inputs.rows(torch.from_numpy(rows).to(rollout.inputs.group_B.device)).first_tokens(longest)
+    weights_B = None if coefficient.contains_weights else _weights(config, inputs)
+    loss = SurrogateLoss(coefficient, inputs, weights_B, watched)
+    if coefficient.unit == "batch":
+        loss.fix(parts.policy.outputs(sequences)["logp"])
+    unit_B = inputs.group_B.cpu().numpy() if coefficient.unit in ("pair", "group") else None
+    return loss, parts.policy.update(sequences, loss, unit_B)
+
+
+def _value_updates(parts: Parts, config: Config, rollout: Rollout) -> dict[str, float]:
+    """PPO's companion: the value model follows the returns of this rollout."""
+    if parts.value is None:
+        return {}
+    weights_B = _weights(config, rollout.inputs)
+    reports = [
+        parts.value.update(rollout.sequences, ValueLoss(rollout.inputs, weights_B)) for _ in range(parts.coefficient.value_epochs)
+    ]
+    return {"value/loss": reports[0].loss, "value/grad_norm": reports[0].grad_norm}
+
+
+def _weights(config: Config, inputs: Inputs) -> torch.Tensor:
+    length = config.aggregation.length or config.generator.max_new_tokens
+    return aggregation_weights(config.aggregation.name, inputs, length, config.aggregation.truncated)
+
+
+def _minibatches(rollout: Rollout, config: Config, step: int) -> Iterator[np.ndarray]:
+    """Rows of each update: every epoch deals the groups, shuffled, to the minibatches. One update per rollout keeps the order."""
+    group_B = rollout.inputs.group_B.cpu().numpy()
+    num_groups = len(rollout.groups)
+    for epoch in range(config.rollout.epochs):
+        order = np.arange(num_groups)
+        if config.rollout.minibatches > 1:
+            order = rng.generator(config.seed, "minibatches", step, epoch).permutation(num_groups)
+        for part in np.array_split(order, config.rollout.minibatches):
+            if len(part):
+                yield np.flatnonzero(np.isin(group_B, part))
+
+
+def _check_invariants(metrics: dict[str, float], parts: Parts, step: int) -> None:
+    """Before a rollout's first update pi = pi_old, and before the run's first update pi = pi_ref."""
+    tolerance = INVARIANT_TOLERANCE.get(next(parts.policy.model.parameters()).dtype, 1e-3)
+    broken = [("ratio/max_log", "old", metrics.get("ratio/max_log", 0.0))]
+    if parts.policy.updates == 1:
+        broken.append(("kl/max_log", "reference", metrics.get("kl/max_log", 0.0)))
+    for name, other, value in broken:
+        if value > tolerance:
+            raise TrainingError(
+                f"step {step}: {name} is {value:.2g} at the first update, where the policy and the {other} policy are the same "
+                f"(tolerance {tolerance}); log-probs are not reproducible: is dropout on, or were the weights changed?"
+            )
+
+
+def _samples(parts: Parts, rollout: Rollout, rows: np.ndarray, loss: SurrogateLoss) -> list[dict[str, Any]]:
+    """Watched responses of the first update, with tokens, rewards and per-token terms."""
+    scored = rollout.scored
+    entries = []
+    for place, values in sorted(loss.seen.items()):
+        row = int(rows[place])
+        response, score = scored[row].response, scored[row].score
+        entries.append(
+            {
+                "prompt_id": rollout.sequences[row].name,
+                "prompt": rollout.groups[int(rollout.inputs.group_B[row])].prompt.problem.question,
+                "tokens": parts.decode(response.token_ids.tolist()),
+                "finish": response.finish,
+                "policy_version": response.policy_version,
+                "reward": score.reward,
+                "verdict": score.verdict,
+                "step_ends": None if score.step_ends is None else score.step_ends.tolist(),
+                "step_rewards": None if score.step_rewards is None else score.step_rewards.tolist(),
+                "logp": values.pop("logp"),
+                "coefficient": values,
+            }
+        )
+    return entries
+
+
+def _log_curve(parts: Parts, run: Run, step: int, totals: dict[str, Any]) -> None:
+    tokens = {name: int(totals.get(f"tokens/{name}", 0)) for name in ("sampled", "trained")}
+    for entry in parts.curve():
+        run.log("curve", {"step": step, **entry, "sampled_tokens": tokens["sampled"], "trained_tokens": tokens["trained"]})
+
+
+def _with_totals(entry: dict[str, float], before: dict[str, Any], epochs: int) -> dict[str, float]:
+    """The entry with running totals of response tokens: sampled by the policy in this run, and trained on."""
+    return entry | {
+        "tokens/sampled": before.get("tokens/sampled", 0) + entry["tokens/sampled"],
+        "tokens/trained": before.get("tokens/trained", 0) + int(entry.get("response/tokens", 0)) * epochs,
+    }
+
+
+def _due(step: int, every: int, last: int) -> bool:
+    return step == last or (every > 0 and step % every == 0)
+
+
+def _due_samples(step: int, config: Config) -> bool:
+    return config.logging.samples > 0 and (step == 1 or _due(step, config.logging.samples_every, config.trainer.steps))
+
+
+@contextmanager
+def _timed(timings: dict[str, float], phase: str) -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    timings[phase] = time.perf_counter() - start
