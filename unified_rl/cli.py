@@ -34,6 +34,9 @@ def main(words: Sequence[str] | None = None) -> int:
     except UnifiedRLError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
+    except BrokenPipeError:  # the reader of our output (head, less) has gone
+        sys.stderr.close()
+        return 0
     except KeyboardInterrupt:
         print("interrupted; train again with resume=true to go on from the last checkpoint", file=sys.stderr)
         return 130

@@ -8,9 +8,6 @@ stack's `methods.METHOD` section (learning rates tuned for the stack), the comma
 from __future__ import annotations
 
 import difflib
-import importlib
-import importlib.util
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
@@ -22,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from unified_rl import methods
 from unified_rl.config import COEFFICIENTS, CoefficientConfig, Config
 from unified_rl.errors import ConfigError
+from unified_rl.plugins import did_you_mean, import_by_path
 
 CONFIGS = Path(__file__).parent / "configs"
 SHORTHANDS = {
@@ -111,26 +109,6 @@ def parse_words(words: Sequence[str]) -> dict[str, Any]:
     return {str(key): value for key, value in container.items()}
 
 
-def import_by_path(path: str, field: str) -> Any:
-    """The object that `package.module:NAME` or `folder/file.py:NAME` names.
-
-    Args:
-        path: where the object is. field: the configuration field that named it, for the message.
-    """
-    module_name, _, attribute = path.rpartition(":")
-    try:
-        module = _import_file(Path(module_name)) if module_name.endswith(".py") else importlib.import_module(module_name)
-    except FileNotFoundError as error:
-        raise ConfigError(f"{field}={path}: the file {module_name} does not exist") from error
-    except ImportError as error:
-        raise ConfigError(f"{field}={path}: cannot import {module_name} ({error})") from error
-    try:
-        return getattr(module, attribute)
-    except AttributeError as error:
-        public = [name for name in vars(module) if not name.startswith("_")]
-        raise ConfigError(f"{field}={path}: {module_name} has no {attribute!r}{_did_you_mean(attribute, public)}") from error
-
-
 def coefficient_class(name: str) -> type[Any]:
     """The options class of a coefficient: one of ours by name, or a user's own (FILE.py:NAME)."""
     if ":" in name:
@@ -142,7 +120,7 @@ def coefficient_class(name: str) -> type[Any]:
             )
         return found
     if name not in COEFFICIENTS:
-        raise ConfigError(f"coefficient={name!r} is not known{_did_you_mean(name, list(COEFFICIENTS))}")
+        raise ConfigError(f"coefficient={name!r} is not known{did_you_mean(name, list(COEFFICIENTS))}")
     return COEFFICIENTS[name]
 
 
@@ -154,7 +132,7 @@ def _method_row(name: str) -> dict[str, Any]:
     elif name in methods.METHODS:
         row = methods.METHODS[name]
     else:
-        raise ConfigError(f"method={name!r} is not known{_did_you_mean(name, list(methods.METHODS))}")
+        raise ConfigError(f"method={name!r} is not known{did_you_mean(name, list(methods.METHODS))}")
     return {
         "method": name,
         "label": row.label,
@@ -172,7 +150,7 @@ def _read_yaml(kind: str, name: str) -> dict[str, Any]:
     path = Path(name) if name.endswith((".yaml", ".yml")) else CONFIGS / kind / f"{name}.yaml"
     if not path.is_file():
         known = sorted(found.stem for found in (CONFIGS / kind).glob("*.yaml"))
-        raise ConfigError(f"{kind}={name!r} is not known{_did_you_mean(name, known)}; or give the path of a YAML file")
+        raise ConfigError(f"{kind}={name!r} is not known{did_you_mean(name, known)}; or give the path of a YAML file")
     try:
         loaded = OmegaConf.to_container(OmegaConf.load(path))
     except Exception as error:
@@ -252,26 +230,3 @@ def _all_keys(node: DictConfig, prefix: str = "") -> list[str]:
     for key, value in node.items():
         keys += _all_keys(value, f"{prefix}{key}.") if isinstance(value, DictConfig) else [f"{prefix}{key}"]
     return keys
-
-
-def _did_you_mean(word: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(word, known, n=1)
-    return f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(known)}"
-
-
-def _import_file(path: Path) -> Any:
-    """Import a user's file under a name of its own, once per process."""
-    if not path.is_file():
-        raise FileNotFoundError(path)
-    name = f"unified_rl_user_{path.stem}_{abs(hash(path.resolve()))}"
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, path)
-        assert spec is not None and spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        try:
-            spec.loader.exec_module(module)
-        except BaseException:
-            del sys.modules[name]
-            raise
-    return sys.modules[name]

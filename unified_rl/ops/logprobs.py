@@ -1,6 +1,6 @@
 """Log-probabilities of given tokens under a linear head, without ever holding the full [tokens, vocabulary] logits.
 
-At a vocabulary of 102,400 the logits of 2,048 tokens take 0.8 GB in float32, and a plain log-softmax with its backward holds about
+At a vocabulary of 102,400 the logits of 2,048 tokens take 0.8 GB in float32, and a plain log-softmax with its backward holds
 three such tensors. Here the tokens go through the head in chunks. Only one float per token (the log-sum-exp) is kept for the
 backward pass, which recomputes the logits of each chunk: one more matrix product in exchange for memory that does not grow with
 the number of tokens.
@@ -31,8 +31,8 @@ def token_logps(
     only: the entropy is a metric and carries no gradient. The result is the same for any `chunk_elements`, up to rounding.
 
     Args:
-        hidden_ND: hidden states that predict the targets, [N, D]. float32 and float64 are used as they are; lower precisions are
-            raised to float32 before the head, since logits rounded to bfloat16 cost up to 0.03 nats per token.
+        hidden_ND: hidden states that predict the targets, [N, D]. float32 and float64 are used as they are; lower precisions
+            are raised to float32 before the head, since logits rounded to bfloat16 cost up to 0.03 nats per token.
         weight_VD: weight of the head, [V, D]; may be tied to the embeddings.
         bias_V: bias of the head, [V], or None.
         targets_N: token ids, int64 [N], each in [0, V).
@@ -47,7 +47,7 @@ def token_logps(
     """
     _check_shapes(hidden_ND, weight_VD, bias_V, targets_N)
     if not temperature > 0:
-        raise ValueError(f"temperature must be positive, got {temperature}; greedy decoding has no log-probabilities to train on")
+        raise ValueError(f"temperature must be positive, got {temperature}; greedy decoding has no log-probs to train on")
     if hidden_ND.shape[0] * weight_VD.shape[0] <= chunk_elements:
         return _whole(hidden_ND, weight_VD, bias_V, targets_N, temperature)
     logp_N, entropy_N = _ChunkedLogps.apply(hidden_ND, weight_VD, bias_V, targets_N, temperature, chunk_elements)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -18,7 +19,8 @@ from unified_rl.config import Config
 from unified_rl.engines.policy_model import ValueModel, build_value_model, load_policy, save_policy
 from unified_rl.engines.torch_generator import TorchGenerator
 from unified_rl.engines.torch_trainer import AdamWOptions, Layout, TorchTrainer, evaluate_role, policy_role, value_role
-from unified_rl.errors import DataError, UnifiedRLError
+from unified_rl.errors import DataError, RunDirectoryError, UnifiedRLError
+from unified_rl.plugins import import_by_path
 from unified_rl.rewards import ExactProcessReward, NoReward, OutcomeReward, OverlongPenalty
 from unified_rl.sources import (
     Demonstrations,
@@ -54,7 +56,8 @@ def run_training(config: Config, on_step: StepHook = lambda *_: None) -> runs.Ru
         run.write_provenance({"policy": policy_key, "policy_path": str(policy_path), **inputs})
         train(parts, config, run, on_step)
     except UnifiedRLError as error:
-        run.set_status("failed", run.step, config.trainer.steps, str(error))
+        with contextlib.suppress(RunDirectoryError):  # a full disk cannot note that it is full
+            run.set_status("failed", run.step, config.trainer.steps, str(error))
         raise
     finally:
         run.close()
@@ -193,7 +196,7 @@ def make_reward(config: Config, task: Task, tokenizer: PreTrainedTokenizerBase) 
     options = config.reward
     values = {"correct": options.correct, "incorrect": options.incorrect}
     if ":" in options.source:
-        reward = loading.import_by_path(options.source, "reward.source")(task, tokenizer)
+        reward = import_by_path(options.source, "reward.source")(task, tokenizer)
     elif options.source == "none":
         reward = NoReward(task)
     elif options.supervision == "process":

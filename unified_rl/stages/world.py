@@ -16,7 +16,6 @@ from unified_rl.config import Config
 from unified_rl.engines.policy_model import build_llama, save_policy
 from unified_rl.errors import DataError
 from unified_rl.tasks import build_task
-from unified_rl.tasks.arithmetic import Arithmetic
 from unified_rl.tasks.templates import encode
 from unified_rl.tasks.tokenizers import train_tokenizer, word_tokenizer
 from unified_rl.types import Problem, Prompt, Task, Tokenizer
@@ -106,8 +105,8 @@ def _build_base(config: Config, folder: Path) -> None:
 
 
 def _make_tokenizer(task: Task, config: Config) -> Any:
-    """The tiny world's closed vocabulary, or byte-level BPE trained on the demonstrations' text."""
-    if isinstance(task, Arithmetic):
+    """The closed vocabulary of a task that states its `corpus()`, else byte-level BPE trained on the demonstrations' text."""
+    if hasattr(task, "corpus"):
         return word_tokenizer(task.corpus())
     demonstrations = task.demonstrations(config.sft.demonstrations or None)
     texts = [text for item in demonstrations for text in (item.problem.question, item.solution)]

@@ -1,0 +1,111 @@
+"""The main job: every method from one SFT policy on the tiny world, evaluated, tabulated and drawn.
+
+    python -m experiments.reproduce [preset=smoke|default|full] [out=DIR] [workers=N]
+
+Hypothesis (the paper's 5.2): online sources beat offline ones, graded and signed coefficients beat the plain indicator, process
+supervision beats outcome supervision, and RL raises Maj@K rather than Pass@K. Whatever comes out is what the table says.
+Matching rule: equal updates, on the same prompts in the same order, from the same SFT policy; learning rates from one sweep on the
+validation split (experiments/lr_sweep.py, recorded in unified_rl/configs/stack/tiny.yaml). Seeds change the RL runs (prompt order,
+sampling), not the SFT policy: intervals over seeds are conditional on it.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from experiments.cells import Cell, cores, run_cells
+
+METHODS = ("grpo", "grpo_ps", "online_rft", "ppo", "rft", "dpo", "sft")
+FURTHER_METHODS = ("rloo", "dr_grpo", "dapo")
+START = "sft_policy"
+
+
+@dataclass(frozen=True)
+class Preset:
+    """seeds and methods make the cells; `train` and `evaluate` are words added to each."""
+
+    seeds: int
+    methods: tuple[str, ...]
+    train: tuple[str, ...]
+    evaluate: tuple[str, ...]
+
+
+PRESETS = {
+    "smoke": Preset(
+        seeds=1,
+        methods=METHODS,
+        train=(
+            "sft.steps=60",
+            "sft.demonstrations=2000",
+            "trainer.steps=3",
+            "rollout.prompts_per_step=8",
+            "data.prompts=24",
+            "logging.curve_every=1",
+            "logging.curve_problems=16",
+        ),
+        evaluate=("samples=8", "problems=16"),
+    ),
+    "default": Preset(seeds=1, methods=METHODS, train=(), evaluate=("samples=64", "problems=100")),
+    "full": Preset(
+        seeds=5, methods=METHODS + FURTHER_METHODS, train=("logging.curve_problems=200",), evaluate=("samples=64", "problems=200")
+    ),
+}
+
+
+def start_cell(preset: Preset) -> Cell:
+    """The SFT policy itself as a run of no steps: the baseline that every method starts from."""
+    words = ("method=sft", "label=SFT", *preset.train, "trainer.steps=0")
+    return Cell(START, words, preset.evaluate)
+
+
+def method_cells(preset: Preset) -> list[Cell]:
+    """One cell per method and seed."""
+    return [
+        Cell(f"{method}-seed{seed}", (f"method={method}", f"seed={seed}", *_train_words(preset, method)), preset.evaluate)
+        for seed in range(preset.seeds)
+        for method in preset.methods
+    ]
+
+
+def _train_words(preset: Preset, method: str) -> tuple[str, ...]:
+    """SFT has one response per prompt: a preset's prompts_per_step is multiplied to match the others' responses."""
+    if method != "sft":
+        return preset.train
+    return tuple(
+        f"rollout.prompts_per_step={int(word.split('=')[1]) * 8}" if word.startswith("rollout.prompts_per_step=") else word
+        for word in preset.train
+        if not word.startswith("data.prompts=")
+    )
+
+
+def main(words: Sequence[str]) -> int:
+    given = dict(word.partition("=")[::2] for word in words)
+    unknown = set(given) - {"preset", "out", "workers"}
+    if unknown or given.get("preset", "default") not in PRESETS:
+        print(f"error: usage: python -m experiments.reproduce [preset={'|'.join(PRESETS)}] [out=DIR] [workers=N]", file=sys.stderr)
+        return 2
+    name = given.get("preset", "default")
+    preset, folder = PRESETS[name], Path(given.get("out", f"runs/{name}"))
+    workers = int(given.get("workers", cores()))
+    print(f"preset {name}: {len(preset.methods)} methods x {preset.seeds} seeds into {folder}; first the SFT policy", flush=True)
+    failed = run_cells([start_cell(preset)], folder, workers=1, threads=cores())
+    if not failed:
+        failed = run_cells(method_cells(preset), folder, workers=workers, threads=max(1, cores() // workers))
+    tables, pictures = folder / "tables", folder / "figures"
+    for command in (
+        ["analysis.tables", str(folder / "runs"), "--out", str(tables)],
+        ["figures.make", "--tables", str(tables), "--out", str(pictures)],
+    ):
+        subprocess.run([sys.executable, "-m", *command], check=True)
+    print(f"tables: {tables}   figures: {pictures}   runs: {folder / 'runs'}   logs: {folder / 'logs'}")
+    if failed:
+        print(f"failed cells: {', '.join(failed)}; mend and run the same command again to complete", file=sys.stderr)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,176 @@
+"""For every method: the coefficient's gradient through a real model equals autograd of the method's own textbook objective.
+
+float64, random ragged batches, 1e-9 relative; and the same under any packing, micro-batch split and order of the sequences.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import textbook
+import torch
+from ragged import gradient, ragged_batch, token_logps
+
+from unified_rl import coefficients as c
+from unified_rl.engines.packing import pack
+from unified_rl.engines.torch_trainer import policy_role
+from unified_rl.ops.terms import coefficient as total
+from unified_rl.surrogate import SurrogateLoss, aggregation_weights
+
+LENGTH = 16  # of constant_length
+
+
+def gspo_objective(logp_BT, inputs):
+    """GSPO, as a user would write it on padded tensors."""
+    mask = inputs.response_mask_BT
+    lengths = mask.sum(1)
+    ratio = torch.exp(((logp_BT - inputs.old_logp_BT) * mask).sum(1) / lengths)
+    advantage = c.Grpo().prepare(replace(inputs, step_ends_BT=None)).advantages_BT.sum(1) / lengths
+    return torch.minimum(ratio * advantage, ratio.clamp(0.99, 1.01) * advantage).mean()
+
+
+Gspo = c.coefficient_from_objective(gspo_objective, needs=frozenset({"old_logp", "groups"}))
+
+#        name: (coefficient, aggregation, textbook objective, process supervision, pairs)
+CASES = {
+    "sft": (c.Sft(), "sequence_mean", textbook.sft, False, False),
+    "rft": (c.Rft(), "sequence_mean", textbook.rft, False, False),
+    "dpo": (c.Dpo(), "pair_mean", textbook.dpo, False, True),
+    "dpo_length_averaged": (c.Dpo(form="length_averaged"), "pair_mean", textbook.dpo_length_averaged, False, True),
+    "ppo": (c.Ppo(), "sequence_mean", textbook.ppo, False, False),
+    "ppo_discounted": (
+        c.Ppo(discount=0.9, trace_decay=0.7),
+        "sequence_mean",
+        lambda *a: textbook.ppo(*a, discount=0.9, trace_decay=0.7),
+        False,
+        False,
+    ),
+    "ppo_process": (c.Ppo(), "sequence_mean", lambda *a: textbook.ppo(*a, process=True), True, False),
+    "grpo": (c.Grpo(), "sequence_mean", textbook.grpo, False, False),
+    "grpo_process": (c.Grpo(), "sequence_mean", lambda *a: textbook.grpo(*a, process=True), True, False),
+    "grpo_k1": (c.Grpo(kl_estimator="k1", kl_coef=0.5), "sequence_mean", lambda *a: textbook.grpo(*a, 0.5, 0.2, "k1"), False, False),
+    "grpo_k2": (c.Grpo(kl_estimator="k2", kl_coef=0.5), "sequence_mean", lambda *a: textbook.grpo(*a, 0.5, 0.2, "k2"), False, False),
+    "grpo_weighted_k3": (
+        c.Grpo(kl_estimator="weighted_k3", kl_coef=0.5),
+        "sequence_mean",
+        lambda *a: textbook.grpo(*a, 0.5, 0.2, "weighted_k3"),
+        False,
+        False,
+    ),
+    "rloo": (c.Rloo(), "constant_length", textbook.rloo, False, False),
+    "dr_grpo": (c.DrGrpo(), "constant_length", textbook.dr_grpo, False, False),
+    "dapo": (c.Dapo(), "prompt_token_mean", textbook.dapo, False, False),
+    "from_objective": (Gspo(), None, textbook.gspo, False, False),
+}
+
+
+def our_gradient(batch, coefficient, aggregation, *, row_tokens=40, micro_batch_tokens=80, order=None):
+    """The gradient of the objective by way of packing, named terms, weights and the surrogate, summed over micro-batches."""
+    order = torch.arange(len(batch.sequences)) if order is None else order
+    inputs = coefficient.prepare(batch.inputs.rows(order))
+    sequences = [batch.sequences[i] for i in order.tolist()]
+    weights = None if coefficient.contains_weights else aggregation_weights(aggregation, inputs, LENGTH, "keep")
+    loss = SurrogateLoss(coefficient, inputs, weights)
+    if coefficient.unit == "batch":
+        loss.fix(torch.nn.utils.rnn.pad_sequence([token_logps(batch.policy, s) for s in sequences], batch_first=True).detach())
+    unit = inputs.group_B.numpy() if coefficient.unit in ("pair", "group") else None
+    batch.policy.zero_grad()
+    width = inputs.response_mask_BT.shape[1]
+    for packed in pack(sequences, row_tokens=row_tokens, micro_batch_tokens=micro_batch_tokens, unit_B=unit):
+        outputs = {name: packed.scatter(v, width) for name, v in policy_role(1.0)(batch.policy, packed).items()}
+        loss(outputs, packed.sequences_b).backward()
+    return -gradient(batch.policy)
+
+
+def textbook_gradient(batch, objective):
+    batch.policy.zero_grad()
+    logp = [token_logps(batch.policy, sequence) for sequence in batch.sequences]
+    lengths = [len(lp) for lp in logp]
+    old, ref = ([row[:n] for row, n in zip(x, lengths, strict=True)] for x in (batch.inputs.old_logp_BT, batch.inputs.ref_logp_BT))
+    objective(batch, logp, old, ref).backward()
+    return gradient(batch.policy)
+
+
+def case(name, seed, drift=0.03):
+    coefficient, aggregation, objective, process, pairs = CASES[name]
+    batch = ragged_batch(seed, drift=drift, pairs=pairs)
+    if not process:
+        batch.inputs = replace(batch.inputs, step_rewards_BT=None, step_ends_BT=None)
+    return batch, coefficient, aggregation, objective
+
+
+def relative(found, expected):
+    return ((found - expected).norm() / expected.norm().clamp(min=1e-30)).item()
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_equals_autograd_of_the_textbook_objective(name, seed):
+    batch, coefficient, aggregation, objective = case(name, seed)
+    expected = textbook_gradient(batch, objective)
+    assert relative(our_gradient(batch, coefficient, aggregation), expected) < 1e-9 or expected.norm() < 1e-12
+
+
+@pytest.mark.parametrize("name", ["ppo", "grpo", "dr_grpo", "dapo", "from_objective"])
+def test_equals_autograd_where_the_clip_bites(name):
+    batch, coefficient, aggregation, objective = case(name, seed=5, drift=0.5)
+    ratio = torch.exp(torch.nn.utils.rnn.pad_sequence([token_logps(batch.policy, s) for s in batch.sequences], True) - batch.inputs.old_logp_BT)
+    assert ((ratio > 1.3) & batch.inputs.response_mask_BT).any()
+    assert ((ratio < 0.7) & batch.inputs.response_mask_BT).any()
+    assert relative(our_gradient(batch, coefficient, aggregation), textbook_gradient(batch, objective)) < 1e-9
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_same_under_packing_split_and_order(name):
+    batch, coefficient, aggregation, _ = case(name, seed=11)
+    whole = our_gradient(batch, coefficient, aggregation, row_tokens=64, micro_batch_tokens=10_000)
+    for row_tokens, micro_batch_tokens in ((1, 1), (20, 20), (33, 70)):
+        split = our_gradient(batch, coefficient, aggregation, row_tokens=row_tokens, micro_batch_tokens=micro_batch_tokens)
+        assert relative(split, whole) < 1e-11
+    order = torch.from_numpy(np.random.default_rng(3).permutation(len(batch.sequences)))
+    assert relative(our_gradient(batch, coefficient, aggregation, order=order), whole) < 1e-11
+
+
+def _realigned(inputs, shift_B, width):
+    """The same rows with each response moved `shift_B` places to the right inside `width` columns."""
+
+    def move(value):
+        moved = torch.zeros(value.shape[0], width, dtype=value.dtype)
+        for row, shift in enumerate(shift_B):
+            length = min(value.shape[1], width - shift)
+            moved[row, shift : shift + length] = value[row, :length]
+        return moved
+
+    changed = {
+        name: move(getattr(inputs, name))
+        for name in ("response_mask_BT", "behaviour_logp_BT", "old_logp_BT", "ref_logp_BT", "values_BT", "step_rewards_BT", "step_ends_BT")
+        if getattr(inputs, name) is not None
+    }
+    return replace(inputs, **changed), move
+
+
+@pytest.mark.parametrize("name", [*CASES, "dpo_as_printed"])
+def test_same_wherever_the_padding_is(name):
+    coefficient = c.Dpo(form="as_printed") if name == "dpo_as_printed" else CASES[name][0]
+    batch = case("dpo" if name == "dpo_as_printed" else name, seed=2)[0]
+    logp = torch.nn.utils.rnn.pad_sequence([token_logps(batch.policy, s).detach() for s in batch.sequences], batch_first=True)
+    lengths = batch.inputs.response_mask_BT.sum(1)
+    width = int(lengths.max()) + 3
+    right = coefficient.terms(logp, coefficient.prepare(batch.inputs))
+    want = total(right, batch.inputs.response_mask_BT)
+    for shift_B in ((width - lengths).tolist(), [row % 3 for row in range(len(lengths))]):
+        moved, move = _realigned(batch.inputs, shift_B, width)
+        found = total(coefficient.terms(move(logp), coefficient.prepare(moved)), moved.response_mask_BT)
+        assert torch.allclose(found[moved.response_mask_BT], want[batch.inputs.response_mask_BT], rtol=1e-12, atol=1e-14)
+        assert (found[~moved.response_mask_BT] == 0).all()
+
+
+def test_batch_unit_coefficient_ignores_aggregation():
+    batch, coefficient, _, _ = case("from_objective", seed=1)
+    loss = SurrogateLoss(coefficient, batch.inputs, None)
+    loss.fix(batch.inputs.old_logp_BT)
+    outputs = {"logp": batch.inputs.old_logp_BT.clone().requires_grad_(True), "entropy": torch.zeros_like(batch.inputs.old_logp_BT)}
+    loss(outputs, torch.arange(len(batch.sequences))).backward()
+    leaf = batch.inputs.old_logp_BT.clone().requires_grad_(True)
+    gspo_objective(leaf, batch.inputs).backward()
+    assert torch.allclose(-outputs["logp"].grad, leaf.grad * batch.inputs.response_mask_BT)

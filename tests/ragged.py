@@ -1,0 +1,117 @@
+"""Random ragged batches and a small real Llama in float64, for the tests of the maths."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from unified_rl.coefficients import Inputs
+from unified_rl.engines.packing import TokenSequence
+from unified_rl.engines.policy_model import build_llama
+
+VOCABULARY = 23
+
+
+@dataclass
+class Ragged:
+    """`sequences` of `groups` prompts; everything a coefficient may read; three models that differ (policy, old, reference)."""
+
+    sequences: list[TokenSequence]
+    inputs: Inputs
+    policy: torch.nn.Module
+    old: torch.nn.Module
+    reference: torch.nn.Module
+
+
+def small_llama(seed: int, noise_from: torch.nn.Module | None = None, scale: float = 0.0) -> torch.nn.Module:
+    """A 2-layer Llama in float64; with `noise_from`, that model with Gaussian noise of `scale` on every weight."""
+    model = build_llama(
+        vocab_size=VOCABULARY,
+        hidden_size=32,
+        num_layers=2,
+        num_heads=2,
+        intermediate_size=48,
+        max_position_embeddings=64,
+        eos_token_id=1,
+        tie_word_embeddings=False,
+        seed=seed,
+    ).double()
+    _norms_in_full_precision(model)
+    if noise_from is not None:
+        model.load_state_dict(noise_from.state_dict())
+        generator = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter += scale * torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype)
+    else:
+        with torch.no_grad():  # the default initialisation is nearly uniform; spread the log-probs out
+            for parameter in model.parameters():
+                if parameter.dim() == 2:
+                    parameter *= 8
+    return model
+
+
+def _norms_in_full_precision(model: torch.nn.Module) -> None:
+    """Hugging Face's RMSNorm computes in float32 whatever its input; 1e-9 needs the same formula in float64."""
+    for name, module in list(model.named_modules()):
+        if type(module).__name__ == "LlamaRMSNorm":
+            norm = torch.nn.RMSNorm(module.weight.shape[0], eps=module.variance_epsilon, dtype=torch.float64)
+            parent, _, attribute = name.rpartition(".")
+            setattr(model.get_submodule(parent), attribute, norm)
+
+
+def ragged_batch(seed: int, groups: int = 3, group_size: int = 4, drift: float = 0.03, pairs: bool = False) -> Ragged:
+    """A batch of random prompts and responses of random lengths (1 to 9 tokens), with rewards, steps, values and three models."""
+    rng = np.random.default_rng(seed)
+    group_size = 2 if pairs else group_size
+    sequences, group_of = [], []
+    for group in range(groups):
+        prompt = rng.integers(2, VOCABULARY, rng.integers(1, 7))
+        for _ in range(group_size):
+            sequences.append(TokenSequence(prompt, rng.integers(1, VOCABULARY, rng.integers(1, 10)), f"p{group}"))
+            group_of.append(group)
+    count = len(sequences)
+    lengths = np.array([len(sequence.response_ids) for sequence in sequences])
+    mask = torch.arange(int(lengths.max())) < torch.tensor(lengths)[:, None]
+    step_ends, step_rewards = torch.zeros_like(mask), torch.zeros(mask.shape, dtype=torch.float64)
+    for row, length in enumerate(lengths):
+        ends = sorted({*rng.integers(0, length, rng.integers(0, 3)).tolist(), int(length) - 1})
+        step_ends[row, ends] = True
+        step_rewards[row, ends] = torch.tensor(rng.integers(0, 2, len(ends)), dtype=torch.float64)
+    policy = small_llama(seed)
+    old, reference = (small_llama(seed + offset, policy, scale) for offset, scale in ((1, drift), (2, 0.02)))
+    inputs = Inputs(
+        response_mask_BT=mask,
+        group_B=torch.tensor(group_of),
+        rewards_B=torch.tensor(rng.integers(0, 2, count), dtype=torch.float64),
+        correct_B=torch.tensor(rng.integers(0, 2, count), dtype=torch.float64),
+        truncated_B=torch.tensor(rng.integers(0, 2, count), dtype=torch.bool),
+        behaviour_logp_BT=torch.zeros(mask.shape, dtype=torch.float64),
+        step_rewards_BT=step_rewards,
+        step_ends_BT=step_ends,
+        chosen_B=torch.tensor([True, False] * groups) if pairs else None,
+        old_logp_BT=logps(old, sequences),
+        ref_logp_BT=logps(reference, sequences),
+        values_BT=torch.tensor(rng.normal(size=mask.shape)) * mask,
+    )
+    return Ragged(sequences, inputs, policy, old, reference)
+
+
+def token_logps(model: torch.nn.Module, sequence: TokenSequence) -> torch.Tensor:
+    """Log-probs [T] of one response by a plain forward of the Hugging Face model: no packing, no padding, no chunks."""
+    ids = torch.from_numpy(np.concatenate([sequence.prompt_ids, sequence.response_ids]))
+    logits = model(input_ids=ids[None]).logits[0, len(sequence.prompt_ids) - 1 : -1]
+    return torch.log_softmax(logits, -1)[torch.arange(len(sequence.response_ids)), torch.from_numpy(sequence.response_ids)]
+
+
+@torch.no_grad()
+def logps(model: torch.nn.Module, sequences: list[TokenSequence]) -> torch.Tensor:
+    """The same, right-padded [B, T]."""
+    return torch.nn.utils.rnn.pad_sequence([token_logps(model, sequence) for sequence in sequences], batch_first=True)
+
+
+def gradient(model: torch.nn.Module) -> torch.Tensor:
+    """All parameters' gradients as one vector."""
+    return torch.cat([parameter.grad.flatten() for parameter in model.parameters()])

@@ -1,0 +1,47 @@
+"""Words for a run that takes seconds: the real pipeline on a very small world."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+WORDS = (
+    "model.hidden_size=64",
+    "model.num_heads=2",
+    "model.num_layers=1",
+    "model.intermediate_size=96",
+    "sft.demonstrations=400",
+    "sft.steps=30",
+    "sft.sequences_per_step=32",
+    "data.prompts=32",
+    "rollout.prompts_per_step=4",
+    "rollout.responses_per_prompt=4",
+    "trainer.steps=4",
+    "generator.max_new_tokens=48",
+    "evaluation.max_new_tokens=48",
+    "evaluation.problems=4",
+    "evaluation.samples=4",
+    "logging.curve_problems=4",
+    "logging.curve_every=2",
+    "logging.samples_every=2",
+    "logging.checkpoint_every=2",
+    "threads=1",
+)
+
+
+def words(method: str, run_dir: Path, artifacts: Path, *more: str) -> list[str]:
+    """`train` words for a tiny run; later words win."""
+    return [f"method={method}", *WORDS, f"run_dir={run_dir}", f"artifacts={artifacts}", *more]
+
+
+def environment() -> dict[str, str]:
+    """One thread per process, offline."""
+    return {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+
+
+def command(*args: str) -> subprocess.CompletedProcess[str]:
+    """Run `unified-rl ...` for real."""
+    line = [sys.executable, "-m", "unified_rl.cli", *args]
+    return subprocess.run(line, capture_output=True, text=True, env=environment(), check=False, timeout=200)
