@@ -116,7 +116,7 @@ def read_evaluation_meta(eval_dir: Path | str) -> dict[str, Any]:
     meta = _read_json(path)
     if meta.get("schema") != EVALUATION_SCHEMA:
         raise DataError(
-            f"{path}: schema {meta.get('schema')!r} is not {EVALUATION_SCHEMA}, which this version reads; evaluate the run again"
+            f"{path}: schema {meta.get('schema')!r} is not {EVALUATION_SCHEMA}, which this version reads; evaluate it again"
         )
     _require(meta, META_FIELDS, str(path))
     return meta

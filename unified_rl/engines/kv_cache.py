@@ -84,8 +84,10 @@ class RowCacheLayer(CacheLayerMixin):
 
 def _resized(buffer: torch.Tensor, rows: int, length: int) -> torch.Tensor:
     """A [rows, heads, length, dim] copy of the buffer. New slots are zero, for 0 * NaN would show through the mask."""
-    resized = buffer.new_zeros(rows, buffer.shape[1], length, buffer.shape[3])
+    resized = buffer.new_empty(rows, buffer.shape[1], length, buffer.shape[3])
     kept_rows, kept_length = min(rows, buffer.shape[0]), min(length, buffer.shape[2])
+    resized[kept_rows:] = 0
+    resized[:kept_rows, :, kept_length:] = 0
     resized[:kept_rows, :, :kept_length] = buffer[:kept_rows, :, :kept_length]
     return resized
 

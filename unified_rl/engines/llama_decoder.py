@@ -26,9 +26,12 @@ class LlamaDecoder:
         """Whether the model is exactly of a known architecture: no subclass, adapter, quantised layer or hook changes it."""
         if type(model) not in (LlamaForCausalLM, Qwen2ForCausalLM) or model.dtype != torch.float32:
             return False
+        config = model.config
+        standard = config.hidden_act == "silu" and not getattr(config, "mlp_bias", False)
+        standard = standard and config.rope_parameters["rope_type"] == "default"
         small = sum(parameter.numel() for parameter in model.parameters()) <= MAX_PARAMETERS
         plain = all(_is_plain(module) for module in model.modules())
-        return small and plain and model.config.hidden_act == "silu" and model.config.rope_parameters["rope_type"] == "default"
+        return standard and small and plain
 
     def __init__(self, model: PreTrainedModel) -> None:
         self.model = model
@@ -46,13 +49,16 @@ class LlamaDecoder:
         # One copy of the mask per key-value head, because the scores of all heads are one batch of small matrices.
         mask = mask.repeat_interleave(self.kv_heads, dim=0)[:, None]
         for weights, layer in zip(self.layers, cache.layers, strict=True):
-            x = x + self._attention(F.rms_norm(x, x.shape[-1:], weights.attention_norm, self.eps), weights, layer, cos, sin, mask)
-            gate, up = F.linear(F.rms_norm(x, x.shape[-1:], weights.mlp_norm, self.eps), weights.gate_up).chunk(2, dim=-1)
+            normed = F.rms_norm(x, x.shape[-1:], weights.attention_norm, self.eps)
+            x = x + self._attention(normed, weights, layer, cos, sin, mask)
+            normed = F.rms_norm(x, x.shape[-1:], weights.mlp_norm, self.eps)
+            gate, up = F.linear(normed, weights.gate_up).chunk(2, dim=-1)
             x = torch.addmm(x, F.silu(gate).mul_(up), weights.down)
-        return F.linear(F.rms_norm(x, x.shape[-1:], self.model.model.norm.weight, self.eps), self.model.lm_head.weight)
+        x = F.rms_norm(x, x.shape[-1:], self.model.model.norm.weight, self.eps)
+        return F.linear(x, self.model.lm_head.weight, self.model.lm_head.bias)
 
     def _rotation(self, x: torch.Tensor, positions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """cos and sin [B, 1, head_dim], the first half of sin negated: then rotating is x * cos + roll(x, head_dim / 2) * sin."""
+        """cos and sin [B, 1, head_dim], sin negated in its first half: then a rotation is x * cos + roll(x) * sin."""
         cos, sin = self.model.model.rotary_emb(x, positions[:, None])
         sin[..., : self.head_dim // 2].neg_()
         return cos, sin

@@ -1,8 +1,8 @@
 """Layout of training sequences: from ragged (prompt, response) pairs to micro-batches of packed rows. No model here.
 
-Several sequences share a row, so that a micro-batch holds next to no padding; an attention mask keeps them from seeing each other
-and each starts again at position 0. Responses to the same prompt may also share one copy of that prompt: each response sees the
-prompt and itself, and continues the prompt's positions, so its log-probabilities are those of the sequence on its own.
+Several sequences share a row, so that a micro-batch holds little padding; an attention mask keeps them from seeing each other
+and each starts again at position 0. Responses to the same prompt may also share one copy of that prompt: each response sees
+the prompt and itself, and continues the prompt's positions, so its log-probabilities are those of the sequence on its own.
 
 A response token is predicted from the hidden state one place before it: the first from the prompt's last token (which all the
 responses that share the prompt then share), the last from the last but one. The last token itself predicts nothing that is
@@ -21,8 +21,12 @@ from torch import Tensor
 
 from unified_rl.errors import ConfigError, DataError
 
-ROW_TOKENS = 128
-MICRO_BATCH_TOKENS = 4096
+# Measured on a CPU with a 0.9M-parameter Llama of width 128, 64 responses of 43 tokens to 8 prompts of 35 (see
+# experiments/bench_training.py). Longer rows let more responses share a prompt, but attention is quadratic in the row: the time
+# of a forward and backward pass is flat, within 5 %, from 192 to 384, and 12 % above that at 128. Smaller micro-batches stay in
+# the cache: 2048 tokens are 2 to 6 % faster than 4096.
+ROW_TOKENS = 192
+MICRO_BATCH_TOKENS = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +74,10 @@ class PackedRows:
     longest: int
 
     def attention_mask(self, dtype: torch.dtype) -> Tensor:
-        """Additive mask [R, 1, L, L]: 0 where a token may look, the dtype's minimum elsewhere. Hugging Face models take it as is.
+        """Additive mask [R, 1, L, L]: 0 where a token may look, the dtype's minimum elsewhere.
 
-        The minimum rather than -inf, so that no softmax over an empty set of tokens can give NaN.
+        Hugging Face models take it as it is, under eager and sdpa attention. The minimum rather than -inf, so that no softmax
+        over an empty set of tokens can give NaN.
         """
         mask_RLL = torch.zeros(self.visible_RLL.shape, dtype=dtype, device=self.visible_RLL.device)
         return mask_RLL.masked_fill_(~self.visible_RLL, torch.finfo(dtype).min)[:, None]
@@ -106,7 +111,8 @@ def pack(
     Args:
         sequences: what to lay out. Their order decides which land together; only units with a sequence longer than a row are
             moved to the front, so that long rows stand together.
-        row_tokens: length up to which a row is filled. Rows of a micro-batch are longer if one of its sequences is.
+        row_tokens: length up to which a row is filled; where shorter rows hold less padding, they are taken. Rows of a
+            micro-batch are longer if one of its sequences is.
         micro_batch_tokens: upper bound on R * L, padding included. A unit that alone exceeds it gets a micro-batch of its own.
         unit_B: int [B], the unit (pair, group) of each sequence; a unit is never split over micro-batches. None: each sequence
             is its own unit.
@@ -150,6 +156,9 @@ def scatter(values_N: Tensor, row_N: Tensor, token_N: Tensor, shape: tuple[int, 
 # One prompt and the responses that share its copy in a row: indices of sequences.
 _Bundle = list[int]
 _Row = list[_Bundle]
+# Row lengths that are tried, as shares of `row_tokens`. Sequences of similar length fill few lengths well: 75 tokens leave
+# 41 % of a row of 128 empty, and none of a row of 75.
+_ROW_SHARES = (0.5, 0.625, 0.75, 0.875, 1.0)
 
 
 def _check_sequences(sequences: Sequence[TokenSequence]) -> None:
@@ -199,7 +208,7 @@ def _fill_micro_batch(
     while fits < high:
         middle = (fits + high + 1) // 2
         candidate = layout(middle)
-        if len(candidate) * _row_length(sequences, candidate) <= micro_batch_tokens:
+        if _size(sequences, candidate) <= micro_batch_tokens:
             fits, rows = middle, candidate
         else:
             high = middle - 1
@@ -207,11 +216,15 @@ def _fill_micro_batch(
 
 
 def _fill_rows(sequences: Sequence[TokenSequence], indices: list[int], row_tokens: int, share_prompts: bool) -> list[_Row]:
-    """Rows of bundles for the given sequences."""
-    capacity = max(row_tokens, *(sequences[index].input_tokens for index in indices))
-    bundles = _bundles(sequences, indices, capacity) if share_prompts else [[index] for index in indices]
-    rows = _first_fit_decreasing([_bundle_length(sequences, bundle) for bundle in bundles], capacity)
-    return [[bundles[i] for i in row] for row in rows]
+    """Rows for the given sequences, of that length up to `row_tokens` which takes the fewest tokens, padding included."""
+    longest = max(sequences[index].input_tokens for index in indices)
+    layouts = []
+    for share in _ROW_SHARES:
+        capacity = max(longest, int(row_tokens * share))
+        bundles = _bundles(sequences, indices, capacity) if share_prompts else [[index] for index in indices]
+        bins = _first_fit_decreasing([_bundle_length(sequences, bundle) for bundle in bundles], capacity)
+        layouts.append([[bundles[i] for i in row] for row in bins])
+    return min(layouts, key=lambda rows: _size(sequences, rows))
 
 
 def _bundles(sequences: Sequence[TokenSequence], indices: list[int], capacity: int) -> list[_Bundle]:
@@ -249,11 +262,15 @@ def _row_length(sequences: Sequence[TokenSequence], rows: list[_Row]) -> int:
     return max(sum(_bundle_length(sequences, bundle) for bundle in row) for row in rows)
 
 
+def _size(sequences: Sequence[TokenSequence], rows: list[_Row]) -> int:
+    return len(rows) * _row_length(sequences, rows)
+
+
 def _materialise(sequences: Sequence[TokenSequence], rows: list[_Row], pad_id: int) -> PackedRows:
     """The tensors of a layout.
 
-    Every prompt copy and every response is a segment. A token sees the earlier tokens of its own segment and of the segment that
-    its own continues. Padding is a segment too, and sees only padding.
+    Every prompt copy and every response is a segment. A token sees the earlier tokens of its own segment and of the segment
+    which that one continues. Padding is a segment too, and sees only padding.
     """
     shape = (len(rows), _row_length(sequences, rows))
     input_ids_RL = np.full(shape, pad_id, dtype=np.int64)

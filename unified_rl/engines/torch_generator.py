@@ -8,6 +8,7 @@ rows. What a request receives depends on nothing but the weights, its prompt, th
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -44,7 +45,22 @@ class _Request:
 
 
 class TorchGenerator:
-    """Samples responses from a Hugging Face causal language model. Implements `Generator`."""
+    """Samples responses from a Hugging Face causal language model. Implements `Generator`.
+
+    Exactness. In float32 on a CPU a request gives the same token ids and the same `behaviour_logp`, bit for bit, whatever else
+    is in the call, in whatever order, with any `max_concurrent_sequences` and `prefill_tokens`, and (tested with MKL) on one
+    thread as on two: every matrix that goes through the model has a multiple of 16 rows, and hidden cache slots add exact
+    zeros. A larger `max_new_tokens` continues the same response. It is not promised
+
+    - on a GPU, in bfloat16 or with another matrix library, where log-probabilities may differ by rounding and, when a uniform
+      number falls that close to an edge, a token with them;
+    - on more than two threads (a library that hands a thread fewer than four rows rounds otherwise), or between processors;
+    - for models whose forward looks across the batch: rotary scaling of type "dynamic" or "longrope" (frequencies follow the
+      longest sequence present), mixtures of experts (a row's matrix sizes follow its neighbours' routing).
+
+    Memory: keys and values of `max_concurrent_sequences` rows, each as long as the longest of them needs at the moment (twice
+    that for one layer while it grows), plus one prefill of `prefill_tokens`.
+    """
 
     def __init__(
         self,
@@ -76,7 +92,8 @@ class TorchGenerator:
         self.prefill_tokens = prefill_tokens
         self.on_progress = on_progress
         self.vocabulary = model.get_input_embeddings().weight.shape[0]
-        self.eos_token_ids = np.array(sorted(_eos_ids(model, tokenizer) if eos_token_ids is None else set(eos_token_ids)), dtype=np.int64)
+        ids = _eos_ids(model, tokenizer) if eos_token_ids is None else set(eos_token_ids)
+        self.eos_token_ids = np.array(sorted(ids), dtype=np.int64)
         self._check_vocabulary()
 
     def generate(
@@ -111,8 +128,8 @@ class TorchGenerator:
         size = len(self.tokenizer) if hasattr(self.tokenizer, "__len__") else 0
         if size > self.vocabulary:
             raise ConfigError(
-                f"the tokenizer has {size} tokens but the model embeds {self.vocabulary}: use the tokenizer that belongs to the "
-                "model, or call model.resize_token_embeddings(len(tokenizer))"
+                f"the tokenizer has {size} tokens but the model embeds {self.vocabulary}: use the tokenizer that belongs to "
+                "the model, or call model.resize_token_embeddings(len(tokenizer))"
             )
         outside = [int(token) for token in self.eos_token_ids if not 0 <= token < self.vocabulary]
         if outside:
@@ -125,11 +142,17 @@ class TorchGenerator:
             raise ConfigError(f"max_new_tokens is {decoding.max_new_tokens}; a response has at least one token")
         if decoding.temperature < 0 or decoding.top_k < 0 or not 0 < decoding.top_p <= 1:
             raise ConfigError(f"temperature and top_k must not be negative and top_p must lie in (0, 1]: {decoding}")
-        context = getattr(self.model.config, "max_position_embeddings", None)
+        limit, limit_name = _context_limit(self.model)
         for prompt in prompts:
-            self._check_prompt(prompt, decoding.max_new_tokens, context)
+            self._check_prompt(prompt)
+            length = len(prompt.token_ids)
+            if length + decoding.max_new_tokens > limit:
+                raise DataError(
+                    f"prompt {prompt.id!r} has {length} tokens; with max_new_tokens={decoding.max_new_tokens} that exceeds the "
+                    f"model's {limit_name} of {limit}: shorten the prompt or lower max_new_tokens"
+                )
 
-    def _check_prompt(self, prompt: Prompt, max_new_tokens: int, context: int | None) -> None:
+    def _check_prompt(self, prompt: Prompt) -> None:
         if not prompt.token_ids:
             raise DataError(f"prompt {prompt.id!r} has no tokens: begin it with a BOS token or check the template")
         outside = [token for token in prompt.token_ids if not 0 <= token < self.vocabulary]
@@ -137,11 +160,6 @@ class TorchGenerator:
             raise DataError(
                 f"prompt {prompt.id!r} has token ids {outside[:5]} but the model embeds 0..{self.vocabulary - 1}: "
                 "it was tokenised by another model's tokenizer"
-            )
-        if context is not None and len(prompt.token_ids) + max_new_tokens > context:
-            raise DataError(
-                f"prompt {prompt.id!r} has {len(prompt.token_ids)} tokens; with max_new_tokens={max_new_tokens} that exceeds the "
-                f"model's context of {context}: shorten the prompt or lower max_new_tokens"
             )
 
 
@@ -229,8 +247,9 @@ class _Decoding:
         ids = np.zeros((len(prompts), length), dtype=np.int64)
         for row, prompt in zip(ids, prompts, strict=True):
             row[: len(prompt.token_ids) - 1] = prompt.token_ids[:-1]
-        context = getattr(self.model.config, "max_position_embeddings", length)
-        positions = torch.arange(length, device=self.device).clamp(max=context - 1)
+        # Padding may lie behind the last position of a table of learned positions.
+        last_position = getattr(self.model.config, "max_position_embeddings", None) or length
+        positions = torch.arange(length, device=self.device).clamp(max=last_position - 1)
         mask = torch.full((length, length), float("-inf"), dtype=self.model.dtype, device=self.device).triu(1)
         cache = DynamicCache()
         self.model.base_model(
@@ -307,6 +326,16 @@ class _Decoding:
         self.active = remaining
 
 
+def _context_limit(model: PreTrainedModel) -> tuple[float, str]:
+    """The most tokens a sequence may have, and what sets the limit.
+
+    Within the sliding window of a model that has one, its attention is the plain causal one, which is all that is done here.
+    """
+    names = ("max_position_embeddings", "sliding_window", "attention_chunk_size")
+    limits = [(getattr(model.config, name, None) or math.inf, name) for name in names]
+    return min(limits)
+
+
 def _eos_ids(model: PreTrainedModel, tokenizer: Tokenizer) -> set[int]:
     """Every id that the model's generation config or the tokenizer names as end of sequence."""
     named: list[int | Iterable[int] | None] = [
@@ -329,9 +358,7 @@ def _sampling_mode(model: PreTrainedModel) -> Iterator[None]:
     training = {module: module.training for module in model.modules()}
     attention = model.config._attn_implementation
     model.eval()
-    # The fused CPU kernel gives its threads differently aligned scratch memory, hence different rounding.
-    if next(model.parameters()).device.type == "cpu":
-        model.set_attn_implementation("eager")
+    model.set_attn_implementation(_sampling_attention(model))
     try:
         with torch.no_grad():
             yield
@@ -339,3 +366,12 @@ def _sampling_mode(model: PreTrainedModel) -> Iterator[None]:
         model.set_attn_implementation(attention)
         for module, flag in training.items():
             module.training = flag
+
+
+def _sampling_attention(model: PreTrainedModel) -> str:
+    """The attention implementation that suits rows of different lengths, whose mask is a full matrix."""
+    if next(model.parameters()).device.type == "cpu":
+        # The fused CPU kernel gives its threads differently aligned scratch memory, hence different rounding.
+        return "eager"
+    current = model.config._attn_implementation
+    return "sdpa" if "flash" in current or "flex" in current else current

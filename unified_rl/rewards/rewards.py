@@ -16,7 +16,7 @@ from unified_rl.types import Prompt, Response, Reward, Score, Task, Tokenizer
 class OutcomeReward:
     """One reward per response: `correct` for a right final answer, `incorrect` for any other. The paper's "Rule".
 
-    A truncated response has not given its final answer: whatever the grader finds in it, it is scored as `incorrect`.
+    A truncated response has not given its final answer: whatever the grader finds in it is not an answer, nor a vote.
     """
 
     def __init__(self, task: Task, *, correct: float = 1.0, incorrect: float = 0.0) -> None:
@@ -27,9 +27,10 @@ class OutcomeReward:
         return [[self.score_one(prompt, response) for response in group] for prompt, group in zip(prompts, responses, strict=True)]
 
     def score_one(self, prompt: Prompt, response: Response) -> Score:
+        if response.truncated:
+            return Score(self._values[False], "incorrect", None, None)
         check = self._task.check_answer(prompt.problem, response.text)
-        verdict = "incorrect" if response.truncated and check.verdict == "correct" else check.verdict
-        return Score(self._values[verdict == "correct"], verdict, check.answer, check.answer_class)
+        return Score(self._values[check.verdict == "correct"], check.verdict, check.answer, check.answer_class)
 
 
 class ExactProcessReward:

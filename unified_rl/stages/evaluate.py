@@ -34,6 +34,7 @@ COLUMNS = pa.schema(
         ("answer", pa.string()),
         ("answer_class", pa.string()),
         ("gold", pa.string()),
+        ("gold_class", pa.string()),
         ("verdict", pa.string()),
         ("num_tokens", pa.int32()),
         ("finish", pa.string()),
@@ -125,11 +126,16 @@ def _table(
 ) -> pa.Table:
     scores = reward.score(prompts, responses)
     rows = [
-        _row(mode, name, split, prompt.problem, index, response, score)
+        _row(mode, name, split, prompt.problem, index, response, score) | {"gold_class": _gold_class(prompt.problem, group_scores)}
         for prompt, group, group_scores in zip(prompts, responses, scores, strict=True)
         for index, (response, score) in enumerate(zip(group, group_scores, strict=True))
     ]
     return pa.Table.from_pylist(rows, schema=COLUMNS)
+
+
+def _gold_class(problem: Problem, scores: Sequence[Score]) -> str:
+    """The class of the right answers; where nobody gave one, the gold answer itself, which is then no sampled class."""
+    return next((score.answer_class for score in scores if score.verdict == "correct" and score.answer_class), problem.gold)
 
 
 def _row(mode: str, name: str, split: str, problem: Problem, index: int, response: Response, score: Score) -> dict[str, Any]:

@@ -98,6 +98,7 @@ def _build_base(config: Config, folder: Path) -> None:
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
         bos_token_id=tokenizer.bos_token_id,
+        init_std=shape.init_std,
         seed=shape.seed,
     )
     shutil.rmtree(folder)  # whatever a killed attempt left

@@ -18,17 +18,19 @@ PEOPLE = tuple((name, "He") for name in MEN) + tuple((name, "She") for name in W
 OBJECTS = ("apples", "pens", "coins", "cards", "books", "eggs", "nuts", "stamps")
 CONTAINERS = ("bags", "boxes", "packs")
 
-# What happens to the running count. "borrows" adds as "buys" does and "lends" takes away as "sells" does, but those are the
-# two verbs that the demonstrator mixes up.
+# What happens to the running count. "lends" takes away as "sells" does, but is the verb that the demonstrator gets wrong.
 VERBS = {"buys": "+", "finds": "+", "wins": "+", "borrows": "+", "sells": "-", "loses": "-", "uses": "-", "lends": "-"}
 BULK_VERBS = ("buys", "sells")
-CONFUSED_VERBS = ("borrows", "lends")
+CONFUSED_VERBS = ("lends",)
 
-DEFAULT_SLIPS: Mapping[str, float] = {"borrow": 0.6, "carry": 0.35, "product": 0.4, "verb": 0.6}
+DEFAULT_SLIPS: Mapping[str, float] = {"borrow": 0.45, "carry": 0.3, "product": 0.4, "verb": 0.65}
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 VALIDATION_FRACTION, TEST_FRACTION = 0.1, 0.1
-SMALLEST_NUMBER, MAX_VALUE = 10, 999
+SMALLEST_START, SMALLEST_OPERAND, MAX_VALUE = 20, 3, 999
+
+# Half-open ranges for "3 bags of 12".
+PACK_COUNTS, PACK_SIZES = (2, 6), (11, 20)
 
 # Model output is hostile: it is matched, never evaluated, and longer numbers do not match.
 _STEP = re.compile(r"([0-9]{1,9}) ?([-+*]) ?([0-9]{1,9}) ?= ?(-?[0-9]{1,9})")
@@ -89,7 +91,9 @@ class Arithmetic:
         79-17=62
         #### 62
 
-    Slices: "main" (the default) and "hard". Hard problems have more steps than any demonstration.
+    Slices: "main" (the default), whose training problems are demonstrated, and "hard". A problem is *long* from `hard_steps[0]`
+    steps on. Main problems with numbers above `max_long_operand` are never long; hard problems are long and have at least one
+    such number. So demonstrations show each difficulty apart; the hard slice, outside their distribution, joins them.
 
     What the world builds in by construction:
 
@@ -99,7 +103,7 @@ class Arithmetic:
           borrow   a subtraction whose ones digit borrows   the borrow is forgotten (the result is 10 too large)
           carry    an addition whose ones digit carries     the carry is forgotten (10 too small)
           product  a product whose ones digit carries       the carry is forgotten
-          verb     a sentence with "lends" or "borrows"     the operation is inverted (and then done correctly)
+          verb     a sentence with "lends"                  taken for an addition (and then done correctly)
 
       Slips that would lead to a count below 0 or above 999 are drawn again. So a policy that imitates perfectly is wrong in a
       known way, knows the right way too, and prefers the wrong one where the probability is above one half.
@@ -112,9 +116,10 @@ class Arithmetic:
     Args:
         seed: names the sequence of problems and the slips. The same arguments give the same problems.
         main_steps: (fewest, most) steps of a main problem, the answer line not counted.
-        hard_steps: the same for hard problems; must lie above `main_steps`.
+        hard_steps: the same for hard problems; its lower end is where a problem counts as long.
         max_start: largest starting count.
         max_operand: largest number in a sentence without containers.
+        max_long_operand: the same for long main problems.
         bulk_probability: chance that a sentence speaks of containers ("3 bags of 12"), which takes two steps.
         slip_probability: context -> probability; replaces the defaults, and a context left out has probability 0.
 
@@ -128,22 +133,24 @@ class Arithmetic:
     def __init__(
         self,
         seed: int = 0,
-        main_steps: Sequence[int] = (2, 4),
-        hard_steps: Sequence[int] = (5, 6),
-        max_start: int = 199,
-        max_operand: int = 99,
+        main_steps: Sequence[int] = (2, 5),
+        hard_steps: Sequence[int] = (4, 5),
+        max_start: int = 99,
+        max_operand: int = 50,
+        max_long_operand: int = 20,
         bulk_probability: float = 0.3,
         slip_probability: Mapping[str, float] | None = None,
     ) -> None:
         self.seed = int(seed)
         self.steps = {"main": _step_range("main_steps", main_steps), "hard": _step_range("hard_steps", hard_steps)}
-        if self.steps["hard"][0] <= self.steps["main"][1]:
+        self.max_start = _bounded("max_start", max_start, SMALLEST_START, MAX_VALUE)
+        self.max_operand = _bounded("max_operand", max_operand, SMALLEST_OPERAND, MAX_VALUE // 2)
+        if not SMALLEST_OPERAND <= max_long_operand < self.max_operand:
             raise ConfigError(
-                f"hard_steps={list(hard_steps)} must begin above main_steps={list(main_steps)}: the hard slice lies "
-                "outside the demonstrations' distribution"
+                f"max_long_operand={max_long_operand} must lie between {SMALLEST_OPERAND} and max_operand - 1 = "
+                f"{self.max_operand - 1}: hard problems are long ones with larger numbers than that"
             )
-        self.max_start = _bounded("max_start", max_start, SMALLEST_NUMBER, MAX_VALUE)
-        self.max_operand = _bounded("max_operand", max_operand, SMALLEST_NUMBER, MAX_VALUE // 2)
+        self.max_long_operand = int(max_long_operand)
         self.bulk_probability = _probability("bulk_probability", bulk_probability)
         slips = DEFAULT_SLIPS if slip_probability is None else slip_probability
         if unknown := sorted(set(slips) - set(DEFAULT_SLIPS)):
@@ -231,15 +238,36 @@ class Arithmetic:
 
     def _draw_facts(self, rng: np.random.Generator, slice: str) -> tuple[int, list[_Event]]:
         """A starting count and what happens to it."""
-        fewest, most = self.steps[slice]
-        start = count = int(rng.integers(SMALLEST_NUMBER, self.max_start + 1))
-        remaining = int(rng.integers(fewest, most + 1))
+        while True:
+            start = int(rng.integers(SMALLEST_START, self.max_start + 1))
+            steps = int(rng.integers(self.steps[slice][0], self.steps[slice][1] + 1))
+            long = slice == "main" and steps >= self.steps["hard"][0]
+            events = self._draw_events(rng, start, steps, self.max_long_operand if long else self.max_operand)
+            if slice == "main" or any(self._is_large(event) for event in events):
+                return start, events
+
+    def _is_large(self, event: _Event) -> bool:
+        """Whether long demonstrations leave this sentence out."""
+        return not event.packs and event.count > self.max_long_operand
+
+    def _draw_events(self, rng: np.random.Generator, count: int, steps: int, max_operand: int) -> list[_Event]:
+        """Sentences that take `steps` steps together and keep the running count between 0 and MAX_VALUE."""
         events: list[_Event] = []
-        while remaining:
-            events.append(self._draw_event(rng, count, remaining))
-            count += events[-1].change
-            remaining -= events[-1].steps
-        return start, events
+        while steps:
+            event = self._draw_event(rng, steps, max_operand)
+            if 0 <= count + event.change <= MAX_VALUE:
+                events.append(event)
+                count += event.change
+                steps -= event.steps
+        return events
+
+    def _draw_event(self, rng: np.random.Generator, steps: int, max_operand: int) -> _Event:
+        """A sentence of at most `steps` steps."""
+        if steps >= 2 and rng.random() < self.bulk_probability:
+            return _Event(
+                BULK_VERBS[rng.integers(len(BULK_VERBS))], int(rng.integers(*PACK_SIZES)), int(rng.integers(*PACK_COUNTS))
+            )
+        return _Event(_VERB_NAMES[rng.integers(len(_VERB_NAMES))], int(rng.integers(SMALLEST_OPERAND, max_operand + 1)))
 
     def _word(self, rng: np.random.Generator, slice: str, start: int, events: Sequence[_Event]) -> Problem:
         """The facts in words."""
@@ -253,18 +281,6 @@ class Arithmetic:
         question = _question(person, thing, container, start, events)
         gold = start + sum(event.change for event in events)
         return Problem(f"arithmetic/{slice}/{_digest(_content(start, events))}", question, str(gold), info)
-
-    def _draw_event(self, rng: np.random.Generator, count: int, remaining: int) -> _Event:
-        """A sentence of at most `remaining` steps that keeps the running count between 0 and MAX_VALUE."""
-        while True:
-            if remaining >= 2 and rng.random() < self.bulk_probability:
-                event = _Event(BULK_VERBS[rng.integers(2)], int(rng.integers(11, 30)), int(rng.integers(2, 10)))
-            else:
-                event = _Event(
-                    _VERB_NAMES[rng.integers(len(_VERB_NAMES))], int(rng.integers(SMALLEST_NUMBER, self.max_operand + 1))
-                )
-            if 0 <= count + event.change <= MAX_VALUE:
-                return event
 
     def _demonstrate(self, problem: Problem, index: int) -> Demonstration:
         """The demonstrator's solution of training problem `index`."""

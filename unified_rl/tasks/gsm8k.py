@@ -170,7 +170,7 @@ def parse_number(text: str) -> Fraction | None:
         if int(bottom) == 0:
             return None
         value = Fraction(int(top), int(bottom))
-    return -value if match["sign"] in ("-", "−", "–") and match["sign"] else value
+    return -value if match["sign"] in ("-", "−", "–") else value
 
 
 def _find_files(path: Path) -> dict[str, list[Path]]:

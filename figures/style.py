@@ -1,0 +1,85 @@
+"""One look for every figure: which label has which colour, marker and line, and the sizes of fonts and pages.
+
+The colours are Okabe and Ito's (with Tol's "muted" for what they do not reach), which colour-blind readers tell apart; the
+markers and line styles tell the methods apart in grey. A label that is not in the map, such as a user's own coefficient or an
+ablation, gets a further look that depends on the label, and on the other unknown labels only where two would coincide.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib.style
+from matplotlib.axis import Axis
+from matplotlib.ticker import FuncFormatter
+
+STYLE_SHEET = Path(__file__).with_name("paper.mplstyle")
+COLUMN_WIDTH, FULL_WIDTH = 3.4, 7.0  # inches
+BAND_ALPHA = 0.1
+
+LineStyle = str | tuple[int, tuple[float, ...]]
+
+
+@dataclass(frozen=True)
+class Style:
+    """How one label is drawn."""
+
+    color: str
+    marker: str
+    linestyle: LineStyle = "-"
+    size: float = 3.8  # of the marker, in points
+
+    def line(self) -> dict[str, Any]:
+        """Keyword arguments for `Axes.plot`."""
+        return {"color": self.color, "marker": self.marker, "linestyle": self.linestyle, "markersize": self.size}
+
+
+#: In the order in which legends and tables list them.
+STYLES: dict[str, Style] = {
+    "SFT": Style("#000000", "o", (0, (4, 1.5))),
+    "SFT (continued)": Style("#767676", "X", (0, (1.5, 1.2))),
+    "RFT": Style("#E69F00", "s", (0, (6, 1.5))),
+    "DPO": Style("#56B4E9", "v", (0, (4, 1, 1, 1))),
+    "Online RFT": Style("#009E73", "D"),
+    "PPO": Style("#CC79A7", "P", (0, (6, 1, 1, 1))),
+    "GRPO+OS": Style("#0072B2", "^"),
+    "GRPO+PS": Style("#D55E00", "*", size=6.0),
+    "RLOO": Style("#882255", "<", (0, (3, 1))),
+    "Dr. GRPO": Style("#332288", ">", (0, (5, 1, 1, 1, 1, 1))),
+    "DAPO": Style("#999933", "p", (0, (2, 1))),
+}
+FURTHER_COLORS = ("#44AA99", "#AA4499", "#117733", "#B8860B", "#661100", "#5566AA")
+FURTHER_MARKERS = ("h", "d", "8", "H", "X")
+
+
+def styles(labels: Iterable[str]) -> dict[str, Style]:
+    """A look for each label, in legend order: the map's own labels first, then others by name."""
+    labels = set(labels)
+    chosen = {label: style for label, style in STYLES.items() if label in labels}
+    taken: set[int] = set()
+    for label in sorted(labels - chosen.keys()):
+        place = zlib.crc32(label.encode()) % _NUM_FURTHER
+        while place in taken and len(taken) < _NUM_FURTHER:
+            place = (place + 1) % _NUM_FURTHER
+        taken.add(place)
+        chosen[label] = Style(FURTHER_COLORS[place % len(FURTHER_COLORS)], FURTHER_MARKERS[place % len(FURTHER_MARKERS)])
+    return chosen
+
+
+# 6 colours and 5 markers have no common divisor, so that counting through both gives 30 different pairs.
+_NUM_FURTHER = len(FURTHER_COLORS) * len(FURTHER_MARKERS)
+
+
+def sheet() -> AbstractContextManager[None]:
+    """Within this context, figures have our sizes."""
+    return matplotlib.style.context(STYLE_SHEET)
+
+
+def percent_axis(axis: Axis, *, signed: bool = False) -> None:
+    """Show fractions on an axis as percent (the axis label says so)."""
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{round(100 * value, 2):{'+' if signed and value else ''}g}"))
