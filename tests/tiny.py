@@ -7,20 +7,24 @@ import subprocess
 import sys
 from pathlib import Path
 
+COIN = Path(__file__).with_name("coin_task.py")
+
 WORDS = (
+    f"task={COIN}:Coin",
+    "task.template='{question}:'",
     "model.hidden_size=64",
     "model.num_heads=2",
     "model.num_layers=1",
     "model.intermediate_size=96",
     "sft.demonstrations=400",
-    "sft.steps=30",
+    "sft.steps=40",
     "sft.sequences_per_step=32",
     "data.prompts=32",
     "rollout.prompts_per_step=4",
     "rollout.responses_per_prompt=4",
     "trainer.steps=4",
-    "generator.max_new_tokens=48",
-    "evaluation.max_new_tokens=48",
+    "generator.max_new_tokens=16",
+    "evaluation.max_new_tokens=16",
     "evaluation.problems=4",
     "evaluation.samples=4",
     "logging.curve_problems=4",

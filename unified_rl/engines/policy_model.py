@@ -8,7 +8,6 @@ ratios and KL terms compare passes through the same weights, and with dropout th
 from __future__ import annotations
 
 import copy
-import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -97,7 +96,8 @@ def load_policy(
     """
     path = Path(path)
     _check_directory(path)
-    model = _load(AutoModelForCausalLM, path, dtype).to(device)
+    model = _load(AutoModelForCausalLM, path, dtype)
+    model.to(device)  # type: ignore[arg-type]  # transformers wraps the method and hides its self
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
     except _LOAD_ERRORS as error:
@@ -137,8 +137,25 @@ class _TorchRMSNorm:
         return super().forward(hidden)  # type: ignore[misc]
 
 
+class TorchLlamaRMSNorm(_TorchRMSNorm, LlamaRMSNorm): ...
+
+
+class TorchMistralRMSNorm(_TorchRMSNorm, MistralRMSNorm): ...
+
+
+class TorchQwen2RMSNorm(_TorchRMSNorm, Qwen2RMSNorm): ...
+
+
+class TorchQwen3RMSNorm(_TorchRMSNorm, Qwen3RMSNorm): ...
+
+
 # Norms known to be weight * x / rms(x); Gemma's (1 + weight), for one, is not.
-_PLAIN_RMS_NORMS = (LlamaRMSNorm, MistralRMSNorm, Qwen2RMSNorm, Qwen3RMSNorm)
+_TORCH_NORMS: dict[Any, Any] = {
+    LlamaRMSNorm: TorchLlamaRMSNorm,
+    MistralRMSNorm: TorchMistralRMSNorm,
+    Qwen2RMSNorm: TorchQwen2RMSNorm,
+    Qwen3RMSNorm: TorchQwen3RMSNorm,
+}
 
 
 def use_torch_rms_norm(model: PreTrainedModel) -> PreTrainedModel:
@@ -148,14 +165,8 @@ def use_torch_rms_norm(model: PreTrainedModel) -> PreTrainedModel:
     the model (a reference, a value model) uses its own weights.
     """
     for module in model.modules():
-        if type(module) in _PLAIN_RMS_NORMS:
-            module.__class__ = _torch_version(type(module))
+        module.__class__ = _TORCH_NORMS.get(type(module), type(module))
     return model
-
-
-@functools.cache
-def _torch_version(norm: type[nn.Module]) -> type[nn.Module]:
-    return type(norm.__name__, (_TorchRMSNorm, norm), {})
 
 
 def eos_token_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None = None) -> tuple[int, ...]:
@@ -179,7 +190,7 @@ def check_vocabulary(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase)
 
     More rows than tokens is common (vocabularies are padded to round numbers) and fine.
     """
-    rows = model.get_input_embeddings().num_embeddings
+    rows = _embedding_rows(model)
     if len(tokenizer) > rows:
         raise ConfigError(
             f"the tokenizer has {len(tokenizer)} tokens but the model only {rows} embedding rows; "
@@ -201,8 +212,7 @@ def check_linear_head(model: PreTrainedModel) -> None:
     name, head = type(model).__name__, model.get_output_embeddings()
     if head is None or not hasattr(head, "weight"):
         raise ConfigError(f"{name} has no linear output head; choose a causal language model")
-    rows = model.get_input_embeddings().num_embeddings
-    probe_BL = torch.arange(8, device=model.device)[None] % rows
+    probe_BL = torch.arange(8, device=model.device)[None] % _embedding_rows(model)
     expected = model(input_ids=probe_BL, use_cache=False).logits.float()
     hidden = _decoder(model)(input_ids=probe_BL, use_cache=False).last_hidden_state
     found = nn.functional.linear(hidden, head.weight, getattr(head, "bias", None)).float()
@@ -279,6 +289,11 @@ def response_values(value_model: ValueModel, packed: PackedRows) -> Tensor:
 def _decoder(model: PreTrainedModel) -> PreTrainedModel:
     """The model without its head."""
     return model.get_decoder()
+
+
+def _embedding_rows(model: PreTrainedModel) -> int:
+    rows: int = model.get_input_embeddings().weight.shape[0]  # type: ignore[index, assignment]
+    return rows
 
 
 def _predicting_hidden(decoder: PreTrainedModel, packed: PackedRows) -> Tensor:

@@ -136,7 +136,7 @@ class Arithmetic:
         main_steps: Sequence[int] = (2, 5),
         hard_steps: Sequence[int] = (4, 5),
         max_start: int = 99,
-        max_operand: int = 50,
+        max_operand: int = 40,
         max_long_operand: int = 20,
         bulk_probability: float = 0.3,
         slip_probability: Mapping[str, float] | None = None,
@@ -169,7 +169,13 @@ class Arithmetic:
             raise ConfigError("task arithmetic makes problems without end: say how many are wanted (count)")
         made, more = self._made.setdefault((split, slice), ([], self._stream(split, slice)))
         while len(made) < count:
-            made.append(next(more))
+            problem = next(more, None)
+            if problem is None:
+                raise DataError(
+                    f"task arithmetic has only {len(made)} different {slice} problems for split {split} and {count} were asked "
+                    f"for; raise max_operand or widen {slice}_steps"
+                )
+            made.append(problem)
         return tuple(made[:count])
 
     def demonstrations(self, count: int | None = None) -> Sequence[Demonstration]:
@@ -219,7 +225,7 @@ class Arithmetic:
         return (*questions, "0123456789\n", "1+1=1\n1-1=1\n1*1=1\n#### 1")
 
     def _stream(self, split: Split, slice: str) -> Iterator[Problem]:
-        """Endless problems of one split and slice, without repeats."""
+        """Problems of one split and slice without repeats; ends where many draws in a row bring nothing new."""
         rng = generator(self.seed, f"arithmetic/{split}/{slice}")
         seen: set[str] = set()
         redraws = 0
@@ -231,10 +237,6 @@ class Arithmetic:
                 seen.add(content)
                 redraws = 0
                 yield self._word(rng, slice, start, events)
-        raise DataError(
-            f"task arithmetic has no new {slice} problem for split {split} after {len(seen)}; raise max_operand or widen "
-            f"{slice}_steps"
-        )
 
     def _draw_facts(self, rng: np.random.Generator, slice: str) -> tuple[int, list[_Event]]:
         """A starting count and what happens to it."""
