@@ -21,6 +21,8 @@ from analysis.pass_at_k import pass_at_k
 from unified_rl import run_reading
 from unified_rl.errors import DataError
 
+#: The method of the policy that training starts from: a run of no steps, or a directory that holds its evaluations only.
+BASELINE_METHOD = "sft_policy"
 MISSING = "missing"
 COMPLETE = "complete"
 NOT_EVALUATED = "not evaluated"
@@ -95,7 +97,7 @@ class Cell:
 
     @property
     def is_baseline(self) -> bool:
-        return self.steps == 0 or self.state == "evaluated"
+        return self.method == BASELINE_METHOD
 
     @property
     def status(self) -> str:
@@ -194,7 +196,8 @@ def _read_cell(path: Path, evaluation: str | None) -> Cell | None:
     if config is None and not metas:
         return None
     facts = config if config is not None else next(iter(metas.values()))
-    method = str(facts.get("method") or "unknown")
+    no_steps = status is not None and status.get("steps") == 0
+    method = BASELINE_METHOD if no_steps else str(facts.get("method") or "unknown")
     provenance = run_reading.read_provenance(path) or {}
     common = {
         # An empty label means that the user gave none: the method's name stands in.
@@ -229,9 +232,8 @@ def _rank(cell: Cell) -> int:
     """Order of methods in tables: the baseline, then the method table's own order, then others."""
     from unified_rl.methods import METHODS
 
-    if cell.is_baseline:
-        return -1
-    return list(METHODS).index(cell.method) if cell.method in METHODS else len(METHODS)
+    order = [BASELINE_METHOD, *METHODS]
+    return order.index(cell.method) if cell.method in order else len(order)
 
 
 def _scores(samples: pd.DataFrame, where: str) -> Scores:

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
+import re
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -143,8 +144,8 @@ def _training_pass(model: PreTrainedModel, reference: PreTrainedModel, micro_bat
 def bench_logprob_memory(tokens: int = 2048, width: int = 128, vocab_size: int = 102_400) -> dict[str, float]:
     """Peak memory, in MiB, of a forward and backward pass of the log-probabilities: "chunked", "naive", and their "ratio".
 
-    Each runs in a fresh process. Counted is the growth of the peak resident set over what it was with the inputs in place, so
-    the gradients count and hidden states, weight and the interpreter do not.
+    Each runs in a fresh process (Linux only: /proc is read). Counted is the growth of the peak resident set over what it was
+    with the inputs in place, so the gradients count and hidden states, weight and the interpreter do not.
     """
     found = {}
     for way in ("chunked", "naive"):
@@ -176,7 +177,9 @@ def _naive_logps(hidden_ND: Tensor, weight_VD: Tensor, targets_N: Tensor) -> Ten
 
 
 def _peak_mib() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # Linux counts in KiB
+    """Peak resident set of this program, in MiB. Not `getrusage`, whose maximum a child inherits from a larger parent."""
+    (kibibytes,) = re.findall(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())
+    return int(kibibytes) / 1024
 
 
 def _best_seconds(functions: Sequence[Callable[[], object]], rounds: int) -> list[float]:

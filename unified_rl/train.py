@@ -64,7 +64,7 @@ def train(parts: Parts, config: Config, run: Run, on_step: Callable[[int, dict[s
             run.save_checkpoint(0, parts.save, config.logging.keep_checkpoints)
     for step in range(run.step + 1, steps + 1):
         timings: dict[str, float] = {}
-        entry, samples = _step(parts, config, step, timings)
+        entry, samples = run_step(parts, config, step, timings)
         totals = _with_totals(entry, totals, config.rollout.epochs)
         run.log("metrics", totals)
         for sample in samples:
@@ -80,7 +80,7 @@ def train(parts: Parts, config: Config, run: Run, on_step: Callable[[int, dict[s
     run.set_status("finished", steps, steps)
 
 
-def _step(parts: Parts, config: Config, step: int, timings: dict[str, float]) -> tuple[dict[str, float], list[dict[str, Any]]]:
+def run_step(parts: Parts, config: Config, step: int, timings: dict[str, float]) -> tuple[dict[str, float], list[dict[str, Any]]]:
     """One rollout and its updates: the step's metrics and samples."""
     with _timed(timings, "source"):
         draw = parts.source.draw(step - 1, parts.policy.updates)

@@ -206,7 +206,7 @@ def test_kl_term_pulls_towards_the_reference():
 def pair():
     """o+ has 2 tokens with log-ratios 0.3, 0.1; o- has 3 with -0.2, 0.4, 0.1. Rows: rejected first, to catch a reliance on order."""
     ref = f64([[-1.0, -2.0, -3.0], [-1.0, -1.0, 0.0]])
-    logp = ref + f64([[-0.2, 0.4, 0.1], [0.3, 0.1, 0.0]])
+    logp = ref + f64([[-0.2, 0.4, 0.1], [0.3, 0.1, 7.0]])  # the 7 is padding and must not be read
     return logp, ref, mask_of([3, 2]), torch.tensor([False, True]), torch.tensor([4, 4])
 
 

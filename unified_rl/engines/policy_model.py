@@ -128,7 +128,7 @@ class _TorchRMSNorm:
     that gradients can be checked at full precision. Lower precisions keep Hugging Face's order of rounding.
     """
 
-    weight: Tensor
+    weight: Any
     variance_epsilon: float
 
     def forward(self, hidden: Tensor) -> Tensor:

@@ -100,6 +100,7 @@ def sft_config(config: Config) -> Config:
         task=config.task,
         data=replace(config.data, prompts=config.sft.demonstrations),
         model=config.model,
+        sft=config.sft,
         rollout=replace(preset.rollout, prompts_per_step=config.sft.sequences_per_step, responses_per_prompt=1),
         generator=config.generator,
         trainer=replace(
@@ -111,7 +112,7 @@ def sft_config(config: Config) -> Config:
             micro_batch_tokens=config.trainer.micro_batch_tokens,
             row_tokens=config.trainer.row_tokens,
         ),
-        logging=replace(preset.logging, checkpoint_every=200, keep_checkpoints=1, curve_every=0, samples_every=0),
+        logging=replace(preset.logging, checkpoint_every=200, keep_checkpoints=1, curve_problems=0, samples=0),
     )
 
 

@@ -137,7 +137,7 @@ class Arithmetic:
         hard_steps: Sequence[int] = (4, 5),
         max_start: int = 99,
         max_operand: int = 40,
-        max_long_operand: int = 20,
+        max_long_operand: int = 25,
         bulk_probability: float = 0.3,
         slip_probability: Mapping[str, float] | None = None,
     ) -> None:
