@@ -1,6 +1,6 @@
 """`make bench`: ratios measured side by side in one run, on the same weights. Run it on an idle machine.
 
-    python -m experiments.bench [threads=N]
+python -m experiments.bench [threads=N]
 """
 
 from __future__ import annotations

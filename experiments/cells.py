@@ -1,4 +1,4 @@
-"""Cells of an experiment: one training run each, trained and evaluated by a small pool of processes that never oversubscribes cores.
+"""Cells of an experiment: one training run each, trained and evaluated by a pool of processes that never oversubscribes cores.
 
 A cell that is finished is skipped, one that was interrupted goes on from its checkpoint, one that fails does not stop the others.
 """
@@ -66,7 +66,12 @@ def _run_cell(cell: Cell, folder: Path, threads: int) -> str | None:
     if cell.evaluate is not None and not list((run_dir / "evaluations").glob("[!.]*")):
         commands.append(["evaluate", f"run={run_dir}", f"threads={threads}", *cell.evaluate])
     # One process per core, each with its own threads: idle OpenMP threads must not spin on another cell's core.
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE", "TOKENIZERS_PARALLELISM": "false"}
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": str(threads),
+        "OMP_WAIT_POLICY": "PASSIVE",
+        "TOKENIZERS_PARALLELISM": "false",
+    }
     for words in commands:
         with log.open("a", encoding="utf-8") as file:
             command = [sys.executable, "-m", "unified_rl.cli", *words]

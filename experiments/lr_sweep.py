@@ -1,4 +1,4 @@
-"""The learning-rate sweep: the same rates for every method, judged on the validation split, one seed. Recorded, not re-run by others.
+"""The learning-rate sweep: the same rates for every method, judged on the validation split, one seed.
 
     python -m experiments.lr_sweep [out=DIR] [methods=grpo,dpo] [workers=N]
 
@@ -17,7 +17,7 @@ from pathlib import Path
 from experiments.cells import Cell, cores, run_cells
 from experiments.reproduce import FURTHER_METHODS, METHODS
 
-RATES = (3e-5, 1e-4, 3e-4, 1e-3)
+RATES = (3e-5, 1e-4, 3e-4)
 SEED = 1000
 PROBLEMS = 200
 
@@ -44,6 +44,8 @@ def main(words: Sequence[str]) -> int:
     folder = Path(given.get("out", "runs/lr_sweep"))
     methods = given["methods"].split(",") if "methods" in given else [*METHODS, *FURTHER_METHODS]
     workers = int(given.get("workers", cores()))
+    words = ("method=sft", "label=SFT", f"seed={SEED}", "trainer.steps=0")
+    run_cells([Cell("sft_policy", words, None)], folder, workers=1, threads=cores())
     failed = run_cells(cells(methods), folder, workers=workers, threads=max(1, cores() // workers))
     rows = []
     for method in methods:
@@ -51,14 +53,19 @@ def main(words: Sequence[str]) -> int:
             run_dir = folder / "runs" / f"{method}-lr{rate:g}"
             slices = accuracy(run_dir) if run_dir.name not in failed else {}
             mean = sum(slices.values()) / len(slices) if slices else float("nan")
-            rows.append({"method": method, "learning_rate": rate, **slices, "mean": mean, "problems_per_slice": PROBLEMS, "seed": SEED})
+            rows.append(
+                {"method": method, "learning_rate": rate, **slices, "mean": mean, "problems_per_slice": PROBLEMS, "seed": SEED}
+            )
     with (folder / "lr_sweep.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
     for method in methods:
         best = max((row for row in rows if row["method"] == method), key=lambda row: row["mean"])
-        print(f"{method:12s} best {best['learning_rate']:g}: " + json.dumps({k: round(v, 3) for k, v in best.items() if isinstance(v, float)}))
+        print(
+            f"{method:12s} best {best['learning_rate']:g}: "
+            + json.dumps({k: round(v, 3) for k, v in best.items() if isinstance(v, float)})
+        )
     print(f"recorded in {folder / 'lr_sweep.csv'}")
     return 1 if failed else 0
 

@@ -51,7 +51,10 @@ PRESETS = {
     ),
     "default": Preset(seeds=1, methods=METHODS, train=(), evaluate=("samples=64", "problems=100")),
     "full": Preset(
-        seeds=5, methods=METHODS + FURTHER_METHODS, train=("logging.curve_problems=200",), evaluate=("samples=64", "problems=200")
+        seeds=5,
+        methods=METHODS + FURTHER_METHODS,
+        train=("logging.curve_problems=200",),
+        evaluate=("samples=64", "problems=200"),
     ),
 }
 
@@ -86,12 +89,16 @@ def main(words: Sequence[str]) -> int:
     given = dict(word.partition("=")[::2] for word in words)
     unknown = set(given) - {"preset", "out", "workers"}
     if unknown or given.get("preset", "default") not in PRESETS:
-        print(f"error: usage: python -m experiments.reproduce [preset={'|'.join(PRESETS)}] [out=DIR] [workers=N]", file=sys.stderr)
+        print(
+            f"error: usage: python -m experiments.reproduce [preset={'|'.join(PRESETS)}] [out=DIR] [workers=N]", file=sys.stderr
+        )
         return 2
     name = given.get("preset", "default")
     preset, folder = PRESETS[name], Path(given.get("out", f"runs/{name}"))
     workers = int(given.get("workers", cores()))
-    print(f"preset {name}: {len(preset.methods)} methods x {preset.seeds} seeds into {folder}; first the SFT policy", flush=True)
+    print(
+        f"preset {name}: {len(preset.methods)} methods x {preset.seeds} seeds into {folder}; first the SFT policy", flush=True
+    )
     failed = run_cells([start_cell(preset)], folder, workers=1, threads=cores())
     if not failed:
         failed = run_cells(method_cells(preset), folder, workers=workers, threads=max(1, cores() // workers))

@@ -84,7 +84,10 @@ def _train(words: Sequence[str], as_json: bool) -> None:
 
     with step_progress(config.label, config.trainer.steps) as on_step:
         run_training(config, on_step)
-    print(f"finished: {config.run_dir} ({config.trainer.steps} steps of {config.label}); next: unified-rl evaluate run={config.run_dir}")
+    print(
+        f"finished: {config.run_dir} ({config.trainer.steps} steps of {config.label}); "
+        f"next: unified-rl evaluate run={config.run_dir}"
+    )
 
 
 def _evaluate(words: Sequence[str], as_json: bool) -> None:

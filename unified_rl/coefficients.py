@@ -182,7 +182,10 @@ class Dapo(schema.DapoCoefficient, Coefficient):
 
 
 def coefficient_from_objective(
-    objective: Callable[[Tensor, Inputs], Tensor], *, needs: frozenset[str] = frozenset(), formula: str = "dJ / dlogp by autograd"
+    objective: Callable[[Tensor, Inputs], Tensor],
+    *,
+    needs: frozenset[str] = frozenset(),
+    formula: str = "dJ / dlogp by autograd",
 ) -> type[Coefficient]:
     """A coefficient from any differentiable objective of the token log-probs.
 

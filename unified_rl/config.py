@@ -243,7 +243,7 @@ class AggregationConfig:
 
 @dataclass
 class TaskConfig:
-    """name: arithmetic | gsm8k | FILE.py:CLASS. template: a name in tasks/templates.py. options: the task's constructor arguments."""
+    """name: arithmetic | gsm8k | FILE.py:CLASS. template: see tasks/templates.py. options: the task's constructor arguments."""
 
     name: str = "arithmetic"
     template: str = "arithmetic"
@@ -359,8 +359,8 @@ class TrainerConfig:
     beta2: float = 0.95
     adam_eps: float = 1e-8
     max_grad_norm: float = 1.0
-    micro_batch_tokens: int = 4096
-    row_tokens: int = 128
+    micro_batch_tokens: int = 2048
+    row_tokens: int = 192
 
     def __post_init__(self) -> None:
         _one_of("trainer.name", self.name, ("torch",))
@@ -380,9 +380,9 @@ class SftStageConfig:
 
     seed: int = 0
     demonstrations: int = 20000
-    steps: int = 900
-    sequences_per_step: int = 64
-    learning_rate: float = 2e-3
+    steps: int = 1800
+    sequences_per_step: int = 32
+    learning_rate: float = 3e-3
     schedule: str = "linear"
     warmup_steps: int = 20
 

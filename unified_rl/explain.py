@@ -56,7 +56,9 @@ def _equation(config: Config) -> list[str]:
         f"  data    {SOURCE_IN_WORDS.get(config.source.name, config.source.name)}",
         f"  w     = {weight}",
         f"  GC    = {coefficient.formula}   [{coefficient.equation}]",
-        f"          with {', '.join(f'{name}={value}' for name, value in options.items())}" if options else "          no options",
+        f"          with {', '.join(f'{name}={value}' for name, value in options.items())}"
+        if options
+        else "          no options",
     ]
 
 
@@ -65,7 +67,7 @@ def _axes(config: Config) -> dict[str, str]:
     says = {
         "none": "none: answers are graded for the log only",
         "outcome": f"{reward.source}, one per response: {reward.correct:g} if the final answer is right, else {reward.incorrect:g}",
-        "process": f"{reward.source}, one per step, at its last token: {reward.correct:g} if the step is right, else {reward.incorrect:g}",
+        "process": f"{reward.source}, one per step, at its last token: {reward.correct:g} if right, else {reward.incorrect:g}",
     }[reward.supervision]
     if reward.overlong:
         says += f"; soft penalty over the last {reward.overlong} tokens before the length limit"
@@ -81,20 +83,24 @@ def _axes(config: Config) -> dict[str, str]:
 
 
 def _batch(config: Config) -> dict[str, str]:
-    rollout, steps = config.rollout, config.trainer.steps
+    rollout, trainer, steps = config.rollout, config.trainer, config.trainer.steps
     prompts = config.data.prompts
     responses = rollout.prompts_per_step * rollout.responses_per_prompt
+    tokens = responses * config.generator.max_new_tokens
     per_prompt = rollout.responses_per_prompt
     if config.source.name == "preference_pairs":
-        made = f"up to {max(1, per_prompt // 2)} pairs each = at most {rollout.prompts_per_step * max(1, per_prompt // 2)} pairs"
+        made = (
+            f"up to {max(1, per_prompt // 2)} pairs each = at most {rollout.prompts_per_step * max(1, per_prompt // 2)} pairs"
+        )
     else:
         made = f"{per_prompt} responses = {responses} responses"
     epochs = f", {steps * rollout.prompts_per_step / prompts:.2f} passes over {prompts} prompts" if prompts else ""
     return {
-        "per step": f"{rollout.prompts_per_step} prompts x {made}, at most {responses * config.generator.max_new_tokens} response tokens",
-        "updates": f"{rollout.epochs} epochs x {rollout.minibatches} minibatches = {rollout.updates} per step, {steps * rollout.updates} in all",
+        "per step": f"{rollout.prompts_per_step} prompts x {made}, at most {tokens} response tokens",
+        "updates": f"{rollout.epochs} epochs x {rollout.minibatches} minibatches = {rollout.updates} per step, "
+        f"{steps * rollout.updates} in all",
         "run": f"{steps} steps{epochs}",
-        "learning rate": f"{config.trainer.learning_rate:g}, {config.trainer.schedule}, warm-up {config.trainer.warmup_steps} steps",
+        "learning rate": f"{trainer.learning_rate:g}, {trainer.schedule}, warm-up {trainer.warmup_steps} steps",
         "memory": f"micro-batches of {config.trainer.micro_batch_tokens} tokens; at most "
         f"{config.generator.max_concurrent_sequences} responses generated at once",
     }

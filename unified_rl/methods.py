@@ -172,7 +172,8 @@ def _aggregation(config: Config) -> None:
     if pairs != pair_mean:
         raise ConfigError(
             f"aggregation={config.aggregation.name} does not fit coefficient={config.coefficient.name}: a pair loss is a mean over "
-            "pairs (a mean over its 2N sequences would halve it); set aggregation=" + ("pair_mean" if pairs else "sequence_mean")
+            "pairs (a mean over its 2N sequences would halve it); set aggregation="
+            + ("pair_mean" if pairs else "sequence_mean")
         )
 
 

@@ -1,4 +1,4 @@
-"""A user's own method, coefficient, reward or task, named by `package.module:NAME` or `folder/file.py:NAME`. No torch of its own."""
+"""A user's own method, coefficient, reward or task, named by `package.module:NAME` or `folder/file.py:NAME`. No torch."""
 
 from __future__ import annotations
 

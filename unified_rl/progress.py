@@ -54,7 +54,9 @@ def _plain(label: str, steps: int) -> Callable[[int, dict[str, float]], None]:
             last[0] = now
             rate = clock.per_second(step)
             remaining = (steps - step) / rate if rate else 0.0
-            print(f"{label}: step {step}/{steps}, {rate:.2f} steps/s, {remaining:.0f} s left, {_note(metrics)}", file=sys.stderr)
+            print(
+                f"{label}: step {step}/{steps}, {rate:.2f} steps/s, {remaining:.0f} s left, {_note(metrics)}", file=sys.stderr
+            )
 
     return hook
 

@@ -1,4 +1,4 @@
-"""From scored groups to what an update needs: token sequences for the trainer, tensors for the coefficient, facts for the metrics."""
+"""From scored groups to what an update needs: sequences for the trainer, tensors for the coefficient, facts for the metrics."""
 
 from __future__ import annotations
 
@@ -92,7 +92,9 @@ def _steps(scored: Sequence[tuple], device: torch.device | str) -> tuple[Tensor,
     rewards, ends = [], []
     for _, prompt, item in scored:
         if item.score.step_rewards is None or item.score.step_ends is None:
-            raise DataError(f"a response to prompt {prompt.id!r} has no step rewards, but reward.supervision=process needs them")
+            raise DataError(
+                f"a response to prompt {prompt.id!r} has no step rewards, but reward.supervision=process needs them"
+            )
         at = np.zeros(len(item.response), dtype=np.float32)
         mark = np.zeros(len(item.response), dtype=bool)
         at[item.score.step_ends], mark[item.score.step_ends] = item.score.step_rewards, True
@@ -102,4 +104,6 @@ def _steps(scored: Sequence[tuple], device: torch.device | str) -> tuple[Tensor,
 
 
 def _padded(rows: Sequence[np.ndarray], device: torch.device | str) -> Tensor:
-    return torch.nn.utils.rnn.pad_sequence([torch.from_numpy(np.ascontiguousarray(row)) for row in rows], batch_first=True).to(device)
+    return torch.nn.utils.rnn.pad_sequence([torch.from_numpy(np.ascontiguousarray(row)) for row in rows], batch_first=True).to(
+        device
+    )

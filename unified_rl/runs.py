@@ -154,7 +154,9 @@ class Run:
         changed = [key for key in changed if not key.startswith("evaluation.")]
         if changed:
             listed = "; ".join(f"{key}: {before.get(key)!r} -> {now.get(key)!r}" for key in changed[:5])
-            raise ConfigError(f"{self.path} was started with other settings ({listed}); resume with those, or use a new run_dir")
+            raise ConfigError(
+                f"{self.path} was started with other settings ({listed}); resume with those, or use a new run_dir"
+            )
         if now["trainer.schedule"] != "constant" and self._checkpoints() and before["trainer.steps"] != now["trainer.steps"]:
             raise ConfigError(
                 f"trainer.steps changes from {before['trainer.steps']} to {now['trainer.steps']}, but trainer.schedule="

@@ -1,6 +1,6 @@
 """The loop. It does not know which method it runs.
 
-    prompts -> source -> responses -> reward -> coefficient -> policy update -> run directory
+prompts -> source -> responses -> reward -> coefficient -> policy update -> run directory
 """
 
 from __future__ import annotations
@@ -80,7 +80,9 @@ def train(parts: Parts, config: Config, run: Run, on_step: Callable[[int, dict[s
     run.set_status("finished", steps, steps)
 
 
-def run_step(parts: Parts, config: Config, step: int, timings: dict[str, float]) -> tuple[dict[str, float], list[dict[str, Any]]]:
+def run_step(
+    parts: Parts, config: Config, step: int, timings: dict[str, float]
+) -> tuple[dict[str, float], list[dict[str, Any]]]:
     """One rollout and its updates: the step's metrics and samples."""
     with _timed(timings, "source"):
         draw = parts.source.draw(step - 1, parts.policy.updates)
@@ -157,7 +159,8 @@ def _value_updates(parts: Parts, config: Config, rollout: Rollout) -> dict[str, 
         return {}
     weights_B = _weights(config, rollout.inputs)
     reports = [
-        parts.value.update(rollout.sequences, ValueLoss(rollout.inputs, weights_B)) for _ in range(parts.coefficient.value_epochs)
+        parts.value.update(rollout.sequences, ValueLoss(rollout.inputs, weights_B))
+        for _ in range(parts.coefficient.value_epochs)
     ]
     return {"value/loss": reports[0].loss, "value/grad_norm": reports[0].grad_norm}
 

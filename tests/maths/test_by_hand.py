@@ -197,14 +197,16 @@ def test_kl_term_pulls_towards_the_reference():
         found = kl.loss_term(estimator, f64([[LN2, -LN2]]), f64([[0.0, 0.0]]), f64([[LN2, -LN2]]), 1.0).value()[0]
         assert found[0] < 0 < found[1]
     # k3: pi_ref/pi - 1 = -1/2 and +1
-    assert kl.loss_term("k3", f64([[LN2, -LN2]]), f64([[0.0, 0.0]]), f64([[0.0, 0.0]]), 1.0).value()[0].tolist() == pytest.approx([-0.5, 1.0])
+    assert kl.loss_term("k3", f64([[LN2, -LN2]]), f64([[0.0, 0.0]]), f64([[0.0, 0.0]]), 1.0).value()[
+        0
+    ].tolist() == pytest.approx([-0.5, 1.0])
 
 
 # ---- DPO ----------------------------------------------------------------------------------------------------------------------
 
 
 def pair():
-    """o+ has 2 tokens with log-ratios 0.3, 0.1; o- has 3 with -0.2, 0.4, 0.1. Rows: rejected first, to catch a reliance on order."""
+    """o+ has 2 tokens with log-ratios 0.3, 0.1; o- has 3 with -0.2, 0.4, 0.1. The rejected row comes first, on purpose."""
     ref = f64([[-1.0, -2.0, -3.0], [-1.0, -1.0, 0.0]])
     logp = ref + f64([[-0.2, 0.4, 0.1], [0.3, 0.1, 7.0]])  # the 7 is padding and must not be read
     return logp, ref, mask_of([3, 2]), torch.tensor([False, True]), torch.tensor([4, 4])
@@ -311,7 +313,9 @@ def test_objective_that_is_not_a_scalar_or_ignores_logp_is_refused():
 
 def test_inputs_rows_and_first_tokens_keep_every_field():
     mask = mask_of([2, 3])
-    inputs = c.Inputs(mask, torch.tensor([0, 1]), f64([1, 2]), f64([0, 1]), torch.tensor([False, True]), f64([[1, 2, 0], [3, 4, 5]]))
+    inputs = c.Inputs(
+        mask, torch.tensor([0, 1]), f64([1, 2]), f64([0, 1]), torch.tensor([False, True]), f64([[1, 2, 0], [3, 4, 5]])
+    )
     picked = replace(inputs, old_logp_BT=f64([[1, 2, 0], [3, 4, 5]])).rows(torch.tensor([1])).first_tokens(2)
     assert picked.rewards_B.tolist() == [2.0]
     assert picked.old_logp_BT.tolist() == [[3.0, 4.0]]

@@ -48,8 +48,20 @@ CASES = {
     "ppo_process": (c.Ppo(), "sequence_mean", lambda *a: textbook.ppo(*a, process=True), True, False),
     "grpo": (c.Grpo(), "sequence_mean", textbook.grpo, False, False),
     "grpo_process": (c.Grpo(), "sequence_mean", lambda *a: textbook.grpo(*a, process=True), True, False),
-    "grpo_k1": (c.Grpo(kl_estimator="k1", kl_coef=0.5), "sequence_mean", lambda *a: textbook.grpo(*a, 0.5, 0.2, "k1"), False, False),
-    "grpo_k2": (c.Grpo(kl_estimator="k2", kl_coef=0.5), "sequence_mean", lambda *a: textbook.grpo(*a, 0.5, 0.2, "k2"), False, False),
+    "grpo_k1": (
+        c.Grpo(kl_estimator="k1", kl_coef=0.5),
+        "sequence_mean",
+        lambda *a: textbook.grpo(*a, 0.5, 0.2, "k1"),
+        False,
+        False,
+    ),
+    "grpo_k2": (
+        c.Grpo(kl_estimator="k2", kl_coef=0.5),
+        "sequence_mean",
+        lambda *a: textbook.grpo(*a, 0.5, 0.2, "k2"),
+        False,
+        False,
+    ),
     "grpo_weighted_k3": (
         c.Grpo(kl_estimator="weighted_k3", kl_coef=0.5),
         "sequence_mean",
@@ -86,7 +98,9 @@ def textbook_gradient(batch, objective):
     batch.policy.zero_grad()
     logp = [token_logps(batch.policy, sequence) for sequence in batch.sequences]
     lengths = [len(lp) for lp in logp]
-    old, ref = ([row[:n] for row, n in zip(x, lengths, strict=True)] for x in (batch.inputs.old_logp_BT, batch.inputs.ref_logp_BT))
+    old, ref = (
+        [row[:n] for row, n in zip(x, lengths, strict=True)] for x in (batch.inputs.old_logp_BT, batch.inputs.ref_logp_BT)
+    )
     objective(batch, logp, old, ref).backward()
     return gradient(batch.policy)
 
@@ -114,7 +128,10 @@ def test_equals_autograd_of_the_textbook_objective(name, seed):
 @pytest.mark.parametrize("name", ["ppo", "grpo", "dr_grpo", "dapo", "from_objective"])
 def test_equals_autograd_where_the_clip_bites(name):
     batch, coefficient, aggregation, objective = case(name, seed=5, drift=0.5)
-    ratio = torch.exp(torch.nn.utils.rnn.pad_sequence([token_logps(batch.policy, s) for s in batch.sequences], True) - batch.inputs.old_logp_BT)
+    ratio = torch.exp(
+        torch.nn.utils.rnn.pad_sequence([token_logps(batch.policy, s) for s in batch.sequences], True)
+        - batch.inputs.old_logp_BT
+    )
     assert ((ratio > 1.3) & batch.inputs.response_mask_BT).any()
     assert ((ratio < 0.7) & batch.inputs.response_mask_BT).any()
     assert relative(our_gradient(batch, coefficient, aggregation), textbook_gradient(batch, objective)) < 1e-9
@@ -143,7 +160,15 @@ def _realigned(inputs, shift_B, width):
 
     changed = {
         name: move(getattr(inputs, name))
-        for name in ("response_mask_BT", "behaviour_logp_BT", "old_logp_BT", "ref_logp_BT", "values_BT", "step_rewards_BT", "step_ends_BT")
+        for name in (
+            "response_mask_BT",
+            "behaviour_logp_BT",
+            "old_logp_BT",
+            "ref_logp_BT",
+            "values_BT",
+            "step_rewards_BT",
+            "step_ends_BT",
+        )
         if getattr(inputs, name) is not None
     }
     return replace(inputs, **changed), move
@@ -169,7 +194,10 @@ def test_batch_unit_coefficient_ignores_aggregation():
     batch, coefficient, _, _ = case("from_objective", seed=1)
     loss = SurrogateLoss(coefficient, batch.inputs, None)
     loss.fix(batch.inputs.old_logp_BT)
-    outputs = {"logp": batch.inputs.old_logp_BT.clone().requires_grad_(True), "entropy": torch.zeros_like(batch.inputs.old_logp_BT)}
+    outputs = {
+        "logp": batch.inputs.old_logp_BT.clone().requires_grad_(True),
+        "entropy": torch.zeros_like(batch.inputs.old_logp_BT),
+    }
     loss(outputs, torch.arange(len(batch.sequences))).backward()
     leaf = batch.inputs.old_logp_BT.clone().requires_grad_(True)
     gspo_objective(leaf, batch.inputs).backward()

@@ -15,7 +15,9 @@ from unified_rl.errors import CheckpointError
 
 
 def get(store, settings=None, build=None, inputs=None, version=1):
-    return store.get_or_build("stage", settings or {"a": 1}, recipe_version=version, inputs=inputs or {}, build=build or writes("x"))
+    return store.get_or_build(
+        "stage", settings or {"a": 1}, recipe_version=version, inputs=inputs or {}, build=build or writes("x")
+    )
 
 
 def writes(text):

@@ -110,7 +110,10 @@ def test_dropped_truncated_responses_change_nothing_but_their_own_contribution()
         role = policy_role(1.0)
         loss = loss_of(batch, coefficient, truncated)
         for packed in Layout(40, 80).pack(batch.sequences, None, torch.device("cpu")):
-            loss({k: packed.scatter(v, batch.inputs.response_mask_BT.shape[1]) for k, v in role(batch.policy, packed).items()}, packed.sequences_b).backward()
+            loss(
+                {k: packed.scatter(v, batch.inputs.response_mask_BT.shape[1]) for k, v in role(batch.policy, packed).items()},
+                packed.sequences_b,
+            ).backward()
         return gradient(batch.policy)
 
     none, every = torch.zeros(12, dtype=torch.bool), torch.ones(12, dtype=torch.bool)

@@ -23,7 +23,9 @@ def world():
 
 def respond(tokenizer, text, finish="stop"):
     ids = [*tokenizer.encode(text, add_special_tokens=False), *([tokenizer.eos_token_id] if finish == "stop" else [])]
-    return Response(np.array(ids), np.zeros(len(ids), np.float32), finish, 0, Decoding(), 0, tokenizer.decode(ids, skip_special_tokens=True))
+    return Response(
+        np.array(ids), np.zeros(len(ids), np.float32), finish, 0, Decoding(), 0, tokenizer.decode(ids, skip_special_tokens=True)
+    )
 
 
 def score(reward, prompt, response):
@@ -66,7 +68,9 @@ def test_process_reward_of_a_solution_that_goes_wrong(world):
     task, tokenizer, prompt = world
     lines = task.solution(prompt.problem).splitlines()
     lines[0] = lines[0].split("=")[0] + "=0"
-    found = score(ExactProcessReward(task, tokenizer, correct=1.0, incorrect=-1.0), prompt, respond(tokenizer, "\n".join(lines)))
+    found = score(
+        ExactProcessReward(task, tokenizer, correct=1.0, incorrect=-1.0), prompt, respond(tokenizer, "\n".join(lines))
+    )
     assert found.step_rewards[0] == -1.0
     assert found.step_rewards[-1] == 1.0, "the answer line is judged by itself"
 

@@ -47,7 +47,9 @@ class OneIsRight:
 
 
 def online(pool, seed=0, per_step=3, responses=4):
-    return OnlineSamples(pool, Coin(), OneIsRight(), DECODING, seed=seed, prompts_per_step=per_step, responses_per_prompt=responses)
+    return OnlineSamples(
+        pool, Coin(), OneIsRight(), DECODING, seed=seed, prompts_per_step=per_step, responses_per_prompt=responses
+    )
 
 
 @given(st.integers(1, 20), st.integers(1, 30), st.integers(0, 5))

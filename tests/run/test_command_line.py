@@ -120,7 +120,12 @@ def test_every_combination_of_axes_runs_or_says_why():
         for coefficient in COEFFICIENTS:
             for reward, supervision in (("none", "none"), ("rule", "outcome"), ("exact", "outcome"), ("exact", "process")):
                 aggregation = "pair_mean" if coefficient == "dpo" else "sequence_mean"
-                axes = [f"source={source}", f"coefficient={coefficient}", f"reward={reward}", f"reward.supervision={supervision}"]
+                axes = [
+                    f"source={source}",
+                    f"coefficient={coefficient}",
+                    f"reward={reward}",
+                    f"reward.supervision={supervision}",
+                ]
                 try:
                     load_config([*axes, f"aggregation={aggregation}"])
                     accepted.add((source, coefficient, supervision))
@@ -175,7 +180,10 @@ def test_corrupt_and_missing_checkpoints(trained, capsys, tmp_path):
     data = bytearray(weights.read_bytes())
     data[-3] ^= 1  # one flipped bit
     weights.write_bytes(data)
-    for arguments in (["evaluate", f"run={run}"], ["train", *words("grpo", run, trained / "artifacts", "trainer.steps=6", "resume=true")]):
+    for arguments in (
+        ["evaluate", f"run={run}"],
+        ["train", *words("grpo", run, trained / "artifacts", "trainer.steps=6", "resume=true")],
+    ):
         message = fails(capsys, *arguments)
         assert "model.safetensors" in message
         assert "delete" in message
@@ -288,6 +296,8 @@ def test_the_installed_command_runs():
 
 
 def test_light_modules_do_not_load_torch():
-    code = "import sys, unified_rl, unified_rl.cli, unified_rl.loading, unified_rl.explain, unified_rl.runs, unified_rl.artifacts;"
+    code = (
+        "import sys, unified_rl, unified_rl.cli, unified_rl.loading, unified_rl.explain, unified_rl.runs, unified_rl.artifacts;"
+    )
     code += "sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

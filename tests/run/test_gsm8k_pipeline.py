@@ -1,4 +1,4 @@
-"""GSM8K through the whole pipeline: SFT -> GRPO -> evaluate -> tables and figures, from scratch and from a Hugging Face directory."""
+"""GSM8K through the whole pipeline: SFT, GRPO, evaluation, tables, figures; from scratch and from a Hugging Face directory."""
 
 from __future__ import annotations
 
@@ -45,7 +45,9 @@ def upstream(folder: Path) -> Path:
             for i in range(count):
                 a, b = 3 + i, 2 * i + 1
                 answer = f"There are {a}+{b}=<<{a}+{b}={a + b}>>{a + b} apples.\n#### {a + b}"
-                file.write(json.dumps({"question": f"{name}: Ann has {a} apples and buys {b}. How many?", "answer": answer}) + "\n")
+                file.write(
+                    json.dumps({"question": f"{name}: Ann has {a} apples and buys {b}. How many?", "answer": answer}) + "\n"
+                )
     return folder
 
 
@@ -78,11 +80,23 @@ def test_from_a_hugging_face_directory_written_by_transformers_alone(data, tmp_p
     from unified_rl.tasks.tokenizers import train_tokenizer
 
     tokenizer = train_tokenizer(["Ann has 3 apples and buys 4. There are 7 apples."], vocab_size=300)
-    shape = {"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 1}
+    shape = {
+        "hidden_size": 64,
+        "intermediate_size": 96,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+    }
     config = Qwen2Config(vocab_size=len(tokenizer), tie_word_embeddings=True, eos_token_id=tokenizer.eos_token_id, **shape)
     Qwen2ForCausalLM(config).save_pretrained(tmp_path / "base")
     tokenizer.save_pretrained(tmp_path / "base")
-    words = [*WORDS, f"data.path={data}", f"artifacts={tmp_path / 'a'}", f"model.path={tmp_path / 'base'}", "task.template=deepseek"]
+    words = [
+        *WORDS,
+        f"data.path={data}",
+        f"artifacts={tmp_path / 'a'}",
+        f"model.path={tmp_path / 'base'}",
+        "task.template=deepseek",
+    ]
     assert main(["train", "method=grpo", *words, f"run_dir={tmp_path / 'run'}"]) == 0
     (policy,) = (tmp_path / "run" / "checkpoints").glob("step_000002/policy")
     loaded = Qwen2ForCausalLM.from_pretrained(policy)
@@ -110,7 +124,9 @@ def test_missing_and_malformed_data(data, tmp_path, capsys):
     assert main(["train", *common, f"data.path={empty}"]) == 2
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="needs the benchmark files in ../shared/data, which are not part of the project")
+@pytest.mark.skipif(
+    not SHARED.is_dir(), reason="needs the benchmark files in ../shared/data, which are not part of the project"
+)
 def test_real_gsm8k_at_real_lengths(tmp_path):
     """The real problems with their real solutions: a few SFT and GRPO steps with 200-token responses."""
     words = [word for word in WORDS if not word.startswith(("generator.max", "data.prompts"))]

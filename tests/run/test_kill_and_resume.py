@@ -50,7 +50,9 @@ def same_results(run_dir: Path, reference: Path) -> None:
     last = sorted(path.name for path in (reference / "checkpoints").iterdir())[-1]
     for file in ("policy/model.safetensors", "optimizer.safetensors", "value/model.safetensors", "value_optimizer.safetensors"):
         if (reference / "checkpoints" / last / file).exists():
-            assert (run_dir / "checkpoints" / last / file).read_bytes() == (reference / "checkpoints" / last / file).read_bytes(), file
+            assert (run_dir / "checkpoints" / last / file).read_bytes() == (
+                reference / "checkpoints" / last / file
+            ).read_bytes(), file
 
 
 PPO = ("rollout.epochs=2", "rollout.minibatches=2", "trainer.steps=5", "reward.source=exact", "reward.supervision=process")

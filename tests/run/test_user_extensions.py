@@ -46,7 +46,17 @@ def test_the_objective_of_contributing(tmp_path, artifacts):
 
 def test_unknown_option_of_a_users_coefficient(tmp_path, artifacts, capsys):
     (tmp_path / "mine.py").write_text(snippet("PositiveOnly"))
-    assert main(["train", *words("grpo", tmp_path / "r", artifacts, f"coefficient={tmp_path / 'mine.py'}:PositiveOnly", "coefficient.scal=1")]) == 2
+    assert (
+        main(
+            [
+                "train",
+                *words(
+                    "grpo", tmp_path / "r", artifacts, f"coefficient={tmp_path / 'mine.py'}:PositiveOnly", "coefficient.scal=1"
+                ),
+            ]
+        )
+        == 2
+    )
     assert "did you mean coefficient.scale" in capsys.readouterr().err
 
 

@@ -48,7 +48,7 @@ def test_a_users_task_by_file_and_by_dotted_path(own_file, monkeypatch):
         ("gsm8k", {}, "path"),
         ("no_such_module:Task", {}, "no_such_module"),
         ("missing.py:Task", {}, "missing.py"),
-        ("unified_rl.tasks.arithmetic:Aritmetic", {}, "Did you mean 'Arithmetic'"),
+        ("unified_rl.tasks.arithmetic:Aritmetic", {}, "did you mean 'Arithmetic'"),
     ],
 )
 def test_mistakes_are_named(name, options, message):

@@ -167,13 +167,17 @@ class TorchTrainer:
         try:
             state = load_file(path)
         except Exception as error:
-            raise CheckpointError(f"{path}: cannot read the optimiser's state ({error}); resume from an earlier checkpoint") from error
+            raise CheckpointError(
+                f"{path}: cannot read the optimiser's state ({error}); resume from an earlier checkpoint"
+            ) from error
         self.updates = int(state.pop("updates"))
         parameters = dict(self._named)
         for key, value in state.items():
             kind, _, name = key.partition("/")
             if name not in parameters:
-                raise CheckpointError(f"{path} holds the state of {name!r}, which the model does not have; is it another model's?")
+                raise CheckpointError(
+                    f"{path} holds the state of {name!r}, which the model does not have; is it another model's?"
+                )
             self._optimizer.state[parameters[name]][kind] = value if kind == "step" else value.to(parameters[name].device)
 
 

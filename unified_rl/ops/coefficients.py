@@ -71,9 +71,7 @@ def reinforce(logp_BT: Tensor, advantages_BT: Tensor) -> Terms:
     return {"advantage": term(advantage=advantages_BT.expand_as(logp_BT))}
 
 
-def dpo(
-    logp_BT: Tensor, ref_logp_BT: Tensor, response_mask_BT: Tensor, chosen_B: Tensor, pair_B: Tensor, beta: float
-) -> Terms:
+def dpo(logp_BT: Tensor, ref_logp_BT: Tensor, response_mask_BT: Tensor, chosen_B: Tensor, pair_B: Tensor, beta: float) -> Terms:
     """Standard DPO (arXiv 2305.18290) inside Eq. 5's 1/|o|: GC = +-|o| beta sigma(-m), m from *summed* log-ratios."""
     log_ratio_B = preferences.summed_log_ratio(logp_BT, ref_logp_BT, response_mask_BT)
     factors = _preference_factors(log_ratio_B, chosen_B, pair_B, beta, logp_BT)

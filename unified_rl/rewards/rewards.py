@@ -24,7 +24,9 @@ class OutcomeReward:
         self._values = {True: correct, False: incorrect}
 
     def score(self, prompts: Sequence[Prompt], responses: Sequence[Sequence[Response]]) -> list[list[Score]]:
-        return [[self.score_one(prompt, response) for response in group] for prompt, group in zip(prompts, responses, strict=True)]
+        return [
+            [self.score_one(prompt, response) for response in group] for prompt, group in zip(prompts, responses, strict=True)
+        ]
 
     def score_one(self, prompt: Prompt, response: Response) -> Score:
         if response.truncated:
@@ -48,7 +50,9 @@ class ExactProcessReward:
         self._outcome = OutcomeReward(task, correct=correct, incorrect=incorrect)
 
     def score(self, prompts: Sequence[Prompt], responses: Sequence[Sequence[Response]]) -> list[list[Score]]:
-        return [[self.score_one(prompt, response) for response in group] for prompt, group in zip(prompts, responses, strict=True)]
+        return [
+            [self.score_one(prompt, response) for response in group] for prompt, group in zip(prompts, responses, strict=True)
+        ]
 
     def score_one(self, prompt: Prompt, response: Response) -> Score:
         outcome = self._outcome.score_one(prompt, response)
@@ -135,6 +139,4 @@ class NoReward:
 
 
 def _add(score: Score, amount: float) -> Score:
-    return Score(
-        score.reward + amount, score.verdict, score.answer, score.answer_class, score.step_rewards, score.step_ends
-    )
+    return Score(score.reward + amount, score.verdict, score.answer, score.answer_class, score.step_rewards, score.step_ends)

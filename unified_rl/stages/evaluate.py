@@ -126,7 +126,8 @@ def _table(
 ) -> pa.Table:
     scores = reward.score(prompts, responses)
     rows = [
-        _row(mode, name, split, prompt.problem, index, response, score) | {"gold_class": _gold_class(prompt.problem, group_scores)}
+        _row(mode, name, split, prompt.problem, index, response, score)
+        | {"gold_class": _gold_class(prompt.problem, group_scores)}
         for prompt, group, group_scores in zip(prompts, responses, scores, strict=True)
         for index, (response, score) in enumerate(zip(group, group_scores, strict=True))
     ]

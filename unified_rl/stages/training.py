@@ -73,7 +73,9 @@ def initial_policy(config: Config, store: ArtifactStore) -> tuple[str, Path]:
     settings = {
         **world.world_settings(config),
         "sft": asdict(config.sft),
-        "trainer": {name: value for name, value in asdict(stage.trainer).items() if name not in ("micro_batch_tokens", "row_tokens")},
+        "trainer": {
+            name: value for name, value in asdict(stage.trainer).items() if name not in ("micro_batch_tokens", "row_tokens")
+        },
         "dtype": config.model.dtype,
         "template": config.task.template,
     }
