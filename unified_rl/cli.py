@@ -79,10 +79,10 @@ def _train(words: Sequence[str], as_json: bool) -> None:
     config = loading.load_config(words)
     if not config.run_dir:
         raise ConfigError("train needs run_dir=DIR, the folder that will hold the run")
-    from unified_rl.progress import step_progress
+    from unified_rl.progress import progress
     from unified_rl.stages.training import run_training
 
-    with step_progress(config.label, config.trainer.steps) as on_step:
+    with progress(config.label, config.trainer.steps) as on_step:
         run_training(config, on_step)
     print(
         f"finished: {config.run_dir} ({config.trainer.steps} steps of {config.label}); "

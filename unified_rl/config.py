@@ -350,7 +350,7 @@ class TrainerConfig:
     """
 
     name: str = "torch"
-    steps: int = 64
+    steps: int = 48
     learning_rate: float = 1e-4
     schedule: str = "constant"
     warmup_steps: int = 0

@@ -1,27 +1,27 @@
-"""Progress on the terminal: steps done, rate, remaining time. One plain line now and then where there is no terminal."""
+"""Progress on the terminal: what is done, rate, remaining time. One plain line now and then where there is no terminal."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 PLAIN_INTERVAL_SECONDS = 15.0
 
 
 @contextmanager
-def step_progress(label: str, steps: int) -> Iterator[Callable[[int, dict[str, float]], None]]:
-    """A hook for `train`: call it with the step and its metrics."""
+def progress(label: str, total: int, unit: str = "steps") -> Iterator[Callable[[int, Mapping[str, float]], None]]:
+    """A hook to call with how many of `total` are done and, for training steps, their metrics (else {})."""
     if sys.stderr.isatty():
-        with _bar(label, steps) as hook:
+        with _bar(label, total, unit) as hook:
             yield hook
     else:
-        yield _plain(label, steps)
+        yield _plain(label, total, unit)
 
 
 @contextmanager
-def _bar(label: str, steps: int) -> Iterator[Callable[[int, dict[str, float]], None]]:
+def _bar(label: str, total: int, unit: str) -> Iterator[Callable[[int, Mapping[str, float]], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -34,45 +34,46 @@ def _bar(label: str, steps: int) -> Iterator[Callable[[int, dict[str, float]], N
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        bar = progress.add_task(label, total=steps, rate="", note="")
+    with Progress(*columns, console=Console(stderr=True)) as shown:
+        bar = shown.add_task(label, total=total, rate="", note="")
         clock = _Rate()
 
-        def hook(step: int, metrics: dict[str, float]) -> None:
-            progress.update(bar, completed=step, rate=f"{clock.per_second(step):.2f} steps/s", note=_note(metrics))
+        def hook(done: int, metrics: Mapping[str, float]) -> None:
+            shown.update(bar, completed=done, rate=f"{clock.per_second(done):.2f} {unit}/s", note=_note(metrics))
 
         yield hook
 
 
-def _plain(label: str, steps: int) -> Callable[[int, dict[str, float]], None]:
+def _plain(label: str, total: int, unit: str) -> Callable[[int, Mapping[str, float]], None]:
     clock = _Rate()
     last = [time.monotonic()]
 
-    def hook(step: int, metrics: dict[str, float]) -> None:
+    def hook(done: int, metrics: Mapping[str, float]) -> None:
         now = time.monotonic()
-        if step == steps or now - last[0] >= PLAIN_INTERVAL_SECONDS:
+        if done == total or now - last[0] >= PLAIN_INTERVAL_SECONDS:
             last[0] = now
-            rate = clock.per_second(step)
-            remaining = (steps - step) / rate if rate else 0.0
-            print(
-                f"{label}: step {step}/{steps}, {rate:.2f} steps/s, {remaining:.0f} s left, {_note(metrics)}", file=sys.stderr
-            )
+            rate = clock.per_second(done)
+            remaining = (total - done) / rate if rate else 0.0
+            line = f"{label}: {done}/{total} {unit}, {rate:.2f} {unit}/s, {remaining:.0f} s left"
+            print(line + _note(metrics), file=sys.stderr, flush=True)
 
     return hook
 
 
-def _note(metrics: dict[str, float]) -> str:
-    return f"reward {metrics.get('reward/mean', 0.0):.3f}, correct {metrics.get('reward/correct', 0.0):.3f}"
+def _note(metrics: Mapping[str, float]) -> str:
+    if "reward/mean" not in metrics:
+        return ""
+    return f", reward {metrics['reward/mean']:.3f}, correct {metrics['reward/correct']:.3f}"
 
 
 class _Rate:
-    """Steps per second since the first step that was seen."""
+    """How many per second since the first call."""
 
     def __init__(self) -> None:
         self._start = time.monotonic()
         self._first: int | None = None
 
-    def per_second(self, step: int) -> float:
+    def per_second(self, done: int) -> float:
         if self._first is None:
-            self._first = step - 1
-        return (step - self._first) / max(time.monotonic() - self._start, 1e-9)
+            self._first = done - 1
+        return (done - self._first) / max(time.monotonic() - self._start, 1e-9)

@@ -17,6 +17,7 @@ from unified_rl.config import Config, EvaluationConfig
 from unified_rl.engines.policy_model import load_policy
 from unified_rl.engines.torch_generator import TorchGenerator
 from unified_rl.errors import CheckpointError, RunDirectoryError
+from unified_rl.progress import progress
 from unified_rl.rewards import OutcomeReward
 from unified_rl.stages import world
 from unified_rl.types import Decoding, Problem, Prompt, Response, Score
@@ -94,6 +95,7 @@ def _sample_all(config: Config, checkpoint: Path, step: int, path: Path) -> dict
         for slice_index, name in enumerate(task.slices):
             prompts = world.as_prompts(list(task.problems(options.split, options.problems, name)), tokenizer, config)
             counts[name] = len(prompts)
+            generator.on_progress = None
             greedy = generator.generate(prompts, [[0]] * len(prompts), _greedy(options.decoding), version)
             writer.write_table(_table("greedy", name, options.split, prompts, greedy, reward))
             if options.samples:
@@ -101,7 +103,9 @@ def _sample_all(config: Config, checkpoint: Path, step: int, path: Path) -> dict
                     [rng.derive_seed(options.seed, "evaluation", slice_index, place, k) for k in range(options.samples)]
                     for place in range(len(prompts))
                 ]
-                sampled = generator.generate(prompts, seeds, options.decoding, version)
+                with progress(f"evaluating {name}", len(prompts) * options.samples, "responses") as hook:
+                    generator.on_progress = lambda done, total, hook=hook: hook(done, {})
+                    sampled = generator.generate(prompts, seeds, options.decoding, version)
                 writer.write_table(_table("sample", name, options.split, prompts, sampled, reward))
     return {
         "schema": SCHEMA,

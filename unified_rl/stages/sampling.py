@@ -14,6 +14,7 @@ from unified_rl.artifacts import ArtifactStore
 from unified_rl.config import Config
 from unified_rl.engines.policy_model import load_policy
 from unified_rl.engines.torch_generator import TorchGenerator
+from unified_rl.progress import progress
 from unified_rl.stages import world
 from unified_rl.types import Prompt, Response
 
@@ -49,7 +50,9 @@ def _sample(config: Config, policy_path: Path, prompts: list[Prompt], folder: Pa
     generator = TorchGenerator(model, tokenizer, max_concurrent_sequences=config.generator.max_concurrent_sequences)
     per_prompt = config.source.samples_per_prompt
     seeds = [[rng.derive_seed(0, "offline", index, k) for k in range(per_prompt)] for index in range(len(prompts))]
-    responses = generator.generate(prompts, seeds, config.generator.decoding, policy_version=0)
+    with progress("offline samples", len(prompts) * per_prompt, "responses") as hook:
+        generator.on_progress = lambda done, total: hook(done, {})
+        responses = generator.generate(prompts, seeds, config.generator.decoding, policy_version=0)
     rows = [(index, response) for index, group in enumerate(responses) for response in group]
     table = pa.table(
         {

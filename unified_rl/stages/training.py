@@ -21,6 +21,7 @@ from unified_rl.engines.torch_generator import TorchGenerator
 from unified_rl.engines.torch_trainer import AdamWOptions, Layout, TorchTrainer, evaluate_role, policy_role, value_role
 from unified_rl.errors import DataError, RunDirectoryError, UnifiedRLError
 from unified_rl.plugins import import_by_path
+from unified_rl.progress import progress
 from unified_rl.rewards import ExactProcessReward, NoReward, OutcomeReward, OverlongPenalty
 from unified_rl.sources import (
     Demonstrations,
@@ -120,7 +121,8 @@ def sft_config(config: Config) -> Config:
 
 def _run_stage(stage: Config, folder: Path) -> None:
     """Run a stage inside an artefact's folder, going on from what a killed attempt left there."""
-    run_training(replace(stage, run_dir=str(folder), resume=True))
+    with progress(stage.label, stage.trainer.steps) as on_step:
+        run_training(replace(stage, run_dir=str(folder), resume=True), on_step)
 
 
 def _policy_folder(run_dir: Path) -> Path:

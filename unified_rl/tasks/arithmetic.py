@@ -106,7 +106,7 @@ class Arithmetic:
           verb     a sentence with "lends"                  taken for an addition (and then done correctly)
 
       Slips that would lead to a count below 0 or above 999 are drawn again. So a policy that imitates perfectly is wrong in a
-      known way, knows the right way too, and prefers the wrong one where the probability is above one half.
+      known way, knows the right way too, and prefers the wrong one where the probability is above one half (by default: verb).
     - Errors are of two kinds: these slips, which are systematic, and arithmetic that a small policy has not mastered (carries
       over several digits, products, long chains), which is not.
     - Splits are disjoint by content: a hash of the chain of operations and numbers (not of names or wording, not of the seed,
@@ -121,7 +121,7 @@ class Arithmetic:
         max_operand: largest number in a sentence without containers.
         max_long_operand: the same for long main problems.
         bulk_probability: chance that a sentence speaks of containers ("3 bags of 12"), which takes two steps.
-        slip_probability: context -> probability; replaces the defaults, and a context left out has probability 0.
+        slip_probability: context -> probability; replaces `DEFAULT_SLIPS`, and a context left out has probability 0.
 
     Raises:
         ConfigError: where an argument is out of range, naming it.
