@@ -1,6 +1,7 @@
 """Cells of an experiment: one training run each, trained and evaluated by a pool of processes that never oversubscribes cores.
 
-A cell that is finished is skipped, one that was interrupted goes on from its checkpoint, one that fails does not stop the others.
+A cell that is finished is skipped, one that was interrupted goes on from its checkpoint, one that fails does not stop the others,
+one whose settings have changed since fails with a message rather than being taken for done.
 """
 
 from __future__ import annotations
@@ -12,8 +13,11 @@ import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+from unified_rl import loading
+from unified_rl.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -47,12 +51,16 @@ def run_cells(cells: Sequence[Cell], folder: Path, *, workers: int, threads: int
     return failed
 
 
-def finished(run_dir: Path) -> bool:
-    """Whether a run's status says finished."""
+def finished(run_dir: Path, cell: Cell) -> bool:
+    """Whether the run is finished *and* is the one that the cell describes: settings may have changed since it was made."""
     try:
-        return json.loads((run_dir / "status.json").read_text())["state"] == "finished"
+        state = json.loads((run_dir / "status.json").read_text(encoding="utf-8"))["state"]
+        stored = loading.load_resolved(run_dir / "config.yaml")
     except (OSError, ValueError, KeyError):
         return False
+    wanted = loading.load_config(cell.train)
+    same = replace(stored, run_dir="", resume=False, threads=0) == replace(wanted, run_dir="", resume=False, threads=0)
+    return state == "finished" and same
 
 
 def _run_cell(cell: Cell, folder: Path, threads: int) -> str | None:
@@ -60,10 +68,15 @@ def _run_cell(cell: Cell, folder: Path, threads: int) -> str | None:
     run_dir = folder / "runs" / cell.name
     log = folder / "logs" / f"{cell.name}.log"
     commands = []
-    if not finished(run_dir):
+    try:
+        done = finished(run_dir, cell)
+    except ConfigError as error:
+        return str(error)
+    if not done:
+        # An interrupted run goes on; one that was made with other settings refuses, and its cell fails with that message.
         resume = f"resume={'true' if (run_dir / 'config.yaml').exists() else 'false'}"
         commands.append(["train", *cell.train, f"run_dir={run_dir}", f"threads={threads}", resume])
-    if cell.evaluate is not None and not list((run_dir / "evaluations").glob("[!.]*")):
+    if cell.evaluate is not None and not (done and list((run_dir / "evaluations").glob("[!.]*"))):
         commands.append(["evaluate", f"run={run_dir}", f"threads={threads}", *cell.evaluate])
     # One process per core, each with its own threads: idle OpenMP threads must not spin on another cell's core.
     environment = {

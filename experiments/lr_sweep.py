@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from pathlib import Path
 from experiments.cells import Cell, cores, run_cells
 from experiments.reproduce import FURTHER_METHODS, METHODS
 
-RATES = (3e-5, 1e-4, 3e-4)
+RATES = (1e-5, 3e-5, 1e-4, 3e-4)
 SEED = 1000
 PROBLEMS = 200
 
@@ -57,11 +58,13 @@ def main(words: Sequence[str]) -> int:
                 {"method": method, "learning_rate": rate, **slices, "mean": mean, "problems_per_slice": PROBLEMS, "seed": SEED}
             )
     with (folder / "lr_sweep.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+        writer = csv.DictWriter(file, fieldnames=list(dict.fromkeys(name for row in rows for name in row)))
         writer.writeheader()
         writer.writerows(rows)
     for method in methods:
-        best = max((row for row in rows if row["method"] == method), key=lambda row: row["mean"])
+        best = max(
+            (row for row in rows if row["method"] == method), key=lambda row: -1.0 if math.isnan(row["mean"]) else row["mean"]
+        )
         print(
             f"{method:12s} best {best['learning_rate']:g}: "
             + json.dumps({k: round(v, 3) for k, v in best.items() if isinstance(v, float)})

@@ -4,9 +4,10 @@
 
 Hypothesis (the paper's 5.2): online sources beat offline ones, graded and signed coefficients beat the plain indicator, process
 supervision beats outcome supervision, and RL raises Maj@K rather than Pass@K. Whatever comes out is what the table says.
-Matching rule: equal updates, on the same prompts in the same order, from the same SFT policy; learning rates from one sweep on the
-validation split (experiments/lr_sweep.py, recorded in unified_rl/configs/stack/tiny.yaml). Seeds change the RL runs (prompt order,
-sampling), not the SFT policy: intervals over seeds are conditional on it.
+Matching rule: equal updates of equally many responses, from the same SFT policy, on the same prompts in the same order (but for
+`sft`, which has one demonstration per prompt and so eight times the prompts, and `dapo`, which replaces prompts); learning rates
+from one sweep on the validation split (experiments/lr_sweep.py, recorded in unified_rl/configs/stack/tiny.yaml). Seeds change the
+RL runs (prompt order, sampling), not the SFT policy nor the stored samples: intervals over seeds are conditional on these.
 """
 
 from __future__ import annotations
@@ -99,9 +100,9 @@ def main(words: Sequence[str]) -> int:
     print(
         f"preset {name}: {len(preset.methods)} methods x {preset.seeds} seeds into {folder}; first the SFT policy", flush=True
     )
-    failed = run_cells([start_cell(preset)], folder, workers=1, threads=cores())
-    if not failed:
-        failed = run_cells(method_cells(preset), folder, workers=workers, threads=max(1, cores() // workers))
+    if run_cells([start_cell(preset)], folder, workers=1, threads=cores()):
+        return 1
+    failed = run_cells(method_cells(preset), folder, workers=workers, threads=max(1, cores() // workers))
     tables, pictures = folder / "tables", folder / "figures"
     for command in (
         ["analysis.tables", str(folder / "runs"), "--out", str(tables)],

@@ -82,6 +82,9 @@ class ArtifactStore:
     @contextmanager
     def _lock(self, stage: str, key: str) -> Iterator[None]:
         # The kernel drops the lock when its holder dies, however it dies.
-        with (self.root / stage / f".{key}.lock").open("w") as file:
+        path = self.root / stage / f".{key}.lock"
+        with files.disk_errors(path):
+            file = path.open("w")
+        with file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield

@@ -97,9 +97,14 @@ def _evaluate(words: Sequence[str], as_json: bool) -> None:
     run_dir = Path(given["run"])
     stored = loading.load_resolved(run_dir / "config.yaml").evaluation
     options = loading.override(stored, [word for word in words if word.split("=")[0] not in given], "evaluation")
+    name, threads = given.get("name", options.split), given.get("threads", "0")
+    if not threads.isdecimal():
+        raise ConfigError(f"threads={threads} must be a whole number")
+    if Path(name).name != name:
+        raise ConfigError(f"name={name} must be a plain folder name")
     from unified_rl.stages.evaluate import evaluate
 
-    folder = evaluate(run_dir, options, given.get("name", options.split), int(given.get("threads", 0)))
+    folder = evaluate(run_dir, options, name, int(threads))
     print(f"finished: {folder}; next: python -m analysis.tables {run_dir.parent} --out TABLES")
 
 

@@ -18,7 +18,8 @@ from unified_rl.types import Decoding
 # unit      what has to stay together in a micro-batch: "token", "sequence", "pair", "group", or "batch" (the whole update's
 #           log-probs are computed first, without gradient)
 # needs     inputs beyond the rollout itself: "ref_logp", "old_logp" (fixed over a rollout's updates), "values", "pairs", "groups"
-# on_policy_only / corrects_staleness   whether data of another policy makes sense / whether it carries an importance weight
+# corrects_staleness   whether it carries an importance weight, so that several updates per rollout follow the right gradient
+# contains_weights     whether it is already multiplied by the aggregation weight (derived from a whole objective)
 
 
 @dataclass
@@ -31,6 +32,10 @@ class CoefficientConfig:
     contains_weights: ClassVar[bool] = False
     formula: ClassVar[str] = ""
     equation: ClassVar[str] = ""
+
+    def describe(self, supervision: str) -> str:
+        """The formula with these options in it, where they change it."""
+        return self.formula
 
 
 @dataclass
@@ -63,6 +68,13 @@ class DpoCoefficient(CoefficientConfig):
     def __post_init__(self) -> None:
         _one_of("coefficient.form", self.form, ("standard", "length_averaged", "as_printed"))
         _positive("coefficient.beta", self.beta)
+
+    def describe(self, supervision: str) -> str:
+        return {
+            "standard": self.formula,
+            "length_averaged": "+-beta sigma(-m), m = beta [mean log(pi/pi_ref)(o+) - mean log(pi/pi_ref)(o-)]",
+            "as_printed": "+-sigma(-m_t), m_t = beta [log(pi/pi_ref)(o+_t) - log(pi/pi_ref)(o-_t)]",
+        }[self.form]
 
 
 @dataclass
@@ -113,6 +125,17 @@ class GrpoCoefficient(CoefficientConfig):
         _positive("coefficient.clip_eps", self.clip_eps)
         _one_of("coefficient.kl_estimator", self.kl_estimator, ("k1", "k2", "k3", "weighted_k3"))
 
+    def describe(self, supervision: str) -> str:
+        kl = {
+            "k1": "- beta",
+            "k2": "- beta log(pi/pi_ref)",
+            "k3": "+ beta (pi_ref/pi - 1)",
+            "weighted_k3": "- beta rho log(pi/pi_ref)",
+        }[self.kl_estimator]
+        process = "sum over own and later steps of (r_step - mean)/std, pooled over the group's steps"
+        advantage = process if supervision == "process" else "(r - mean)/std in the group"
+        return f"rho 1[not clipped] A {kl}, A = {advantage}"
+
 
 @dataclass
 class RlooCoefficient(CoefficientConfig):
@@ -154,6 +177,9 @@ class DapoCoefficient(CoefficientConfig):
     def __post_init__(self) -> None:
         _positive("coefficient.clip_low", self.clip_low)
         _positive("coefficient.clip_high", self.clip_high)
+
+    def describe(self, supervision: str) -> str:
+        return f"rho 1[not clipped to {1 - self.clip_low:g}, {1 + self.clip_high:g}] (r - mean)/std"
 
 
 COEFFICIENTS: dict[str, type[CoefficientConfig]] = {
@@ -369,6 +395,9 @@ class TrainerConfig:
         _one_of("trainer.schedule", self.schedule, ("constant", "linear"))
         _at_least("trainer.warmup_steps", self.warmup_steps, 0)
         _not_negative("trainer.weight_decay", self.weight_decay)
+        _between("trainer.beta1", self.beta1, 0.0, 0.9999999)
+        _between("trainer.beta2", self.beta2, 0.0, 0.9999999)
+        _positive("trainer.adam_eps", self.adam_eps)
         _positive("trainer.max_grad_norm", self.max_grad_norm)
         _at_least("trainer.micro_batch_tokens", self.micro_batch_tokens, 1)
         _at_least("trainer.row_tokens", self.row_tokens, 1)
@@ -390,6 +419,8 @@ class SftStageConfig:
         _at_least("sft.demonstrations", self.demonstrations, 0)
         _at_least("sft.steps", self.steps, 0)
         _at_least("sft.sequences_per_step", self.sequences_per_step, 1)
+        _one_of("sft.schedule", self.schedule, ("constant", "linear"))
+        _at_least("sft.warmup_steps", self.warmup_steps, 0)
         _positive("sft.learning_rate", self.learning_rate)
 
 

@@ -55,7 +55,7 @@ def _equation(config: Config) -> list[str]:
         "grad J = sum over responses and tokens of  w  GC  grad log pi(o_t | q, o_<t)      (Eq. 5)",
         f"  data    {SOURCE_IN_WORDS.get(config.source.name, config.source.name)}",
         f"  w     = {weight}",
-        f"  GC    = {coefficient.formula}   [{coefficient.equation}]",
+        f"  GC    = {coefficient.describe(config.reward.supervision)}   [{coefficient.equation}]",
         f"          with {', '.join(f'{name}={value}' for name, value in options.items())}"
         if options
         else "          no options",

@@ -96,7 +96,7 @@ def keep_lines(path: Path, last_step: int) -> None:
     if not path.exists():
         return
     kept = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="ascii", errors="replace").splitlines():
         try:
             entry = json.loads(line)
         except ValueError:

@@ -174,6 +174,7 @@ def _typed(layers: list[dict[str, Any]]) -> Config:
     options = coefficient_class(name)
     schema = OmegaConf.structured(Config)
     OmegaConf.set_struct(schema, True)
+    OmegaConf.set_struct(schema.task.options, False)  # the task's own constructor checks these
     schema.coefficient = OmegaConf.structured(options(name=name))
     merged: Any = schema
     for layer in layers:

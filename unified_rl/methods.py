@@ -79,7 +79,7 @@ def check(config: Config) -> None:
     Raises:
         ConfigError: names the fields at fault, says why, and what to set instead.
     """
-    for rule in (_pairs, _groups, _reward, _supervision, _online_likelihood, _support, _aggregation, _staleness):
+    for rule in RULES:
         rule(config)
 
 
@@ -145,6 +145,30 @@ def _supervision(config: Config) -> None:
         )
 
 
+def _overlong(config: Config) -> None:
+    if not config.reward.overlong:
+        return
+    if config.reward.supervision == "process":
+        raise ConfigError(
+            "reward.overlong lowers the reward of the whole response, which reward.supervision=process does not use; set "
+            "reward.overlong=0 or reward.supervision=outcome"
+        )
+    if config.reward.overlong > config.generator.max_new_tokens:
+        raise ConfigError(
+            f"reward.overlong={config.reward.overlong} exceeds generator.max_new_tokens="
+            f"{config.generator.max_new_tokens}; set it lower"
+        )
+
+
+def _value_model(config: Config) -> None:
+    missing = [name for name in ("value_learning_rate", "value_epochs") if not hasattr(config.coefficient, name)]
+    if "values" in config.coefficient.needs and missing:
+        raise ConfigError(
+            f"coefficient={config.coefficient.name} needs values, but has no option {' nor '.join(missing)} for the value model's "
+            "companion update; set them as fields of its dataclass (see PpoCoefficient in unified_rl/config.py)"
+        )
+
+
 def _online_likelihood(config: Config) -> None:
     if config.coefficient.name == "sft" and config.source.name in ONLINE_SOURCES:
         raise ConfigError(
@@ -168,7 +192,11 @@ def _support(config: Config) -> None:
 
 
 def _aggregation(config: Config) -> None:
+    if config.coefficient.contains_weights:
+        return
     pairs, pair_mean = "pairs" in config.coefficient.needs, config.aggregation.name == "pair_mean"
+    if pairs and config.aggregation.truncated == "drop":
+        raise ConfigError("aggregation.truncated=drop would take one response out of a pair; set aggregation.truncated=keep")
     if pairs != pair_mean:
         raise ConfigError(
             f"aggregation={config.aggregation.name} does not fit coefficient={config.coefficient.name}: a pair loss is a mean over "
@@ -185,3 +213,17 @@ def _staleness(config: Config) -> None:
             f"{config.coefficient.name} has no importance weight, so all but the first would follow a wrong gradient; "
             "set both to 1, or a coefficient with an importance weight (grpo, ppo, dr_grpo, dapo)"
         )
+
+
+RULES = (
+    _pairs,
+    _groups,
+    _reward,
+    _supervision,
+    _overlong,
+    _value_model,
+    _online_likelihood,
+    _support,
+    _aggregation,
+    _staleness,
+)

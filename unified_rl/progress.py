@@ -70,10 +70,11 @@ class _Rate:
     """How many per second since the first call."""
 
     def __init__(self) -> None:
-        self._start = time.monotonic()
-        self._first: int | None = None
+        self._first: tuple[int, float] | None = None
 
     def per_second(self, done: int) -> float:
+        now = time.monotonic()
         if self._first is None:
-            self._first = done - 1
-        return (done - self._first) / max(time.monotonic() - self._start, 1e-9)
+            self._first = (done, now)
+        first, start = self._first
+        return (done - first) / max(now - start, 1e-9)

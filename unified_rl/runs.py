@@ -25,20 +25,22 @@ DETERMINISTIC = ("metrics.jsonl", "curve.jsonl", "samples.jsonl")
 TIMINGS = "timings.jsonl"
 PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "omegaconf", "numpy", "scipy", "pandas", "pyarrow")
 
+#: What a run that was killed while it was being created leaves behind.
+STARTED = frozenset({".lock", ".config.yaml.tmp", "checkpoints", "status.json", ".status.json.tmp"})
+
 #: Settings that may change when a run is resumed: where it is, how long it goes on, and what does not change its numbers.
-RESUMABLE = frozenset({"run_dir", "resume", "artifacts", "trainer.steps", "logging.keep_checkpoints"})
+RESUMABLE = frozenset({"run_dir", "resume", "artifacts", "label", "trainer.steps", "logging.keep_checkpoints"})
 
 
 class Run:
     """One run directory, held exclusively by this process.
 
     Attributes:
-        path: the directory. step: steps behind its latest checkpoint (0 before the first). resumed: whether it was there before.
+        path: the directory. step: steps behind its latest checkpoint (0 before the first).
     """
 
-    def __init__(self, path: Path, *, resumed: bool, step: int, lock: Any) -> None:
+    def __init__(self, path: Path, *, step: int, lock: Any) -> None:
         self.path = path
-        self.resumed = resumed
         self.step = step
         self._lock = lock
 
@@ -53,12 +55,14 @@ class Run:
         exists = (path / "config.yaml").exists()
         if exists and not resume:
             raise RunDirectoryError(f"{path} already holds a run; choose another run_dir, or set resume=true to go on with it")
-        if path.exists() and not exists and any(item.name != ".lock" for item in path.iterdir()):
+        if path.exists() and not path.is_dir():
+            raise RunDirectoryError(f"{path} is a file; choose another run_dir")
+        if path.is_dir() and not exists and any(item.name not in STARTED for item in path.iterdir()):
             raise RunDirectoryError(f"{path} exists, is not empty, and holds no run; choose another run_dir")
         with files.disk_errors(path):
             (path / "checkpoints").mkdir(parents=True, exist_ok=True)
             lock = _hold(path)
-        run = cls(path, resumed=exists, step=0, lock=lock)
+        run = cls(path, step=0, lock=lock)
         if exists:
             run._refuse_other_settings(config)
             latest_checkpoint(path)  # a damaged one is refused before anything is cut back to it
@@ -77,7 +81,7 @@ class Run:
 
     def log(self, name: str, entry: Mapping[str, Any]) -> None:
         """Append one object with a `step` to `name`.jsonl."""
-        line = json.dumps(entry, ensure_ascii=False)
+        line = json.dumps(entry)  # ASCII: a line separator inside a model's text must not look like the end of the record
         path = self.path / f"{name}.jsonl"
         with files.disk_errors(path), path.open("a", encoding="utf-8") as file:
             file.write(line + "\n")
@@ -85,7 +89,7 @@ class Run:
     def last_entry(self, name: str) -> dict[str, Any]:
         """The last object of `name`.jsonl, {} if there is none."""
         path = self.path / f"{name}.jsonl"
-        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        lines = path.read_text(encoding="ascii").splitlines() if path.exists() else []
         return json.loads(lines[-1]) if lines else {}
 
     @property
@@ -94,16 +98,32 @@ class Run:
         return bool(self._checkpoints())
 
     def write_provenance(self, inputs: Mapping[str, Any]) -> None:
-        """Record what the run was made of: command, code, packages, and keys or hashes of what it reads."""
-        facts = {
+        """Record what the run is made of: inputs (keys and hashes of what it reads), and command, code and packages per session.
+
+        Raises:
+            ConfigError: a resumed run would read other inputs than it began with.
+        """
+        path = self.path / "provenance.json"
+        before = json.loads(path.read_text(encoding="utf-8")) if path.exists() and self.has_checkpoint else {"sessions": []}
+        changed = [
+            name for name, value in inputs.items() if name in before.get("inputs", {}) and before["inputs"][name] != value
+        ]
+        if changed:
+            raise ConfigError(
+                f"{self.path} cannot be resumed: its {', '.join(changed)} changed since it began (see {path}); "
+                "restore what it read, or use a new run_dir"
+            )
+        session = {
+            "from_step": self.step,
             "command": sys.argv,
             "python": platform.python_version(),
             "platform": platform.platform(),
             "packages": {name: _version(name) for name in PACKAGES},
             "git": git_state(),
-            "inputs": dict(inputs),
         }
-        files.write_json(self.path / "provenance.json", facts)
+        first = before["sessions"][0] if before["sessions"] else session
+        facts = {**first, "inputs": dict(inputs), "sessions": [*before["sessions"], session]}
+        files.write_json(path, facts)
 
     def set_status(self, state: str, step: int, steps: int, error: str | None = None) -> None:
         """Say where the run stands: state is "running", "finished" or "failed"."""
@@ -148,15 +168,18 @@ class Run:
             files.keep_lines(self.path / name, last)
 
     def _refuse_other_settings(self, config: Mapping[str, Any]) -> None:
-        stored = OmegaConf.to_container(OmegaConf.load(self.path / "config.yaml"))
-        before, now = _flatten(stored), _flatten(config)
+        before, now = _flatten(_read_config(self.path / "config.yaml")), _flatten(config)
         changed = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key) and key not in RESUMABLE)
-        changed = [key for key in changed if not key.startswith("evaluation.")]
+        # Evaluation has its own settings afterwards; only the length limit also shapes the learning curve.
+        changed = [key for key in changed if not key.startswith("evaluation.") or key == "evaluation.max_new_tokens"]
         if changed:
             listed = "; ".join(f"{key}: {before.get(key)!r} -> {now.get(key)!r}" for key in changed[:5])
             raise ConfigError(
                 f"{self.path} was started with other settings ({listed}); resume with those, or use a new run_dir"
             )
+        done = max(self._checkpoints(), default=0)
+        if now["trainer.steps"] < done:
+            raise ConfigError(f"{self.path} has {done} steps behind it; trainer.steps={now['trainer.steps']} cannot undo them")
         if now["trainer.schedule"] != "constant" and self._checkpoints() and before["trainer.steps"] != now["trainer.steps"]:
             raise ConfigError(
                 f"trainer.steps changes from {before['trainer.steps']} to {now['trainer.steps']}, but trainer.schedule="
@@ -184,6 +207,13 @@ def latest_checkpoint(run_dir: Path) -> Path | None:
     if problem:
         raise CheckpointError(f"checkpoint {path} is damaged: {problem}; delete that folder to go on from the one before it")
     return path
+
+
+def _read_config(path: Path) -> Any:
+    try:
+        return OmegaConf.to_container(OmegaConf.load(path))
+    except Exception as error:
+        raise ConfigError(f"{path} is not readable YAML ({error}); restore it, or use a new run_dir") from error
 
 
 def git_state() -> dict[str, Any]:

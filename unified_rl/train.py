@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +64,10 @@ def train(parts: Parts, config: Config, run: Run, on_step: Callable[[int, dict[s
             run.save_checkpoint(0, parts.save, config.logging.keep_checkpoints)
     for step in range(run.step + 1, steps + 1):
         timings: dict[str, float] = {}
-        entry, samples = run_step(parts, config, step, timings)
+        try:
+            entry, samples = run_step(parts, config, step, timings)
+        except TrainingError as error:
+            raise TrainingError(f"step {step}: {error}; the last checkpoint (step {run.step}) is good") from error
         totals = _with_totals(entry, totals, config.rollout.epochs)
         run.log("metrics", totals)
         for sample in samples:
@@ -75,6 +78,7 @@ def train(parts: Parts, config: Config, run: Run, on_step: Callable[[int, dict[s
         if _due(step, config.logging.checkpoint_every, steps):
             with _timed(timings, "checkpoint"):
                 run.save_checkpoint(step, parts.save, config.logging.keep_checkpoints)
+                run.set_status("running", step, steps)
         run.log("timings", {"step": step, **timings})
         on_step(step, totals)
     run.set_status("finished", steps, steps)
@@ -113,7 +117,7 @@ def _prepare(parts: Parts, config: Config, groups: list) -> Rollout:
 
 
 def _updates(parts: Parts, config: Config, step: int, rollout: Rollout) -> tuple[dict[str, float], list[dict[str, Any]]]:
-    """All updates on one rollout. Metrics are those of the first update, but for clipping and norms, which are means."""
+    """All updates on one rollout. Metrics are the first update's; ratios are the last one's; clipping and norms are means."""
     first: dict[str, float] = {}
     samples: list[dict[str, Any]] = []
     reports: list[UpdateReport] = []
@@ -123,11 +127,13 @@ def _updates(parts: Parts, config: Config, step: int, rollout: Rollout) -> tuple
         loss, report = _policy_update(parts, config, rollout, rows, watched)
         metrics = loss.record.metrics()
         if not reports:
-            _check_invariants(metrics, parts, step)
+            _check_invariants(metrics, parts)
             first = metrics
             samples = _samples(parts, rollout, rows, loss)
         reports.append(report)
         clipped.append(metrics.get("ratio/clip_fraction", 0.0))
+    if len(reports) > 1:  # the first update's ratios are 1 by construction; the last one's say how far the rollout went stale
+        first |= {name: value for name, value in metrics.items() if name.startswith("ratio/")}
     value_metrics = _value_updates(parts, config, rollout)
     return first | value_metrics | {
         "ratio/clip_fraction": float(np.mean(clipped)),
@@ -183,7 +189,7 @@ def _minibatches(rollout: Rollout, config: Config, step: int) -> Iterator[np.nda
                 yield np.flatnonzero(np.isin(group_B, part))
 
 
-def _check_invariants(metrics: dict[str, float], parts: Parts, step: int) -> None:
+def _check_invariants(metrics: dict[str, float], parts: Parts) -> None:
     """Before a rollout's first update pi = pi_old, and before the run's first update pi = pi_ref."""
     tolerance = INVARIANT_TOLERANCE.get(next(parts.policy.model.parameters()).dtype, 1e-3)
     broken = [("ratio/max_log", "old", metrics.get("ratio/max_log", 0.0))]
@@ -192,7 +198,7 @@ def _check_invariants(metrics: dict[str, float], parts: Parts, step: int) -> Non
     for name, other, value in broken:
         if value > tolerance:
             raise TrainingError(
-                f"step {step}: {name} is {value:.2g} at the first update, where the policy and the {other} policy are the same "
+                f"{name} is {value:.2g} at the first update, where the policy and the {other} policy are the same "
                 f"(tolerance {tolerance}); log-probs are not reproducible: is dropout on, or were the weights changed?"
             )
 
@@ -211,6 +217,9 @@ def _samples(parts: Parts, rollout: Rollout, rows: np.ndarray, loss: SurrogateLo
                 "tokens": parts.decode(response.token_ids.tolist()),
                 "finish": response.finish,
                 "policy_version": response.policy_version,
+                "seed": response.seed,
+                "decoding": None if response.decoding is None else asdict(response.decoding),
+                "behaviour_logp": None if response.decoding is None else response.behaviour_logp.tolist(),
                 "reward": score.reward,
                 "verdict": score.verdict,
                 "step_ends": None if score.step_ends is None else score.step_ends.tolist(),

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from tiny import WORDS
+
 from experiments.cells import Cell, finished, run_cells
 from experiments.lr_sweep import RATES
 from experiments.lr_sweep import cells as sweep_cells
 from experiments.reproduce import METHODS, PRESETS, method_cells, start_cell
-from tiny import WORDS
-
 from unified_rl.loading import load_config
 
 
@@ -17,7 +17,8 @@ def test_cells_fail_alone_and_finish_once(tmp_path, capsys):
     bad = Cell("bad", ("method=grpo", *WORDS, artifacts, "generator.top_k=5"), None)
     assert run_cells([bad, good], tmp_path, workers=1, threads=1) == ["bad"]
     assert "top_k" in capsys.readouterr().out
-    assert finished(tmp_path / "runs" / "good")
+    assert finished(tmp_path / "runs" / "good", good)
+    assert not finished(tmp_path / "runs" / "good", Cell("good", (*good.train, "seed=7"), None)), "another run under this name"
     samples = tmp_path / "runs" / "good" / "evaluations" / "test" / "samples.parquet"
     before = (samples.stat().st_mtime_ns, (tmp_path / "logs" / "good.log").read_text())
     assert run_cells([good], tmp_path, workers=1, threads=1) == []
@@ -31,7 +32,12 @@ def test_every_preset_is_a_legal_grid_of_matched_cells():
         configs = {cell.name: load_config(cell.train) for cell in [start_cell(preset), *cells]}
         assert configs["sft_policy"].trainer.steps == 0
         ways = {
-            (config.sft.steps, config.sft.seed, config.trainer.steps, config.rollout.prompts_per_step * config.rollout.responses_per_prompt)
+            (
+                config.sft.steps,
+                config.sft.seed,
+                config.trainer.steps,
+                config.rollout.prompts_per_step * config.rollout.responses_per_prompt,
+            )
             for name, config in configs.items()
             if name != "sft_policy"
         }

@@ -53,7 +53,8 @@ def test_every_method_trains_and_logs(tmp_path, artifacts, method):
 def test_several_updates_move_the_ratio_and_the_clip_can_bite(tmp_path, artifacts):
     metrics = run(tmp_path, artifacts, "grpo", "rollout.epochs=4", "rollout.minibatches=2", "trainer.learning_rate=0.01")
     assert metrics[0]["updates"] == 8
-    assert metrics[0]["ratio/mean"] == pytest.approx(1.0, abs=1e-4), "metrics are the first update's"
+    assert metrics[0]["ratio/mean"] == pytest.approx(1.0, abs=0.5)
+    assert max(entry["ratio/max_log"] for entry in metrics) > 0.01, "ratios are the last update's"
     assert max(entry["ratio/clip_fraction"] for entry in metrics) > 0
 
 
@@ -95,7 +96,7 @@ def loss_of(batch, coefficient, truncated="keep"):
 def test_not_finite_stops_before_the_weights_change():
     batch = ragged_batch(0)
     before = [parameter.clone() for parameter in batch.policy.parameters()]
-    with pytest.raises(TrainingError, match="nothing was changed"):
+    with pytest.raises(TrainingError, match="was not made"):
         trainer(batch.policy).update(batch.sequences, lambda outputs, rows: outputs["logp"].sum() * float("inf"))
     assert all(torch.equal(a, b) for a, b in zip(before, batch.policy.parameters(), strict=True))
 

@@ -104,6 +104,16 @@ def test_one_yaml_per_method_and_no_other():
         (["coefficient=missing_file.py:Mine"], ["missing_file.py", "does not exist"]),
         (["trainer=torch", "trainer.steps.x=1"], ["trainer.steps"]),
         (["reward.source=nobody"], ["reward.source"]),
+        (["method=grpo_ps", "task=gsm8k", "data.path=nowhere"], ["nowhere"]),
+        (["reward.source=nofile.py:make"], ["nofile.py"]),
+        (["reward.overlong=500"], ["reward.overlong", "max_new_tokens"]),
+        (["method=grpo_ps", "reward.overlong=5"], ["reward.overlong=0"]),
+        (["task=arithmetics"], ["arithmetic"]),
+        (["task.options.main_step=[1,2]"], ["main_steps"]),
+        (["sft.schedule=cosine"], ["sft.schedule"]),
+        (["trainer.beta1=1.5"], ["trainer.beta1"]),
+        (["model.device=cudaa"], ["model.device"]),
+        (["method=dpo", "aggregation.truncated=drop"], ["out of a pair"]),
     ],
 )
 def test_refused_before_anything_starts(wrong, hints, capsys, tmp_path):
@@ -166,6 +176,31 @@ def test_existing_run_is_refused_and_other_settings_cannot_resume(trained, capsy
     assert "resume=true" in fails(capsys, "train", *arguments)
     message = fails(capsys, "train", *arguments, "resume=true", "seed=5")
     assert "seed: 0 -> 5" in message
+
+
+def test_a_run_killed_while_it_was_created_can_be_resumed(trained, tmp_path):
+    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "run" / ".config.yaml.tmp").write_text("half")
+    assert main(["train", *words("grpo", tmp_path / "run", trained / "artifacts", "resume=true")]) == 0
+    assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == (trained / "run" / "metrics.jsonl").read_bytes()
+
+
+def test_torn_and_foreign_lines_do_not_stop_a_resume(trained, tmp_path):
+    run = copied(trained, tmp_path)
+    with (run / "metrics.jsonl").open("ab") as file:
+        file.write('{"step": 5, "text": "\u00e9'.encode()[:-1])
+    assert main(["train", *words("grpo", run, trained / "artifacts", "trainer.steps=4", "resume=true")]) == 0
+    assert (run / "metrics.jsonl").read_bytes() == (trained / "run" / "metrics.jsonl").read_bytes()
+
+
+def test_resume_refuses_other_inputs_and_undone_steps(trained, capsys, tmp_path):
+    run = copied(trained, tmp_path)
+    arguments = words("grpo", run, trained / "artifacts", "resume=true")
+    assert "cannot undo" in fails(capsys, "train", *arguments, "trainer.steps=2")
+    provenance = json.loads((run / "provenance.json").read_text())
+    provenance["inputs"]["policy"] = "another"
+    (run / "provenance.json").write_text(json.dumps(provenance))
+    assert "policy changed" in fails(capsys, "train", *arguments, "trainer.steps=6")
 
 
 def test_linear_schedule_cannot_be_extended(trained, capsys, tmp_path):
@@ -238,10 +273,10 @@ def test_model_directories(trained, capsys, tmp_path):
     good = next((trained / "artifacts" / "base").glob("*/config.json")).parent
     base = [*words("grpo", tmp_path / "run", tmp_path / "a"), "init=base"]
     assert "does not exist" in fails(capsys, "train", *base, f"model.path={tmp_path / 'nowhere'}")
-    shutil.rmtree(tmp_path / "run")
+    shutil.rmtree(tmp_path / "run", ignore_errors=True)
     (tmp_path / "empty").mkdir()
     assert "config.json" in fails(capsys, "train", *base, f"model.path={tmp_path / 'empty'}")
-    shutil.rmtree(tmp_path / "run")
+    shutil.rmtree(tmp_path / "run", ignore_errors=True)
     shutil.copytree(good, tmp_path / "mismatch")
     tokenizer = json.loads((tmp_path / "mismatch" / "tokenizer.json").read_text())
     vocabulary = tokenizer["model"]["vocab"]
@@ -250,7 +285,7 @@ def test_model_directories(trained, capsys, tmp_path):
     message = fails(capsys, "train", *base, f"model.path={tmp_path / 'mismatch'}")
     assert "tokenizer" in message
     assert "vocabulary" in message or "embed" in message
-    shutil.rmtree(tmp_path / "run")
+    shutil.rmtree(tmp_path / "run", ignore_errors=True)
     assert main(["train", *base, f"model.path={good}"]) == 0
 
 
@@ -266,6 +301,8 @@ def test_evaluate_stores_raw_samples_and_repeats_exactly(trained, capsys, tmp_pa
     assert set(a["mode"]) == {"sample", "greedy"}
     assert (a["policy_version"] == 4).all()
     assert "exists already" in fails(capsys, "evaluate", f"run={run}", "name=a")
+    assert "threads=abc" in fails(capsys, "evaluate", f"run={run}", "threads=abc")
+    assert "folder name" in fails(capsys, "evaluate", f"run={run}", "name=a/b")
     assert "unknown key 'sampels'" in fails(capsys, "evaluate", f"run={run}", "sampels=3")
 
 

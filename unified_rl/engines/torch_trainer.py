@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -139,7 +140,9 @@ class TorchTrainer:
             total += micro_loss.item()
         norm = nn.utils.clip_grad_norm_([parameter for _, parameter in self._named], self._options.max_grad_norm).item()
         if not (math.isfinite(total) and math.isfinite(norm)):
-            raise TrainingError(f"update {self.updates}: the loss is {total} and the gradient norm {norm}; nothing was changed")
+            raise TrainingError(
+                f"update {self.updates}: the loss is {total} and the gradient norm {norm}; this update was not made"
+            )
         return self._step(total, norm)
 
     def _step(self, loss: float, norm: float) -> UpdateReport:
@@ -160,13 +163,16 @@ class TorchTrainer:
         for name, parameter in self._named:
             for key, value in self._optimizer.state.get(parameter, {}).items():
                 state[f"{key}/{name}"] = value.detach().clone().contiguous()
-        save_file(state, path)
+        try:
+            save_file(state, path)
+        except (OSError, SafetensorError) as error:
+            raise CheckpointError(f"{path}: cannot write the optimiser's state ({error}); free space, then resume") from error
 
     def load(self, path: Path) -> None:
         """Read back what `save` wrote. Raises CheckpointError where it does not fit the model."""
         try:
             state = load_file(path)
-        except Exception as error:
+        except (OSError, SafetensorError) as error:
             raise CheckpointError(
                 f"{path}: cannot read the optimiser's state ({error}); resume from an earlier checkpoint"
             ) from error
@@ -178,7 +184,7 @@ class TorchTrainer:
                 raise CheckpointError(
                     f"{path} holds the state of {name!r}, which the model does not have; is it another model's?"
                 )
-            self._optimizer.state[parameters[name]][kind] = value if kind == "step" else value.to(parameters[name].device)
+            self._optimizer.state[parameters[name]][kind] = value.to(parameters[name].device)
 
 
 def _longest(sequences: Sequence[TokenSequence]) -> int:

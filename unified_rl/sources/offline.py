@@ -44,8 +44,8 @@ class OfflineSamples:
 class PreferencePairs:
     """Pairs of a better and a worse stored response to the same prompt, the reward deciding which is which.
 
-    Up to `pairs_per_prompt` pairs per prompt and step: the right responses and the wrong ones, each shuffled, are matched one to
-    one. A prompt whose stored responses are all right or all wrong yields none, so the number of pairs differs between steps.
+    Up to `pairs_per_prompt` pairs per prompt and step: the responses with the prompt's highest reward and the others, each
+    shuffled, are matched one to one. A prompt whose rewards all agree yields none, so the number of pairs differs between steps.
     """
 
     def __init__(
@@ -69,9 +69,10 @@ class PreferencePairs:
         for place, group in enumerate(groups):
             order = rng.generator(self._seed, "pairs", step, place).permutation(len(group.responses))
             shuffled = [group.responses[i] for i in order]
-            right = [scored for scored in shuffled if scored.score.verdict == "correct"]
-            wrong = [scored for scored in shuffled if scored.score.verdict != "correct"]
-            matched = list(zip(right, wrong, strict=False))[: self._pairs_per_prompt]
+            best = max(scored.score.reward for scored in shuffled)
+            better = [scored for scored in shuffled if scored.score.reward == best]
+            worse = [scored for scored in shuffled if scored.score.reward < best]
+            matched = list(zip(better, worse, strict=False))[: self._pairs_per_prompt]
             pairs += [group.with_responses(pair) for pair in matched]
         return Draw(pairs)
 

@@ -78,11 +78,6 @@ def evaluate(run_dir: Path, options: EvaluationConfig, name: str, threads: int =
     return final
 
 
-def evaluation_options(config: EvaluationConfig, words: Sequence[str]) -> EvaluationConfig:
-    """Evaluation settings with `key=value` words on top, e.g. ["samples=16", "split=validation"]. Raises ConfigError."""
-    return loading.override(config, words, "evaluation")
-
-
 def _sample_all(config: Config, checkpoint: Path, step: int, path: Path) -> dict[str, Any]:
     options = config.evaluation
     task = world.make_task(config)

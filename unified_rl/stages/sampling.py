@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from unified_rl import rng
+from unified_rl import files, rng
 from unified_rl.artifacts import ArtifactStore
 from unified_rl.config import Config
 from unified_rl.engines.policy_model import load_policy
@@ -32,6 +32,7 @@ def offline_samples(
     settings = {
         **world.world_settings(config),
         "prompts": len(prompts),
+        "dtype": config.model.dtype,
         "samples_per_prompt": config.source.samples_per_prompt,
         "decoding": asdict(config.generator.decoding),
     }
@@ -65,7 +66,8 @@ def _sample(config: Config, policy_path: Path, prompts: list[Prompt], folder: Pa
             "text": [response.text for _, response in rows],
         }
     )
-    pq.write_table(table, folder / FILE)
+    with files.disk_errors(folder / FILE):
+        pq.write_table(table, folder / FILE)
 
 
 def _read(path: Path, num_prompts: int, config: Config) -> list[list[Response]]:

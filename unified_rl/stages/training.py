@@ -19,7 +19,7 @@ from unified_rl.config import Config
 from unified_rl.engines.policy_model import ValueModel, build_value_model, load_policy, save_policy
 from unified_rl.engines.torch_generator import TorchGenerator
 from unified_rl.engines.torch_trainer import AdamWOptions, Layout, TorchTrainer, evaluate_role, policy_role, value_role
-from unified_rl.errors import DataError, RunDirectoryError, UnifiedRLError
+from unified_rl.errors import ConfigError, DataError, RunDirectoryError
 from unified_rl.plugins import import_by_path
 from unified_rl.progress import progress
 from unified_rl.rewards import ExactProcessReward, NoReward, OutcomeReward, OverlongPenalty
@@ -50,19 +50,38 @@ def run_training(config: Config, on_step: StepHook = lambda *_: None) -> runs.Ru
         torch.set_num_threads(config.threads)
     transformers.utils.logging.disable_progress_bar()  # one bar for the run, none for each checkpoint
     store = ArtifactStore(Path(config.artifacts))
+    preflight(config)
     run = runs.Run.open(Path(config.run_dir), loading.as_dict(config), resume=config.resume)
     try:
         policy_key, policy_path = initial_policy(config, store)
         parts, inputs = _assemble(config, store, policy_key, policy_path, run)
-        run.write_provenance({"policy": policy_key, "policy_path": str(policy_path), **inputs})
+        run.write_provenance({"policy": policy_key, "data": world.path_fingerprint(config.data.path), **inputs})
         train(parts, config, run, on_step)
-    except UnifiedRLError as error:
+    except Exception as error:
         with contextlib.suppress(RunDirectoryError):  # a full disk cannot note that it is full
-            run.set_status("failed", run.step, config.trainer.steps, str(error))
+            run.set_status("failed", run.step, config.trainer.steps, str(error) or type(error).__name__)
         raise
     finally:
         run.close()
     return run
+
+
+def preflight(config: Config) -> None:
+    """Look at everything outside the configuration that it names, before a run directory is made or a stage is built.
+
+    Raises:
+        ConfigError, DataError: the task, its data, the model's folder, the device or a user's file cannot be used.
+    """
+    task = world.make_task(config)
+    world.path_fingerprint(config.model.path)
+    if config.reward.source == "exact":
+        task.check_steps(task.problems("train", 1)[0], "")
+    if ":" in config.reward.source:
+        import_by_path(config.reward.source, "reward.source")
+    try:
+        torch.zeros(1, device=config.model.device)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(f"model.device={config.model.device} cannot be used here: {str(error).splitlines()[0]}") from error
 
 
 def initial_policy(config: Config, store: ArtifactStore) -> tuple[str, Path]:
@@ -78,7 +97,7 @@ def initial_policy(config: Config, store: ArtifactStore) -> tuple[str, Path]:
             name: value for name, value in asdict(stage.trainer).items() if name not in ("micro_batch_tokens", "row_tokens")
         },
         "dtype": config.model.dtype,
-        "template": config.task.template,
+        "aggregation": asdict(stage.aggregation),
     }
     key, folder = store.get_or_build(
         "sft",
@@ -120,9 +139,18 @@ def sft_config(config: Config) -> Config:
 
 
 def _run_stage(stage: Config, folder: Path) -> None:
-    """Run a stage inside an artefact's folder, going on from what a killed attempt left there."""
+    """Run a stage inside an artefact's folder, going on from what a killed attempt left there.
+
+    What was left by an attempt with other incidental settings (threads, packing), which the key does not hold, is begun again.
+    """
+    config = replace(stage, run_dir=str(folder), resume=True)
+    if (folder / "config.yaml").exists() and loading.as_dict(loading.load_resolved(folder / "config.yaml")) != loading.as_dict(
+        config
+    ):
+        files.remove(folder)
+        folder.mkdir()
     with progress(stage.label, stage.trainer.steps) as on_step:
-        run_training(replace(stage, run_dir=str(folder), resume=True), on_step)
+        run_training(config, on_step)
 
 
 def _policy_folder(run_dir: Path) -> Path:
@@ -142,7 +170,7 @@ def _assemble(
     coefficient = build_coefficient(config.coefficient)
     layout = Layout(config.trainer.row_tokens, config.trainer.micro_batch_tokens)
     role = policy_role(config.generator.temperature if config.source.name != "demonstrations" else 1.0)
-    policy = TorchTrainer(model, role, _adamw(config, config.trainer.learning_rate), layout)
+    policy = TorchTrainer(model, role, _adamw(config, config.trainer.learning_rate, config.rollout.updates), layout)
     value = _value_trainer(config, model, checkpoint, layout) if "values" in coefficient.needs else None
     if checkpoint:
         policy.load(checkpoint / "optimizer.safetensors")
@@ -170,8 +198,9 @@ def _load(config: Config, path: Path) -> tuple[PreTrainedModel, PreTrainedTokeni
     return load_policy(path, world.model_dtype(config), config.model.device)
 
 
-def _adamw(config: Config, learning_rate: float) -> AdamWOptions:
-    trainer, updates = config.trainer, config.rollout.updates
+def _adamw(config: Config, learning_rate: float, updates: int) -> AdamWOptions:
+    """Options of one role's optimiser, which makes `updates` updates per step."""
+    trainer = config.trainer
     return AdamWOptions(
         learning_rate=learning_rate,
         total_updates=max(1, trainer.steps * updates),
@@ -190,7 +219,9 @@ def _value_trainer(config: Config, policy: PreTrainedModel, checkpoint: Path | N
         if checkpoint
         else build_value_model(policy)
     )
-    trainer = TorchTrainer(model, value_role, _adamw(config, config.coefficient.value_learning_rate), layout)
+    trainer = TorchTrainer(
+        model, value_role, _adamw(config, config.coefficient.value_learning_rate, config.coefficient.value_epochs), layout
+    )
     if checkpoint:
         trainer.load(checkpoint / "value_optimizer.safetensors")
     return trainer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import shutil
 from dataclasses import asdict
 from pathlib import Path
@@ -47,8 +48,9 @@ def as_prompts(problems: list[Problem], tokenizer: Tokenizer, config: Config) ->
 
 
 def world_settings(config: Config) -> dict[str, Any]:
-    """What an artefact depends on through the task: its settings, and the content of the data it reads."""
-    return {"task": asdict(config.task), "data": path_fingerprint(config.data.path)}
+    """What an artefact depends on through the task: its settings, its code, and the content of the data it reads."""
+    code = inspect.getfile(type(make_task(config)))
+    return {"task": asdict(config.task), "task_code": path_fingerprint(code), "data": path_fingerprint(config.data.path)}
 
 
 def base_policy(config: Config, store: ArtifactStore) -> tuple[str, Path]:
