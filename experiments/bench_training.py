@@ -80,7 +80,7 @@ def bench_packing(sequences: Sequence[TokenSequence] | None = None, rounds: int 
         "packed": lambda: pack(sequences, share_prompts=False),
         "packed, prompts shared": lambda: pack(sequences),
     }
-    passes = [lambda lay_out=lay_out: _training_pass(model, reference, lay_out()) for lay_out in layouts.values()]
+    passes = [lambda lay_out=lay_out: training_pass(model, reference, lay_out()) for lay_out in layouts.values()]
     seconds = _best_seconds(passes, rounds)
     response_tokens = sum(len(sequence.response_ids) for sequence in sequences)
     work = 8 * sum(p.numel() for p in model.parameters()) * sum(sequence.input_tokens for sequence in sequences)
@@ -131,7 +131,7 @@ def _stack(packed: Sequence[PackedRows], length: int, first: int) -> PackedRows:
     )
 
 
-def _training_pass(model: PreTrainedModel, reference: PreTrainedModel, micro_batches: Sequence[PackedRows]) -> None:
+def training_pass(model: PreTrainedModel, reference: PreTrainedModel, micro_batches: Sequence[PackedRows]) -> None:
     """What an update computes: reference log-probabilities, the policy's, and a gradient."""
     model.zero_grad(set_to_none=True)
     for packed in micro_batches:
