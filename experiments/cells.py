@@ -78,13 +78,7 @@ def _run_cell(cell: Cell, folder: Path, threads: int) -> str | None:
         commands.append(["train", *cell.train, f"run_dir={run_dir}", f"threads={threads}", resume])
     if cell.evaluate is not None and not (done and list((run_dir / "evaluations").glob("[!.]*"))):
         commands.append(["evaluate", f"run={run_dir}", f"threads={threads}", *cell.evaluate])
-    # One process per core, each with its own threads: idle OpenMP threads must not spin on another cell's core.
-    environment = {
-        **os.environ,
-        "OMP_NUM_THREADS": str(threads),
-        "OMP_WAIT_POLICY": "PASSIVE",
-        "TOKENIZERS_PARALLELISM": "false",
-    }
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"}
     for words in commands:
         with log.open("a", encoding="utf-8") as file:
             command = [sys.executable, "-m", "unified_rl.cli", *words]

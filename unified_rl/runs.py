@@ -61,7 +61,7 @@ class Run:
             raise RunDirectoryError(f"{path} exists, is not empty, and holds no run; choose another run_dir")
         with files.disk_errors(path):
             (path / "checkpoints").mkdir(parents=True, exist_ok=True)
-            lock = _hold(path)
+            lock = held(path / ".lock")
         run = cls(path, step=0, lock=lock)
         if exists:
             run._refuse_other_settings(config)
@@ -242,13 +242,20 @@ def _checkpoint_steps(run_dir: Path) -> list[int]:
     return sorted(int(path.name.removeprefix("step_")) for path in (run_dir / "checkpoints").glob("step_*"))
 
 
-def _hold(path: Path) -> Any:
-    file = (path / ".lock").open("w")
+def held(path: Path) -> Any:
+    """Hold a lock file exclusively until the returned file is closed (also by `with`). The kernel drops it if the process dies.
+
+    Raises:
+        RunDirectoryError: another process holds it.
+    """
+    file = path.open("w")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         file.close()
-        raise RunDirectoryError(f"{path} is in use by another process; wait for it, or choose another run_dir") from error
+        raise RunDirectoryError(
+            f"{path.parent} is in use by another process ({path.name}); wait for it, or choose another"
+        ) from error
     return file
 
 

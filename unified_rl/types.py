@@ -196,7 +196,7 @@ class Generator(Protocol):
 
 
 class Reward(Protocol):
-    """Scores responses. `supervision` says whether step rewards are filled in."""
+    """Scores responses. A process reward fills in step rewards beside the outcome."""
 
     def score(self, prompts: Sequence[Prompt], responses: Sequence[Sequence[Response]]) -> list[list[Score]]:
         """One score per response; `responses[i]` answer `prompts[i]`."""

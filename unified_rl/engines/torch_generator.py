@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain, groupby
@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from transformers import DynamicCache, PreTrainedModel
 
+from unified_rl.engines import policy_model
 from unified_rl.engines.kv_cache import RowCache, round_up
 from unified_rl.engines.llama_decoder import LlamaDecoder
 from unified_rl.engines.sampling import draw, request_uniforms
@@ -92,7 +93,7 @@ class TorchGenerator:
         self.prefill_tokens = prefill_tokens
         self.on_progress = on_progress
         self.vocabulary = model.get_input_embeddings().weight.shape[0]
-        ids = _eos_ids(model, tokenizer) if eos_token_ids is None else set(eos_token_ids)
+        ids = policy_model.eos_token_ids(model, tokenizer) if eos_token_ids is None else set(eos_token_ids)
         self.eos_token_ids = np.array(sorted(ids), dtype=np.int64)
         self._check_vocabulary()
 
@@ -334,18 +335,6 @@ def _context_limit(model: PreTrainedModel) -> tuple[float, str]:
     names = ("max_position_embeddings", "sliding_window", "attention_chunk_size")
     limits = [(getattr(model.config, name, None) or math.inf, name) for name in names]
     return min(limits)
-
-
-def _eos_ids(model: PreTrainedModel, tokenizer: Tokenizer) -> set[int]:
-    """Every id that the model's generation config or the tokenizer names as end of sequence."""
-    named: list[int | Iterable[int] | None] = [
-        getattr(getattr(model, "generation_config", None), "eos_token_id", None),
-        getattr(tokenizer, "eos_token_id", None),
-    ]
-    ids = {int(token) for entry in named if entry is not None for token in np.atleast_1d(entry)}
-    if not ids:
-        raise ConfigError("neither the model nor the tokenizer names an EOS token: pass eos_token_ids=[...] (or [] for none)")
-    return ids
 
 
 @contextmanager

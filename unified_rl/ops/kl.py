@@ -1,7 +1,7 @@
 """Single-sample estimators of KL(policy || reference) per token, and the coefficients their use in the loss contributes.
 
 Schulman's k1, k2, k3 (http://joschu.net/blog/kl-approx.html); the paper's Eq. 4 is k3. What a KL term's gradient follows is not
-what its value estimates: see `loss_coefficient`.
+what its value estimates: see the `*_loss_term` functions.
 """
 
 import torch

@@ -67,6 +67,14 @@ def evaluate(run_dir: Path, options: EvaluationConfig, name: str, threads: int =
         torch.set_num_threads(threads or config.threads)
     aside = final.with_name(f".{name}.tmp")
     with files.disk_errors(final):
+        final.parent.mkdir(exist_ok=True)
+    with runs.held(final.with_name(f".{name}.lock")):
+        return _write(config, checkpoint, run_dir, aside, final)
+
+
+def _write(config: Config, checkpoint: Path, run_dir: Path, aside: Path, final: Path) -> Path:
+    """Evaluate into `aside` and rename it to `final`."""
+    with files.disk_errors(final):
         files.remove(aside)
         aside.mkdir(parents=True)
     step = int(checkpoint.name.removeprefix("step_"))
