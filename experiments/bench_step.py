@@ -14,8 +14,9 @@ import torch
 
 from experiments.bench_generation import EOS, IdTokenizer, random_model, random_prompts, transformers_generate
 from experiments.bench_training import matmul_peak, padded_micro_batches, training_pass
+from unified_rl.coefficient_config import GrpoCoefficient
 from unified_rl.coefficients import Grpo
-from unified_rl.config import Config, GrpoCoefficient, RolloutConfig, RunConfig, TrainerConfig
+from unified_rl.config import Config, RolloutConfig, RunConfig, TrainerConfig
 from unified_rl.engines.packing import TokenSequence
 from unified_rl.engines.policy_model import use_torch_rms_norm
 from unified_rl.engines.torch_generator import TorchGenerator

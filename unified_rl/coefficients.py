@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unified_rl import config as schema
+from unified_rl import coefficient_config as schema
 from unified_rl.ops import advantages, coefficients
 from unified_rl.ops.terms import Terms, term
 

@@ -1,197 +1,18 @@
 """The configuration schema: one dataclass per section, with defaults, units and range checks. No torch.
 
 `loading.load_config` composes defaults, a stack, a method and `key=value` overrides into a `Config`. Each coefficient has its own
-dataclass, so an option that a coefficient does not have is an error, not a silently ignored line.
+dataclass (`coefficient_config.py`), so an option that a coefficient does not have is an error, not a silently ignored line.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
+from unified_rl.coefficient_config import GrpoCoefficient
 from unified_rl.errors import ConfigError
+from unified_rl.ranges import at_least, between, not_negative, one_of, positive
 from unified_rl.types import Decoding
-
-# --------------------------------------------------------------------------------------------------------------------------------
-# Coefficients. The class attributes say what a coefficient is; the fields are its options. `coefficients.py` adds the maths.
-#
-# unit      what has to stay together in a micro-batch: "token", "sequence", "pair", "group", or "batch" (the whole update's
-#           log-probs are computed first, without gradient)
-# needs     inputs beyond the rollout itself: "ref_logp", "old_logp" (fixed over a rollout's updates), "values", "pairs", "groups"
-# corrects_staleness   whether it carries an importance weight, so that several updates per rollout follow the right gradient
-# contains_weights     whether it is already multiplied by the aggregation weight (derived from a whole objective)
-
-
-@dataclass
-class CoefficientConfig:
-    name: str
-    unit: ClassVar[str] = "token"
-    needs: ClassVar[frozenset[str]] = frozenset()
-    supervisions: ClassVar[frozenset[str]] = frozenset({"outcome"})
-    corrects_staleness: ClassVar[bool] = False
-    contains_weights: ClassVar[bool] = False
-    formula: ClassVar[str] = ""
-    equation: ClassVar[str] = ""
-
-    def describe(self, supervision: str) -> str:
-        """The formula with these options in it, where they change it."""
-        return self.formula
-
-
-@dataclass
-class SftCoefficient(CoefficientConfig):
-    name: str = "sft"
-    supervisions: ClassVar[frozenset[str]] = frozenset({"none", "outcome"})
-    formula: ClassVar[str] = "1"
-    equation: ClassVar[str] = "Eq. 7"
-
-
-@dataclass
-class RftCoefficient(CoefficientConfig):
-    name: str = "rft"
-    formula: ClassVar[str] = "I(o): 1 if the answer is right, else 0"
-    equation: ClassVar[str] = "Eq. 10"
-
-
-@dataclass
-class DpoCoefficient(CoefficientConfig):
-    """`form`: "standard" (summed log-ratios), "length_averaged" (the gradient of Eq. 12) or "as_printed" (Eq. 14)."""
-
-    name: str = "dpo"
-    form: str = "standard"
-    beta: float = 0.1
-    unit: ClassVar[str] = "pair"
-    needs: ClassVar[frozenset[str]] = frozenset({"ref_logp", "pairs"})
-    formula: ClassVar[str] = "+-|o| beta sigma(-m), m = beta [sum log(pi/pi_ref)(o+) - sum log(pi/pi_ref)(o-)]"
-    equation: ClassVar[str] = "Eqs. 12-14 (forms: standard, length_averaged, as_printed)"
-
-    def __post_init__(self) -> None:
-        _one_of("coefficient.form", self.form, ("standard", "length_averaged", "as_printed"))
-        _positive("coefficient.beta", self.beta)
-
-    def describe(self, supervision: str) -> str:
-        return {
-            "standard": self.formula,
-            "length_averaged": "+-beta sigma(-m), m = beta [mean log(pi/pi_ref)(o+) - mean log(pi/pi_ref)(o-)]",
-            "as_printed": "+-sigma(-m_t), m_t = beta [log(pi/pi_ref)(o+_t) - log(pi/pi_ref)(o-_t)]",
-        }[self.form]
-
-
-@dataclass
-class PpoCoefficient(CoefficientConfig):
-    """GAE on token rewards with a KL penalty (Eq. 2) and a learned value model, which is a companion update of its own.
-
-    `value_learning_rate` and `value_epochs` belong to that companion: epochs over each rollout before the next one.
-    """
-
-    name: str = "ppo"
-    kl_coef: float = 0.04
-    clip_eps: float = 0.2
-    discount: float = 1.0
-    trace_decay: float = 0.95
-    value_learning_rate: float = 1e-3
-    value_epochs: int = 2
-    needs: ClassVar[frozenset[str]] = frozenset({"ref_logp", "old_logp", "values"})
-    supervisions: ClassVar[frozenset[str]] = frozenset({"outcome", "process"})
-    corrects_staleness: ClassVar[bool] = True
-    formula: ClassVar[str] = "rho 1[not clipped] A_t, A = GAE(r_t - beta log(pi_old/pi_ref), V)"
-    equation: ClassVar[str] = "Eqs. 1-2, 18"
-
-    def __post_init__(self) -> None:
-        _not_negative("coefficient.kl_coef", self.kl_coef)
-        _positive("coefficient.clip_eps", self.clip_eps)
-        _between("coefficient.discount", self.discount, 0.0, 1.0)
-        _between("coefficient.trace_decay", self.trace_decay, 0.0, 1.0)
-        _positive("coefficient.value_learning_rate", self.value_learning_rate)
-        _at_least("coefficient.value_epochs", self.value_epochs, 1)
-
-
-@dataclass
-class GrpoCoefficient(CoefficientConfig):
-    """`kl_estimator` (in the loss): "k3" (the paper), "k1", "k2" or "weighted_k3" (DeepSeek-V3.2)."""
-
-    name: str = "grpo"
-    kl_coef: float = 0.04
-    kl_estimator: str = "k3"
-    clip_eps: float = 0.2
-    needs: ClassVar[frozenset[str]] = frozenset({"ref_logp", "groups"})
-    supervisions: ClassVar[frozenset[str]] = frozenset({"outcome", "process"})
-    corrects_staleness: ClassVar[bool] = True
-    formula: ClassVar[str] = "rho 1[not clipped] A + beta (pi_ref/pi - 1), A = (r - mean)/std in the group"
-    equation: ClassVar[str] = "Eqs. 3, 21"
-
-    def __post_init__(self) -> None:
-        _not_negative("coefficient.kl_coef", self.kl_coef)
-        _positive("coefficient.clip_eps", self.clip_eps)
-        _one_of("coefficient.kl_estimator", self.kl_estimator, ("k1", "k2", "k3", "weighted_k3"))
-
-    def describe(self, supervision: str) -> str:
-        kl = {
-            "k1": "- beta",
-            "k2": "- beta log(pi/pi_ref)",
-            "k3": "+ beta (pi_ref/pi - 1)",
-            "weighted_k3": "- beta rho log(pi/pi_ref)",
-        }[self.kl_estimator]
-        process = "sum over own and later steps of (r_step - mean)/std, pooled over the group's steps"
-        advantage = process if supervision == "process" else "(r - mean)/std in the group"
-        return f"rho 1[not clipped] A {kl}, A = {advantage}"
-
-
-@dataclass
-class RlooCoefficient(CoefficientConfig):
-    """`kl_coef` weighs the summed k1 in the sequence's reward (arXiv 2402.14740)."""
-
-    name: str = "rloo"
-    kl_coef: float = 0.03
-    needs: ClassVar[frozenset[str]] = frozenset({"ref_logp", "old_logp", "groups"})
-    formula: ClassVar[str] = "R_i - mean of the others' R, R = r - beta sum log(pi_old/pi_ref)"
-    equation: ClassVar[str] = "arXiv 2402.14740"
-
-    def __post_init__(self) -> None:
-        _not_negative("coefficient.kl_coef", self.kl_coef)
-
-
-@dataclass
-class DrGrpoCoefficient(CoefficientConfig):
-    name: str = "dr_grpo"
-    clip_eps: float = 0.2
-    needs: ClassVar[frozenset[str]] = frozenset({"groups"})
-    corrects_staleness: ClassVar[bool] = True
-    formula: ClassVar[str] = "rho 1[not clipped] (r - mean)"
-    equation: ClassVar[str] = "arXiv 2503.20783"
-
-    def __post_init__(self) -> None:
-        _positive("coefficient.clip_eps", self.clip_eps)
-
-
-@dataclass
-class DapoCoefficient(CoefficientConfig):
-    name: str = "dapo"
-    clip_low: float = 0.2
-    clip_high: float = 0.28
-    needs: ClassVar[frozenset[str]] = frozenset({"groups"})
-    corrects_staleness: ClassVar[bool] = True
-    formula: ClassVar[str] = "rho 1[not clipped to 1-0.2, 1+0.28] (r - mean)/std"
-    equation: ClassVar[str] = "arXiv 2503.14476"
-
-    def __post_init__(self) -> None:
-        _positive("coefficient.clip_low", self.clip_low)
-        _positive("coefficient.clip_high", self.clip_high)
-
-    def describe(self, supervision: str) -> str:
-        return f"rho 1[not clipped to {1 - self.clip_low:g}, {1 + self.clip_high:g}] (r - mean)/std"
-
-
-COEFFICIENTS: dict[str, type[CoefficientConfig]] = {
-    "sft": SftCoefficient,
-    "rft": RftCoefficient,
-    "dpo": DpoCoefficient,
-    "ppo": PpoCoefficient,
-    "grpo": GrpoCoefficient,
-    "rloo": RlooCoefficient,
-    "dr_grpo": DrGrpoCoefficient,
-    "dapo": DapoCoefficient,
-}
 
 # --------------------------------------------------------------------------------------------------------------------------------
 # The other axes
@@ -218,9 +39,9 @@ class SourceConfig:
     max_rounds: int = 3
 
     def __post_init__(self) -> None:
-        _one_of("source.name", self.name, SOURCES)
-        _at_least("source.samples_per_prompt", self.samples_per_prompt, 1)
-        _at_least("source.max_rounds", self.max_rounds, 1)
+        one_of("source.name", self.name, SOURCES)
+        at_least("source.samples_per_prompt", self.samples_per_prompt, 1)
+        at_least("source.max_rounds", self.max_rounds, 1)
 
 
 @dataclass
@@ -241,9 +62,9 @@ class RewardConfig:
 
     def __post_init__(self) -> None:
         if ":" not in self.source:
-            _one_of("reward.source", self.source, REWARD_SOURCES)
-        _one_of("reward.supervision", self.supervision, SUPERVISIONS)
-        _at_least("reward.overlong", self.overlong, 0)
+            one_of("reward.source", self.source, REWARD_SOURCES)
+        one_of("reward.supervision", self.supervision, SUPERVISIONS)
+        at_least("reward.overlong", self.overlong, 0)
 
 
 @dataclass
@@ -258,9 +79,9 @@ class AggregationConfig:
     truncated: str = "keep"
 
     def __post_init__(self) -> None:
-        _one_of("aggregation.name", self.name, AGGREGATIONS)
-        _at_least("aggregation.length", self.length, 0)
-        _one_of("aggregation.truncated", self.truncated, ("keep", "drop"))
+        one_of("aggregation.name", self.name, AGGREGATIONS)
+        at_least("aggregation.length", self.length, 0)
+        one_of("aggregation.truncated", self.truncated, ("keep", "drop"))
 
 
 # --------------------------------------------------------------------------------------------------------------------------------
@@ -284,7 +105,7 @@ class DataConfig:
     prompts: int = 2048
 
     def __post_init__(self) -> None:
-        _at_least("data.prompts", self.prompts, 0)
+        at_least("data.prompts", self.prompts, 0)
 
 
 @dataclass
@@ -309,10 +130,10 @@ class ModelConfig:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        _one_of("model.dtype", self.dtype, ("float32", "bfloat16"))
-        _positive("model.init_std", self.init_std)
+        one_of("model.dtype", self.dtype, ("float32", "bfloat16"))
+        positive("model.init_std", self.init_std)
         for name in ("hidden_size", "num_layers", "num_heads", "intermediate_size", "max_positions", "vocabulary"):
-            _at_least(f"model.{name}", getattr(self, name), 1)
+            at_least(f"model.{name}", getattr(self, name), 1)
         if self.hidden_size % self.num_heads:
             raise ConfigError(
                 f"model.hidden_size={self.hidden_size} is not a multiple of model.num_heads={self.num_heads}; change one of them"
@@ -334,7 +155,7 @@ class RolloutConfig:
 
     def __post_init__(self) -> None:
         for name in ("prompts_per_step", "responses_per_prompt", "epochs", "minibatches"):
-            _at_least(f"rollout.{name}", getattr(self, name), 1)
+            at_least(f"rollout.{name}", getattr(self, name), 1)
         if self.minibatches > self.prompts_per_step:
             raise ConfigError(
                 f"rollout.minibatches={self.minibatches} exceeds rollout.prompts_per_step={self.prompts_per_step}: "
@@ -358,9 +179,9 @@ class GeneratorConfig:
     max_concurrent_sequences: int = 512
 
     def __post_init__(self) -> None:
-        _one_of("generator.name", self.name, ("torch",))
+        one_of("generator.name", self.name, ("torch",))
         _decoding_ranges("generator", self)
-        _at_least("generator.max_concurrent_sequences", self.max_concurrent_sequences, 1)
+        at_least("generator.max_concurrent_sequences", self.max_concurrent_sequences, 1)
 
     @property
     def decoding(self) -> Decoding:
@@ -389,18 +210,18 @@ class TrainerConfig:
     row_tokens: int = 192
 
     def __post_init__(self) -> None:
-        _one_of("trainer.name", self.name, ("torch",))
-        _at_least("trainer.steps", self.steps, 0)
-        _positive("trainer.learning_rate", self.learning_rate)
-        _one_of("trainer.schedule", self.schedule, ("constant", "linear"))
-        _at_least("trainer.warmup_steps", self.warmup_steps, 0)
-        _not_negative("trainer.weight_decay", self.weight_decay)
-        _between("trainer.beta1", self.beta1, 0.0, 0.9999999)
-        _between("trainer.beta2", self.beta2, 0.0, 0.9999999)
-        _positive("trainer.adam_eps", self.adam_eps)
-        _positive("trainer.max_grad_norm", self.max_grad_norm)
-        _at_least("trainer.micro_batch_tokens", self.micro_batch_tokens, 1)
-        _at_least("trainer.row_tokens", self.row_tokens, 1)
+        one_of("trainer.name", self.name, ("torch",))
+        at_least("trainer.steps", self.steps, 0)
+        positive("trainer.learning_rate", self.learning_rate)
+        one_of("trainer.schedule", self.schedule, ("constant", "linear"))
+        at_least("trainer.warmup_steps", self.warmup_steps, 0)
+        not_negative("trainer.weight_decay", self.weight_decay)
+        between("trainer.beta1", self.beta1, 0.0, 0.9999999)
+        between("trainer.beta2", self.beta2, 0.0, 0.9999999)
+        positive("trainer.adam_eps", self.adam_eps)
+        positive("trainer.max_grad_norm", self.max_grad_norm)
+        at_least("trainer.micro_batch_tokens", self.micro_batch_tokens, 1)
+        at_least("trainer.row_tokens", self.row_tokens, 1)
 
 
 @dataclass
@@ -416,12 +237,12 @@ class SftStageConfig:
     warmup_steps: int = 20
 
     def __post_init__(self) -> None:
-        _at_least("sft.demonstrations", self.demonstrations, 0)
-        _at_least("sft.steps", self.steps, 0)
-        _at_least("sft.sequences_per_step", self.sequences_per_step, 1)
-        _one_of("sft.schedule", self.schedule, ("constant", "linear"))
-        _at_least("sft.warmup_steps", self.warmup_steps, 0)
-        _positive("sft.learning_rate", self.learning_rate)
+        at_least("sft.demonstrations", self.demonstrations, 0)
+        at_least("sft.steps", self.steps, 0)
+        at_least("sft.sequences_per_step", self.sequences_per_step, 1)
+        one_of("sft.schedule", self.schedule, ("constant", "linear"))
+        at_least("sft.warmup_steps", self.warmup_steps, 0)
+        positive("sft.learning_rate", self.learning_rate)
 
 
 @dataclass
@@ -438,9 +259,9 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         for name in ("checkpoint_every", "curve_every", "curve_problems", "samples_every", "samples"):
-            _at_least(f"logging.{name}", getattr(self, name), 0)
-        _at_least("logging.keep_checkpoints", self.keep_checkpoints, 1)
-        _one_of("logging.curve_split", self.curve_split, ("train", "validation", "test"))
+            at_least(f"logging.{name}", getattr(self, name), 0)
+        at_least("logging.keep_checkpoints", self.keep_checkpoints, 1)
+        one_of("logging.curve_split", self.curve_split, ("train", "validation", "test"))
 
 
 @dataclass
@@ -457,9 +278,9 @@ class EvaluationConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _one_of("evaluation.split", self.split, ("train", "validation", "test"))
-        _at_least("evaluation.problems", self.problems, 1)
-        _at_least("evaluation.samples", self.samples, 0)
+        one_of("evaluation.split", self.split, ("train", "validation", "test"))
+        at_least("evaluation.problems", self.problems, 1)
+        at_least("evaluation.samples", self.samples, 0)
         _decoding_ranges("evaluation", self)
 
     @property
@@ -499,42 +320,13 @@ class Config:
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
 
     def __post_init__(self) -> None:
-        _one_of("init", self.init, ("sft", "base"))
-        _at_least("threads", self.threads, 0)
-
-
-# --------------------------------------------------------------------------------------------------------------------------------
-# Range checks: each names the field, the value and what is allowed
-
-
-def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ConfigError(f"{name}={value!r} is not known; choose one of: {', '.join(allowed)}")
-
-
-def _at_least(name: str, value: int, low: int) -> None:
-    if value < low:
-        raise ConfigError(f"{name}={value} must be at least {low}")
-
-
-def _positive(name: str, value: float) -> None:
-    if not value > 0:
-        raise ConfigError(f"{name}={value} must be greater than 0")
-
-
-def _not_negative(name: str, value: float) -> None:
-    if not value >= 0:
-        raise ConfigError(f"{name}={value} must not be negative")
-
-
-def _between(name: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
-        raise ConfigError(f"{name}={value} must lie between {low} and {high}")
+        one_of("init", self.init, ("sft", "base"))
+        at_least("threads", self.threads, 0)
 
 
 def _decoding_ranges(section: str, config: Any) -> None:
-    _not_negative(f"{section}.temperature", config.temperature)
+    not_negative(f"{section}.temperature", config.temperature)
     if not 0 < config.top_p <= 1:
         raise ConfigError(f"{section}.top_p={config.top_p} must lie in (0, 1]")
-    _at_least(f"{section}.top_k", config.top_k, 0)
-    _at_least(f"{section}.max_new_tokens", config.max_new_tokens, 1)
+    at_least(f"{section}.top_k", config.top_k, 0)
+    at_least(f"{section}.max_new_tokens", config.max_new_tokens, 1)

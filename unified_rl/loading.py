@@ -17,7 +17,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from unified_rl import methods
-from unified_rl.config import COEFFICIENTS, CoefficientConfig, Config
+from unified_rl.coefficient_config import COEFFICIENTS, CoefficientConfig
+from unified_rl.config import Config
 from unified_rl.errors import ConfigError
 from unified_rl.plugins import did_you_mean, import_by_path
 

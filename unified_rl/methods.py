@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from unified_rl.config import COEFFICIENTS, Config
+from unified_rl.coefficient_config import COEFFICIENTS
+from unified_rl.config import Config
 from unified_rl.errors import ConfigError
 
 
@@ -165,7 +166,7 @@ def _value_model(config: Config) -> None:
     if "values" in config.coefficient.needs and missing:
         raise ConfigError(
             f"coefficient={config.coefficient.name} needs values, but has no option {' nor '.join(missing)} for the value model's "
-            "companion update; set them as fields of its dataclass (see PpoCoefficient in unified_rl/config.py)"
+            "companion update; set them as fields of its dataclass (see PpoCoefficient in unified_rl/coefficient_config.py)"
         )
 
 

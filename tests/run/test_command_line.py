@@ -13,7 +13,8 @@ from tiny import command, words
 
 from unified_rl import methods
 from unified_rl.cli import main
-from unified_rl.config import COEFFICIENTS, SOURCES
+from unified_rl.coefficient_config import COEFFICIENTS
+from unified_rl.config import SOURCES
 from unified_rl.loading import CONFIGS, load_config
 
 

@@ -22,19 +22,10 @@ from unified_rl.engines.torch_trainer import AdamWOptions, Layout, TorchTrainer,
 from unified_rl.errors import ConfigError, DataError, RunDirectoryError
 from unified_rl.plugins import import_by_path
 from unified_rl.progress import progress
-from unified_rl.rewards import ExactProcessReward, NoReward, OutcomeReward, OverlongPenalty
-from unified_rl.sources import (
-    Demonstrations,
-    InformativeSamples,
-    OfflineSamples,
-    OnlineSamples,
-    PreferencePairs,
-    PromptPool,
-    as_response,
-)
-from unified_rl.stages import curve, sampling, world
+from unified_rl.stages import curve, world
+from unified_rl.stages.rewards import build_reward
+from unified_rl.stages.sources import Collaborators, build_source
 from unified_rl.train import Parts, train
-from unified_rl.types import Reward, Source, Task
 
 SFT_RECIPE = 1
 StepHook = Callable[[int, dict[str, float]], None]
@@ -179,7 +170,8 @@ def _assemble(
         frozen, _ = _load(config, policy_path)
         reference = lambda sequences: evaluate_role(frozen, role, sequences, layout)  # noqa: E731
     generator = TorchGenerator(model, tokenizer, max_concurrent_sequences=config.generator.max_concurrent_sequences)
-    source, inputs = _source(config, store, task, tokenizer, generator, policy_key, policy_path)
+    reward = build_reward(config, task, tokenizer)
+    source, inputs = build_source(Collaborators(config, store, task, tokenizer, generator, reward, policy_key, policy_path))
     probe = curve.Curve(config, task, tokenizer, generator)
 
     def save(folder: Path) -> None:
@@ -225,80 +217,3 @@ def _value_trainer(config: Config, policy: PreTrainedModel, checkpoint: Path | N
     if checkpoint:
         trainer.load(checkpoint / "value_optimizer.safetensors")
     return trainer
-
-
-def make_reward(config: Config, task: Task, tokenizer: PreTrainedTokenizerBase) -> Reward:
-    """The configured reward, or a user's own (`reward.source=FILE.py:NAME`, called with the task and the tokenizer)."""
-    options = config.reward
-    values = {"correct": options.correct, "incorrect": options.incorrect}
-    if ":" in options.source:
-        reward = import_by_path(options.source, "reward.source")(task, tokenizer)
-    elif options.source == "none":
-        reward = NoReward(task)
-    elif options.supervision == "process":
-        reward = ExactProcessReward(task, tokenizer, **values)
-    else:
-        reward = OutcomeReward(task, **values)
-    if options.overlong:
-        return OverlongPenalty(reward, max_tokens=config.generator.max_new_tokens, margin=options.overlong)
-    return reward
-
-
-def _source(
-    config: Config,
-    store: ArtifactStore,
-    task: Task,
-    tokenizer: PreTrainedTokenizerBase,
-    generator: TorchGenerator,
-    policy_key: str,
-    policy_path: Path,
-) -> tuple[Source, dict[str, Any]]:
-    """The configured source, given its collaborators, and the keys of the artefacts it reads."""
-    reward = make_reward(config, task, tokenizer)
-    rollout, seed = config.rollout, config.seed
-    if config.source.name == "demonstrations":
-        demonstrations = list(task.demonstrations(config.data.prompts or None))
-        prompts = world.as_prompts([item.problem for item in demonstrations], tokenizer, config)
-        responses = [
-            as_response(item, prompt, tokenizer, tokenizer.eos_token_id)
-            for item, prompt in zip(demonstrations, prompts, strict=True)
-        ]
-        pool = PromptPool(prompts, seed)
-        return Demonstrations(pool, responses, reward, prompts_per_step=rollout.prompts_per_step), {}
-    prompts = world.as_prompts(world.training_problems(task, config), tokenizer, config)
-    pool = PromptPool(prompts, seed)
-    if config.source.name in ("online_samples", "informative_samples"):
-        online = OnlineSamples(
-            pool,
-            generator,
-            reward,
-            config.generator.decoding,
-            seed=seed,
-            prompts_per_step=rollout.prompts_per_step,
-            responses_per_prompt=rollout.responses_per_prompt,
-        )
-        if config.source.name == "online_samples":
-            return online, {}
-        return InformativeSamples(
-            online, pool, prompts_per_step=rollout.prompts_per_step, max_rounds=config.source.max_rounds
-        ), {}
-    key, stored = sampling.offline_samples(config, store, policy_key, policy_path, prompts)
-    if config.source.name == "offline_samples":
-        source: Source = OfflineSamples(
-            pool,
-            stored,
-            reward,
-            seed=seed,
-            prompts_per_step=rollout.prompts_per_step,
-            responses_per_prompt=rollout.responses_per_prompt,
-        )
-    else:
-        source = PreferencePairs(
-            pool,
-            stored,
-            reward,
-            seed=seed,
-            prompts_per_step=rollout.prompts_per_step,
-            pairs_per_prompt=max(1, rollout.responses_per_prompt // 2),
-        )
-    return source, {"offline_samples": key}
