@@ -68,7 +68,7 @@ def mean_interval(scores: ArrayLike, confidence: float = CONFIDENCE) -> Interval
     Raises:
         ValueError: scores outside 0..1, missing (NaN) or empty.
     """
-    table = _table("scores", scores)
+    table = score_table("scores", scores)
     if (table < 0).any() or (table > 1).any():
         raise ValueError(f"scores must lie in 0..1, but range over {table.min():g}..{table.max():g}")
     num_seeds, num_problems = table.shape
@@ -78,7 +78,7 @@ def mean_interval(scores: ArrayLike, confidence: float = CONFIDENCE) -> Interval
     else:
         low, high = (float(bound) for bound in mean_bounds(table, confidence))
         method = "Wilson score with the effective number of problems" + (", two-way variance" if num_seeds > 1 else "")
-    return Interval(float(table.mean()), low, high, method, num_problems, num_seeds, _note(num_problems, num_seeds))
+    return Interval(float(table.mean()), low, high, method, num_problems, num_seeds, reading_note(num_problems, num_seeds))
 
 
 def paired_difference(scores: ArrayLike, baseline: ArrayLike, confidence: float = CONFIDENCE) -> Interval:
@@ -92,7 +92,7 @@ def paired_difference(scores: ArrayLike, baseline: ArrayLike, confidence: float 
     Raises:
         ValueError: the tables do not have the same problems, or numbers of seeds that cannot be paired.
     """
-    a, b = _table("scores", scores), _table("baseline", baseline)
+    a, b = score_table("scores", scores), score_table("baseline", baseline)
     if a.shape[1] != b.shape[1]:
         raise ValueError(f"a paired difference needs the same problems: scores has {a.shape[1]}, baseline {b.shape[1]}")
     if len(a) != len(b) and len(b) != 1:
@@ -104,7 +104,7 @@ def paired_difference(scores: ArrayLike, baseline: ArrayLike, confidence: float 
         raise ValueError("scores and baseline must lie in 0..1")
     low, high = (float(bound) for bound in difference_bounds(table, confidence))
     num_seeds, num_problems = table.shape
-    note = _note(num_problems, num_seeds)
+    note = reading_note(num_problems, num_seeds)
     if len(b) < len(a):
         note = "; ".join(filter(None, (note, "one baseline policy")))
     method = "paired, with one problem won and one lost added" + (", two-way variance" if num_seeds > 1 else "")
@@ -161,7 +161,8 @@ def _two_way(scores: np.ndarray, confidence: float) -> tuple[np.ndarray, np.ndar
     return problem_t**2 * problem_part + seed_t**2 * seed_part, problem_part + seed_part
 
 
-def _table(name: str, scores: ArrayLike) -> np.ndarray:
+def score_table(name: str, scores: ArrayLike) -> np.ndarray:
+    """Scores as float64 [S, P]. Raises ValueError, naming the argument, where they are empty, missing or of another shape."""
     table = np.atleast_2d(np.asarray(scores, dtype=np.float64))
     if table.ndim != 2 or not table.size:
         raise ValueError(f"{name} must be [problems] or [seeds, problems] and not empty, but has shape {np.shape(scores)}")
@@ -170,7 +171,8 @@ def _table(name: str, scores: ArrayLike) -> np.ndarray:
     return table
 
 
-def _note(num_problems: int, num_seeds: int) -> str:
+def reading_note(num_problems: int, num_seeds: int) -> str:
+    """What a reader of an interval over so many problems and seeds must know; empty if nothing."""
     notes = []
     if num_seeds == 1:
         notes.append("over problems only: other training seeds may differ by more")

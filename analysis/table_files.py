@@ -17,9 +17,28 @@ import pandas as pd
 
 from unified_rl.errors import DataError
 
+#: Version of the tables. It rises when a column is removed, renamed or changes its meaning; new columns leave it.
+SCHEMA = 1
 MAKE_COMMAND = "python -m analysis.tables EXPERIMENT_DIR --out DIR"
 #: Columns that hold words even where they look like numbers ("0" is a seed, beside "all"), and are empty rather than NaN.
-TEXT_COLUMNS = ("label", "method", "seed", "seeds", "slice", "split", "metric", "status", "note", "run", "error", "baseline")
+TEXT_COLUMNS = (
+    "label",
+    "method",
+    "seed",
+    "seeds",
+    "slice",
+    "split",
+    "metric",
+    "status",
+    "note",
+    "run",
+    "error",
+    "baseline",
+    "score",
+    "part",
+    "leader",
+    "crossings",
+)
 
 
 def write_table(table: pd.DataFrame, path: Path | str, provenance: Mapping[str, Any]) -> None:
@@ -37,7 +56,7 @@ def read_table(path: Path | str) -> tuple[pd.DataFrame, dict[str, Any]]:
     """A table and its provenance.
 
     Raises:
-        DataError: the file is missing, or is not a table of ours; the message names the command that makes it.
+        DataError: the file is missing, no table of ours, or of another schema; the message names the command that makes it.
     """
     path = Path(path)
     if not path.exists():
@@ -49,6 +68,11 @@ def read_table(path: Path | str) -> tuple[pd.DataFrame, dict[str, Any]]:
         table = pd.read_csv(path, skiprows=1, dtype={name: str for name in TEXT_COLUMNS}, keep_default_na=True)
     except (ValueError, pd.errors.ParserError) as error:
         raise DataError(f"{path} is not an analysis table ({error}); make it again with: {MAKE_COMMAND}") from error
+    if not isinstance(provenance, dict) or provenance.get("schema", SCHEMA) != SCHEMA:
+        found = provenance.get("schema") if isinstance(provenance, dict) else None
+        raise DataError(
+            f"{path}: schema {found!r} is not {SCHEMA}, which this version reads; make it again with: {MAKE_COMMAND}"
+        )
     words = [name for name in TEXT_COLUMNS if name in table]
     table[words] = table[words].fillna("")
     return table, provenance

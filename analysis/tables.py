@@ -1,9 +1,11 @@
-"""Run directories -> tidy tables (CSV). `python -m analysis.tables EXPERIMENT_DIR --out DIR`
+"""Run directories (or a file of `analysis.export`) -> tidy tables (CSV). `python -m analysis.tables EXPERIMENT_DIR --out DIR`
 
     runs.csv      one row per (label, seed): where it stands, also when it is missing
     curves.csv    greedy accuracy while training, per seed and pooled (seed "all")
     pass_maj.csv  Pass@K and Maj@K of the final policies, pooled over seeds, and their paired differences to the SFT policy
     results.csv   one row per label and slice: greedy accuracy, avg@1, Maj@K, Pass@K, difference to the SFT policy
+    coverage.csv   the gains over the SFT policy, split into coverage and concentration (`analysis.coverage`)
+    crossovers.csv the K at which Pass@K crosses the SFT policy's
 
 Accuracies are fractions of 1. Pooled rows are over the seeds that have finished (over the unfinished ones if there are no
 others, which `status` says). Whatever is unfinished or missing is a row with a `status` and empty numbers, never a hole.
@@ -14,21 +16,24 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from analysis.experiment import COMPLETE, Cell, Scores, read_experiment
+from analysis.counts import read_cells
+from analysis.experiment import COMPLETE, Cell
+from analysis.gains import coverage_gains, crossovers
 from analysis.intervals import CONFIDENCE, Interval, mean_interval, paired_difference
 from analysis.maj_at_k import NO_ANSWER_RULES, TIE_RULES, NoAnswer, Ties
-from analysis.table_files import MAKE_COMMAND, write_table
+from analysis.pooling import baseline_of, by_label, k_metrics, label_facts, pool, pooled_status, same_problems, slices_of, stack
+from analysis.table_files import MAKE_COMMAND, SCHEMA, write_table
 from unified_rl.errors import DataError, UnifiedRLError
 
-SCHEMA = 1
 POOLED = "all"
+TABLES = ("runs", "curves", "pass_maj", "results", "coverage", "crossovers")
 HEADLINE_K = 64
 
 RUNS_COLUMNS = ["label", "method", "seed", "status", "evaluation_status", "step", "steps", "run", "commit"]
@@ -74,29 +79,29 @@ def runs(cells: Sequence[Cell]) -> pd.DataFrame:
 def curves(cells: Sequence[Cell]) -> pd.DataFrame:
     """Greedy accuracy by step: a row per seed, and a pooled row with seed "all" and an interval over problems and seeds."""
     rows: list[dict[str, Any]] = []
-    for group in _by_label(cell for cell in cells if not cell.is_baseline):
+    for group in by_label(cell for cell in cells if not cell.is_baseline):
         for cell in group:
             rows += _curve_rows([cell], str(cell.seed), cell.status)
-        pooled = _pool(group, lambda cell: cell.status)
-        rows += _curve_rows(pooled, POOLED, _pooled_status(group, lambda cell: cell.status))
+        pooled = pool(group, lambda cell: cell.status)
+        rows += _curve_rows(pooled, POOLED, pooled_status(group, lambda cell: cell.status))
     return pd.DataFrame(rows, columns=CURVES_COLUMNS).astype({"step": "Int64", "num_problems": "Int64", "num_seeds": "Int64"})
 
 
 def pass_maj(cells: Sequence[Cell], ties: Ties = "uniform", no_answer: NoAnswer = "no_vote") -> pd.DataFrame:
     """Pass@K and Maj@K at K = 1, 2, 4, ..., pooled over seeds; and their differences to the baseline where there is one."""
     rows: list[dict[str, Any]] = []
-    for group, key, pooled in _slices(cells):
-        base = {**_label_facts(group, pooled), "slice": key[0], "split": key[1]}
+    for group, key, pooled in slices_of(cells):
+        base = {**label_facts(group, pooled), "slice": key[0], "split": key[1]}
         sampled = [cell for cell in pooled if key in cell.scores and cell.scores[key].num_samples]
         if not sampled:
             rows.append(base)
             continue
-        baseline = _baseline(cells, sampled, key, lambda scores: scores.num_samples > 0)
+        baseline = baseline_of(cells, sampled, key, lambda scores: scores.num_samples > 0)
         ks = min((cell.scores[key].ks for cell in [*sampled, *baseline]), key=len)
-        for metric, values in _k_metrics(key, ties, no_answer).items():
-            values_SPK = _stack(sampled, values)
-            other_SPK = _stack(baseline, values) if baseline else None
-            _same_problems([*sampled, *baseline], key)
+        for metric, values in k_metrics(key, ties, no_answer).items():
+            values_SPK = stack(sampled, values)
+            other_SPK = stack(baseline, values) if baseline else None
+            same_problems([*sampled, *baseline], key)
             for place, k in enumerate(ks):
                 row = {**base, "k": k, "metric": metric} | _columns(
                     "estimate", mean_interval(values_SPK[:, :, place]), bare=True
@@ -117,27 +122,27 @@ def results(
     `_low` and `_high`.
     """
     rows = []
-    for group, key, pooled in _slices(cells):
-        row = {**_label_facts(group, pooled), "slice": key[0], "split": key[1]}
+    for group, key, pooled in slices_of(cells):
+        row = {**label_facts(group, pooled), "slice": key[0], "split": key[1]}
         here = [cell for cell in pooled if key in cell.scores]
-        _same_problems(here, key)
+        same_problems(here, key)
         greedy = [cell for cell in here if cell.scores[key].greedy is not None]
         if greedy:
-            table = _stack(greedy, lambda cell, key=key: cell.scores[key].greedy)
+            table = stack(greedy, lambda cell, key=key: cell.scores[key].greedy)
             row |= _columns("greedy", mean_interval(table)) | {"step": next(iter(greedy[0].final_metas.values()))["step"]}
-            baseline = _baseline(cells, greedy, key, lambda scores: scores.greedy is not None)
+            baseline = baseline_of(cells, greedy, key, lambda scores: scores.greedy is not None)
             if baseline and not group[0].is_baseline:
-                _same_problems([*greedy, *baseline], key)
-                other = _stack(baseline, lambda cell, key=key: cell.scores[key].greedy)
+                same_problems([*greedy, *baseline], key)
+                other = stack(baseline, lambda cell, key=key: cell.scores[key].greedy)
                 row |= _columns("difference", paired_difference(table, other))
         sampled = [cell for cell in here if cell.scores[key].num_samples]
         if sampled:
             ks = min((cell.scores[key].ks for cell in sampled), key=len)
             shown = max(value for value in ks if value <= k)
             row |= {"k": shown, "num_samples": sampled[0].scores[key].num_samples}
-            row |= _columns("avg", mean_interval(_stack(sampled, lambda cell, key=key: cell.scores[key].average())))
-            for metric, values in _k_metrics(key, ties, no_answer).items():
-                row |= _columns(metric, mean_interval(_stack(sampled, values)[:, :, ks.index(shown)]))
+            row |= _columns("avg", mean_interval(stack(sampled, lambda cell, key=key: cell.scores[key].average())))
+            for metric, values in k_metrics(key, ties, no_answer).items():
+                row |= _columns(metric, mean_interval(stack(sampled, values)[:, :, ks.index(shown)]))
         rows.append(row)
     return pd.DataFrame(rows, columns=RESULTS_COLUMNS).astype(
         {name: "Int64" for name in ("step", "k", "num_problems", "num_samples")}
@@ -172,81 +177,6 @@ def format_results(table: pd.DataFrame) -> str:
 
 # ------------------------------------------------------------------------------------------------------------------------------
 # Parts
-
-
-def _by_label(cells: Iterable[Cell]) -> list[list[Cell]]:
-    groups: dict[str, list[Cell]] = defaultdict(list)
-    for cell in cells:
-        groups[cell.label].append(cell)
-    return list(groups.values())
-
-
-def _pool(group: list[Cell], status: Callable[[Cell], str]) -> list[Cell]:
-    """The seeds that a pooled row is over: those complete; where there are none, whatever exists."""
-    complete = [cell for cell in group if status(cell) == COMPLETE]
-    return complete or [cell for cell in group if cell.path is not None]
-
-
-def _pooled_status(group: list[Cell], status: Callable[[Cell], str]) -> str:
-    """What a pooled row leaves out or contains unfinished, in words."""
-    lacking = [f"seed {cell.seed} {status(cell)}" for cell in group if status(cell) != COMPLETE]
-    if not lacking:
-        return COMPLETE
-    complete = len(group) - len(lacking)
-    head = f"{complete} of {len(group)} seeds" if complete else "no seed complete"
-    return f"{head}; " + "; ".join(lacking)
-
-
-def _label_facts(group: list[Cell], pooled: list[Cell]) -> dict[str, Any]:
-    temperatures = {cell.temperature for cell in pooled} - {None}
-    return {
-        "label": group[0].label,
-        "method": group[0].method,
-        "seeds": " ".join(str(cell.seed) for cell in pooled if cell.scores),
-        "temperature": temperatures.pop() if len(temperatures) == 1 else None,
-        "status": _pooled_status(group, lambda cell: cell.evaluation_status),
-    }
-
-
-def _slices(cells: Sequence[Cell]) -> list[tuple[list[Cell], tuple[str, str], list[Cell]]]:
-    """(cells of a label, (slice, split), cells to pool), for every label and every slice that any label has."""
-    keys = list(dict.fromkeys(key for cell in cells for key in cell.scores)) or [("", "")]
-    groups = [(group, _pool(group, lambda cell: cell.evaluation_status)) for group in _by_label(cells)]
-    return [(group, key, pooled) for key in keys for group, pooled in groups]
-
-
-def _baseline(cells: Sequence[Cell], sampled: list[Cell], key: tuple[str, str], usable: Callable[[Scores], bool]) -> list[Cell]:
-    """The baseline's cells to pair with these: seed by seed where it has their seeds, else its only one, else none."""
-    candidates = {cell.seed: cell for cell in cells if cell.is_baseline and key in cell.scores and usable(cell.scores[key])}
-    if all(cell.seed in candidates for cell in sampled):
-        return [candidates[cell.seed] for cell in sampled]
-    return list(candidates.values()) if len(candidates) == 1 else []
-
-
-def _k_metrics(key: tuple[str, str], ties: Ties, no_answer: NoAnswer) -> dict[str, Callable[[Cell], np.ndarray]]:
-    """Maj@K and Pass@K of a cell on one slice, per problem: [P, K]."""
-    return {
-        "maj": lambda cell: cell.scores[key].maj_at(ties, no_answer),
-        "pass": lambda cell: cell.scores[key].pass_at(),
-    }
-
-
-def _stack(cells: list[Cell], values: Callable[[Cell], np.ndarray]) -> np.ndarray:
-    """[S, P, ...], cut to the fewest columns where seeds have unequal numbers of samples."""
-    arrays = [values(cell) for cell in cells]
-    if arrays[0].ndim == 2:
-        width = min(array.shape[1] for array in arrays)
-        arrays = [array[:, :width] for array in arrays]
-    return np.stack(arrays)
-
-
-def _same_problems(cells: list[Cell], key: tuple[str, str]) -> None:
-    for cell in cells[1:]:
-        if cell.scores[key].problem_ids != cells[0].scores[key].problem_ids:
-            raise DataError(
-                f"{cells[0].path} and {cell.path} were evaluated on different problems of {key[1]}/{key[0]}; "
-                "evaluate both with the same evaluation.problems and task settings"
-            )
 
 
 def _columns(name: str, interval: Interval, bare: bool = False) -> dict[str, Any]:
@@ -327,17 +257,19 @@ def write_tables(
     no_answer: NoAnswer = "no_vote",
     evaluation: str | None = None,
 ) -> pd.DataFrame:
-    """Write runs.csv, curves.csv, pass_maj.csv and results.csv into `out`; return the results.
+    """Write the tables of this module and of `gains` into `out` as CSV; return the results.
 
     Raises:
-        DataError: see `read_experiment`; or policies that were not measured on the same problems.
+        DataError: see `read_cells`; or policies that were not measured on the same problems.
     """
-    cells = read_experiment(folders, evaluation)
+    cells, _ = read_cells(folders, evaluation)
     tables = {
         "runs": runs(cells),
         "curves": curves(cells),
         "pass_maj": pass_maj(cells, ties, no_answer),
         "results": results(cells, ties, no_answer),
+        "coverage": coverage_gains(cells, ties, no_answer),
+        "crossovers": crossovers(cells),
     }
     facts = _provenance(cells, folders, ties, no_answer)
     for name, table in tables.items():
@@ -363,7 +295,9 @@ def _provenance(cells: Sequence[Cell], folders: Sequence[Path | str], ties: Ties
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m analysis.tables", description="Run directories -> tidy tables.")
-    parser.add_argument("experiment", nargs="+", type=Path, help="directory with runs at or below it")
+    parser.add_argument(
+        "experiment", nargs="+", type=Path, help="directory with runs at or below it, or one file of `analysis.export`"
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder for the CSV files")
     parser.add_argument("--ties", choices=list(TIE_RULES), default="uniform", help="who wins a tied vote (default: uniform)")
     parser.add_argument("--no-answer", choices=list(NO_ANSWER_RULES), default="no_vote", help="samples without an answer")
@@ -377,7 +311,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return error.exit_code
     print(format_results(table))
-    print(f"\ntables written to {options.out}: runs.csv, curves.csv, pass_maj.csv, results.csv")
+    print(f"\ntables written to {options.out}: {', '.join(f'{name}.csv' for name in TABLES)}")
     return 0
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
-from figures import learning_curves, maj_pass, results_table, sft_vs_rl
+from figures import learning_curves, maj_pass, paper_figure7, results_table, sft_vs_rl
 from unified_rl.errors import ConfigError, UnifiedRLError
 
 #: Each module declares `INPUTS`, the tables it reads, and has `draw(tables, out) -> files`.
@@ -17,6 +17,7 @@ FIGURES: dict[str, ModuleType] = {
     "learning_curves": learning_curves,
     "maj_pass": maj_pass,
     "sft_vs_rl": sft_vs_rl,
+    "paper_figure7": paper_figure7,
     "results_table": results_table,
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 from matplotlib.figure import Figure
 
 from figures import inputs, style
@@ -28,17 +29,7 @@ def draw(tables: Path | str, out: Path | str, label: str | None = None) -> list[
         DataError: the table is missing, or lacks the SFT policy or the method.
     """
     source = inputs.load(tables, INPUTS[0], COLUMNS)
-    table = inputs.with_numbers(source, "estimate")
-    baseline = table.loc[table["method"] == BASELINE_METHOD, "label"].unique()
-    others = [name for name in table["label"].unique() if name not in baseline]
-    chosen = label or next((name for name in PREFERRED if name in others), others[0] if others else None)
-    if not len(baseline) or chosen not in others:
-        raise DataError(
-            f"{source.path} has samples of {', '.join(table['label'].unique())}; this figure needs the SFT policy and "
-            f"{chosen or 'an RL method'}: evaluate both, and make the tables again"
-        )
-    pair = [baseline[0], chosen]
-    table = table[table["label"].isin(pair)]
+    table, pair = choose_pair(source, label)
     looks = style.styles(pair)
     slices = list(table.groupby(["split", "slice"], sort=False))
     with style.sheet():
@@ -58,3 +49,18 @@ def draw(tables: Path | str, out: Path | str, label: str | None = None) -> list[
         handles, labels = axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=4 if len(slices) > 1 else 2)
         return save(figure, out, "sft_vs_rl", caption(f"{pair[0]} and {pair[1]}: Maj@K and Pass@K.", table, source))
+
+
+def choose_pair(source: inputs.Input, label: str | None = None) -> tuple[pd.DataFrame, list[str]]:
+    """The rows of the SFT policy and of one method, and their two labels, the SFT policy's first. label: see `draw`."""
+    table = inputs.with_numbers(source, "estimate")
+    baseline = table.loc[table["method"] == BASELINE_METHOD, "label"].unique()
+    others = [name for name in table["label"].unique() if name not in baseline]
+    chosen = label or next((name for name in PREFERRED if name in others), others[0] if others else None)
+    if not len(baseline) or chosen not in others:
+        raise DataError(
+            f"{source.path} has samples of {', '.join(table['label'].unique())}; this figure needs the SFT policy and "
+            f"{chosen or 'an RL method'}: evaluate both, and make the tables again"
+        )
+    pair = [baseline[0], chosen]
+    return table[table["label"].isin(pair)], pair

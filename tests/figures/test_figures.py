@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from synthetic_runs import write_experiment
 
 from analysis.tables import write_tables
-from figures import make, sft_vs_rl, style
+from figures import inputs, maj_pass, make, paper_figure7, sft_vs_rl, style
 from unified_rl.errors import ConfigError, DataError
 
 SIZE = {"problems": 12, "samples": 8, "steps": 16}
@@ -54,11 +54,29 @@ def test_all_figures_are_drawn(drawn):
 
 
 def test_captions_of_sampled_figures_state_the_rules(drawn):
-    for name in ("maj_pass", "sft_vs_rl"):
+    for name in ("maj_pass", "sft_vs_rl", "paper_figure7"):
         caption = " ".join((drawn / f"{name}.md").read_text().split())
         assert "8 samples per problem at temperature 0.7" in caption
         assert "Ties: one of the tied answers, each with equal chance" in caption
         assert "No answer: a sample without an answer is drawn but does not vote" in caption
+
+
+def test_figure_7_names_the_paper_beside_our_runs(drawn, tables, tmp_path):
+    caption = " ".join((drawn / "paper_figure7.md").read_text().split())
+    assert "upper panels: SFT and GRPO+OS" in caption
+    assert "arXiv 2402.03300" in caption
+    source = inputs.load(tables, "pass_maj.csv", maj_pass.COLUMNS)
+    figure, _, _ = paper_figure7.figure_of(source)
+    titles = [axis.get_title() for axis in figure.axes]
+    assert titles == [
+        "Ours: main problems (test, n = 12)",
+        "Ours: hard problems (test, n = 12)",
+        "Paper: GSM8K (n = 1,319)",
+        "Paper: MATH (n = 5,000)",
+    ]
+    assert [len(axis.lines) for axis in figure.axes] == [4, 4, 4, 4]
+    gsm8k = [line.get_ydata()[-1] for line in figure.axes[2].lines]
+    assert gsm8k == pytest.approx([0.991, 0.895, 0.973, 0.910])
 
 
 def test_one_seed_is_said_to_be_one(one_seed_tables, tmp_path):
