@@ -1,0 +1,167 @@
+"""The final answer of a response, in every form that models and people write it."""
+
+from __future__ import annotations
+
+import pytest
+
+from unified_rl.errors import ConfigError
+from unified_rl.grading import extract
+
+RESPONSES = [
+    ("So the answer is 42.", "42"),
+    ("The answer is: $\\frac{3}{4}$.", "\\frac{3}{4}"),
+    ("The final answer is $x^2+1$. I hope it is correct.", "x^2+1"),
+    ("Final Answer: The final answer is $[2,5)$. I hope it is correct.", "[2,5)"),
+    ("Therefore, the answer is \\(\\boxed{7}\\).", "7"),
+    ("**Answer:** 12", "12"),
+    ("Answer: B", "B"),
+    ("The correct answer is (C).", "C"),
+    ("The correct option is B.", "B"),
+    ("答案是：12。", "12"),
+    ("所以答案是 $\\frac{1}{2}$。", "\\frac{1}{2}"),
+    ("故选：D", "D"),
+    ("故选 C.", "C"),
+    ("因此选B", "B"),
+    ("综上，选项为(A)", "A"),
+    ("故答案为：$2\\sqrt{3}$.", "2\\sqrt{3}"),
+    ("答案：15元", "15元"),
+    ("答：一共有25个苹果。", "25"),
+    ("#### 1,234", "1,234"),
+    ("blah\n#### -5\n", "-5"),
+    ("x \\boxed 5", "5"),
+    ("\\boxed{\\frac{1}{2}}", "\\frac{1}{2}"),
+    ("\\fbox{3}", "3"),
+    ("We get \\boxed{3}. Wait, actually \\boxed{4}.", "4"),
+    ("so $x=\\boxed{2}$ and then the answer is $\\boxed{3}$.", "3"),
+    ("<think>the answer is 3</think> The answer is 4", "4"),
+    ("<think>foo \\boxed{3}</think>\n\n\\boxed{8}", "8"),
+    ("```python\nprint(5)\n```\n```output\n5\n```\n", "5"),
+    ("```output\n[1, 2]\n```\nThe answer is $\\boxed{1,2}$.", "1,2"),
+    ("```output\nTraceback (most recent call last)\nNameError: x\n```\n", None),
+    ("The answer is 5 apples.", "5 apples"),
+    ("The answer is $5.", "5"),
+    ("The answer is 5.5.", "5.5"),
+    ("The answer is \\$18.", "18"),
+    ("The answer is 3,000 dollars per year.", "3,000 dollars per year"),
+    ("The answer is Evelyn.", "Evelyn"),
+    ("The total is $5 + $6 = $11.", "11"),
+    ("So 5 times 6 is 30", "30"),
+    ("The final answer is 12. <|im_end|>", "12"),
+    ("She has 3 + 4 = 7 apples.", "7"),
+    ("x = -5", "-5"),
+    ("so x equals -5.", "-5"),
+    ("We have 10 - 5 = 5", "5"),
+    ("The answer is -5", "-5"),
+    ("1/2 + 1/3 = 5/6", "5/6"),
+    ("The answer is A", "A"),
+    ("A", "A"),
+    ("B) 12", "B"),
+    ("(C)", "C"),
+    ("I think the answer is D because...", "D"),
+    ("The answer is **C**", "C"),
+    ("The answer is (B) 12 cm", "B"),
+    ("The answer is $\\text{(B)}$", "\\text{(B)}"),
+    ("\\boxed{\\text{B}}", "\\text{B}"),
+    ("Answer: \\boxed{A}", "A"),
+    ("The answer to the question is therefore 17.", "17"),
+    ("the answer is approximately 3.14", "3.14"),
+    ("The answer is about 50%.", "50%"),
+    ("The answer is x = 5.", "x = 5"),
+    ("The solutions are $x=1$ and $x=2$.", "x=1, x=2"),
+    ("The final answer is: \\[ \\boxed{42} \\]", "42"),
+    ("答案选C", "C"),
+    ("正确答案是 B。", "B"),
+    ("所以，正确的选项是（C）。", "C"),
+    ("本题选择D选项.", "D"),
+    ("因此，小明有 **12** 个苹果。", "12"),
+    ("所以她每天赚18美元。", "18"),
+    ("ANSWER: 7", "7"),
+    ("Thus the value is $\\frac{\\sqrt{3}}{2}$.", "\\frac{\\sqrt{3}}{2}"),
+    ("\\boxed{x = 3}", "x = 3"),
+    ("The answer is \\boxed{12\\%}.", "12\\%"),
+    ("$\\boxed{12}\\%$", "12\\%"),
+    ("Final answer: 15", "15"),
+    ("The answer is 1,2,3.", "1,2,3"),
+    ("Option C is correct.", "C"),
+    ("The right choice is option B.", "B"),
+    ("<answer>12</answer>", "12"),
+    ("<answer> B </answer>", "B"),
+    ("\\boxed{1}\n\\boxed{2}", "1, 2"),
+    ("", None),
+    ("hello", None),
+    ("The answer is no.", "no"),
+    ("So, the answer is $\\boxed{\\text{Yes}}$", "\\text{Yes}"),
+    ("the answer is 2^10", "2^10"),
+    ("The answer is (3, 4).", "(3, 4)"),
+    ("The answer is [1, 2).", "[1, 2)"),
+    ("The value of x is 4. So the answer is 4. Let me double check: 2*4 = 8.", "4"),
+    ("\\boxed{5}. Check: the answer is positive.", "5"),
+    ("The answer is $12$ cm.", "12"),
+    ("Thus, $a+b=\\boxed{12}.$ [asy] draw((0,0)); [/asy]", "12"),
+    ("the answer is \\frac{3}{4}", "\\frac{3}{4}"),
+    ("Hence x=\\frac{3}{4}.", "x=\\frac{3}{4}"),
+    ("∴ x = 5", "5"),
+    ("The answer is $\\boxed{C}$: 12", "C"),
+    ("选A", "A"),
+    ("选择 B 选项", "B"),
+    ("故本题正确答案为A。", "A"),
+    ("Answer is E.", "E"),
+    ("The answer is 1 1/2", "1 1/2"),
+    ("The answer is 3:30 pm", "3:30 pm"),
+    ("How many? The answer is **72**.", "72"),
+    ("The answer is therefore: 11.", "11"),
+    ("Answer:\n\n$$x=3$$", "x=3"),
+    ("答案为\\boxed{3}", "3"),
+    ("the answer is ten.", "ten"),
+]
+CHOICES = [
+    ("ABD", "ABD"),
+    ("答案是 AC", "AC"),
+    ("The answer is B.", "B"),
+    ("故选AD", "AD"),
+    ("\\boxed{\\text{(C)}}", "C"),
+    ("选项A不对，所以选B", "B"),
+    ("I choose C", "C"),
+    ("The answer is (B) 3", "B"),
+    ("The answer is 12", None),
+]
+
+
+@pytest.mark.parametrize(("response", "answer"), RESPONSES, ids=range(len(RESPONSES)))
+def test_responses(response, answer):
+    assert extract(response) == answer
+
+
+@pytest.mark.parametrize(("response", "letters"), CHOICES, ids=range(len(CHOICES)))
+def test_choices(response, letters):
+    assert extract(response, "choice") == letters
+
+
+def test_what_stands_far_before_the_end_is_not_read():
+    assert extract("\\boxed{1}" + " so" * 30_000) is None
+
+
+def test_the_last_mark_decides():
+    assert extract("The answer is 3. No: \\boxed{4}. In fact, the answer is 5.") == "5"
+    assert extract("\\boxed{4} and then #### 7") == "7"
+    assert extract("#### 7\nHence \\boxed{8}") == "8"
+
+
+def test_boxes_side_by_side():
+    text = "$\\boxed{(1,2)}$ and $\\boxed{(3,4)}$"
+    assert extract(text) == "(1,2), (3,4)"
+    assert extract(text, boxes="last") == "(3,4)"
+    assert extract("First \\boxed{1}. Then we go on for a while. Finally \\boxed{2}") == "2"
+
+
+def test_refusing_what_is_unmarked():
+    for text in ("She has 3 + 4 = 7 apples.", "$x = 7$", "B", "```output\n7\n```\n"):
+        assert extract(text) is not None
+        assert extract(text, unmarked="refuse") is None
+    assert extract("```output\n7\n```\n", "program", "refuse") == "7"
+    assert extract("so \\boxed{7}", unmarked="refuse") == "7"
+
+
+def test_unknown_format():
+    with pytest.raises(ConfigError, match="format='pdf'"):
+        extract("5", "pdf")

@@ -1,0 +1,265 @@
+"""Grading many answers: extraction and plain numbers here, everything else in killable workers, results kept by content.
+
+An item that is too slow, too large or crashes its worker is not correct, says so in its verdict, and costs no other item anything.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from unified_rl.errors import DataError
+from unified_rl.grading.extract import MAX_ANSWER, Format, extract
+from unified_rl.grading.numbers import Number, read_number
+from unified_rl.grading.policies import GradingPolicy
+from unified_rl.isolation import Limits, Outcome, Pool
+from unified_rl.types import AnswerCheck, Problem, Verdict
+
+HANDLER = "unified_rl.grading.equivalence:serve"
+CACHE_ITEMS = 200_000
+_NO_WORKER = 128  # answers longer than this are not tried as plain numbers
+
+
+@dataclass(frozen=True, slots=True)
+class Verdicted:
+    """One graded record.
+
+    Attributes:
+        id: the record's own id, None where it has none.
+        extracted: the final answer as it was written, None where none was found.
+        verdict: "unparsable": no answer, or one that is too long, takes too much memory, or crashes the worker.
+        reason: in a word or two, where the verdict is not plain ("no answer", "too long", "memory", "crashed").
+    """
+
+    id: object
+    extracted: str | None
+    verdict: Verdict
+    reason: str = ""
+
+    @property
+    def correct(self) -> bool:
+        return self.verdict == "correct"
+
+
+class Grader:
+    """Grades answers with a warm pool of workers and a cache.
+
+    Args:
+        policy: the settings of what counts as equal.
+        limits: per item: seconds, memory, output.
+        workers: processes; None for one per core. They start when an answer first needs one.
+        max_answer: characters; a longer prediction is unparsable.
+
+    Deterministic: a verdict depends on gold, answer and policy alone, but for time limits. Verdicts of items that hit a limit are
+    not cached. Use as a context manager, or `close` it; it also ends with the process.
+    """
+
+    def __init__(
+        self,
+        policy: GradingPolicy | None = None,
+        limits: Limits | None = None,
+        workers: int | None = None,
+        max_answer: int = 1500,
+    ) -> None:
+        self.policy = policy or GradingPolicy()
+        self.limits = limits or Limits()
+        self.max_answer = min(max_answer, MAX_ANSWER - 1)
+        self._pool = Pool(HANDLER, self.limits, workers)
+        self._policy = asdict(self.policy)
+        self._cache: OrderedDict[bytes, Any] = OrderedDict()
+
+    def __enter__(self) -> Grader:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the workers; the cache stays, and they start again when needed."""
+        self._pool.close()
+
+    def judge(self, pairs: Iterable[tuple[str, str | None]]) -> list[tuple[Verdict, str]]:
+        """(verdict, reason) of each pair of gold answer and extracted prediction."""
+        pairs = list(pairs)
+        verdicts = [self._quick(gold, prediction) for gold, prediction in pairs]
+        asked: dict[bytes, list[int]] = {}
+        for index, verdict in enumerate(verdicts):
+            if verdict is None:
+                asked.setdefault(_content(*pairs[index]), []).append(index)
+        known = {content: self._recall(content) for content in asked}
+        missing = [content for content, value in known.items() if value is None]
+        payloads = [self._payload(*pairs[asked[content][0]]) for content in missing]
+        for content, outcome in zip(missing, self._pool.map(payloads), strict=True):
+            known[content] = self._keep(content, _verdict(outcome), outcome)
+        for content, indices in asked.items():
+            for index in indices:
+                verdicts[index] = known[content]
+        return verdicts  # type: ignore[return-value]
+
+    def classes(self, answers: Sequence[str | None]) -> list[str | None]:
+        """The name of each answer's class: equal names are equal answers. None without an answer.
+
+        A name depends on the answer and the policy alone, so the classes are an equivalence relation whatever the order or number
+        of answers. An answer whose name cannot be computed in the limits is a class of its own spelling.
+        """
+        names: list[str | None] = [self._quick_class(answer) if answer else None for answer in answers]
+        asked: dict[bytes, list[int]] = {}
+        for index, answer in enumerate(answers):
+            if answer and names[index] is None:
+                asked.setdefault(_content("class", answer), []).append(index)
+        known = {content: self._recall(content) for content in asked}
+        missing = [content for content, value in known.items() if value is None]
+        payloads = [{"answer": answers[asked[content][0]], "policy": self._policy} for content in missing]
+        for content, outcome in zip(missing, self._pool.map(payloads), strict=True):
+            answer = str(answers[asked[content][0]])
+            name = outcome.value if outcome.status == "done" and outcome.value else _spelled(answer)
+            known[content] = self._keep(content, name, outcome)
+        for content, indices in asked.items():
+            for index in indices:
+                names[index] = known[content]
+        return names
+
+    def check_answers(self, golds: Sequence[str], texts: Sequence[str], format: Format = "auto") -> list[AnswerCheck]:
+        """Extract, grade and name the class of each response's answer. A right answer's class is the gold answer's."""
+        answers = [extract(text, format, self.policy.unmarked, self.policy.boxes) for text in texts]
+        verdicts = self.judge(zip(golds, answers, strict=True))
+        right = [verdict == "correct" for verdict, _ in verdicts]
+        names = self.classes([gold if good else answer for gold, good, answer in zip(golds, right, answers, strict=True)])
+        gold_names = self.classes(list(golds))
+        checks = []
+        for answer, (verdict, _), name, gold_name in zip(answers, verdicts, names, gold_names, strict=True):
+            if verdict in ("unparsable", "timeout"):
+                checks.append(AnswerCheck(verdict, answer, None))
+            else:  # a class named like the gold answer's, but judged wrong, is kept apart from it
+                apart = verdict == "incorrect" and name == gold_name
+                checks.append(AnswerCheck(verdict, answer, f"not {name}" if apart else name))
+        return checks
+
+    def check_answer(self, problem: Problem, text: str, format: Format = "auto") -> AnswerCheck:
+        """Grade one response, as a task does."""
+        return self.check_answers([problem.gold], [text], format)[0]
+
+    # --- in this process
+
+    def _quick(self, gold: str, prediction: str | None) -> tuple[Verdict, str] | None:
+        """The verdict where it needs no mathematics: nothing extracted, too long, two plain numbers, or the same string."""
+        if not prediction or not prediction.strip():
+            return "unparsable", "no answer"
+        if len(prediction) > self.max_answer or len(gold) > MAX_ANSWER:
+            return "unparsable", "too long"
+        if prediction == gold:
+            return "correct", ""
+        left, right = _plain(gold), _plain(prediction)
+        if left is None or right is None:
+            return None
+        if left.value == right.value:
+            return "correct", ""
+        if left.digits is None and right.digits is None and not self.policy.relative_tolerance:
+            return "incorrect", ""
+        return None
+
+    def _quick_class(self, answer: str) -> str | None:
+        if len(answer) > self.max_answer:
+            return _spelled(answer)
+        number = _plain(answer)
+        return None if number is None else str(number.value)
+
+    def _payload(self, gold: str, prediction: str | None) -> dict[str, Any]:
+        return {"gold": gold, "prediction": prediction, "policy": self._policy}
+
+    # --- cache
+
+    def _recall(self, content: bytes) -> Any | None:
+        value = self._cache.get(content)
+        if value is not None:
+            self._cache.move_to_end(content)
+        return value
+
+    def _keep(self, content: bytes, value: Any, outcome: Outcome) -> Any:
+        if outcome.status in ("done", "failed"):
+            self._cache[content] = value
+            if len(self._cache) > CACHE_ITEMS:
+                self._cache.popitem(last=False)
+        return value
+
+
+def grade(
+    records: Iterable[Mapping[str, Any]],
+    policy: GradingPolicy | None = None,
+    limits: Limits | None = None,
+    workers: int | None = None,
+    format: Format = "auto",
+) -> list[Verdicted]:
+    """Grade records, in order.
+
+    Args:
+        records: each with `gold` (text or number) and either `prediction` (an answer) or `response` (a text to find it in); `id`
+            is passed on. Without `gold` there is only the extraction: "incorrect" where an answer was found.
+
+    Raises:
+        DataError: a record has neither `prediction` nor `response`, or a field is not text.
+    """
+    with Grader(policy, limits, workers) as grader:
+        return grade_with(grader, list(records), format)
+
+
+def grade_with(grader: Grader, records: Sequence[Mapping[str, Any]], format: Format = "auto") -> list[Verdicted]:
+    """`grade` with a grader of one's own, kept warm."""
+    answers = [_answer(place, record, grader.policy, format) for place, record in enumerate(records, 1)]
+    golds = [_text(place, record, "gold") for place, record in enumerate(records, 1)]
+    graded = [place for place, gold in enumerate(golds) if gold is not None]
+    verdicts: list[tuple[Verdict, str]] = [
+        ("unparsable", "no answer") if not answer else ("incorrect", "no gold") for answer in answers
+    ]
+    for place, verdict in zip(graded, grader.judge((golds[place], answers[place]) for place in graded), strict=True):
+        verdicts[place] = verdict
+    return [
+        Verdicted(record.get("id"), answer, verdict, reason)
+        for record, answer, (verdict, reason) in zip(records, answers, verdicts, strict=True)
+    ]
+
+
+def _answer(place: int, record: Mapping[str, Any], policy: GradingPolicy, format: Format) -> str | None:
+    prediction, response = _text(place, record, "prediction"), _text(place, record, "response")
+    if prediction is None and response is None and "prediction" not in record and "response" not in record:
+        raise DataError(f"record {place} has neither 'prediction' nor 'response'; add one of them")
+    if response is not None:
+        return extract(response, record.get("format", format), policy.unmarked, policy.boxes)
+    return prediction
+
+
+def _text(place: int, record: Mapping[str, Any], field: str) -> str | None:
+    value = record.get(field)
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
+    raise DataError(f"record {place}: field {field!r} must be text or a number, and is a {type(value).__name__}")
+
+
+def _verdict(outcome: Outcome) -> tuple[Verdict, str]:
+    if outcome.status == "done":
+        return ("correct", "") if outcome.value is True else ("incorrect", "")
+    if outcome.status == "timeout":
+        return "timeout", "too slow"
+    return "unparsable", outcome.status if outcome.status != "failed" else "not readable"
+
+
+def _spelled(answer: str) -> str:
+    """The class of one spelling."""
+    return "text:" + hashlib.sha256(answer.strip().encode("utf-8", "replace")).hexdigest()[:20]
+
+
+def _plain(text: str) -> Number | None:
+    """A plain number, a currency sign and LaTeX spacing apart."""
+    if len(text) > _NO_WORKER:
+        return None
+    return read_number(text.strip().strip("$").strip().removeprefix(r"\$").replace(r"\!", "").replace("{,}", ",").rstrip("."))
+
+
+def _content(gold: str, prediction: str | None) -> bytes:
+    return hashlib.sha256(json.dumps([gold, prediction]).encode("ascii")).digest()
