@@ -22,11 +22,16 @@ from unified_rl.errors import ConfigError
 
 @dataclass(frozen=True)
 class Cell:
-    """One run: its folder's name, the words of `unified-rl train`, and the words of `unified-rl evaluate` (None: no evaluation)."""
+    """One run: its folder's name, the words of `unified-rl COMMAND`, and those of `unified-rl evaluate` (None: no evaluation).
+
+    command: train | iterate. group: the folder of runs that it stands in; tables are made of one group at a time.
+    """
 
     name: str
     train: tuple[str, ...]
     evaluate: tuple[str, ...] | None
+    command: str = "train"
+    group: str = "runs"
 
 
 def cores() -> int:
@@ -65,7 +70,7 @@ def finished(run_dir: Path, cell: Cell) -> bool:
 
 def _run_cell(cell: Cell, folder: Path, threads: int) -> str | None:
     """Train and evaluate one cell; the last line of its log if that failed."""
-    run_dir = folder / "runs" / cell.name
+    run_dir = folder / cell.group / cell.name
     log = folder / "logs" / f"{cell.name}.log"
     commands = []
     try:
@@ -75,7 +80,7 @@ def _run_cell(cell: Cell, folder: Path, threads: int) -> str | None:
     if not done:
         # An interrupted run goes on; one that was made with other settings refuses, and its cell fails with that message.
         resume = f"resume={'true' if (run_dir / 'config.yaml').exists() else 'false'}"
-        commands.append(["train", *cell.train, f"run_dir={run_dir}", f"threads={threads}", resume])
+        commands.append([cell.command, *cell.train, f"run_dir={run_dir}", f"threads={threads}", resume])
     if cell.evaluate is not None and not (done and list((run_dir / "evaluations").glob("[!.]*"))):
         commands.append(["evaluate", f"run={run_dir}", f"threads={threads}", *cell.evaluate])
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"}

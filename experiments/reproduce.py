@@ -27,12 +27,13 @@ START = "sft_policy"
 
 @dataclass(frozen=True)
 class Preset:
-    """seeds and methods make the cells; `train` and `evaluate` are words added to each."""
+    """seeds and methods make the cells; `train` and `evaluate` are words added to each; `iterate` to those of iterative RL."""
 
     seeds: int
     methods: tuple[str, ...]
     train: tuple[str, ...]
     evaluate: tuple[str, ...]
+    iterate: tuple[str, ...]
 
 
 PRESETS = {
@@ -49,13 +50,30 @@ PRESETS = {
             "logging.curve_problems=16",
         ),
         evaluate=("samples=8", "problems=16"),
+        iterate=(
+            "reward_model.prompts=8",
+            "reward_model.samples_per_prompt=2",
+            "reward_model.completions=2",
+            "reward_model.epochs=1",
+            "iterate.iterations=1",
+            "iterate.steps=2",
+            "iterate.control_steps=1",
+            "iterate.agreement_problems=8",
+        ),
     ),
-    "default": Preset(seeds=1, methods=METHODS, train=(), evaluate=("samples=64", "problems=100")),
+    "default": Preset(
+        seeds=1,
+        methods=METHODS,
+        train=(),
+        evaluate=("samples=64", "problems=100"),
+        iterate=("reward_model.prompts=256", "reward_model.completions=4", "iterate.steps=12", "iterate.control_steps=12"),
+    ),
     "full": Preset(
         seeds=5,
         methods=METHODS + FURTHER_METHODS,
         train=("logging.curve_problems=200",),
         evaluate=("samples=64", "problems=200"),
+        iterate=("iterate.steps=24", "iterate.control_steps=24"),
     ),
 }
 
@@ -72,6 +90,20 @@ def method_cells(preset: Preset) -> list[Cell]:
         Cell(f"{method}-seed{seed}", (f"method={method}", f"seed={seed}", *_train_words(preset, method)), preset.evaluate)
         for seed in range(preset.seeds)
         for method in preset.methods
+    ]
+
+
+def iterative_cells(preset: Preset) -> list[Cell]:
+    """Iterative RL with a process reward model (Algorithm 1), a run per seed."""
+    return [
+        Cell(
+            f"seed{seed}",
+            ("method=grpo_ps", "reward=model", f"seed={seed}", "logging.curve_every=4", *preset.train, *preset.iterate),
+            None,
+            command="iterate",
+            group="iterative",
+        )
+        for seed in range(preset.seeds)
     ]
 
 
@@ -102,10 +134,15 @@ def main(words: Sequence[str]) -> int:
     )
     if run_cells([start_cell(preset)], folder, workers=1, threads=cores()):
         return 1
-    failed = run_cells(method_cells(preset), folder, workers=workers, threads=max(1, cores() // workers))
+    # Iterative RL first: it is the longest, and the others then fill up the workers beside it.
+    cells = iterative_cells(preset) + method_cells(preset)
+    failed = run_cells(cells, folder, workers=workers, threads=max(1, cores() // workers))
     tables, pictures = folder / "tables", folder / "figures"
+    # What failed is a visible row of the tables, except for iterative runs, which are pooled over the seeds given.
+    iterative = [str(folder / cell.group / cell.name) for cell in iterative_cells(preset) if cell.name not in failed]
     for command in (
         ["analysis.tables", str(folder / "runs"), "--out", str(tables)],
+        ["analysis.iterations", *iterative, "--out", str(tables)],
         ["figures.make", "--tables", str(tables), "--out", str(pictures)],
     ):
         subprocess.run([sys.executable, "-m", *command], check=True)

@@ -17,7 +17,10 @@ SFT, RFT, DPO, Online RFT, PPO and GRPO as one formula: data source x reward x g
   unified-rl methods [--json]                           the table of methods
   unified-rl explain method=grpo [key=value ...]        what a configuration would do; starts nothing
   unified-rl train method=grpo run_dir=DIR [...]        train (resume=true goes on with an interrupted run)
+  unified-rl iterate method=grpo_ps reward=model run_dir=DIR [iterate.iterations=2 ...]   iterative RL (Algorithm 1)
   unified-rl evaluate run=DIR [samples=64 ...]          sample from a run's latest checkpoint and store every response
+  unified-rl grade FILE.jsonl [--json] [policy=math]    grade records of gold and prediction, or gold and response
+  unified-rl regrade run=DIR [name=test]                rewrite the verdicts and answer classes of a stored evaluation
 """
 
 
@@ -27,7 +30,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=__version__)
     parser.add_argument("command", choices=list(COMMANDS), metavar="|".join(COMMANDS))
     parser.add_argument("words", nargs="*", metavar="key=value")
-    parser.add_argument("--json", action="store_true", help="machine-readable output (methods, explain)")
+    parser.add_argument("--json", action="store_true", help="machine-readable output (methods, explain, grade, regrade)")
     arguments = parser.parse_intermixed_args(words)
     try:
         COMMANDS[arguments.command](arguments.words, arguments.json)
@@ -90,6 +93,16 @@ def _train(words: Sequence[str], as_json: bool) -> None:
     )
 
 
+def _iterate(words: Sequence[str], as_json: bool) -> None:
+    config = loading.load_config(words)
+    if not config.run_dir:
+        raise ConfigError("iterate needs run_dir=DIR, the folder that will hold the iterations")
+    from unified_rl.stages.iterate import iterate
+
+    folder = iterate(config)
+    print(f"finished: {folder}; next: python -m analysis.iterations {folder} --out TABLES")
+
+
 def _evaluate(words: Sequence[str], as_json: bool) -> None:
     given = dict(word.partition("=")[::2] for word in words if word.split("=")[0] in ("run", "name", "threads"))
     if "run" not in given:
@@ -108,7 +121,27 @@ def _evaluate(words: Sequence[str], as_json: bool) -> None:
     print(f"finished: {folder}; next: python -m analysis.tables {run_dir.parent} --out TABLES")
 
 
-COMMANDS = {"train": _train, "evaluate": _evaluate, "methods": _methods, "explain": _explain}
+def _grade(words: Sequence[str], as_json: bool) -> None:
+    from unified_rl.grading import command
+
+    command.run(words, as_json)
+
+
+def _regrade(words: Sequence[str], as_json: bool) -> None:
+    from unified_rl.stages import regrade
+
+    regrade.run(words, as_json)
+
+
+COMMANDS = {
+    "train": _train,
+    "iterate": _iterate,
+    "evaluate": _evaluate,
+    "methods": _methods,
+    "explain": _explain,
+    "grade": _grade,
+    "regrade": _regrade,
+}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -12,13 +12,15 @@ from typing import Any
 from unified_rl.coefficient_config import GrpoCoefficient
 from unified_rl.errors import ConfigError
 from unified_rl.ranges import at_least, between, not_negative, one_of, positive
+from unified_rl.reward_model_config import RewardModelConfig
 from unified_rl.types import Decoding
 
 # --------------------------------------------------------------------------------------------------------------------------------
 # The other axes
 
 SOURCES = ("demonstrations", "offline_samples", "online_samples", "informative_samples", "preference_pairs")
-REWARD_SOURCES = ("none", "rule", "exact")
+REWARD_SOURCES = ("none", "rule", "exact", "model", "mixture")
+MODEL_SOURCES = frozenset({"model", "mixture"})
 SUPERVISIONS = ("none", "outcome", "process")
 AGGREGATIONS = ("sequence_mean", "prompt_token_mean", "batch_token_mean", "constant_length", "pair_mean")
 
@@ -46,12 +48,21 @@ class SourceConfig:
 
 @dataclass
 class RewardConfig:
-    """The reward.
+    """The reward. `source` says who judges, `supervision` what is judged; they are independent.
 
-    source: none | rule (final answer) | exact (final answer and every step, where the task can check steps) | FILE.py:NAME.
+    source: none | rule (final answer) | exact (final answer and every step, where the task can check steps) | model (a reward
+        model) | mixture (rule_weight x rule + (1 - rule_weight) x model) | FILE.py:NAME.
     supervision: outcome (one reward per response) | process (one per step) | none.
-    correct, incorrect: outcome reward of a right and of any other answer; also of right and wrong steps.
+    correct, incorrect: outcome reward of a right and of any other answer; also of right and wrong steps (rule, exact).
     overlong: soft overlong penalty (DAPO, Eq. 13): the last `overlong` tokens before the length limit cost up to 1; 0 = off.
+    false_positive, false_negative: chance that a wrong answer or step is judged right, and a right one wrong (rule, exact; the
+        same response is always judged alike). noise_seed: which ones.
+    model_path: directory of a trained reward model; "" = the one that section reward_model describes, made where it is missing.
+    output, reduction, form, temperature: how a reward model's logits become rewards (rewards/model.py has the formulas).
+        output: probability | logit. reduction (of steps to one reward, under outcome supervision): min | product | last; "" = min
+        for a process model, last for an outcome model. form (of step rewards, under process supervision): sum (the paper) | min
+        (PURE), `temperature` being that of its softmax.
+    rule_weight: the rule's share in a mixture.
     """
 
     source: str = "rule"
@@ -59,12 +70,37 @@ class RewardConfig:
     correct: float = 1.0
     incorrect: float = 0.0
     overlong: int = 0
+    false_positive: float = 0.0
+    false_negative: float = 0.0
+    noise_seed: int = 0
+    model_path: str = ""
+    output: str = "probability"
+    reduction: str = ""
+    form: str = "sum"
+    temperature: float = 0.1
+    rule_weight: float = 0.5
 
     def __post_init__(self) -> None:
         if ":" not in self.source:
             one_of("reward.source", self.source, REWARD_SOURCES)
         one_of("reward.supervision", self.supervision, SUPERVISIONS)
         at_least("reward.overlong", self.overlong, 0)
+        between("reward.false_positive", self.false_positive, 0.0, 1.0)
+        between("reward.false_negative", self.false_negative, 0.0, 1.0)
+        one_of("reward.output", self.output, ("probability", "logit"))
+        one_of("reward.reduction", self.reduction, ("", "min", "product", "last"))
+        one_of("reward.form", self.form, ("sum", "min"))
+        positive("reward.temperature", self.temperature)
+        between("reward.rule_weight", self.rule_weight, 0.0, 1.0)
+
+    @property
+    def noisy(self) -> bool:
+        return self.false_positive > 0 or self.false_negative > 0
+
+    @property
+    def learned(self) -> bool:
+        """Whether a reward model has a say."""
+        return self.source in MODEL_SOURCES
 
 
 @dataclass
@@ -90,16 +126,38 @@ class AggregationConfig:
 
 @dataclass
 class TaskConfig:
-    """name: arithmetic | gsm8k | FILE.py:CLASS. template: see tasks/templates.py. options: the task's constructor arguments."""
+    """The problems, and how they are put to the policy.
+
+    name: arithmetic | gsm8k | a benchmark (docs/benchmarks.md) | table (any file of records) | FILE.py:CLASS.
+    template: see tasks/templates.py: deepseek | chat | few_shot | completion | arithmetic | a text with "{question}".
+    solution: chain_of_thought | program_of_thought (the response is a program, what it prints is the answer) | tool_integrated
+        (the programs in a response are run, and it goes on after their output).
+    max_rounds: programs that are run in one tool-integrated response. shots: worked examples of template few_shot (0 = all).
+    examples: file of worked examples (records with question and solution); "" = the built-in ones.
+    stop: texts at which a response ends, as at EOS; template few_shot stops by itself where the next example would begin.
+    allow_unsandboxed: run model-written programs even where the machine cannot contain them (docs/sandbox.md).
+    options: the task's constructor arguments.
+    """
 
     name: str = "arithmetic"
     template: str = "arithmetic"
+    solution: str = "chain_of_thought"
+    max_rounds: int = 3
+    shots: int = 0
+    examples: str = ""
+    stop: list[str] = field(default_factory=list)
+    allow_unsandboxed: bool = False
     options: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        one_of("task.solution", self.solution, ("chain_of_thought", "program_of_thought", "tool_integrated"))
+        at_least("task.max_rounds", self.max_rounds, 1)
+        at_least("task.shots", self.shots, 0)
 
 
 @dataclass
 class DataConfig:
-    """path: file or directory of the task's data (tasks that read data). prompts: training prompts in the pool (0 = all)."""
+    """path: file or directory of the task's data, or hub:OWNER/NAME. prompts: training prompts in the pool (0 = all)."""
 
     path: str = ""
     prompts: int = 2048
@@ -146,16 +204,21 @@ class ModelConfig:
 
 @dataclass
 class RolloutConfig:
-    """One step's batch: `prompts_per_step` x `responses_per_prompt` responses, used for `epochs` x `minibatches` updates."""
+    """One step's batch: `prompts_per_step` x `responses_per_prompt` responses, used for `epochs` x `minibatches` updates.
+
+    first_step: steps made elsewhere before this run's first: its prompts and sampling seeds go on from there (iterative RL).
+    """
 
     prompts_per_step: int = 32
     responses_per_prompt: int = 8
     epochs: int = 1
     minibatches: int = 1
+    first_step: int = 0
 
     def __post_init__(self) -> None:
         for name in ("prompts_per_step", "responses_per_prompt", "epochs", "minibatches"):
             at_least(f"rollout.{name}", getattr(self, name), 1)
+        at_least("rollout.first_step", self.first_step, 0)
         if self.minibatches > self.prompts_per_step:
             raise ConfigError(
                 f"rollout.minibatches={self.minibatches} exceeds rollout.prompts_per_step={self.prompts_per_step}: "
@@ -266,7 +329,10 @@ class RunConfig:
 
 @dataclass
 class EvaluationConfig:
-    """problems: per slice. samples: responses per problem at these decoding settings, beside one greedy response."""
+    """problems: per slice (0 = all). samples: responses per problem at these decoding settings, beside one greedy response.
+
+    responses_per_chunk: about how many responses are sampled and stored at a time: what a killed evaluation loses at most.
+    """
 
     split: str = "test"
     problems: int = 200
@@ -276,11 +342,13 @@ class EvaluationConfig:
     top_k: int = 0
     max_new_tokens: int = 96
     seed: int = 0
+    responses_per_chunk: int = 4096
 
     def __post_init__(self) -> None:
         one_of("evaluation.split", self.split, ("train", "validation", "test"))
-        at_least("evaluation.problems", self.problems, 1)
+        at_least("evaluation.problems", self.problems, 0)
         at_least("evaluation.samples", self.samples, 0)
+        at_least("evaluation.responses_per_chunk", self.responses_per_chunk, 1)
         _decoding_ranges("evaluation", self)
 
     @property
@@ -289,10 +357,44 @@ class EvaluationConfig:
 
 
 @dataclass
+class IterateConfig:
+    """Iterative RL (the paper's Algorithm 1): train, then renew the reference and the reward model, and train on.
+
+    iterations: renewals; iteration 0 has the initial reward model, so there is one run more than this.
+    steps: M. Iteration i + 1 starts from iteration i's policy after this many of its steps.
+    control_steps: for how many more steps each iteration then goes on with its own old reward model, as the control.
+    reference, reward_model: renewed | kept, each on its own, so that their effects can be told apart.
+    replay: share of earlier iterations' data in each mix that a renewed reward model is trained on (the paper: 10 %).
+    epochs: passes over that mix; the other settings of its training are those of section reward_model.
+    agreement_problems: validation problems on which successive reward models are compared (4 samples of the SFT policy each).
+    """
+
+    iterations: int = 2
+    steps: int = 16
+    control_steps: int = 16
+    reference: str = "renewed"
+    reward_model: str = "renewed"
+    replay: float = 0.1
+    epochs: int = 1
+    agreement_problems: int = 200
+
+    def __post_init__(self) -> None:
+        at_least("iterate.iterations", self.iterations, 0)
+        at_least("iterate.steps", self.steps, 1)
+        at_least("iterate.control_steps", self.control_steps, 0)
+        one_of("iterate.reference", self.reference, ("renewed", "kept"))
+        one_of("iterate.reward_model", self.reward_model, ("renewed", "kept"))
+        between("iterate.replay", self.replay, 0.0, 0.99)
+        at_least("iterate.epochs", self.epochs, 1)
+        at_least("iterate.agreement_problems", self.agreement_problems, 1)
+
+
+@dataclass
 class Config:
     """A complete, resolved configuration of one run.
 
     init: which policy training starts from: "sft" (made from the base model by the sft stage) or "base".
+    reference: Hugging Face directory of the reference policy; "" = the policy that training starts from.
     artifacts: folder of the stages' content-addressed results. threads: CPU threads (0 = all cores).
     """
 
@@ -305,6 +407,7 @@ class Config:
     threads: int = 0
     artifacts: str = "artifacts"
     init: str = "sft"
+    reference: str = ""
     task: TaskConfig = field(default_factory=TaskConfig)
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -316,6 +419,8 @@ class Config:
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     sft: SftStageConfig = field(default_factory=SftStageConfig)
+    reward_model: RewardModelConfig = field(default_factory=RewardModelConfig)
+    iterate: IterateConfig = field(default_factory=IterateConfig)
     logging: RunConfig = field(default_factory=RunConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
 

@@ -5,10 +5,12 @@ Starts nothing and reads no model; `unified-rl explain` prints it.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from unified_rl.config import Config
 from unified_rl.methods import ONLINE_SOURCES, SOURCE_IN_WORDS
+from unified_rl.reward_model_config import default_reduction
 
 WEIGHTS = {
     "sequence_mean": "1/(N |o|)",
@@ -63,23 +65,66 @@ def _equation(config: Config) -> list[str]:
 
 
 def _axes(config: Config) -> dict[str, str]:
-    reward = config.reward
-    says = {
-        "none": "none: answers are graded for the log only",
-        "outcome": f"{reward.source}, one per response: {reward.correct:g} if the final answer is right, else {reward.incorrect:g}",
-        "process": f"{reward.source}, one per step, at its last token: {reward.correct:g} if right, else {reward.incorrect:g}",
-    }[reward.supervision]
-    if reward.overlong:
-        says += f"; soft penalty over the last {reward.overlong} tokens before the length limit"
     decoding = config.generator
     sampled = config.source.name != "demonstrations"
     return {
         "data source": config.source.name
         + (f" at temperature {decoding.temperature:g}, at most {decoding.max_new_tokens} tokens" if sampled else ""),
-        "reward": says,
+        "reward": _reward(config),
         "coefficient": f"{config.coefficient.name} (unit {config.coefficient.unit}; needs {_listed(config.coefficient.needs)})",
         "aggregation": f"{config.aggregation.name}, truncated responses: {config.aggregation.truncated}",
     }
+
+
+def _reward(config: Config) -> str:
+    reward = config.reward
+    if reward.supervision == "none":
+        return "none: answers are graded for the log only"
+    place = "one per response" if reward.supervision == "outcome" else "one per step, at its last token"
+    if reward.learned:
+        says = f"{reward.source}, {place}: {_learned_reward(config)}"
+    else:
+        right = "the final answer is right" if reward.supervision == "outcome" else "right"
+        says = f"{reward.source}, {place}: {reward.correct:g} if {right}, else {reward.incorrect:g}"
+    if reward.noisy:
+        rates = f"{reward.false_positive:g} (wrong as right) and {reward.false_negative:g} (right as wrong)"
+        says += f"; judged wrongly with rates {rates}"
+    if reward.overlong:
+        says += f"; soft penalty over the last {reward.overlong} tokens before the length limit"
+    return says
+
+
+def _learned_reward(config: Config) -> str:
+    """How the reward model's logits s become the reward, and which model it is."""
+    reward = config.reward
+    value = "sigma(s)" if reward.output == "probability" else "s"
+    if reward.supervision == "process":
+        formula = (
+            f"r_k = {value} of step k (sum form, the paper's)"
+            if reward.form == "sum"
+            else f"r_k = w_k {value}, w = softmax(-{value}/{reward.temperature:g}) over the steps (min form, PURE)"
+        )
+    else:
+        section = config.reward_model.kind_for(reward.supervision)
+        reduction = reward.reduction or ("by the model's kind" if reward.model_path else default_reduction(section))
+        formula = {
+            "last": f"r = {value} at the response's end",
+            "min": f"r = min over steps of {value}",
+            "product": "r = product over steps of sigma(s)",
+        }.get(reduction, f"r = {value}, reduced {reduction}")
+    if reward.source == "mixture":
+        formula += f"; r <- {reward.rule_weight:g} rule + {1 - reward.rule_weight:g} r"
+    return f"{formula}; {_which_reward_model(config)}"
+
+
+def _which_reward_model(config: Config) -> str:
+    if config.reward.model_path:
+        return f"the model in {config.reward.model_path}"
+    section = replace(config.reward_model, kind=config.reward_model.kind_for(config.reward.supervision))
+    return (
+        f"a {section.kind} model trained on {section.prompts} x {section.samples_per_prompt} responses of the initial policy, "
+        f"labels {section.trained_labels}"
+    )
 
 
 def _batch(config: Config) -> dict[str, str]:
@@ -114,7 +159,8 @@ def _roles(config: Config) -> dict[str, str]:
     )
     return {
         "policy": f"{model}; starts from {start}",
-        "reference": "the initial policy, frozen" if "ref_logp" in needs else "not needed",
+        "reference": (config.reference or "the initial policy, frozen") if "ref_logp" in needs else "not needed",
+        "reward model": _which_reward_model(config) if config.reward.learned else "not needed",
         "value model": "a copy of the initial policy with a scalar head" if "values" in needs else "not needed",
         "old log-probs": "one pass before each rollout's updates"
         if "old_logp" in needs or config.rollout.updates > 1
@@ -125,6 +171,7 @@ def _roles(config: Config) -> dict[str, str]:
 
 def _writes(config: Config) -> dict[str, str]:
     stages = ["base"] * (not config.model.path) + ["sft"] * (config.init == "sft")
+    stages += ["reward_samples", "step_labels", "reward_model"] * (config.reward.learned and not config.reward.model_path)
     stages += ["offline_samples"] * (config.source.name in ("offline_samples", "preference_pairs"))
     return {
         "run directory": config.run_dir or "(run_dir is not set)",

@@ -11,15 +11,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from unified_rl.coefficient_config import COEFFICIENTS
-from unified_rl.config import Config
+from unified_rl.config import Config, RewardConfig
 from unified_rl.errors import ConfigError
+from unified_rl.reward_model_config import check_settings, default_reduction
 
 
 @dataclass(frozen=True)
 class Method:
     """One row.
 
-    source: where (q, o) come from (config.SOURCES). reward: "none", "rule" or "exact". supervision: "none", "outcome" or
+    source: where (q, o) come from (config.SOURCES). reward: who judges (config.REWARD_SOURCES). supervision: "none", "outcome" or
     "process". coefficient: a name in config.COEFFICIENTS, or FILE.py:CLASS. label: how figures and tables call it.
     """
 
@@ -142,7 +143,41 @@ def _supervision(config: Config) -> None:
     if supervision == "process" and config.reward.source == "rule":
         raise ConfigError(
             "reward.source=rule judges the final answer only and has no step rewards, but reward.supervision=process; set "
-            "reward.source=exact (tasks with an exact step checker) or reward.supervision=outcome"
+            "reward.source=exact (tasks with an exact step checker), reward.source=model (a process reward model) or "
+            "reward.supervision=outcome"
+        )
+
+
+def _reward_options(config: Config) -> None:
+    """An option that the chosen source does not read is refused rather than ignored."""
+    reward = config.reward
+    if ":" in reward.source:
+        return
+    readers = {
+        **dict.fromkeys(("correct", "incorrect"), ("rule", "exact")),
+        **dict.fromkeys(("false_positive", "false_negative", "noise_seed"), ("rule", "exact")),
+        **dict.fromkeys(("model_path", "output", "reduction", "form", "temperature"), ("model", "mixture")),
+        "rule_weight": ("mixture",),
+    }
+    for name, sources in readers.items():
+        value = getattr(reward, name)
+        if value != getattr(RewardConfig, name) and reward.source not in sources:
+            raise ConfigError(
+                f"reward.{name}={value} means nothing to reward.source={reward.source}; it belongs to reward.source="
+                f"{' or '.join(sources)}: leave it out, or set that source"
+            )
+
+
+def _reward_model(config: Config) -> None:
+    reward, kind = config.reward, config.reward_model.kind_for(config.reward.supervision)
+    if reward.learned and not reward.model_path:  # the kind of a model given by its path is read from its card, before the run
+        check_settings(
+            kind,
+            reward.supervision,
+            reward.output,
+            reward.reduction or default_reduction(kind),
+            reward.form,
+            reward.temperature,
         )
 
 
@@ -221,6 +256,8 @@ RULES = (
     _groups,
     _reward,
     _supervision,
+    _reward_options,
+    _reward_model,
     _overlong,
     _value_model,
     _online_likelihood,

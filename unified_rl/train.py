@@ -89,7 +89,7 @@ def run_step(
 ) -> tuple[dict[str, float], list[dict[str, Any]]]:
     """One rollout and its updates: the step's metrics and samples."""
     with _timed(timings, "source"):
-        draw = parts.source.draw(step - 1, parts.policy.updates)
+        draw = parts.source.draw(config.rollout.first_step + step - 1, parts.policy.updates)
     entry = {"step": step, "tokens/sampled": draw.sampled_tokens}
     if not draw.groups:  # preference pairs of a batch in which no prompt has both a right and a wrong sample
         return entry | {"groups/count": 0.0}, []
@@ -127,7 +127,7 @@ def _updates(parts: Parts, config: Config, step: int, rollout: Rollout) -> tuple
         loss, report = _policy_update(parts, config, rollout, rows, watched)
         metrics = loss.record.metrics()
         if not reports:
-            _check_invariants(metrics, parts)
+            _check_invariants(metrics, parts, config)
             first = metrics
             samples = _samples(parts, rollout, rows, loss)
         reports.append(report)
@@ -183,17 +183,17 @@ def _minibatches(rollout: Rollout, config: Config, step: int) -> Iterator[np.nda
     for epoch in range(config.rollout.epochs):
         order = np.arange(num_groups)
         if config.rollout.minibatches > 1:
-            order = rng.generator(config.seed, "minibatches", step, epoch).permutation(num_groups)
+            order = rng.generator(config.seed, "minibatches", config.rollout.first_step + step, epoch).permutation(num_groups)
         for part in np.array_split(order, config.rollout.minibatches):
             if len(part):
                 yield np.flatnonzero(np.isin(group_B, part))
 
 
-def _check_invariants(metrics: dict[str, float], parts: Parts) -> None:
-    """Before a rollout's first update pi = pi_old, and before the run's first update pi = pi_ref."""
+def _check_invariants(metrics: dict[str, float], parts: Parts, config: Config) -> None:
+    """Before a rollout's first update pi = pi_old; before the run's first update pi = pi_ref, unless another one was given."""
     tolerance = INVARIANT_TOLERANCE.get(next(parts.policy.model.parameters()).dtype, 1e-3)
     broken = [("ratio/max_log", "old", metrics.get("ratio/max_log", 0.0))]
-    if parts.policy.updates == 1:
+    if parts.policy.updates == 1 and not config.reference:
         broken.append(("kl/max_log", "reference", metrics.get("kl/max_log", 0.0)))
     for name, other, value in broken:
         if value > tolerance:

@@ -74,7 +74,7 @@ class Response:
     Attributes:
         token_ids: int64 [T]. Includes the EOS token when `finish` is "stop"; nothing after it.
         behaviour_logp: float32 [T], log-probability of each token under the sampler's own distribution (temperature and, where
-            used, top-p/top-k applied). NaN where the sampler is unknown (demonstrations).
+            used, top-p/top-k applied). NaN where the sampler is unknown (demonstrations), 0 on tool output, which nobody drew.
         finish: "stop" when an EOS token ended it, "length" when it was cut off at `max_new_tokens` (truncated).
         policy_version: number of updates behind the weights that sampled it; -1 for text no policy wrote.
         decoding: settings of the sampler, None for demonstrations.
@@ -111,6 +111,8 @@ class Score:
         answer_class: name of the answer's equivalence class among responses to the same prompt (for Maj@K); None without answer.
         step_rewards: float32 [K], one per step, None unless the supervision is by process.
         step_ends: int64 [K], index into the response's tokens of each step's last token, strictly increasing.
+        accepted: the reward's own judgement that the answer is right, where it may differ from the grader's (a reward model, a
+            noisy reward); None where it is the grader's.
     """
 
     reward: float
@@ -119,6 +121,12 @@ class Score:
     answer_class: str | None
     step_rewards: np.ndarray | None = None
     step_ends: np.ndarray | None = None
+    accepted: bool | None = None
+
+    @property
+    def judged_correct(self) -> bool:
+        """Whether the reward takes the answer for right: what training may know. `verdict` is for the record alone."""
+        return self.verdict == "correct" if self.accepted is None else self.accepted
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +184,33 @@ class Task(Protocol):
 
     def check_steps(self, problem: Problem, text: str) -> Sequence[StepCheck]:
         """Judge each step exactly. Raises ConfigError where the task has no exact step checker."""
+
+
+class BatchGraded(Protocol):
+    """What a task may have beside `Task`: grading of many responses at once, where one by one would be slow."""
+
+    def check_answers(self, pairs: Sequence[tuple[Problem, str]]) -> list[AnswerCheck]:
+        """`check_answer` of each (problem, response text), in order."""
+
+
+class ProgramResult(Protocol):
+    """What became of a program. status: "ok" where it ended by itself without an error, else what stopped it, in a word.
+
+    `stderr`, where a result has it, is shown to the policy in place of a missing output.
+    """
+
+    @property
+    def stdout(self) -> str: ...
+
+    @property
+    def status(self) -> str: ...
+
+
+class ProgramRunner(Protocol):
+    """Runs programs that a model wrote, each in a clean state and without harm to the rest of the machine."""
+
+    def run(self, programs: Sequence[str]) -> Sequence[ProgramResult]:
+        """One result per Python program, in order. A program's failure is a result, never an exception."""
 
 
 class Tokenizer(Protocol):

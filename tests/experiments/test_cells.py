@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tiny import WORDS
 
+from experiments import reward_ablation
 from experiments.cells import Cell, finished, run_cells
 from experiments.lr_sweep import RATES
 from experiments.lr_sweep import cells as sweep_cells
-from experiments.reproduce import METHODS, PRESETS, method_cells, start_cell
+from experiments.reproduce import METHODS, PRESETS, iterative_cells, method_cells, start_cell
+from unified_rl.config import RewardConfig
 from unified_rl.loading import load_config
+from unified_rl.stages.iterate import check_iterate
 
 
 def test_cells_fail_alone_and_finish_once(tmp_path, capsys):
@@ -42,6 +47,26 @@ def test_every_preset_is_a_legal_grid_of_matched_cells():
             if name != "sft_policy"
         }
         assert len(ways) == 1, "same SFT policy, same number of updates, same number of responses per update"
+
+
+def test_iterative_cells_are_legal_and_stand_apart():
+    for preset in PRESETS.values():
+        for cell in iterative_cells(preset):
+            check_iterate(load_config(cell.train))
+            assert (cell.command, cell.group) == ("iterate", "iterative")  # tables of `runs` pool labels: not these
+
+
+def test_the_reward_ablation_varies_nothing_but_the_reward():
+    for name, preset in reward_ablation.PRESETS.items():
+        cells = reward_ablation.cells(preset)
+        assert len({cell.name for cell in cells}) == len(cells) == 6 * preset.seeds
+        configs = [load_config(cell.train) for cell in cells]
+        assert len({config.label for config in configs}) == 6
+        assert {label for pair in reward_ablation.contrasts() for label in pair} == {config.label for config in configs}
+        for supervision in ("outcome", "process"):
+            arms = [config for config in configs if config.reward.supervision == supervision and config.seed == 0]
+            kept = [replace(config, label="", reward=RewardConfig(supervision=supervision)) for config in arms]
+            assert all(config == kept[0] for config in kept), name
 
 
 def test_the_sweep_gives_every_method_the_same_rates_on_a_seed_of_its_own():

@@ -39,9 +39,20 @@ def drawn(tables, tmp_path_factory):
     return out
 
 
+#: What `analysis.tables` alone feeds; iterations and contrasts have tables, and tests, of their own.
+MAIN_FIGURES = ("learning_curves", "maj_pass", "sft_vs_rl", "paper_figure7", "results_table")
+
+
+def test_figures_whose_tables_are_there_are_drawn_by_default(tables, tmp_path):
+    assert tuple(make.drawable(tables)) == MAIN_FIGURES
+    assert make.drawable(tmp_path) == []
+    _, errors = make.make(tmp_path, tmp_path)
+    assert len(errors) == len(make.FIGURES), "an empty folder is an error, not a success without figures"
+
+
 def test_all_figures_are_drawn(drawn):
     tmp_path = drawn
-    for name in make.FIGURES:
+    for name in MAIN_FIGURES:
         assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
         assert (tmp_path / f"{name}.pdf").read_bytes().startswith(b"%PDF")
         assert (tmp_path / f"{name}.png").stat().st_size > 10_000
@@ -81,7 +92,7 @@ def test_figure_7_names_the_paper_beside_our_runs(drawn, tables, tmp_path):
 
 def test_one_seed_is_said_to_be_one(one_seed_tables, tmp_path):
     make.make(one_seed_tables, tmp_path)
-    for name in make.FIGURES:
+    for name in MAIN_FIGURES:
         caption = " ".join((tmp_path / f"{name}.md").read_text().split())
         assert "over problems only, because there is one training seed per method (seeds: 5)" in caption
 

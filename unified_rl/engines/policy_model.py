@@ -1,4 +1,4 @@
-"""Policies and value models: building, loading, saving, and reading log-probabilities and values off packed rows.
+"""Policies and models with a scalar head: building, loading, saving, and reading log-probabilities and values off packed rows.
 
 Any Hugging Face causal language model whose logits are a linear head on its decoder's last hidden state can be the policy;
 `check_linear_head` refuses the others. Everything here assumes that dropout is off (`model.eval()`, or all dropout rates 0):
@@ -11,7 +11,7 @@ import copy
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import torch
 from safetensors import SafetensorError
@@ -35,7 +35,7 @@ from unified_rl.engines.packing import PackedRows
 from unified_rl.errors import CheckpointError, ConfigError, DataError
 from unified_rl.ops.logprobs import token_logps
 
-VALUE_HEAD_FILE = "value_head.safetensors"
+HEAD_FILES = "*_head.safetensors"
 # What loading a damaged directory raises, depending on which file is damaged.
 _LOAD_ERRORS = (OSError, ValueError, KeyError, RuntimeError, TypeError, json.JSONDecodeError, SafetensorError)
 
@@ -240,11 +240,14 @@ def response_logps(model: PreTrainedModel, packed: PackedRows, temperature: floa
     return token_logps(hidden_ND, head.weight, getattr(head, "bias", None), packed.targets_N, temperature=temperature)
 
 
-class ValueModel(nn.Module):
-    """A decoder with a scalar head: the expected return from each position on.
+class ScalarModel(nn.Module):
+    """A decoder with a scalar head: one number per token read. The head starts at zero.
 
-    The head starts at zero, so that the first advantages are those without a baseline rather than noise.
+    Kinds differ in what the number means; `head_file` is the head's file name, beside the decoder in Hugging Face format.
     """
+
+    head_file: ClassVar[str]
+    kind: ClassVar[str]
 
     def __init__(self, backbone: PreTrainedModel) -> None:
         super().__init__()
@@ -258,32 +261,44 @@ class ValueModel(nn.Module):
 
         def write() -> None:
             self.backbone.save_pretrained(path)
-            save_file(self.head.state_dict(), Path(path) / VALUE_HEAD_FILE)
+            save_file(self.head.state_dict(), Path(path) / self.head_file)
 
         _save(write, Path(path))
 
     @classmethod
-    def load(cls, path: str | Path, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu") -> ValueModel:
+    def load(cls, path: str | Path, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu") -> Self:
         """What `save` wrote, in eval mode. Raises CheckpointError where something is missing or damaged."""
         path = Path(path)
         _check_directory(path)
         model = cls(_load(AutoModel, path, dtype))
         try:
-            model.head.load_state_dict(load_file(path / VALUE_HEAD_FILE))
+            model.head.load_state_dict(load_file(path / cls.head_file))
         except _LOAD_ERRORS as error:
-            file = path / VALUE_HEAD_FILE
-            raise CheckpointError(f"{file}: cannot load the value head: {_first_line(error)}. {_REMEDY}") from error
+            file = path / cls.head_file
+            raise CheckpointError(f"{file}: cannot load the {cls.kind} head: {_first_line(error)}. {_REMEDY}") from error
         return model.to(device).eval()
+
+
+class ValueModel(ScalarModel):
+    """The expected return from each position on. With a head of zeros, the first advantages are those without a baseline."""
+
+    head_file = "value_head.safetensors"
+    kind = "value"
 
 
 def build_value_model(policy: PreTrainedModel) -> ValueModel:
     """A value model on a copy of the policy's decoder, with a head of zeros."""
-    return ValueModel(copy.deepcopy(_decoder(policy))).eval()
+    return ValueModel(copy_of_decoder(policy)).eval()
 
 
-def response_values(value_model: ValueModel, packed: PackedRows) -> Tensor:
-    """Value [N] at the state in which each response token is chosen: the position that predicts it. Order as in `packed`."""
-    return value_model.head(_predicting_hidden(value_model.backbone, packed))[:, 0]
+def response_values(model: ScalarModel, packed: PackedRows) -> Tensor:
+    """Head's output [N] at the state in which each response token is chosen: the position that predicts it. Order of `packed`."""
+    return model.head(_predicting_hidden(model.backbone, packed))[:, 0]
+
+
+def copy_of_decoder(model: PreTrainedModel) -> PreTrainedModel:
+    """A model's decoder, without its head, with weights of its own."""
+    return copy.deepcopy(_decoder(model))
 
 
 def _decoder(model: PreTrainedModel) -> PreTrainedModel:
@@ -327,7 +342,7 @@ def _check_directory(path: Path) -> None:
         raise CheckpointError(f"{path}: no such directory. {_REMEDY}")
     if not (path / "config.json").is_file():
         raise CheckpointError(f"{path}: config.json is missing. {_REMEDY}")
-    weights = [file for pattern in ("*.safetensors", "*.bin") for file in path.glob(pattern) if file.name != VALUE_HEAD_FILE]
+    weights = [file for pattern in ("*.safetensors", "*.bin") for file in path.glob(pattern) if not file.match(HEAD_FILES)]
     if not weights:
         raise CheckpointError(f"{path}: model.safetensors (or its shards) is missing. {_REMEDY}")
 

@@ -1,5 +1,21 @@
 """The reward axis: how good a response is, as raw facts and a number."""
 
+from unified_rl.rewards.mixtures import MixedReward, NoisyReward
+from unified_rl.rewards.model import ModelReward, Scorer
 from unified_rl.rewards.rewards import ExactProcessReward, NoReward, OutcomeReward, OverlongPenalty, StepLocator
+from unified_rl.rewards.steps import ExactSteps, Segmenter, build_segmenter
 
-__all__ = ["ExactProcessReward", "NoReward", "OutcomeReward", "OverlongPenalty", "StepLocator"]
+__all__ = [
+    "ExactProcessReward",
+    "ExactSteps",
+    "MixedReward",
+    "ModelReward",
+    "NoReward",
+    "NoisyReward",
+    "OutcomeReward",
+    "OverlongPenalty",
+    "Scorer",
+    "Segmenter",
+    "StepLocator",
+    "build_segmenter",
+]

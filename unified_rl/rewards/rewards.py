@@ -6,11 +6,12 @@ A reward fills in raw facts (verdict, extracted answer, its class) beside the nu
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from unified_rl.errors import ConfigError
-from unified_rl.types import Prompt, Response, Reward, Score, Task, Tokenizer
+from unified_rl.types import AnswerCheck, Prompt, Response, Reward, Score, Task, Tokenizer
 
 
 class OutcomeReward:
@@ -24,14 +25,21 @@ class OutcomeReward:
         self._values = {True: correct, False: incorrect}
 
     def score(self, prompts: Sequence[Prompt], responses: Sequence[Sequence[Response]]) -> list[list[Score]]:
-        return [
-            [self.score_one(prompt, response) for response in group] for prompt, group in zip(prompts, responses, strict=True)
-        ]
+        """One score per response. A task that can grade many answers at once (`types.BatchGraded`) is asked once."""
+        if not hasattr(self._task, "check_answers"):
+            return [[self.score_one(prompt, one) for one in group] for prompt, group in zip(prompts, responses, strict=True)]
+        pairs = zip(prompts, responses, strict=True)
+        asked = [(prompt.problem, one.text) for prompt, group in pairs for one in group if not one.truncated]
+        checks = iter(self._task.check_answers(asked))
+        return [[self._score(None if one.truncated else next(checks)) for one in group] for group in responses]
 
     def score_one(self, prompt: Prompt, response: Response) -> Score:
-        if response.truncated:
+        return self._score(None if response.truncated else self._task.check_answer(prompt.problem, response.text))
+
+    def _score(self, check: AnswerCheck | None) -> Score:
+        """The score of a checked answer; None for a truncated response."""
+        if check is None:
             return Score(self._values[False], "incorrect", None, None)
-        check = self._task.check_answer(prompt.problem, response.text)
         return Score(self._values[check.verdict == "correct"], check.verdict, check.answer, check.answer_class)
 
 
@@ -139,4 +147,4 @@ class NoReward:
 
 
 def _add(score: Score, amount: float) -> Score:
-    return Score(score.reward + amount, score.verdict, score.answer, score.answer_class, score.step_rewards, score.step_ends)
+    return replace(score, reward=score.reward + amount)

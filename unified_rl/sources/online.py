@@ -83,6 +83,6 @@ def score_groups(reward: Reward, prompts: Sequence[Prompt], responses: Sequence[
 
 
 def _informative(group: Group) -> bool:
-    """Whether some answers are right and some are not (0 < #correct < G); length penalties do not make a group informative."""
-    right = [scored.score.verdict == "correct" for scored in group.responses]
+    """Whether the reward takes some answers for right and some not (0 < #correct < G); length penalties do not matter here."""
+    right = [scored.score.judged_correct for scored in group.responses]
     return any(right) and not all(right)

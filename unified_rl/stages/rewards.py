@@ -2,26 +2,119 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 from transformers import PreTrainedTokenizerBase
 
+from unified_rl.artifacts import ArtifactStore
 from unified_rl.config import Config
+from unified_rl.engines.reward_model import read_card
+from unified_rl.errors import ConfigError
 from unified_rl.plugins import import_by_path
-from unified_rl.rewards import ExactProcessReward, NoReward, OutcomeReward, OverlongPenalty
+from unified_rl.reward_model_config import RewardModelConfig, check_settings, default_reduction
+from unified_rl.rewards import (
+    ExactProcessReward,
+    MixedReward,
+    ModelReward,
+    NoisyReward,
+    NoReward,
+    OutcomeReward,
+    OverlongPenalty,
+    build_segmenter,
+)
+from unified_rl.stages import world
+from unified_rl.stages.reward_model import load_scorer, reward_model
 from unified_rl.types import Reward, Task
 
 
-def build_reward(config: Config, task: Task, tokenizer: PreTrainedTokenizerBase) -> Reward:
-    """The configured reward, or a user's own (`reward.source=FILE.py:NAME`, called with the task and the tokenizer)."""
+def preflight_reward(config: Config, task: Task) -> None:
+    """Look at what the reward needs, before a run directory is made or a stage is built.
+
+    Raises:
+        ConfigError, CheckpointError: a task without an exact step checker, a reward model that is missing, damaged, or of a kind
+            that the reward's settings do not fit; a user's file that cannot be used.
+    """
+    reward = config.reward
+    if reward.source == "exact":
+        task.check_steps(task.problems("train", 1)[0], "")
+    if ":" in reward.source:
+        import_by_path(reward.source, "reward.source")
+    if reward.learned and reward.model_path:
+        kind = read_card(Path(reward.model_path)).kind
+        reduction = reward.reduction or default_reduction(kind)
+        check_settings(kind, reward.supervision, reward.output, reduction, reward.form, reward.temperature)
+
+
+def build_reward(
+    config: Config, store: ArtifactStore, task: Task, tokenizer: PreTrainedTokenizerBase, policy_key: str, policy_path: Path
+) -> tuple[Reward, dict[str, str]]:
+    """The configured reward, and the keys of the artefacts it reads. A reward model that is missing is made first.
+
+    Args:
+        policy_key, policy_path: the run's initial policy, whose samples a reward model is trained on.
+    """
     options = config.reward
-    values = {"correct": options.correct, "incorrect": options.incorrect}
-    if ":" in options.source:
+    keys: dict[str, str] = {}
+    if ":" in options.source:  # a user's own, called with the task and the tokenizer
         reward = import_by_path(options.source, "reward.source")(task, tokenizer)
     elif options.source == "none":
         reward = NoReward(task)
-    elif options.supervision == "process":
-        reward = ExactProcessReward(task, tokenizer, **values)
+    elif options.learned:
+        keys["reward_model"], path = initial_reward_model(config, store, policy_key, policy_path)
+        reward = model_reward(config, path, task, tokenizer)
     else:
-        reward = OutcomeReward(task, **values)
+        reward = _checking_reward(config, task, tokenizer)
     if options.overlong:
-        return OverlongPenalty(reward, max_tokens=config.generator.max_new_tokens, margin=options.overlong)
-    return reward
+        reward = OverlongPenalty(reward, max_tokens=config.generator.max_new_tokens, margin=options.overlong)
+    return reward, keys
+
+
+def reward_model_section(config: Config) -> RewardModelConfig:
+    """The section reward_model with its kind resolved."""
+    return replace(config.reward_model, kind=config.reward_model.kind_for(config.reward.supervision))
+
+
+def _checking_reward(config: Config, task: Task, tokenizer: PreTrainedTokenizerBase) -> Reward:
+    """Rule or exact, with errors where some are asked for."""
+    options = config.reward
+    values = {"correct": options.correct, "incorrect": options.incorrect}
+    exact = options.supervision == "process"
+    reward = ExactProcessReward(task, tokenizer, **values) if exact else OutcomeReward(task, **values)
+    if not options.noisy:
+        return reward
+    rates = {"false_positive": options.false_positive, "false_negative": options.false_negative}
+    return NoisyReward(reward, **rates, seed=options.noise_seed, **values)
+
+
+def initial_reward_model(config: Config, store: ArtifactStore, policy_key: str, policy_path: Path) -> tuple[str, Path]:
+    """Key and folder of the reward model that a run begins with: the one given by its path, or one made by its stage."""
+    if config.reward.model_path:
+        return world.path_fingerprint(config.reward.model_path), Path(config.reward.model_path)
+    return reward_model(config, reward_model_section(config), store, policy_key, policy_path)
+
+
+def model_reward(config: Config, path: Path, task: Task, tokenizer: PreTrainedTokenizerBase) -> Reward:
+    """The reward of the model in `path`, or the mixture of it with the rule.
+
+    Args:
+        tokenizer: the policy's.
+    """
+    options = config.reward
+    scorer, model_tokenizer, card = load_scorer(config, path)
+    if model_tokenizer.get_vocab() != tokenizer.get_vocab():
+        raise ConfigError(
+            f"the reward model in {path} has another vocabulary than the policy, and responses are scored as token ids; "
+            "train a reward model from the same base, or set reward.model_path to one"
+        )
+    model = ModelReward(
+        task,
+        scorer,
+        build_segmenter(card.segmentation, task, tokenizer),
+        supervision=options.supervision,
+        output=options.output,
+        reduction=options.reduction,
+        form=options.form,
+        temperature=options.temperature,
+    )
+    return MixedReward(OutcomeReward(task), model, options.rule_weight) if options.source == "mixture" else model

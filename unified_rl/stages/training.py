@@ -20,10 +20,9 @@ from unified_rl.engines.policy_model import ValueModel, build_value_model, load_
 from unified_rl.engines.torch_generator import TorchGenerator
 from unified_rl.engines.torch_trainer import AdamWOptions, Layout, TorchTrainer, evaluate_role, policy_role, value_role
 from unified_rl.errors import ConfigError, DataError, RunDirectoryError
-from unified_rl.plugins import import_by_path
 from unified_rl.progress import progress
 from unified_rl.stages import curve, world
-from unified_rl.stages.rewards import build_reward
+from unified_rl.stages.rewards import build_reward, preflight_reward
 from unified_rl.stages.sources import Collaborators, build_source
 from unified_rl.train import Parts, train
 
@@ -46,7 +45,8 @@ def run_training(config: Config, on_step: StepHook = lambda *_: None) -> runs.Ru
     try:
         policy_key, policy_path = initial_policy(config, store)
         parts, inputs = _assemble(config, store, policy_key, policy_path, run)
-        run.write_provenance({"policy": policy_key, "data": world.path_fingerprint(config.data.path), **inputs})
+        reference = {"reference": world.path_fingerprint(config.reference)} if config.reference else {}
+        run.write_provenance({"policy": policy_key, "data": world.path_fingerprint(config.data.path), **reference, **inputs})
         train(parts, config, run, on_step)
     except Exception as error:
         with contextlib.suppress(RunDirectoryError):  # a full disk cannot note that it is full
@@ -65,10 +65,8 @@ def preflight(config: Config) -> None:
     """
     task = world.make_task(config)
     world.path_fingerprint(config.model.path)
-    if config.reward.source == "exact":
-        task.check_steps(task.problems("train", 1)[0], "")
-    if ":" in config.reward.source:
-        import_by_path(config.reward.source, "reward.source")
+    world.path_fingerprint(config.reference)
+    preflight_reward(config, task)
     try:
         torch.zeros(1, device=config.model.device)
     except (RuntimeError, AssertionError) as error:
@@ -167,10 +165,10 @@ def _assemble(
         policy.load(checkpoint / "optimizer.safetensors")
     reference = None
     if "ref_logp" in coefficient.needs:
-        frozen, _ = _load(config, policy_path)
+        frozen, _ = _load(config, Path(config.reference) if config.reference else policy_path)
         reference = lambda sequences: evaluate_role(frozen, role, sequences, layout)  # noqa: E731
     generator = TorchGenerator(model, tokenizer, max_concurrent_sequences=config.generator.max_concurrent_sequences)
-    reward = build_reward(config, task, tokenizer)
+    reward, reward_inputs = build_reward(config, store, task, tokenizer, policy_key, policy_path)
     source, inputs = build_source(Collaborators(config, store, task, tokenizer, generator, reward, policy_key, policy_path))
     probe = curve.Curve(config, task, tokenizer, generator)
 
@@ -183,7 +181,7 @@ def _assemble(
             value.save(folder / "value_optimizer.safetensors")
 
     decode = lambda ids: [tokenizer.decode([token]) for token in ids]  # noqa: E731
-    return Parts(source, coefficient, policy, reference, value, probe.entries, save, decode), inputs
+    return Parts(source, coefficient, policy, reference, value, probe.entries, save, decode), {**reward_inputs, **inputs}
 
 
 def _load(config: Config, path: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:

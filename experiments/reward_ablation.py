@@ -1,0 +1,123 @@
+"""Outcome or process supervision, with exact, learned and noisy rewards: GRPO on the tiny world.
+
+    python -m experiments.reward_ablation [preset=testing|default] [out=DIR] [workers=N]
+
+Hypothesis (the paper's 5.2): process supervision beats outcome supervision; a reward that can be wrong costs accuracy, and a
+learned reward is one that can be wrong. Arms: {GRPO+OS, GRPO+PS} x {exact: the rule or the step checker; learned: an outcome or a
+process reward model trained on samples of the SFT policy, step labels as in Math-Shepherd; noisy: the exact reward with a fifth of
+its judgements turned over, each response always alike}. Five seeds.
+Matching rule: equal updates of equally many responses to the same prompts in the same order, from the same SFT policy and with the
+same reward models. Seeds change the RL runs, not the SFT policy nor the reward models: intervals are conditional on these. Learning
+rates are those of the sweep for GRPO+OS and GRPO+PS with exact rewards; the other arms take them over.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from experiments.cells import Cell, cores, run_cells
+from experiments.reproduce import PRESETS as MAIN_PRESETS
+from experiments.reproduce import START, start_cell
+
+NOISE = 0.2
+#: reward -> words of its outcome-supervised and of its process-supervised arm
+ARMS = {
+    "exact": ((), ()),
+    "learned": (("reward=model",), ("reward=model",)),
+    "noisy": ((f"reward.false_positive={NOISE}", f"reward.false_negative={NOISE}"),) * 2,
+}
+SUPERVISIONS = {"OS": "grpo", "PS": "grpo_ps"}
+
+
+@dataclass(frozen=True)
+class Preset:
+    """seeds; and the words added to training and evaluation."""
+
+    seeds: int
+    train: tuple[str, ...]
+    evaluate: tuple[str, ...]
+
+
+_SMALL = MAIN_PRESETS["smoke"]
+PRESETS = {
+    "testing": Preset(
+        seeds=2,
+        train=(
+            *_SMALL.train,
+            "reward_model.prompts=16",
+            "reward_model.samples_per_prompt=2",
+            "reward_model.completions=2",
+            "reward_model.epochs=1",
+        ),
+        evaluate=("samples=4", "problems=8"),
+    ),
+    "default": Preset(seeds=5, train=("logging.curve_problems=200",), evaluate=("samples=16", "problems=200")),
+}
+
+
+def label(supervision: str, reward: str) -> str:
+    return f"GRPO+{supervision}, {reward}"
+
+
+def cells(preset: Preset) -> list[Cell]:
+    """One cell per arm and seed; arms differ in nothing but the reward."""
+    return [
+        Cell(
+            f"{supervision.lower()}-{reward}-seed{seed}",
+            (
+                f"method={method}",
+                f"seed={seed}",
+                f"label={label(supervision, reward)}",
+                *ARMS[reward][place],
+                *preset.train,
+            ),
+            preset.evaluate,
+        )
+        for seed in range(preset.seeds)
+        for reward in ARMS
+        for place, (supervision, method) in enumerate(SUPERVISIONS.items())
+    ]
+
+
+def contrasts() -> list[tuple[str, str]]:
+    """What is compared: process with outcome supervision under each reward, and each reward with the exact one."""
+    supervision = [(label("PS", reward), label("OS", reward)) for reward in ARMS]
+    return supervision + [(label(s, reward), label(s, "exact")) for s in SUPERVISIONS for reward in ARMS if reward != "exact"]
+
+
+def main(words: Sequence[str]) -> int:
+    given = dict(word.partition("=")[::2] for word in words)
+    if set(given) - {"preset", "out", "workers"} or given.get("preset", "default") not in PRESETS:
+        print(f"error: usage: python -m experiments.reward_ablation [preset={'|'.join(PRESETS)}] [out=DIR] [workers=N]")
+        return 2
+    preset = PRESETS[given.get("preset", "default")]
+    folder = Path(given.get("out", f"runs/reward_ablation_{given.get('preset', 'default')}"))
+    workers = int(given.get("workers", cores()))
+    start = start_cell(_as_main(preset))
+    if run_cells([start], folder, workers=1, threads=cores()):
+        return 1
+    failed = run_cells(cells(preset), folder, workers=workers, threads=max(1, cores() // workers))
+    tables = folder / "tables"
+    pairs = [f"{ours}|{theirs}" for ours, theirs in contrasts()]
+    for command in (
+        ["analysis.tables", str(folder / "runs"), "--out", str(tables)],
+        ["analysis.contrasts", str(folder / "runs"), *pairs, "--out", str(tables)],
+        ["figures.make", "--tables", str(tables), "--out", str(folder / "figures"), "learning_curves", "contrasts"],
+    ):
+        subprocess.run([sys.executable, "-m", *command], check=True)
+    print(f"tables: {tables}   runs: {folder / 'runs'} (the SFT policy: {START})")
+    if failed:
+        print(f"failed cells: {', '.join(failed)}; mend and run the same command again to complete", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _as_main(preset: Preset):  # the SFT policy's cell is the main job's
+    return MAIN_PRESETS["default"].__class__(preset.seeds, (), preset.train, preset.evaluate)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

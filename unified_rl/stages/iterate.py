@@ -1,0 +1,255 @@
+"""Iterative RL (the paper's Algorithm 1): train, renew the reference and the reward model, train on; with the old ones as control.
+
+    RUN_DIR/iteration_0/   steps 1 .. M with the initial reward model, then control steps with the same
+    RUN_DIR/forks/1/       iteration 0's policy after M steps: where iteration 1 starts, and its reference
+    RUN_DIR/iteration_1/   from there on with the reward model that was renewed on that policy's samples, then control steps; ...
+    RUN_DIR/iterate.json   which policy, reference and reward model each iteration has
+    RUN_DIR/agreement/     what each reward model says of the same held-out responses
+
+Each iteration is an ordinary run directory. An iteration sees the prompts and sampling noise that its control sees at the same
+step, so the two differ in what was renewed (and in the optimiser's state, which starts anew).
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+import transformers
+from omegaconf import OmegaConf
+from transformers import AutoTokenizer
+
+from unified_rl import files, loading, runs
+from unified_rl.artifacts import ArtifactStore
+from unified_rl.config import Config
+from unified_rl.errors import CheckpointError, ConfigError, RunDirectoryError
+from unified_rl.progress import progress
+from unified_rl.stages import world
+from unified_rl.stages.renewal import PolicyAt, Renewal, TrainedReward
+from unified_rl.stages.reward_model import Samples, reward_samples
+from unified_rl.stages.rewards import initial_reward_model, model_reward, reward_model_section
+from unified_rl.stages.training import initial_policy, preflight, run_training
+
+SCHEMA = 1
+AGREEMENT_SAMPLES = 4
+#: Settings that may differ when an iterative run is taken up again.
+_RESUMABLE = ("run_dir", "resume", "artifacts", "label", "threads")
+
+
+@dataclass(frozen=True)
+class Iteration:
+    """What iteration `index` starts with; `reference` None is its own starting policy."""
+
+    index: int
+    policy: PolicyAt
+    reference: PolicyAt | None
+    reward: TrainedReward | None
+
+
+def iterate(config: Config) -> Path:
+    """Run (or take up again) all iterations; returns the run directory.
+
+    Raises:
+        ConfigError: settings that iterative RL cannot follow. UnifiedRLError: see the subclasses.
+    """
+    check_iterate(config)
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    transformers.utils.logging.disable_progress_bar()
+    preflight(config)
+    root = Path(config.run_dir)
+    with _opened(root, config):
+        for iteration in _iterations(config, root):
+            _record(root, config, iteration)
+        for index in range(config.iterate.iterations):
+            _extend(config, root, index)
+        files.write_json(root / "status.json", {"state": "finished"})
+    return root
+
+
+def check_iterate(config: Config) -> None:
+    """Refuse what cannot be iterated. Raises ConfigError with the reason and the remedy."""
+    options = config.iterate
+    if options.reward_model == "renewed" and not config.reward.learned:
+        raise ConfigError(
+            f"iterate renews the reward model, but reward.source={config.reward.source} has none; set reward.source=model, or "
+            "iterate.reward_model=kept"
+        )
+    if config.trainer.schedule != "constant":
+        raise ConfigError(
+            f"trainer.schedule={config.trainer.schedule} has an end, but iterations go on from each other; set "
+            "trainer.schedule=constant"
+        )
+    if config.reference:
+        raise ConfigError("iterate sets the reference itself (iterate.reference=renewed or kept); leave `reference` out")
+
+
+def _opened(root: Path, config: Config) -> Any:
+    """The directory, created or taken up again, and held by this process."""
+    stored = root / "config.yaml"
+    settings = loading.as_dict(config)
+    if stored.exists():
+        if not config.resume:
+            raise RunDirectoryError(f"{root} already holds a run; choose another run_dir, or set resume=true to go on with it")
+        before = loading.as_dict(loading.load_resolved(stored))
+        changed = [name for name in settings if name not in _RESUMABLE and settings[name] != before[name]]
+        if changed:
+            raise ConfigError(
+                f"{root} was started with other settings in {', '.join(changed)}; resume with those, or use a new run_dir"
+            )
+    elif root.exists() and any(item.name != ".iterate.lock" for item in root.iterdir()):
+        raise RunDirectoryError(f"{root} exists, is not empty, and holds no run; choose another run_dir")
+    with files.disk_errors(root):
+        root.mkdir(parents=True, exist_ok=True)
+        lock = runs.held(root / ".iterate.lock")
+        aside = root / ".config.yaml.tmp"
+        aside.write_text(OmegaConf.to_yaml(OmegaConf.create(settings)), encoding="utf-8")
+        aside.replace(stored)
+    return lock
+
+
+def _iterations(config: Config, root: Path) -> Iterator[Iteration]:
+    """Each iteration, trained up to its fork."""
+    store = ArtifactStore(Path(config.artifacts))
+    start = PolicyAt(*initial_policy(config, store))
+    reward = TrainedReward(*initial_reward_model(config, store, start.key, start.path)) if config.reward.learned else None
+    renewal = Renewal(config, reward_model_section(config), store)
+    renews = config.iterate.reward_model == "renewed"
+    if renews and not config.reward.model_path:
+        renewal.remember_initial(start)
+    fixed = _agreement_samples(config, store, start) if reward else None
+    policy, reference = start, None
+    for index in range(config.iterate.iterations + 1):
+        if reward is not None and fixed is not None and (renews or index == 0):
+            _write_agreement(config, root, index, reward, fixed, start)
+        iteration = Iteration(index, policy, reference, reward)
+        _train(config, root, iteration)
+        yield iteration
+        if index < config.iterate.iterations:
+            policy = _fork(config, root, index + 1)
+            reference = None if config.iterate.reference == "renewed" else start
+            if renews and reward is not None:
+                reward = renewal.renew(reward, policy, index + 1)
+
+
+def iteration_config(config: Config, root: Path, iteration: Iteration, steps: int) -> Config:
+    """An iteration as a run of its own, of `steps` steps in all."""
+    index = iteration.index
+    options: dict[str, Any] = {}
+    if index:
+        options = {"init": "base", "model": replace(config.model, path=str(iteration.policy.path))}
+    if iteration.reference is not None:
+        options["reference"] = str(iteration.reference.path)
+    if iteration.reward is not None:
+        options["reward"] = replace(config.reward, model_path=str(iteration.reward.path))
+    return replace(
+        config,
+        run_dir=str(root / f"iteration_{index}"),
+        resume=True,
+        label=f"iteration {index}",
+        rollout=replace(config.rollout, first_step=config.rollout.first_step + index * config.iterate.steps),
+        trainer=replace(config.trainer, steps=steps),
+        **options,
+    )
+
+
+def _train(config: Config, root: Path, iteration: Iteration) -> None:
+    """Train an iteration up to its fork, unless that has been done (the run may have gone on since); the last one to its end."""
+    options = config.iterate
+    if iteration.index == options.iterations:
+        _run(iteration_config(config, root, iteration, options.steps + options.control_steps))
+    elif not (root / "forks" / str(iteration.index + 1)).is_dir():
+        _run(iteration_config(config, root, iteration, options.steps))
+
+
+def _extend(config: Config, root: Path, index: int) -> None:
+    """Let an iteration go on with its old reward model and reference: the control of the next one."""
+    stored = loading.load_resolved(root / f"iteration_{index}" / "config.yaml")
+    steps = config.iterate.steps + config.iterate.control_steps
+    _run(replace(stored, resume=True, threads=config.threads, trainer=replace(stored.trainer, steps=steps)))
+
+
+def _run(config: Config) -> None:
+    with progress(config.label, config.trainer.steps) as on_step:
+        run_training(config, on_step)
+
+
+def _fork(config: Config, root: Path, index: int) -> PolicyAt:
+    """The policy that iteration `index` starts from: a copy, since the run that made it goes on."""
+    final = root / "forks" / str(index)
+    if not final.is_dir():
+        checkpoint = runs.latest_checkpoint(root / f"iteration_{index - 1}")
+        if checkpoint is None or int(checkpoint.name.removeprefix("step_")) != config.iterate.steps:
+            raise CheckpointError(
+                f"{root / f'iteration_{index - 1}'} has no checkpoint of step {config.iterate.steps} to fork from; delete that "
+                "folder and resume"
+            )
+        with files.disk_errors(final):
+            aside = final.with_name(f".{index}.tmp")
+            files.remove(aside)
+            shutil.copytree(checkpoint / "policy", aside)
+            files.sync_tree(aside)
+            aside.rename(final)
+    return PolicyAt(world.path_fingerprint(str(final)), final)
+
+
+def _record(root: Path, config: Config, iteration: Iteration) -> None:
+    """Enter an iteration into iterate.json, in place of what may stand there for it."""
+    path = root / "iterate.json"
+    entry = {
+        "iteration": iteration.index,
+        "run": f"iteration_{iteration.index}",
+        "first_step": iteration.index * config.iterate.steps,
+        "policy": iteration.policy.key,
+        "reference": (iteration.reference or iteration.policy).key,
+        "reward_model": iteration.reward.key if iteration.reward else None,
+    }
+    known = json.loads(path.read_text(encoding="utf-8"))["iterations"] if path.exists() else []
+    kept = [other for other in known if other["iteration"] < iteration.index]
+    files.write_json(path, {"schema": SCHEMA, **asdict(config.iterate), "iterations": [*kept, entry]})
+
+
+def _agreement_samples(config: Config, store: ArtifactStore, start: PolicyAt) -> Samples:
+    """Held-out responses of the initial policy, the same for every reward model."""
+    return reward_samples(
+        config,
+        store,
+        start.key,
+        start.path,
+        split="validation",
+        problems=config.iterate.agreement_problems,
+        per_prompt=AGREEMENT_SAMPLES,
+        stream="agreement",
+    )
+
+
+def _write_agreement(config: Config, root: Path, index: int, reward: TrainedReward, fixed: Samples, start: PolicyAt) -> None:
+    """What a reward model says of each held-out response, beside the rule's verdict."""
+    path = root / "agreement" / f"{index}.parquet"
+    if path.exists():
+        return
+    judge = model_reward(config, reward.path, world.make_task(config), AutoTokenizer.from_pretrained(start.path))
+    scores = judge.score(fixed.prompts, fixed.responses)
+    rows = [
+        {
+            "prompt_id": prompt.id,
+            "sample_index": place,
+            "reward": score.reward,
+            "accepted": bool(score.judged_correct),
+            "correct": score.verdict == "correct",
+        }
+        for prompt, group in zip(fixed.prompts, scores, strict=True)
+        for place, score in enumerate(group)
+    ]
+    with files.disk_errors(path):
+        path.parent.mkdir(exist_ok=True)
+        aside = path.with_name(f".{path.name}.tmp")
+        pq.write_table(pa.Table.from_pylist(rows), aside)
+        aside.replace(path)

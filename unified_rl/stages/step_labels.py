@@ -1,0 +1,229 @@
+"""Step labels as in Math-Shepherd (arXiv 2312.08935): how often do completions sampled from a step's end reach the answer?
+
+Stored are the raw facts: for each step but the last, whether completion 1, 2 ... N reached the gold answer, in order, so that the
+labels for every smaller N follow without sampling again:
+
+    hard  y = 1 if any of the first N completions is right            soft  y = their share that is right
+
+From the last step's end there is nothing to complete: its label is the rule's verdict on the response itself. Prefixes are token
+ids, never tokenised again. Equal prefixes of one prompt share their completions, which depend on nothing but prefix, policy and
+number; a response cut off at the length limit, prefix included, has not reached the answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from unified_rl import files, rng
+from unified_rl.errors import ConfigError
+from unified_rl.progress import progress
+from unified_rl.rewards import ExactSteps, OutcomeReward, Segmenter
+from unified_rl.types import Decoding, Generator, Prompt, Response, Task, Tokenizer
+
+_PREFIXES_AT_ONCE = 512
+
+Prefix = tuple[int, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class StepFacts:
+    """What is known of the K steps of one response.
+
+    Attributes:
+        ends: int64 [K], each step's last token.
+        successes: bool [K - 1, N], whether completion n from step k's end reached the answer; none from the last step.
+        outcome: the rule's verdict on the response.
+        exact: float32 [K], the exact checker's verdicts, NaN where there is none.
+    """
+
+    ends: np.ndarray
+    successes: np.ndarray
+    outcome: bool
+    exact: np.ndarray
+
+    def labels(self, name: str, completions: int) -> np.ndarray:
+        """float64 [K] in 0..1, NaN for no label.
+
+        Args:
+            name: shepherd_hard | shepherd_soft | exact | outcome. completions: N, at most as many as were sampled.
+
+        Raises:
+            ConfigError: more completions than there are, or no exact checker.
+        """
+        if name == "outcome":
+            return np.full(len(self.ends), float(self.outcome))
+        if name == "exact":
+            if np.isnan(self.exact).all():
+                raise ConfigError("labels=exact, but the task has no exact step checker; set reward_model.labels=shepherd_hard")
+            return self.exact.astype(np.float64)
+        if not 0 < completions <= self.successes.shape[1]:
+            raise ConfigError(
+                f"labels from {completions} completions are asked for, but {self.successes.shape[1]} were sampled"
+            )
+        first = self.successes[:, :completions]
+        estimate = first.any(1) if name == "shepherd_hard" else first.mean(1)
+        return np.append(estimate.astype(np.float64), float(self.outcome))
+
+
+def label_steps(
+    task: Task,
+    tokenizer: Tokenizer,
+    segmenter: Segmenter,
+    generator: Generator,
+    decoding: Decoding,
+    prompts: Sequence[Prompt],
+    responses: Sequence[Sequence[Response]],
+    *,
+    completions: int,
+    policy_version: int = 0,
+) -> list[list[StepFacts]]:
+    """The facts of every response.
+
+    Args:
+        generator: the completer policy. decoding: of the completions; `max_new_tokens` bounds prefix and completion together.
+        completions: N; with 0, only what needs no sampling.
+
+    Returns:
+        One `StepFacts` per response, in the order of `responses`.
+    """
+    ends = [[segmenter.step_ends(prompt, response) for response in group] for prompt, group in _pairs(prompts, responses)]
+    prefixes = sorted(
+        {
+            _prefix(place, response, end)
+            for place, group in enumerate(responses)
+            for response, ends_K in zip(group, ends[place], strict=True)
+            for end in ends_K[:-1]
+        },
+        key=lambda prefix: (len(prefix[1]), prefix),
+    )
+    reached = _complete(task, tokenizer, generator, decoding, prompts, prefixes, completions, policy_version)
+    outcome, exact = OutcomeReward(task), ExactSteps(task, tokenizer)
+    return [
+        [
+            StepFacts(
+                ends=ends_K,
+                successes=np.array([reached[_prefix(place, response, end)] for end in ends_K[:-1]], dtype=bool).reshape(
+                    len(ends_K) - 1, completions
+                ),
+                outcome=outcome.score_one(prompts[place], response).verdict == "correct",
+                exact=_exact_or_unknown(exact, prompts[place], response, ends_K),
+            )
+            for response, ends_K in zip(group, ends[place], strict=True)
+        ]
+        for place, group in enumerate(responses)
+    ]
+
+
+def _pairs(prompts: Sequence[Prompt], responses: Sequence[Sequence[Response]]) -> zip:
+    return zip(prompts, responses, strict=True)
+
+
+def _prefix(place: int, response: Response, end: int) -> Prefix:
+    """A prompt's place and the response's tokens up to and with `end`."""
+    return place, tuple(response.token_ids[: end + 1].tolist())
+
+
+def _exact_or_unknown(exact: ExactSteps, prompt: Prompt, response: Response, ends_K: np.ndarray) -> np.ndarray:
+    try:
+        return exact.verdicts(prompt, response, ends_K)
+    except ConfigError:  # the task has no exact step checker
+        return np.full(len(ends_K), np.nan, dtype=np.float32)
+
+
+def _complete(
+    task: Task,
+    tokenizer: Tokenizer,
+    generator: Generator,
+    decoding: Decoding,
+    prompts: Sequence[Prompt],
+    prefixes: Sequence[Prefix],
+    completions: int,
+    policy_version: int,
+) -> dict[Prefix, np.ndarray]:
+    """For each prefix, bool [N]: whether completion n reached the answer. Prefixes come shortest first."""
+    reached: dict[Prefix, np.ndarray] = {prefix: np.zeros(completions, dtype=bool) for prefix in prefixes}
+    if not completions:
+        return reached
+    with progress("completing steps", len(prefixes) * completions, "completions") as hook:
+        for start in range(0, len(prefixes), _PREFIXES_AT_ONCE):
+            chunk = prefixes[start : start + _PREFIXES_AT_ONCE]
+            begun = [Prompt(prompts[place].problem, prompts[place].token_ids + tokens) for place, tokens in chunk]
+            seeds = [
+                [rng.derive_seed(0, f"completions/{prompts[place].id}", n, *tokens) for n in range(completions)]
+                for place, tokens in chunk
+            ]
+            room = Decoding(decoding.temperature, decoding.top_p, decoding.top_k, decoding.max_new_tokens - len(chunk[0][1]))
+            sampled = generator.generate(begun, seeds, room, policy_version)
+            for (place, tokens), group in zip(chunk, sampled, strict=True):
+                reached[place, tokens] = _reach(task, tokenizer, prompts[place], tokens, group, decoding.max_new_tokens)
+            hook(min(start + _PREFIXES_AT_ONCE, len(prefixes)) * completions, {})
+    return reached
+
+
+def _reach(
+    task: Task, tokenizer: Tokenizer, prompt: Prompt, prefix: tuple[int, ...], completions: Sequence[Response], max_tokens: int
+) -> np.ndarray:
+    """bool [N]: whether prefix and completion together end in the right answer within `max_tokens`. Equal texts are graded once."""
+    verdicts: dict[str, bool] = {}
+
+    def right(completion: Response) -> bool:
+        if completion.truncated or len(prefix) + len(completion) > max_tokens:
+            return False
+        text = tokenizer.decode([*prefix, *completion.token_ids.tolist()], skip_special_tokens=True)
+        if text not in verdicts:
+            verdicts[text] = task.check_answer(prompt.problem, text).verdict == "correct"
+        return verdicts[text]
+
+    return np.array([right(completion) for completion in completions], dtype=bool)
+
+
+def write_facts(path: Path, facts: Sequence[Sequence[StepFacts]]) -> None:
+    """One row per step, in the order of prompts, responses and steps. Raises RunDirectoryError."""
+    rows = [
+        (prompt, sample, step, one)
+        for prompt, group in enumerate(facts)
+        for sample, one in enumerate(group)
+        for step in range(len(one.ends))
+    ]
+    table = pa.table(
+        {
+            "prompt": pa.array([prompt for prompt, *_ in rows], pa.int32()),
+            "sample": pa.array([sample for _, sample, *_ in rows], pa.int32()),
+            "step": pa.array([step for *_, step, _ in rows], pa.int32()),
+            "end": pa.array([one.ends[step] for *_, step, one in rows], pa.int32()),
+            "successes": pa.array(
+                [one.successes[step].tolist() if step + 1 < len(one.ends) else None for *_, step, one in rows],
+                pa.list_(pa.bool_()),
+            ),
+            "outcome": [one.outcome for *_, one in rows],
+            "exact": pa.array(
+                [None if np.isnan(one.exact[step]) else one.exact[step] > 0 for *_, step, one in rows], pa.bool_()
+            ),
+        }
+    )
+    with files.disk_errors(path):
+        pq.write_table(table, path)
+
+
+def read_facts(path: Path, completions: int) -> list[list[StepFacts]]:
+    """What `write_facts` wrote."""
+    steps: dict[tuple[int, int], list[dict]] = {}
+    for row in pq.read_table(path).to_pylist():
+        steps.setdefault((row["prompt"], row["sample"]), []).append(row)
+    facts: list[list[StepFacts]] = [[] for _ in range(1 + max((prompt for prompt, _ in steps), default=-1))]
+    for (prompt, _), rows in steps.items():
+        facts[prompt].append(
+            StepFacts(
+                ends=np.array([row["end"] for row in rows], dtype=np.int64),
+                successes=np.array([row["successes"] for row in rows[:-1]], dtype=bool).reshape(len(rows) - 1, completions),
+                outcome=rows[0]["outcome"],
+                exact=np.array([np.nan if row["exact"] is None else row["exact"] for row in rows], dtype=np.float32),
+            )
+        )
+    return facts
