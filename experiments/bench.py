@@ -1,24 +1,22 @@
-"""`make bench`: ratios measured side by side in one run, on the same weights. Run it on an idle machine.
+"""`make bench`: ratios and times measured side by side in one run. Run it on an idle machine.
 
-python -m experiments.bench [threads=N]
+python -m experiments.bench [engines] [grading] [sandbox] [statistics] [threads=N]      all four by default
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 
-import torch
-
-from experiments.bench_generation import bench_generation
-from experiments.bench_step import bench_step
-from experiments.bench_training import bench_logprob_memory, bench_packing
 from experiments.cells import cores
 
 
-def main(words: list[str]) -> int:
-    given = dict(word.partition("=")[::2] for word in words)
-    torch.set_num_threads(int(given.get("threads", cores())))
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
+def engines() -> None:
+    """Generation, packing, memory of the log-probs, a GRPO step: ratios on the same weights."""
+    from experiments.bench_generation import bench_generation
+    from experiments.bench_step import bench_step
+    from experiments.bench_training import bench_logprob_memory, bench_packing
+
     bench_generation(batch=512, max_new_tokens=200, mean_length=40.0)
     for name, measured in bench_packing().items():
         print(f"training pass, {name}: " + ", ".join(f"{key} {value:.4g}" for key, value in measured.items()))
@@ -29,6 +27,50 @@ def main(words: list[str]) -> int:
     )
     bench_step()
     bench_step(max_new_tokens=200, mean_length=40.0)
+
+
+def grading() -> None:
+    """Answers graded per second, against math-verify called one by one."""
+    from experiments import bench_grading
+
+    bench_grading.main()
+
+
+def sandbox() -> None:
+    """Small programs run per second."""
+    from experiments import bench_sandbox
+
+    bench_sandbox.main()
+
+
+def statistics() -> None:
+    """Pass@K and Maj@K of 5,000 problems at 1,024 samples, on one core."""
+    from experiments import bench_statistics
+
+    bench_statistics.main([])
+
+
+PARTS: dict[str, Callable[[], None]] = {
+    "engines": engines,
+    "grading": grading,
+    "sandbox": sandbox,
+    "statistics": statistics,
+}
+
+
+def main(words: list[str]) -> int:
+    import torch
+
+    given = dict(word.partition("=")[::2] for word in words if "=" in word)
+    names = [word for word in words if "=" not in word] or list(PARTS)
+    if set(names) - PARTS.keys() or set(given) - {"threads"}:
+        print(f"error: usage: python -m experiments.bench [{'] ['.join(PARTS)}] [threads=N]", file=sys.stderr)
+        return 2
+    torch.set_num_threads(int(given.get("threads", cores())))
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads", flush=True)
+    for name in names:
+        print(f"\n{name}: {PARTS[name].__doc__}", flush=True)
+        PARTS[name]()
     return 0
 
 

@@ -2,8 +2,7 @@
 
     python -m tools.mutants [workers=N] [only=SUBSTRING]
 
-Each mutant replaces one piece of text in a copy of the code; `tests/maths` must then fail. Prints the score; exits 1 if
-any survive.
+Each mutant replaces one piece of text in a copy of the code; its tests must then fail. Prints the score; exits 1 if any survive.
 """
 
 from __future__ import annotations
@@ -19,23 +18,29 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 #: Fast tests first: most mutants die there.
-SUITES = (("tests/maths/test_by_hand.py", "tests/maths/test_properties.py"), ("tests/maths/test_gradients.py",))
+MATHS = (("tests/maths/test_by_hand.py", "tests/maths/test_properties.py"), ("tests/maths/test_gradients.py",))
+REWARDS = (("tests/rewards", "tests/engines/test_reward_model.py", "tests/parts/test_replay.py"),)
+NOISE = (("tests/rewards", "tests/run/test_reward_model_stages.py", "tests/run/test_learned_rewards.py"),)
+LABELS = (("tests/run/test_reward_model_stages.py",),)
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """In `unified_rl/<file>`, the text `old` (which must occur) becomes `new`."""
+    """In `unified_rl/<file>`, the text `old` (which must occur) becomes `new`; one of `suites` must notice."""
 
     file: str
     what: str
     old: str
     new: str
+    suites: tuple[tuple[str, ...], ...] = MATHS
 
 
 ADV, AGG, COEF, KL, PREF, TERMS = (
     f"ops/{name}.py" for name in ("advantages", "aggregation", "coefficients", "kl", "preferences", "terms")
 )
 CLS, SUR = "coefficients.py", "surrogate.py"
+RM, REPLAY, STEPS = "engines/reward_model.py", "sources/replay.py", "stages/step_labels.py"
+MODEL, MIXED = "rewards/model.py", "rewards/mixtures.py"
 
 MUTANTS = (
     Mutant(
@@ -297,6 +302,27 @@ MUTANTS = (
         '"prompt_token_mean": lambda: aggregation.prompt_token_mean(lengths_B, inputs.group_B)',
         '"prompt_token_mean": lambda: aggregation.batch_token_mean(lengths_B)',
     ),
+    Mutant(RM, "read before the token, not after", "end_K[known] + 1)", "end_K[known])", REWARDS),
+    Mutant(RM, "loss: mean of the micro-batch", 'reduction="sum") / self._count', 'reduction="mean")', REWARDS),
+    Mutant(MODEL, "minimum becomes mean", "float(values_K.min())", "float(values_K.mean())", REWARDS),
+    Mutant(MODEL, "min form: weight on the best step", "exponents_K = -(rewards_K", "exponents_K = (rewards_K", REWARDS),
+    Mutant(MODEL, "everything is accepted", "accepted=probability > 0.5", "accepted=probability > 0.0", REWARDS),
+    Mutant(MIXED, "rates swapped", "draw < self._rates[right]", "draw < self._rates[not right]", REWARDS),
+    Mutant(MIXED, "noise: the same for all steps", "step, *response.token_ids", "*response.token_ids", REWARDS),
+    Mutant(MIXED, "rule given to every step", "of_rule[-1] = rule.reward", "of_rule[:] = rule.reward", REWARDS),
+    Mutant(REPLAY, "share of the fresh data", "len(fresh) * share / (1 - share)", "len(fresh) * share", REWARDS),
+    Mutant(
+        REPLAY,
+        "wrong origin",
+        "[Kept(item, iteration, policy) for item in fresh]",
+        "[Kept(item, 0, policy) for item in fresh]",
+        REWARDS,
+    ),
+    Mutant(STEPS, "hard label: all, not any", "first.any(1)", "first.all(1)", LABELS),
+    Mutant(
+        STEPS, "labels from the last completions", "self.successes[:, :completions]", "self.successes[:, -completions:]", LABELS
+    ),
+    Mutant("rollout.py", "training sees the rule", "float(score.judged_correct)", 'float(score.verdict == "correct")', NOISE),
 )
 
 
@@ -304,7 +330,7 @@ def survives(mutant: Mutant) -> bool:
     """Whether the suite passes with the mutant in place."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for part in ("unified_rl", "tests"):
+        for part in ("unified_rl", "tests", "analysis", "figures"):
             shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(ROOT / "pyproject.toml", folder)
         target = folder / "unified_rl" / mutant.file
@@ -312,7 +338,7 @@ def survives(mutant: Mutant) -> bool:
         if mutant.old not in text:
             raise SystemExit(f"mutant {mutant.what!r}: its text is no longer in {mutant.file}; update tools/mutants.py")
         target.write_text(text.replace(mutant.old, mutant.new, 1), encoding="utf-8")
-        return all(_passes(folder, suite) for suite in SUITES)
+        return all(_passes(folder, suite) for suite in mutant.suites)
 
 
 def _passes(folder: Path, suite: tuple[str, ...]) -> bool:
