@@ -105,19 +105,22 @@ def _iterate(words: Sequence[str], as_json: bool) -> None:
 
 def _evaluate(words: Sequence[str], as_json: bool) -> None:
     given = dict(word.partition("=")[::2] for word in words if word.split("=")[0] in ("run", "name", "threads"))
+    other = [word for word in words if word.split("=")[0].split(".")[0] in ("task", "data")]
+    words = [word for word in words if word not in other]
     if "run" not in given:
         raise ConfigError("evaluate needs run=DIR, the folder of a run that `unified-rl train` made")
     run_dir = Path(given["run"])
-    stored = loading.load_resolved(run_dir / "config.yaml").evaluation
-    options = loading.override(stored, [word for word in words if word.split("=")[0] not in given], "evaluation")
-    name, threads = given.get("name", options.split), given.get("threads", "0")
+    config = loading.load_resolved(run_dir / "config.yaml")
+    task, data = loading.other_problems(config, other)
+    options = loading.override(config.evaluation, [word for word in words if word.split("=")[0] not in given], "evaluation")
+    name, threads = given.get("name", options.split if task.name == config.task.name else task.name), given.get("threads", "0")
     if not threads.isdecimal():
         raise ConfigError(f"threads={threads} must be a whole number")
     if Path(name).name != name:
         raise ConfigError(f"name={name} must be a plain folder name")
     from unified_rl.stages.evaluate import evaluate
 
-    folder = evaluate(run_dir, options, name, int(threads))
+    folder = evaluate(run_dir, options, name, int(threads), task, data)
     print(f"finished: {folder}; next: python -m analysis.tables {run_dir.parent} --out TABLES")
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import asdict, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from unified_rl import methods
 from unified_rl.coefficient_config import COEFFICIENTS, CoefficientConfig
-from unified_rl.config import Config
+from unified_rl.config import Config, DataConfig, TaskConfig
 from unified_rl.errors import ConfigError
 from unified_rl.plugins import did_you_mean, import_by_path
 
@@ -85,6 +85,25 @@ def override(section: Any, words: Sequence[str], name: str) -> Any:
         return OmegaConf.to_object(_merge(schema, given))
     except OmegaConfBaseException as error:
         raise ConfigError(f"{name}: {str(error).splitlines()[0]}") from error
+
+
+def other_problems(config: Config, words: Sequence[str]) -> tuple[TaskConfig, DataConfig]:
+    """A configuration's task and data with `task=..., task.KEY=..., data.KEY=...` words on top; another task has no options yet.
+
+    Raises:
+        ConfigError: an unknown key or a wrong type.
+    """
+    given = parse_words(words)
+    name = (given.get("task") or {}).get("name", config.task.name)
+    task = config.task if name == config.task.name else replace(config.task, options={})
+    layered = [OmegaConf.structured(task), OmegaConf.structured(config.data)]
+    for section, schema in zip(("task", "data"), layered, strict=True):
+        _check_keys(given.get(section) or {}, schema, f"{section}.")
+    try:
+        merged = [_merge(schema, given.get(section) or {}) for section, schema in zip(("task", "data"), layered, strict=True)]
+        return OmegaConf.to_object(merged[0]), OmegaConf.to_object(merged[1])  # type: ignore[return-value]
+    except OmegaConfBaseException as error:
+        raise ConfigError(str(error).splitlines()[0]) from error
 
 
 def as_dict(config: Config) -> dict[str, Any]:

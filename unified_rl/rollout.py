@@ -63,7 +63,7 @@ def collate(groups: Sequence[Group], device: torch.device | str, *, process: boo
 def facts(rollout: Rollout) -> dict[str, float]:
     """Deterministic metrics of the data itself: rewards, verdicts, lengths, truncation, spread within groups."""
     inputs = rollout.inputs
-    lengths = np.array([len(item.response) for item in rollout.scored], dtype=np.float64)
+    lengths = inputs.response_mask_BT.sum(1).double().cpu().numpy()  # tokens that the policy wrote
     verdicts = [item.score.verdict for item in rollout.scored]
     rewards = inputs.rewards_B.double()
     return {

@@ -154,7 +154,7 @@ def test_malformed_records_name_file_line_and_field(tmp_path, line, message):
 
 
 def test_missing_data_names_what_was_looked_for(tmp_path):
-    with pytest.raises(DataError, match=re.escape("main/{train,test}-*.parquet")):
+    with pytest.raises(DataError, match=re.escape("train: main/train-*.parquet")):
         Gsm8k(tmp_path)
     with pytest.raises(DataError, match="does not exist"):
         Gsm8k(tmp_path / "nowhere")

@@ -1,10 +1,14 @@
 """From problem to prompt: the text, the special tokens around it, and the inputs that are refused."""
 
 import pytest
+from plain_runner import PlainRunner
 
 from unified_rl.errors import ConfigError, DataError
+from unified_rl.grading import extract
 from unified_rl.tasks.arithmetic import Arithmetic
-from unified_rl.tasks.templates import TEMPLATES, encode, render
+from unified_rl.tasks.few_shot import _EXAMPLES, read_examples, worked_examples
+from unified_rl.tasks.programs import find_program
+from unified_rl.tasks.templates import NEXT_EXAMPLE, SOLUTIONS, TEMPLATES, encode, render
 from unified_rl.tasks.tokenizers import train_tokenizer, word_tokenizer
 from unified_rl.types import Problem
 
@@ -72,3 +76,99 @@ def test_a_prompt_without_tokens_is_refused():
 def test_an_unknown_template_is_refused_with_the_nearest():
     with pytest.raises(ConfigError, match="Did you mean 'arithmetic'"):
         render(PROBLEM, "aritmetic")
+
+
+# ---- instructions, examples, chat
+
+
+CHINESE = Problem("z", "多少？", "1", {"language": "zh"})
+
+
+@pytest.mark.parametrize(
+    ("problem", "solution", "instruction"),
+    [
+        (PROBLEM, "chain_of_thought", "Please reason step by step, and put your final answer within \\boxed{}."),
+        (CHINESE, "chain_of_thought", "请通过逐步推理来解答问题，并把最终答案放置于\\boxed{}中。"),
+        (
+            PROBLEM,
+            "tool_integrated",
+            "Please integrate natural language reasoning with programs to solve the problem above, and put your final answer "
+            "within \\boxed{}.",
+        ),
+        (CHINESE, "tool_integrated", "请结合自然语言和Python程序语言来解答问题，并把最终答案放置于\\boxed{}中。"),
+    ],
+)
+def test_the_instruction_follows_language_and_solution_format(problem, solution, instruction):
+    assert render(problem, "deepseek", solution) == f"User: {problem.question}\n{instruction}\n\nAssistant:"
+    assert render(problem, "Q: {question}{instruction} A:", solution) == f"Q: {problem.question}\n{instruction} A:"
+
+
+def test_a_question_is_nobodys_template():
+    problem = Problem("p", "What is {instruction}, {examples} and {question}?", "1")
+    assert render(problem, "deepseek").startswith("User: What is {instruction}, {examples} and {question}?\nPlease")
+
+
+@pytest.mark.parametrize("solution", SOLUTIONS)
+@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize("choice", [False, True])
+def test_few_shot_prompts_show_examples_of_their_own_kind(solution, language, choice):
+    info = {"language": language, "format": "choice" if choice else "auto"}
+    text = render(Problem("p", "Q?", "1", info), "few_shot", solution)
+    examples = worked_examples(solution, language, choice=choice)
+    assert text.count("Problem: ") == len(examples) + 1
+    assert text.endswith("\n\nProblem: Q?\nSolution:")
+    assert text.startswith(f"Problem: {examples[0].question}\nSolution: {examples[0].solution}{NEXT_EXAMPLE}")
+    assert render(Problem("p", "Q?", "1", info), "few_shot", solution, shots=1).count("Problem: ") == 2
+
+
+def test_the_worked_examples_are_right():
+    """Their programs run and print what is said, and every kind of example comes to the same answer to the same question."""
+    runner, answers = PlainRunner(), {}
+    for (solution, _, _), examples in _EXAMPLES.items():
+        for example in examples:
+            if solution == "program_of_thought":
+                answer = runner.run([find_program(example.solution)])[0].stdout.strip()
+            else:
+                answer = extract(example.solution).replace("\\frac{1}{12}", "1/12")
+            if solution == "tool_integrated":
+                printed = runner.run([find_program(example.solution.split("```output")[0])])[0].stdout.strip()
+                assert f"```output\n{printed}\n```" in example.solution
+            assert answers.setdefault(example.question, answer) == answer
+    assert len(answers) == 12
+
+
+def test_examples_of_ones_own(tmp_path):
+    file = tmp_path / "examples.jsonl"
+    file.write_text('{"question": "1+1?", "solution": "2"}\n{"question": "1+2?", "solution": "3"}\n')
+    examples = read_examples(file, 1)
+    assert render(PROBLEM, "few_shot", examples=examples) == (
+        f"Problem: 1+1?\nSolution: 2\n\nProblem: {PROBLEM.question}\nSolution:"
+    )
+    with pytest.raises(DataError, match=r"examples\.jsonl holds 2 worked examples, and 3"):
+        read_examples(file, 3)
+    file.write_text('{"question": "1+1?"}\n')
+    with pytest.raises(DataError, match=r"line 1: field 'solution'"):
+        read_examples(file)
+    with pytest.raises(DataError, match="does not exist"):
+        read_examples(tmp_path / "nowhere.jsonl")
+    with pytest.raises(ConfigError, match=r"task\.shots=9"):
+        render(PROBLEM, "few_shot", shots=9)
+
+
+def test_the_models_own_chat_template():
+    tokenizer = train_tokenizer(["a b"], 300)
+    with pytest.raises(ConfigError, match="needs a tokenizer with a chat template"):
+        encode(PROBLEM, tokenizer, "chat")
+    tokenizer.chat_template = (
+        "{{ bos_token }}{% for message in messages %}<{{ message.role }}>{{ message.content }}{% endfor %}"
+        "{% if add_generation_prompt %}<assistant>{% endif %}"
+    )
+    ids = encode(CHINESE, tokenizer, "chat").token_ids
+    assert ids.count(tokenizer.bos_token_id) == 1
+    text = tokenizer.decode(ids, skip_special_tokens=True)
+    assert text == "<user>多少？\n请通过逐步推理来解答问题，并把最终答案放置于\\boxed{}中。<assistant>"
+
+
+def test_an_unknown_solution_format_is_refused():
+    with pytest.raises(ConfigError, match=r"task\.solution='words'"):
+        render(PROBLEM, "deepseek", "words")

@@ -69,8 +69,9 @@ class InformativeSamples:
 
 
 def count_tokens(groups: Sequence[Group]) -> int:
-    """Response tokens in all groups."""
-    return sum(len(scored.response) for group in groups for scored in group.responses)
+    """Response tokens that the policy wrote, in all groups."""
+    responses = (scored.response for group in groups for scored in group.responses)
+    return sum(len(one) if one.response_mask is None else int(one.response_mask.sum()) for one in responses)
 
 
 def score_groups(reward: Reward, prompts: Sequence[Prompt], responses: Sequence[Sequence[Response]]) -> list[Group]:

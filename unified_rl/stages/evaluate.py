@@ -1,10 +1,15 @@
-"""Evaluation: many samples and one greedy response per problem, stored raw. Every statistic is derived afterwards."""
+"""Evaluation: many samples and one greedy response per problem, stored raw. Every statistic is derived afterwards.
+
+It is done in chunks of problems, each stored whole as soon as it is sampled and graded; an evaluation that is killed goes on after
+the last whole chunk. Every response is a function of the weights, its problem and its own seed, so it ends with the same file.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, replace
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +18,7 @@ import pyarrow.parquet as pq
 import torch
 
 from unified_rl import files, loading, rng, runs
-from unified_rl.config import Config, EvaluationConfig
+from unified_rl.config import Config, DataConfig, EvaluationConfig, TaskConfig
 from unified_rl.engines.policy_model import load_policy
 from unified_rl.engines.torch_generator import TorchGenerator
 from unified_rl.errors import CheckpointError, RunDirectoryError
@@ -23,6 +28,7 @@ from unified_rl.stages import world
 from unified_rl.types import Decoding, Problem, Prompt, Response, Score
 
 SCHEMA = 1
+PLAN = "plan.json"  # beside the chunks of an unfinished evaluation: what they depend on
 COLUMNS = pa.schema(
     [
         ("problem_id", pa.string()),
@@ -44,11 +50,37 @@ COLUMNS = pa.schema(
 )
 
 
-def evaluate(run_dir: Path, options: EvaluationConfig, name: str, threads: int = 0) -> Path:
+@dataclass(frozen=True)
+class _Chunk:
+    """Consecutive problems of one slice in one mode ("greedy" or "sample"). `first` is the place of its first problem."""
+
+    index: int
+    mode: str
+    slice_index: int
+    slice: str
+    first: int
+    prompts: Sequence[Prompt]
+
+    @property
+    def file(self) -> str:
+        return f"{self.index:06d}.parquet"
+
+
+def evaluate(
+    run_dir: Path,
+    options: EvaluationConfig,
+    name: str,
+    threads: int = 0,
+    task: TaskConfig | None = None,
+    data: DataConfig | None = None,
+) -> Path:
     """Sample from a run's latest checkpoint and store every response with its verdict in `run_dir/evaluations/name`.
+
+    What an evaluation of that name left behind when it was killed is taken up, if it had the same settings, weights and data.
 
     Args:
         options: split, problems per slice, samples per problem and decoding. name: of the evaluation.
+        task, data: other problems or prompts than the run's own.
 
     Returns:
         The evaluation's folder.
@@ -57,6 +89,7 @@ def evaluate(run_dir: Path, options: EvaluationConfig, name: str, threads: int =
         CheckpointError: the run has no checkpoint, or it is damaged. RunDirectoryError: the evaluation exists.
     """
     config = replace(loading.load_resolved(run_dir / "config.yaml"), evaluation=options)
+    config = replace(config, task=task or config.task, data=data or config.data)
     final = run_dir / "evaluations" / name
     if final.exists():
         raise RunDirectoryError(f"{final} exists already; choose another name=..., or delete that folder")
@@ -73,55 +106,127 @@ def evaluate(run_dir: Path, options: EvaluationConfig, name: str, threads: int =
 
 
 def _write(config: Config, checkpoint: Path, run_dir: Path, aside: Path, final: Path) -> Path:
-    """Evaluate into `aside` and rename it to `final`."""
+    """Evaluate into `aside`, chunk by chunk; put the chunks together in a folder there, and rename it to `final`."""
+    plan = _plan(config, checkpoint)
     with files.disk_errors(final):
+        if _stored_plan(aside) != plan:
+            files.remove(aside)
+            aside.mkdir(parents=True)
+            files.write_json(aside / PLAN, plan)
+    meta, chunks = _sample_all(config, checkpoint, aside)
+    whole = aside / "whole"
+    with files.disk_errors(final):
+        files.remove(whole)
+        whole.mkdir()
+        with pq.ParquetWriter(whole / "samples.parquet", COLUMNS) as writer:
+            for chunk in chunks:
+                writer.write_table(pq.read_table(aside / chunk.file, use_threads=False))
+        files.write_json(whole / "meta.json", {**meta, "run": run_dir.name, "complete": True})
+        files.sync_tree(whole)
+        whole.rename(final)
         files.remove(aside)
-        aside.mkdir(parents=True)
-    step = int(checkpoint.name.removeprefix("step_"))
-    meta = _sample_all(config, checkpoint, step, aside / "samples.parquet")
-    files.write_json(aside / "meta.json", {**meta, "run": run_dir.name, "complete": True})
-    with files.disk_errors(final):
-        files.sync_tree(aside)
-        aside.rename(final)
     return final
 
 
-def _sample_all(config: Config, checkpoint: Path, step: int, path: Path) -> dict[str, Any]:
+def _plan(config: Config, checkpoint: Path) -> dict[str, Any]:
+    """Everything that the stored chunks depend on."""
+    plan = {
+        "schema": SCHEMA,
+        "evaluation": asdict(config.evaluation),
+        "world": world.world_settings(config),
+        "checkpoint": {"name": checkpoint.name, "hash": files.file_hash(checkpoint / files.MANIFEST)},
+        "dtype": config.model.dtype,
+    }
+    return json.loads(json.dumps(plan, default=str))
+
+
+def _stored_plan(aside: Path) -> dict[str, Any] | None:
+    try:
+        return json.loads((aside / PLAN).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def _sample_all(config: Config, checkpoint: Path, aside: Path) -> tuple[dict[str, Any], list[_Chunk]]:
+    """Sample, grade and store the chunks that are not stored yet. Returns the evaluation's facts, and all chunks."""
     options = config.evaluation
     task = world.make_task(config)
     model, tokenizer = load_policy(checkpoint / "policy", world.model_dtype(config), config.model.device)
-    generator = TorchGenerator(model, tokenizer, max_concurrent_sequences=config.generator.max_concurrent_sequences)
+    sampler = TorchGenerator(model, tokenizer, max_concurrent_sequences=config.generator.max_concurrent_sequences)
+    generator = world.solution_generator(config, sampler, tokenizer)
     reward = OutcomeReward(task)
     version = _updates(checkpoint)
-    counts: dict[str, int] = {}
-    with files.disk_errors(path), pq.ParquetWriter(path, COLUMNS) as writer:
-        for slice_index, name in enumerate(task.slices):
-            prompts = world.as_prompts(list(task.problems(options.split, options.problems, name)), tokenizer, config)
-            counts[name] = len(prompts)
-            generator.on_progress = None
-            greedy = generator.generate(prompts, [[0]] * len(prompts), _greedy(options.decoding), version)
-            writer.write_table(_table("greedy", name, options.split, prompts, greedy, reward))
-            if options.samples:
-                seeds = [
-                    [rng.derive_seed(options.seed, "evaluation", slice_index, place, k) for k in range(options.samples)]
-                    for place in range(len(prompts))
-                ]
-                with progress(f"evaluating {name}", len(prompts) * options.samples, "responses") as hook:
-                    generator.on_progress = lambda done, total, hook=hook: hook(done, {})
-                    sampled = generator.generate(prompts, seeds, options.decoding, version)
-                writer.write_table(_table("sample", name, options.split, prompts, sampled, reward))
+    prompts = {
+        name: world.as_prompts(list(task.problems(options.split, options.problems or None, name)), tokenizer, config)
+        for name in task.slices
+    }
+    chunks = list(_chunks(prompts, options))
+    total = sum(_responses(chunk, options) for chunk in chunks)
+    done = 0
+    with progress(f"evaluating {task.name}", total, "responses") as hook:
+        for chunk in chunks:
+            if not (aside / chunk.file).exists():
+                # Where responses take several calls, a call's count says nothing: then chunks alone are counted.
+                whole_calls = generator is sampler
+                sampler.on_progress = (lambda now, _, before=done: hook(before + now, {})) if whole_calls else None
+                responses = generator.generate(chunk.prompts, _seeds(chunk, options), _decoding(chunk, options), version)
+                _store(_table(chunk.mode, chunk.slice, options.split, chunk.prompts, responses, reward), aside / chunk.file)
+            done += _responses(chunk, options)
+            hook(done, {})
     return {
         "schema": SCHEMA,
         "method": config.method,
         "label": config.label,
         "seed": config.seed,
-        "step": step,
+        "step": int(checkpoint.name.removeprefix("step_")),
         "task": task.name,
+        "task_settings": asdict(config.task),
+        "data": config.data.path,
         "decoding": asdict(options.decoding),
         "evaluation_seed": options.seed,
         "samples_per_problem": options.samples,
-        "problems": counts,
-    }
+        "problems": {name: len(of_slice) for name, of_slice in prompts.items()},
+    }, chunks
+
+
+def _chunks(prompts: Mapping[str, Sequence[Prompt]], options: EvaluationConfig) -> Iterator[_Chunk]:
+    """The chunks in the order of the rows: per slice first the greedy responses, then the samples."""
+    index = 0
+    for slice_index, (name, of_slice) in enumerate(prompts.items()):
+        for mode, each in (("greedy", 1), ("sample", options.samples)):
+            count = max(1, options.responses_per_chunk // max(each, 1))
+            for first in range(0, len(of_slice) if each else 0, count):
+                yield _Chunk(index, mode, slice_index, name, first, of_slice[first : first + count])
+                index += 1
+
+
+def _responses(chunk: _Chunk, options: EvaluationConfig) -> int:
+    return len(chunk.prompts) * (options.samples if chunk.mode == "sample" else 1)
+
+
+def _seeds(chunk: _Chunk, options: EvaluationConfig) -> list[list[int]]:
+    """Every sample's own seed: a function of (evaluation seed, slice, problem's place, sample)."""
+    if chunk.mode == "greedy":
+        return [[0]] * len(chunk.prompts)
+    places = range(chunk.first, chunk.first + len(chunk.prompts))
+    return [
+        [rng.derive_seed(options.seed, "evaluation", chunk.slice_index, place, k) for k in range(options.samples)]
+        for place in places
+    ]
+
+
+def _decoding(chunk: _Chunk, options: EvaluationConfig) -> Decoding:
+    return _greedy(options.decoding) if chunk.mode == "greedy" else options.decoding
+
+
+def _store(table: pa.Table, path: Path) -> None:
+    """Write a chunk aside, flush it to the disk, and rename it into place."""
+    aside = path.with_name(f".{path.name}.tmp")
+    with files.disk_errors(path):
+        pq.write_table(table, aside)
+        with aside.open("rb") as file:
+            os.fsync(file.fileno())
+        aside.replace(path)
 
 
 def _greedy(decoding: Decoding) -> Decoding:

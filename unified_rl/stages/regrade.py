@@ -6,7 +6,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 
 from unified_rl import __version__, files, loading, runs
+from unified_rl.config import Config, TaskConfig
 from unified_rl.errors import ConfigError, DataError
 from unified_rl.grading.command import make_grader
 from unified_rl.run_reading import read_evaluation_meta
@@ -83,17 +84,16 @@ def _read(path: Path) -> pa.Table:
 
 
 def _by_task(run_dir: Path, meta: dict[str, Any], rows: list[dict]) -> tuple[list[AnswerCheck], list[str | None], dict]:
-    """Checks by the run's task; a gold class is known once somebody was right."""
+    """Checks by the task that was evaluated; a gold class is known once somebody was right."""
     from unified_rl.stages import world
 
-    config = loading.load_resolved(run_dir / "config.yaml")
-    task = world.make_task(config)
+    task = world.make_task(_evaluated(loading.load_resolved(run_dir / "config.yaml"), meta))
     problems = {
         (split, slice_name, problem.id): problem
         for split, slice_name in sorted({(row["split"], row["slice"]) for row in rows})
         for problem in task.problems(split, meta["problems"][slice_name], slice_name)
     }
-    checks = []
+    pairs = []
     for row in rows:
         problem = problems.get((row["split"], row["slice"], row["problem_id"]))
         if problem is None or problem.gold != row["gold"]:
@@ -101,8 +101,17 @@ def _by_task(run_dir: Path, meta: dict[str, Any], rows: list[dict]) -> tuple[lis
                 f"task {task.name} has no problem {row['problem_id']} with gold answer {row['gold']!r} any more; the evaluation "
                 "belongs to other data: evaluate the run again, or regrade with policy=..., which needs the stored answers only"
             )
-        checks.append(task.check_answer(problem, row["text"]))
+        pairs.append((problem, row["text"]))
+    batched = getattr(task, "check_answers", None)
+    checks = batched(pairs) if batched else [task.check_answer(problem, text) for problem, text in pairs]
     return checks, [None] * len(rows), {"grader": f"task {task.name}"}
+
+
+def _evaluated(config: Config, meta: dict[str, Any]) -> Config:
+    """The run's configuration with the task and data of the evaluation, which may be another benchmark's."""
+    if "task_settings" not in meta:
+        return config
+    return replace(config, task=TaskConfig(**meta["task_settings"]), data=replace(config.data, path=meta["data"]))
 
 
 def _by_grader(settings: dict[str, str], rows: list[dict]) -> tuple[list[AnswerCheck], list[str | None], dict]:

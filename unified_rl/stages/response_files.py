@@ -27,6 +27,7 @@ def write_responses(path: Path, prompts: Sequence[Prompt], responses: Sequence[S
             "policy_version": pa.array([response.policy_version for _, response in rows], pa.int32()),
             "seed": pa.array([response.seed for _, response in rows], pa.int64()),
             "text": [response.text for _, response in rows],
+            "response_mask": pa.array([response.response_mask for _, response in rows], pa.list_(pa.bool_())),
         }
     )
     with files.disk_errors(path):
@@ -52,6 +53,7 @@ def read_responses(path: Path, prompts: Sequence[Prompt], decoding: Decoding) ->
                 decoding=decoding,
                 seed=row["seed"],
                 text=row["text"],
+                response_mask=None if row.get("response_mask") is None else np.array(row["response_mask"], dtype=bool),
             )
         )
     return stored

@@ -127,7 +127,8 @@ def reward_samples(
         ]
         with progress(f"{stream}, {split}", len(prompts) * per_prompt, "responses") as hook:
             generator.on_progress = lambda done, total: hook(done, {})
-            responses = generator.generate(prompts, seeds, config.generator.decoding, policy_version=0)
+            solver = world.solution_generator(config, generator, tokenizer)
+            responses = solver.generate(prompts, seeds, config.generator.decoding, policy_version=0)
         write_responses(folder / SAMPLES_FILE, prompts, responses)
 
     key, folder = store.get_or_build(

@@ -5,20 +5,17 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from unified_rl import files, rng
+from unified_rl import rng
 from unified_rl.artifacts import ArtifactStore
 from unified_rl.config import Config
 from unified_rl.engines.policy_model import load_policy
 from unified_rl.engines.torch_generator import TorchGenerator
 from unified_rl.progress import progress
 from unified_rl.stages import world
+from unified_rl.stages.response_files import read_responses, write_responses
 from unified_rl.types import Prompt, Response
 
-RECIPE = 1
+RECIPE = 2
 FILE = "samples.parquet"
 
 
@@ -43,45 +40,16 @@ def offline_samples(
         inputs={"policy": policy_key},
         build=lambda aside: _sample(config, policy_path, prompts, aside),
     )
-    return key, _read(folder / FILE, len(prompts), config)
+    return key, read_responses(folder / FILE, prompts, config.generator.decoding)
 
 
 def _sample(config: Config, policy_path: Path, prompts: list[Prompt], folder: Path) -> None:
     model, tokenizer = load_policy(policy_path, world.model_dtype(config), config.model.device)
-    generator = TorchGenerator(model, tokenizer, max_concurrent_sequences=config.generator.max_concurrent_sequences)
+    sampler = TorchGenerator(model, tokenizer, max_concurrent_sequences=config.generator.max_concurrent_sequences)
+    generator = world.solution_generator(config, sampler, tokenizer)
     per_prompt = config.source.samples_per_prompt
     seeds = [[rng.derive_seed(0, "offline", index, k) for k in range(per_prompt)] for index in range(len(prompts))]
     with progress("offline samples", len(prompts) * per_prompt, "responses") as hook:
-        generator.on_progress = lambda done, total: hook(done, {})
+        sampler.on_progress = lambda done, total: hook(done, {})
         responses = generator.generate(prompts, seeds, config.generator.decoding, policy_version=0)
-    rows = [(index, response) for index, group in enumerate(responses) for response in group]
-    table = pa.table(
-        {
-            "prompt": pa.array([index for index, _ in rows], pa.int32()),
-            "prompt_id": [prompts[index].id for index, _ in rows],
-            "token_ids": pa.array([response.token_ids for _, response in rows], pa.list_(pa.int64())),
-            "behaviour_logp": pa.array([response.behaviour_logp for _, response in rows], pa.list_(pa.float32())),
-            "finish": [response.finish for _, response in rows],
-            "seed": pa.array([response.seed for _, response in rows], pa.int64()),
-            "text": [response.text for _, response in rows],
-        }
-    )
-    with files.disk_errors(folder / FILE):
-        pq.write_table(table, folder / FILE)
-
-
-def _read(path: Path, num_prompts: int, config: Config) -> list[list[Response]]:
-    stored: list[list[Response]] = [[] for _ in range(num_prompts)]
-    for row in pq.read_table(path).to_pylist():
-        stored[row["prompt"]].append(
-            Response(
-                token_ids=np.array(row["token_ids"], dtype=np.int64),
-                behaviour_logp=np.array(row["behaviour_logp"], dtype=np.float32),
-                finish=row["finish"],
-                policy_version=0,
-                decoding=config.generator.decoding,
-                seed=row["seed"],
-                text=row["text"],
-            )
-        )
-    return stored
+    write_responses(folder / FILE, prompts, responses)

@@ -167,7 +167,8 @@ def _assemble(
     if "ref_logp" in coefficient.needs:
         frozen, _ = _load(config, Path(config.reference) if config.reference else policy_path)
         reference = lambda sequences: evaluate_role(frozen, role, sequences, layout)  # noqa: E731
-    generator = TorchGenerator(model, tokenizer, max_concurrent_sequences=config.generator.max_concurrent_sequences)
+    sampler = TorchGenerator(model, tokenizer, max_concurrent_sequences=config.generator.max_concurrent_sequences)
+    generator = world.solution_generator(config, sampler, tokenizer)
     reward, reward_inputs = build_reward(config, store, task, tokenizer, policy_key, policy_path)
     source, inputs = build_source(Collaborators(config, store, task, tokenizer, generator, reward, policy_key, policy_path))
     probe = curve.Curve(config, task, tokenizer, generator)

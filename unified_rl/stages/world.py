@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import inspect
 import shutil
+import sys
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +17,16 @@ from unified_rl import files
 from unified_rl.artifacts import ArtifactStore
 from unified_rl.config import Config
 from unified_rl.engines.policy_model import build_llama, save_policy
+from unified_rl.engines.text_cuts import StoppingGenerator
+from unified_rl.engines.tool_integrated import ToolIntegratedGenerator
 from unified_rl.errors import DataError
 from unified_rl.tasks import build_task
-from unified_rl.tasks.templates import encode
+from unified_rl.tasks.few_shot import read_examples
+from unified_rl.tasks.programs import ProgramAnswers
+from unified_rl.tasks.reading import HUB, hub_commit
+from unified_rl.tasks.templates import FEW_SHOT, NEXT_EXAMPLE, encode
 from unified_rl.tasks.tokenizers import train_tokenizer, word_tokenizer
-from unified_rl.types import Problem, Prompt, Task, Tokenizer
+from unified_rl.types import Generator, Problem, ProgramRunner, Prompt, Task, Tokenizer
 
 BASE_RECIPE = 1
 #: Files up to this size are hashed by content; larger ones (model weights) by size and time of change.
@@ -31,7 +38,37 @@ def make_task(config: Config) -> Task:
     options = dict(config.task.options)
     if config.data.path:
         options["path"] = config.data.path
-    return build_task(config.task.name, **options)
+    task = build_task(config.task.name, **options)
+    return (
+        ProgramAnswers(task, program_runner(config.task.allow_unsandboxed))
+        if config.task.solution == "program_of_thought"
+        else task
+    )
+
+
+def solution_generator(config: Config, generator: Generator, tokenizer: Tokenizer) -> Generator:
+    """The generator of the configured solution format: one that runs programs, or stops at stop texts, or the given one."""
+    if config.task.solution == "tool_integrated":
+        context = getattr(getattr(getattr(generator, "model", None), "config", None), "max_position_embeddings", 0) or 0
+        generator = ToolIntegratedGenerator(
+            generator, program_runner(config.task.allow_unsandboxed), tokenizer, config.task.max_rounds, context=context
+        )
+    stops = [*config.task.stop, *([NEXT_EXAMPLE] if config.task.template == FEW_SHOT else [])]
+    return StoppingGenerator(generator, tokenizer, stops) if stops else generator
+
+
+@cache
+def program_runner(allow_unsandboxed: bool) -> ProgramRunner:
+    """The sandbox in which model-written programs run, one for the process; what it protects is said once, on standard error.
+
+    Raises:
+        ConfigError: the machine cannot contain them, and `task.allow_unsandboxed` is not set.
+    """
+    from unified_rl.isolation.sandbox import Sandbox
+
+    sandbox = Sandbox(allow_unsandboxed=allow_unsandboxed)
+    print(sandbox.describe(), file=sys.stderr)
+    return sandbox
 
 
 def training_problems(task: Task, config: Config) -> list[Problem]:
@@ -44,13 +81,21 @@ def training_problems(task: Task, config: Config) -> list[Problem]:
 
 def as_prompts(problems: list[Problem], tokenizer: Tokenizer, config: Config) -> list[Prompt]:
     """Problems through the template and the tokenizer."""
-    return [encode(problem, tokenizer, config.task.template) for problem in problems]
+    task = config.task
+    examples = read_examples(task.examples, task.shots) if task.examples else None
+    return [encode(problem, tokenizer, task.template, task.solution, examples, task.shots) for problem in problems]
 
 
 def world_settings(config: Config) -> dict[str, Any]:
     """What an artefact depends on through the task: its settings, its code, and the content of the data it reads."""
-    code = inspect.getfile(type(make_task(config)))
-    return {"task": asdict(config.task), "task_code": path_fingerprint(code), "data": path_fingerprint(config.data.path)}
+    task = make_task(config)
+    task = getattr(task, "task", task)  # the one that reads the problems
+    settings = {
+        "task": asdict(config.task),
+        "task_code": path_fingerprint(inspect.getfile(type(task))),
+        "data": path_fingerprint(config.data.path),
+    }
+    return settings | ({"task_identity": task.identity} if hasattr(task, "identity") else {})
 
 
 def base_policy(config: Config, store: ArtifactStore) -> tuple[str, Path]:
@@ -72,9 +117,15 @@ def model_dtype(config: Config) -> torch.dtype:
 
 
 def path_fingerprint(path: str) -> str:
-    """A hash that changes when the file or folder does; "" for no path. Raises DataError where there is nothing at `path`."""
+    """A hash that changes when the file or folder does, or the commit of a `hub:` data set; "" for no path.
+
+    Raises:
+        DataError: there is nothing at `path`.
+    """
     if not path:
         return ""
+    if path.startswith(HUB):
+        return hub_commit(path)
     root = Path(path)
     if not root.exists():
         raise DataError(f"{path} does not exist; check data.path and model.path")

@@ -3,38 +3,54 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from difflib import get_close_matches
+from functools import partial
 
 from unified_rl.errors import ConfigError
 from unified_rl.plugins import import_by_path
+from unified_rl.tasks.benchmarks import BENCHMARKS
 from unified_rl.types import Task
 
-TASKS = {"arithmetic": "unified_rl.tasks.arithmetic:Arithmetic", "gsm8k": "unified_rl.tasks.gsm8k:Gsm8k"}
+TASKS = {
+    "arithmetic": "unified_rl.tasks.arithmetic:Arithmetic",
+    "gsm8k": "unified_rl.tasks.gsm8k:Gsm8k",
+    "table": "unified_rl.tasks.benchmark_task:Table",
+}
 
 _REQUIRED = ("name", "slices", "problems", "demonstrations", "check_answer", "check_steps")
 
 
-def build_task(name: str, **options: object) -> Task:
+def build_task(name: str, /, **options: object) -> Task:
     """The task called `name`, built with `options`.
 
     Args:
-        name: a name in `TASKS`, or `package.module:Class`, or `path/to/file.py:Class` for a task of one's own.
+        name: a name in `TASKS` or `BENCHMARKS`, or `package.module:Class`, or `path/to/file.py:Class` for a task of one's own.
         options: keyword arguments of its constructor.
 
     Raises:
         ConfigError: unknown name, module, class or option (with the nearest known one), or a class that is not a `Task`.
     """
-    if name not in TASKS and ":" not in name:
+    known = [*TASKS, *BENCHMARKS]
+    if name not in known and ":" not in name:
         raise ConfigError(
-            f"task={name!r} is unknown.{_nearest(name, TASKS)} Known tasks: {', '.join(TASKS)}; a task of your own is named "
+            f"task={name!r} is unknown.{_nearest(name, known)} Known tasks: {', '.join(known)}; a task of your own is named "
             "package.module:Class or path/to/file.py:Class"
         )
-    factory = import_by_path(TASKS.get(name, name), "task.name")
+    factory = _factory(name)
     _check_options(name, factory, options)
     task = factory(**options)
     if missing := [attribute for attribute in _REQUIRED if not hasattr(task, attribute)]:
         raise ConfigError(f"task={name!r} lacks {', '.join(missing)}; see the protocol Task in unified_rl/types.py")
     return task
+
+
+def _factory(name: str) -> Callable[..., Task]:
+    if name not in BENCHMARKS:
+        return import_by_path(TASKS.get(name, name), "task.name")
+    from unified_rl.tasks.benchmark_task import BenchmarkTask
+
+    return partial(BenchmarkTask, name, BENCHMARKS[name])
 
 
 def _check_options(name: str, factory, options: dict[str, object]) -> None:

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
 from unified_rl.errors import ConfigError, DataError
+from unified_rl.tasks.reading import find_files, local_path, read_records
 from unified_rl.types import AnswerCheck, Demonstration, Problem, Split, StepCheck
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
-# Where a directory may keep a split ({split} is train or test), first match wins. The first two are the Hub's layouts.
-LAYOUTS = (
-    "main/{split}-*.parquet",
-    "{split}-*.parquet",
-    "{split}.parquet",
-    "{split}.jsonl",
-    "main/{split}.jsonl",
-    "gsm8k_{split}.jsonl",
-)
+# Where a directory may keep a split, first match wins. The first two are the Hub's layouts.
+LAYOUTS = {
+    split: (
+        f"main/{split}-*.parquet",
+        f"{split}-*.parquet",
+        f"{split}.parquet",
+        f"{split}.jsonl",
+        f"main/{split}.jsonl",
+        f"gsm8k_{split}.jsonl",
+    )
+    for split in ("train", "test")
+}
+FORMATS = (".jsonl", ".parquet")
 
 _ANNOTATION = re.compile(r"<<[^<>\n]*>>")
 
@@ -57,8 +61,9 @@ class Gsm8k:
     Demonstrations are the training solutions without their `<<48/2=24>>` calculator annotations, closed by `final_line`.
 
     Args:
-        path: a directory that holds the files in one of the layouts of `LAYOUTS`, or one .jsonl or .parquet file. A file whose
-            name contains "test" is the test split, any other the training split, and the other split is then absent.
+        path: a directory that holds the files in one of the layouts of `LAYOUTS`, `hub:openai/gsm8k`, or one .jsonl or .parquet
+            file. A file whose name contains "test" is the test split, any other the training split, and the other split is then
+            absent.
         validation_fraction: share of the training file that is held out, in [0, 1).
         final_line: last line of every demonstration, with the place of the answer as "{answer}".
 
@@ -79,10 +84,10 @@ class Gsm8k:
             raise ConfigError(
                 f"final_line={final_line!r} must hold '{{answer}}' in a form that the grader reads, e.g. '#### {{answer}}'"
             )
-        self.path = Path(path)
+        self.path = local_path(path, [glob for globs in LAYOUTS.values() for glob in globs])
         self.validation_fraction = validation_fraction
         self.final_line = final_line
-        self._files = _find_files(self.path)
+        self._files = find_files(self.path, LAYOUTS, self.name, FORMATS)
         self._read: dict[str, list[Problem]] = {}
 
     def problems(self, split: Split, count: int | None = None, slice: str | None = None) -> Sequence[Problem]:
@@ -128,7 +133,7 @@ class Gsm8k:
                 raise DataError(
                     f"task gsm8k: {self.path} holds no {split} split; set path to the directory that holds both files"
                 )
-            records = (record for file in self._files[split] for record in _records(file))
+            records = (record for file in self._files[split] for record in read_records(file))
             self._read[split] = [_problem(f"gsm8k/{split}/{index}", *record) for index, record in enumerate(records)]
         return self._read[split]
 
@@ -171,52 +176,6 @@ def parse_number(text: str) -> Fraction | None:
             return None
         value = Fraction(int(top), int(bottom))
     return -value if match["sign"] in ("-", "−", "–") else value
-
-
-def _find_files(path: Path) -> dict[str, list[Path]]:
-    """Split ("train", "test") -> its files."""
-    if path.is_file():
-        if path.suffix not in (".jsonl", ".parquet"):
-            raise DataError(f"task gsm8k reads .jsonl and .parquet files, and path={path} is neither")
-        return {"test" if "test" in path.name else "train": [path]}
-    if not path.is_dir():
-        raise DataError(f"task gsm8k: path={path} does not exist; set it to a directory or file with GSM8K records")
-    files = {}
-    for split in ("train", "test"):
-        found = (sorted(path.glob(layout.format(split=split))) for layout in LAYOUTS)
-        if first := next(filter(None, found), None):
-            files[split] = first
-    if not files:
-        looked_for = ", ".join(layout.format(split="{train,test}") for layout in LAYOUTS)
-        raise DataError(f"task gsm8k found no data in {path}; looked for {looked_for}")
-    return files
-
-
-def _records(file: Path) -> Iterator[tuple[str, dict]]:
-    """(place, record) of every record; the place names file and line or row for error messages."""
-    if file.suffix == ".parquet":
-        import pyarrow.parquet as parquet
-
-        try:
-            rows = parquet.read_table(file).to_pylist()
-        except (OSError, ValueError) as error:
-            raise DataError(f"{file}: not a readable parquet file ({error}); fetch it again") from error
-        yield from ((f"{file}, row {number}", row) for number, row in enumerate(rows))
-        return
-    with file.open(encoding="utf-8", newline="\n") as lines:
-        for number, line in enumerate(lines, start=1):
-            if line.strip():
-                yield f"{file}, line {number}", _json_record(f"{file}, line {number}", line)
-
-
-def _json_record(place: str, line: str) -> dict:
-    try:
-        record = json.loads(line)
-    except ValueError as error:
-        raise DataError(f"{place}: not a JSON record ({error}); mend or drop the line") from error
-    if not isinstance(record, dict):
-        raise DataError(f"{place}: a JSON {type(record).__name__}, where a record with 'question' and 'answer' is needed")
-    return record
 
 
 def _problem(identity: str, place: str, record: dict) -> Problem:

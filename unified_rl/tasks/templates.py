@@ -1,55 +1,112 @@
-"""How a problem becomes a prompt: named templates, as plain text with one place for the question."""
+"""How a problem becomes a prompt: named templates, as plain text with places for the question and the instruction.
+
+The instruction says how to answer. It follows from the solution format (`task.solution`) and the problem's language: those of
+chain of thought and tool-integrated reasoning are DeepSeekMath's own (its repository's evaluation code), which are meant for
+its instruction-tuned models with greedy decoding, stopping at EOS, and at most 1,024 new tokens.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from difflib import get_close_matches
 
 from unified_rl.errors import ConfigError, DataError
+from unified_rl.tasks.few_shot import Example, worked_examples
 from unified_rl.types import Problem, Prompt, Tokenizer
+
+SOLUTIONS = ("chain_of_thought", "program_of_thought", "tool_integrated")
+CHAT, FEW_SHOT = "chat", "few_shot"
+
+INSTRUCTIONS = {
+    ("chain_of_thought", "en"): "\nPlease reason step by step, and put your final answer within \\boxed{}.",
+    ("chain_of_thought", "zh"): "\n请通过逐步推理来解答问题，并把最终答案放置于\\boxed{}中。",
+    ("tool_integrated", "en"): (
+        "\nPlease integrate natural language reasoning with programs to solve the problem above, and put your final answer "
+        "within \\boxed{}."
+    ),
+    ("tool_integrated", "zh"): "\n请结合自然语言和Python程序语言来解答问题，并把最终答案放置于\\boxed{}中。",
+    (
+        "program_of_thought",
+        "en",
+    ): "\nWrite a Python program in a ```python block that prints the final answer and nothing else.",
+    ("program_of_thought", "zh"): "\n请写一个Python程序（放在```python代码块中）来解答问题，程序只打印最终答案。",
+}
 
 TEMPLATES = {
     # The tiny world: its solutions begin on the line after the question.
     "arithmetic": "{question}\n",
     # Completion prompt for from-scratch models on real data.
     "completion": "{question}\n",
-    # DeepSeekMath-Instruct's English prompt (its model card); the answer is asked for in a box.
-    "deepseek": "User: {question}\nPlease reason step by step, and put your final answer within \\boxed{}.\n\nAssistant:",
+    # DeepSeekMath-Instruct's and -RL's prompt; no system prompt.
+    "deepseek": "User: {question}{instruction}\n\nAssistant:",
+    # The model's own chat template around this, as the user's message (`encode`).
+    CHAT: "{question}{instruction}",
+    # Worked examples in front, for base models (`few_shot`).
+    FEW_SHOT: "{examples}Problem: {question}\nSolution:",
 }
 
+#: How an example ends and the next one would begin: where a few-shot response stops.
+NEXT_EXAMPLE = "\n\nProblem:"
 
-def render(problem: Problem, template: str) -> str:
+
+def render(
+    problem: Problem,
+    template: str,
+    solution: str = "chain_of_thought",
+    examples: Sequence[Example] | None = None,
+    shots: int = 0,
+) -> str:
     """The text of a prompt.
 
     Args:
-        template: a name in `TEMPLATES`, or a text of one's own that contains "{question}".
+        template: a name in `TEMPLATES`, or a text of one's own that contains "{question}", and "{instruction}" and "{examples}"
+            where it wants them.
+        solution: the solution format, which chooses the instruction and the examples.
+        examples: worked examples for "{examples}"; None takes the first `shots` (0 = all) built-in ones.
 
     Raises:
-        ConfigError: where the template is neither.
+        ConfigError: where the template is neither, or the solution format is unknown.
         DataError: where the question is blank.
     """
     if not problem.question.strip():
         raise DataError(f"problem {problem.id!r} has a blank question: drop it, or mend the field 'question' of its record")
+    if solution not in SOLUTIONS:
+        raise ConfigError(f"task.solution={solution!r} is unknown; choose one of {', '.join(SOLUTIONS)}")
     text = TEMPLATES.get(template, template)
     if "{question}" not in text:
         hint = f" Did you mean {close[0]!r}?" if (close := get_close_matches(template, TEMPLATES, 1)) else ""
         raise ConfigError(
             f"template={template!r} is neither one of {', '.join(TEMPLATES)} nor a text that contains '{{question}}'.{hint}"
         )
-    # Not str.format: questions and templates may hold other braces.
-    return text.replace("{question}", problem.question)
+    language = "zh" if problem.info.get("language") == "zh" else "en"
+    if "{examples}" in text and examples is None:
+        examples = worked_examples(solution, language, choice=problem.info.get("format") == "choice", count=shots)
+    # Not str.format: questions and templates may hold other braces. The question comes last: its text is nobody's template.
+    before, after = (_filled(part, solution, language, examples or ()) for part in text.split("{question}", 1))
+    return before + problem.question + after
 
 
-def encode(problem: Problem, tokenizer: Tokenizer, template: str) -> Prompt:
+def encode(
+    problem: Problem,
+    tokenizer: Tokenizer,
+    template: str,
+    solution: str = "chain_of_thought",
+    examples: Sequence[Example] | None = None,
+    shots: int = 0,
+) -> Prompt:
     """The prompt as token ids.
 
     In front stand the special tokens that the tokenizer itself puts there (BOS for Llama's and ours, nothing for Qwen's),
     because that is what the model was trained with. Those that it puts behind (an EOS) are dropped: the response goes on.
+    Under `template="chat"` the tokenizer's chat template places the special tokens instead.
 
     Raises:
         DataError: where the question is blank or the prompt has no tokens.
-        ConfigError: where the template is unknown.
+        ConfigError: where the template is unknown, or the tokenizer has no chat template and one is asked for.
     """
-    text = render(problem, template)
+    text = render(problem, template, solution, examples, shots)
+    if template == CHAT:
+        return Prompt(problem, _chat(text, tokenizer))
     plain = list(tokenizer.encode(text, add_special_tokens=False))
     if not plain:
         raise DataError(f"the prompt of problem {problem.id!r} has no tokens: the tokenizer makes nothing of {text[:60]!r}")
@@ -58,3 +115,20 @@ def encode(problem: Problem, tokenizer: Tokenizer, template: str) -> Prompt:
         if special[start : start + len(plain)] == plain:
             return Prompt(problem, tuple(special[: start + len(plain)]))
     return Prompt(problem, tuple(special))
+
+
+def _filled(frame: str, solution: str, language: str, examples: Sequence[Example]) -> str:
+    """A part of a template beside the question."""
+    shown = "".join(f"Problem: {item.question}\nSolution: {item.solution}\n\n" for item in examples)
+    return frame.replace("{instruction}", INSTRUCTIONS[solution, language]).replace("{examples}", shown)
+
+
+def _chat(text: str, tokenizer: Tokenizer) -> tuple[int, ...]:
+    if not getattr(tokenizer, "chat_template", None):
+        raise ConfigError(
+            "task.template=chat needs a tokenizer with a chat template, and the model's has none; choose task.template=deepseek, "
+            "few_shot or a text of your own"
+        )
+    message = [{"role": "user", "content": text}]
+    ids = tokenizer.apply_chat_template(message, tokenize=True, add_generation_prompt=True, return_dict=False)
+    return tuple(int(token) for token in ids)
