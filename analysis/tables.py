@@ -6,6 +6,7 @@
     results.csv   one row per label and slice: greedy accuracy, avg@1, Maj@K, Pass@K, difference to the SFT policy
     coverage.csv   the gains over the SFT policy, split into coverage and concentration (`analysis.coverage`)
     crossovers.csv the K at which Pass@K crosses the SFT policy's
+    dynamics.csv   reward, KL, entropy, length ... by training step, per seed and pooled (`analysis.dynamics`)
 
 Accuracies are fractions of 1. Pooled rows are over the seeds that have finished (over the unfinished ones if there are no
 others, which `status` says). Whatever is unfinished or missing is a row with a `status` and empty numbers, never a hole.
@@ -24,6 +25,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.counts import read_cells
+from analysis.dynamics import dynamics
 from analysis.experiment import COMPLETE, Cell
 from analysis.gains import coverage_gains, crossovers
 from analysis.intervals import CONFIDENCE, Interval, mean_interval, paired_difference
@@ -33,7 +35,7 @@ from analysis.table_files import MAKE_COMMAND, SCHEMA, write_table
 from unified_rl.errors import DataError, UnifiedRLError
 
 POOLED = "all"
-TABLES = ("runs", "curves", "pass_maj", "results", "coverage", "crossovers")
+TABLES = ("runs", "curves", "pass_maj", "results", "coverage", "crossovers", "dynamics")
 HEADLINE_K = 64
 
 RUNS_COLUMNS = ["label", "method", "seed", "status", "evaluation_status", "step", "steps", "run", "commit"]
@@ -270,6 +272,7 @@ def write_tables(
         "results": results(cells, ties, no_answer),
         "coverage": coverage_gains(cells, ties, no_answer),
         "crossovers": crossovers(cells),
+        "dynamics": dynamics(cells),
     }
     facts = _provenance(cells, folders, ties, no_answer)
     for name, table in tables.items():

@@ -1,4 +1,4 @@
-"""Tables -> figures. `python -m figures.make --tables DIR --out DIR [NAME ...]` draws all figures, or those named."""
+"""Tables -> figures. `python -m figures.make --tables DIR --out DIR [NAME ...]`: those named, or all whose tables are there."""
 
 from __future__ import annotations
 
@@ -9,21 +9,44 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
-from figures import learning_curves, maj_pass, paper_figure7, results_table, sft_vs_rl
+from figures import (
+    contrasts,
+    dynamics,
+    iterations,
+    learning_curves,
+    maj_pass,
+    microscope,
+    paper_figure5,
+    paper_figure6,
+    paper_figure7,
+    pass_rate,
+    results_table,
+    sft_vs_rl,
+    table10,
+)
 from unified_rl.errors import ConfigError, UnifiedRLError
 
-#: Each module declares `INPUTS`, the tables it reads, and has `draw(tables, out) -> files`.
+#: Each module declares `INPUTS`, the tables it reads, and has `draw(tables, out) -> files`. One without inputs is drawn from what
+#: the library holds (the method table, the paper's points), with our own curves beside them where `OPTIONAL_INPUTS` are there.
 FIGURES: dict[str, ModuleType] = {
     "learning_curves": learning_curves,
     "maj_pass": maj_pass,
     "sft_vs_rl": sft_vs_rl,
     "paper_figure7": paper_figure7,
     "results_table": results_table,
+    "contrasts": contrasts,
+    "iterations": iterations,
+    "dynamics": dynamics,
+    "microscope": microscope,
+    "pass_rate": pass_rate,
+    "table10": table10,
+    "paper_figure5": paper_figure5,
+    "paper_figure6": paper_figure6,
 }
 
 
 def make(tables: Path | str, out: Path | str, names: Sequence[str] = ()) -> tuple[list[Path], list[UnifiedRLError]]:
-    """Draw the named figures, or all. One that cannot be drawn does not stop the others.
+    """Draw the named figures, or all whose tables are there. One that cannot be drawn does not stop the others.
 
     Returns:
         The files written, and an error per figure that could not be drawn.
@@ -38,7 +61,7 @@ def make(tables: Path | str, out: Path | str, names: Sequence[str] = ()) -> tupl
             raise ConfigError(f"there is no figure {name!r}; {hint}choose from: {', '.join(FIGURES)}")
     files: list[Path] = []
     errors: list[UnifiedRLError] = []
-    for name in names or FIGURES:
+    for name in names or (drawable(tables) and [*drawable(tables), *without_inputs()]) or FIGURES:
         try:
             files += FIGURES[name].draw(tables, out)
         except UnifiedRLError as error:
@@ -46,10 +69,21 @@ def make(tables: Path | str, out: Path | str, names: Sequence[str] = ()) -> tupl
     return files, errors
 
 
+def drawable(tables: Path | str) -> list[str]:
+    """The figures whose tables are all in the folder: not every experiment makes every table."""
+    fed = {name: module for name, module in FIGURES.items() if module.INPUTS}
+    return [name for name, module in fed.items() if all((Path(tables) / table).exists() for table in module.INPUTS)]
+
+
+def without_inputs() -> list[str]:
+    """The figures that need no table."""
+    return [name for name, module in FIGURES.items() if not module.INPUTS]
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    listed = "; ".join(f"{name} (reads {', '.join(module.INPUTS)})" for name, module in FIGURES.items())
+    listed = "; ".join(f"{name} (reads {', '.join(module.INPUTS) or 'no table'})" for name, module in FIGURES.items())
     parser = argparse.ArgumentParser(prog="python -m figures.make", description="Draw figures from analysis tables.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"figures to draw, all by default: {listed}")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"by default all whose tables are there: {listed}")
     parser.add_argument("--tables", type=Path, required=True, help="folder that `python -m analysis.tables` wrote")
     parser.add_argument("--out", type=Path, required=True, help="folder for the figures")
     options = parser.parse_args(argv)
@@ -60,8 +94,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return error.exit_code
     for path in files:
         print(path)
-    for error in errors:
-        print(error, file=sys.stderr)
+    there = {*drawable(options.tables), *without_inputs()}
+    left_out = [] if options.names else [name for name in FIGURES if name not in there]
+    if files and left_out:
+        print(f"not drawn, for want of their tables: {', '.join(left_out)}")
+    for failure in errors:
+        print(failure, file=sys.stderr)
     return errors[0].exit_code if errors else 0
 
 

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from figures import inputs, style
+from figures.latex import tabular, text
 from figures.output import save
 
 INPUTS = ("results.csv",)
@@ -80,9 +81,8 @@ def _write_tables(table: pd.DataFrame, out: Path) -> list[Path]:
     markdown = out / "results_table_markdown.md"
     markdown.write_text("".join(f"| {' | '.join(line)} |\n" for line in lines), encoding="utf-8")
     latex = out / "results_table.tex"
-    body = [" & ".join(_latex(word) for word in line) + r" \\" for line in (columns, *lines[2:])]
-    rules = [rf"\begin{{tabular}}{{ll{'c' * (len(columns) - 3)}l}}", r"\hline", body[0], r"\hline", *body[1:], r"\hline"]
-    latex.write_text("\n".join([*rules, r"\end{tabular}"]) + "\n", encoding="utf-8")
+    cells = [[text(word) for word in line] for line in (columns, *lines[2:])]
+    latex.write_text(tabular(f"ll{'c' * (len(columns) - 3)}l", cells[0], cells[1:]) + "\n", encoding="utf-8")
     return [markdown, latex]
 
 
@@ -94,12 +94,6 @@ def _words(row: dict) -> dict[str, str]:
         numbers[title] = f"{value:{sign}.1f} [{low:{sign}.1f}, {high:{sign}.1f}]" if np.isfinite(value) else "-"
     k = str(int(row["k"])) if np.isfinite(row["k"]) else "-"
     return {"Slice": row["slice"], "Method": row["label"], **numbers, "K": k, "Status": row["status"]}
-
-
-def _latex(text: str) -> str:
-    for character in ("&", "%", "#", "_"):
-        text = text.replace(character, f"\\{character}")
-    return text
 
 
 def _caption(table: pd.DataFrame, source: inputs.Input) -> list[str]:

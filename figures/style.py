@@ -52,9 +52,16 @@ STYLES: dict[str, Style] = {
     "RLOO": Style("#882255", "<", (0, (3, 1))),
     "Dr. GRPO": Style("#332288", ">", (0, (5, 1, 1, 1, 1, 1))),
     "DAPO": Style("#999933", "p", (0, (2, 1))),
+    # The reward ablation: supervision by colour, the reward's quality by line and marker.
+    "GRPO+OS, exact": Style("#0072B2", "^"),
+    "GRPO+PS, exact": Style("#D55E00", "*", size=6.0),
+    "GRPO+OS, learned": Style("#0072B2", "o", (0, (4, 1.5))),
+    "GRPO+PS, learned": Style("#D55E00", "D", (0, (4, 1.5))),
+    "GRPO+OS, noisy": Style("#0072B2", "s", (0, (1, 1))),
+    "GRPO+PS, noisy": Style("#D55E00", "v", (0, (1, 1))),
 }
 FURTHER_COLORS = ("#44AA99", "#AA4499", "#117733", "#B8860B", "#661100", "#5566AA")
-FURTHER_MARKERS = ("h", "d", "8", "H", "X")
+FURTHER_MARKERS = ("h", "d", ">", "p", "X")
 
 
 def styles(labels: Iterable[str]) -> dict[str, Style]:

@@ -265,7 +265,7 @@ def test_the_command_writes_tables_that_read_back(experiment, tmp_path, capsys):
     first = {path.name: path.read_bytes() for path in (tmp_path / "tables").iterdir()}
     tables.main([str(experiment), "--out", str(tmp_path / "tables"), "--ties", "wrong"])
     assert {path.name: path.read_bytes() for path in (tmp_path / "tables").iterdir()} == first
-    assert set(first) == {f"{name}.csv" for name in tables.TABLES} and len(first) == 6
+    assert set(first) == {f"{name}.csv" for name in tables.TABLES} and len(first) == 7
 
 
 def test_the_command_says_what_is_wrong(tmp_path, capsys):

@@ -235,6 +235,42 @@ f^{-1}(x)=x-2 | x-2
 一百零五 | 105
 负三 | -3
 百分之五十 | 50\%
+(3;-1;0),(0;2;5) | (0,2,5), (3,-1,0)
+(2,5; 7) | (2,5; 7.0)
+\frac{AC}{BD}=\frac{3}{5} | \frac{3}{5}
+\frac{S_1}{S_2}=4 | 4
+\frac{dy}{dx} = 6x | 6x
+\frac{u}{v}=3 | u/v = 3
+g(n)=2 \text{ and } g(n)=-2 | g(x)=2org(x)=-2
+h(t)=3t-1 | h(x)=3x-1
+a = 2, b = 3 \text{ and } a = 4, b = 3 | a=2,b=3;a=4,b=3
+a = 2, b = 3 \text{ and } a = 4, b = 3 | (2,3),(4,3)
+y = 4x | x = \frac{y}{4}
+35 mm^2 | 35
+35 mm^{2} | 35 \text{ mm}^2
+16:45 | 4:45 \text{ P.M.}
+0:20 | 12:20 am
+8 a.m. | 8\text{ a.m.}
+72\ | 72
+0.35J | 0.3500 J
+\frac{7}{20}J | 0.35 J
+9 t^2 | 9t^2
+5 + 2 t | 2t+5
+25^\circ, 155^\circ | 25,155
+\sin 40^\circ | \sin 40
+\boxed{(4,5)} | (4,5)
+\boxed{4,5} | \{5,4\}
+\boxed{\{4,5\}} | 4, 5
+\boxed{y = 9}. | 9
+\boxed{\text{C}} | C
+\frac{\sqrt{7}}2 | \frac{\sqrt7}{2}
+\frac{5}{12,\!345} | 5/12345
+\text{B7}_{12} | B7_{12}
+\sqrt{}5 | \sqrt{5}
+\begin{pmatrix}4\-7\2\end{pmatrix} | \begin{pmatrix} 4 \\ -7 \\ 2 \end{pmatrix}
+\begin{pmatrix} 3 & \phantom -8 \end{pmatrix} | \begin{pmatrix} 3 & 8 \end{pmatrix}
+\approx 6.31 \text{ kg} | 6.31
+2^{3000} - 1 | (2^{1500}-1)(2^{1500}+1)
 """.strip().splitlines()
 
 DIFFERENT = r"""
@@ -345,6 +381,32 @@ x^2 | x^{2}y
 5 \text{ km} | 5 \text{ kg}
 10^{10^{10^{10}}} | 10^{10}
 1/2x | 2/x
+(3;-1) | (-1;3)
+\frac{x}{2} = 3 | 3
+\frac{AC}{BD}=2 | \frac{BD}{AC}=2
+\frac{u}{v} = 3 | u = 3
+\frac{x}{4}+\frac{y}{5}=1 | 1
+h(t)=3t-1 | h(x)=3x+1
+h(t)=ht | k(x)=kx
+h(t)=2t+x | h(x)=2x+t
+a = 2, b = 3 \text{ and } a = 4, b = 3 | (2,4),(3,3)
+35 mm^2 | 35 mm^3
+16:45 | 4:45 am
+16:45 | 4:45
+0.35J | 0.35K
+0.35J | 0.36 J
+5 + 2 t | 5 + 2
+9 t^2 | 9 t
+8 a.m. | 8 p.m.
+25^\circ, 155^\circ | 25,165
+25,155 | 25^\circ
+\sin 40 | \sin 50^\circ
+\sin 90 | 1
+\{12,345\} | 12345
+y = 4x | x = 4y
+2^{3000} - 1 | 2^{3000} + 1
+2^{30000} - 1 | 2^{30000} + 1
+\begin{pmatrix}4\-7\2\end{pmatrix} | \begin{pmatrix} 4 \\ 7 \\ 2 \end{pmatrix}
 """.strip().splitlines()
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from unified_rl.errors import ConfigError
 from unified_rl.grading import extract
+from unified_rl.grading.extract import bare
 
 RESPONSES = [
     ("So the answer is 42.", "42"),
@@ -113,6 +114,15 @@ RESPONSES = [
     ("Answer:\n\n$$x=3$$", "x=3"),
     ("答案为\\boxed{3}", "3"),
     ("the answer is ten.", "ten"),
+    ("The answer is certainly B, since A and C fail", "B"),
+    ("$x = \\boxed{4}$ and $y = \\boxed{6}$", "4, 6"),
+    ("\\(y_1 = \\boxed{t + 2} \\) and \\( y_2 = \\boxed{t - 2} \\)", "t + 2, t - 2"),
+    ("\\boxed{3} cups and \\boxed{8} plates", "3, 8"),
+    ("\\boxed{3} is then and there replaced by \\boxed{8}", "8"),
+    ("That is $ \\frac{3}{5} \\$ = 0.6 $", "\\frac{3}{5} \\$ = 0.6"),
+    ("It costs \\$4 and \\$9, so \\$13.", "13"),
+    ("$Tuesday$", "Tuesday"),
+    ("$4$ and $7$", "4, 7"),
 ]
 CHOICES = [
     ("ABD", "ABD"),
@@ -160,6 +170,25 @@ def test_refusing_what_is_unmarked():
         assert extract(text, unmarked="refuse") is None
     assert extract("```output\n7\n```\n", "program", "refuse") == "7"
     assert extract("so \\boxed{7}", unmarked="refuse") == "7"
+
+
+BARE = [
+    ("\\boxed{5}", "5"),
+    ("The answer is 5", "5"),
+    ("The final answer is $\\frac12$. I hope it is correct.", "\\frac12"),
+    ("so $x = \\boxed{5}$", "5"),
+    ("$\\boxed{1}$ and $\\boxed{2}$", "1, 2"),
+    ("x = 5", "x = 5"),
+    ("no solutions are real", "no solutions are real"),
+    ("#### is a heading", "#### is a heading"),
+    ("\\boxed{}", "\\boxed{}"),
+    ("", ""),
+]
+
+
+@pytest.mark.parametrize(("prediction", "answer"), BARE)
+def test_a_prediction_loses_what_announces_it_only(prediction, answer):
+    assert bare(prediction) == answer
 
 
 def test_unknown_format():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+import subprocess
+import sys
 
 import pytest
 
@@ -158,6 +160,29 @@ def test_command_json(tmp_path, capsys):
     assert "3 items: 1 correct, 2 incorrect" in err and "items/s" in err
 
 
+def test_command_reads_lines_as_they_come(tmp_path, capsys):
+    path = tmp_path / "a.jsonl"
+    lines = ['{"id": "a", "gold": 5, "prediction": 5.0}', "", '{"id": "b", "gold": "7", "prediction": "The answer is 7"}']
+    lines += ['{"id": "c", "gold": null, "prediction": "3"}', '{"id": "d", "gold": "３", "prediction": "\\u0663"}']
+    path.write_bytes(b"\xef\xbb\xbf" + "\r\n".join(lines).encode())
+    assert main(["grade", str(path), "--json", "workers=1"]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(row["id"], row["verdict"]) for row in rows] == [
+        ("a", "correct"),
+        ("b", "correct"),
+        ("c", "incorrect"),
+        ("d", "correct"),
+    ]
+    assert rows[1]["extracted"] == "7"
+
+
+def test_command_reads_standard_input():
+    record = json.dumps({"id": 1, "gold": "\\frac12", "prediction": "1/2"})
+    command = [sys.executable, "-c", "from unified_rl.cli import main; main()", "grade", "-", "--json", "workers=1"]
+    run = subprocess.run(command, input=record + "\n", capture_output=True, text=True, check=True)
+    assert json.loads(run.stdout) == {"id": 1, "extracted": "1/2", "correct": True, "verdict": "correct"}
+
+
 def test_command_text_ends_with_the_summary(tmp_path, capsys):
     path = write(tmp_path / "a.jsonl", [{"id": "one", "gold": "25%", "prediction": "0.25"}])
     assert main(["grade", path, "percent=number", "workers=1"]) == 0
@@ -191,7 +216,7 @@ def test_command_names_the_bad_line(line, tmp_path, capsys):
     path.write_text('{"gold": "1", "prediction": "1"}\n' + line + "\n")
     assert main(["grade", str(path)]) == 2
     message = capsys.readouterr().err
-    assert message.startswith("error: ") and ("line 2" in message or "record 2" in message)
+    assert message.startswith("error: ") and "a.jsonl, line 2" in message
 
 
 def test_limits_are_settings():

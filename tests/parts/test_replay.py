@@ -46,9 +46,11 @@ def test_the_draw_is_a_function_of_seed_and_iteration():
     draw = lambda seed, iteration: [k.item for k in store.mix([], iteration=iteration, policy="b", share=0.0, seed=seed)]  # noqa: E731
     assert draw(0, 1) == []
     fresh = list(range(1000, 1100))
-    drawn = lambda seed, iteration: [  # noqa: E731
-        kept.item for kept in store.mix(fresh, iteration=iteration, policy="b", share=0.3, seed=seed)[100:]
-    ]
+    drawn = (
+        lambda seed, iteration: [  # noqa: E731
+            kept.item for kept in store.mix(fresh, iteration=iteration, policy="b", share=0.3, seed=seed)[100:]
+        ]
+    )
     assert drawn(0, 1) == drawn(0, 1) != drawn(1, 1)
     assert drawn(0, 1) != drawn(0, 2)
 

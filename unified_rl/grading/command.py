@@ -13,7 +13,7 @@ from typing import Any
 
 from unified_rl.errors import ConfigError, DataError
 from unified_rl.grading.extract import FORMATS
-from unified_rl.grading.grade import Grader, Verdicted, grade_with
+from unified_rl.grading.grade import Grader, Verdicted, check_field, grade_with
 from unified_rl.grading.policies import BENCHMARKS, GradingPolicy, benchmark_policy
 from unified_rl.isolation import Limits
 
@@ -22,7 +22,7 @@ USAGE = "grade needs one file of JSON records: unified-rl grade FILE.jsonl [sett
 
 
 def run(words: Sequence[str], as_json: bool) -> None:
-    """Grade a file and print verdicts and a summary.
+    """Grade a file (`-`: standard input) and print verdicts and a summary.
 
     Settings: `policy` (a benchmark's name), any setting of `GradingPolicy`, `format`, `seconds`, `memory_mb`, `workers`.
     With --json standard output is one record per input, in order, and the summary goes to standard error.
@@ -83,10 +83,11 @@ def _convert(name: str, value: str, default: Any) -> Any:
 
 
 def _blocks(path: Path) -> Iterator[list[dict[str, Any]]]:
-    if not path.is_file():
-        raise DataError(f"{path} does not exist; give a file with one JSON record per line")
+    if str(path) != "-" and (not path.exists() or path.is_dir()):
+        raise DataError(f"{path} does not exist; give a file with one JSON record per line, or - for standard input")
     block: list[dict[str, Any]] = []
-    with path.open(encoding="utf-8", errors="surrogateescape", newline="\n") as lines:
+    source = sys.stdin.fileno() if str(path) == "-" else path
+    with open(source, encoding="utf-8-sig", errors="surrogateescape", newline="\n", closefd=source is path) as lines:
         for number, line in enumerate(lines, 1):
             if line.strip():
                 block.append(_record(f"{path}, line {number}", line))
@@ -106,6 +107,8 @@ def _record(place: str, line: str) -> dict[str, Any]:
         raise DataError(f"{place}: a JSON {type(record).__name__}, where a record with 'gold' and 'prediction' is needed")
     if "prediction" not in record and "response" not in record:
         raise DataError(f"{place}: neither 'prediction' nor 'response' in the record; add one of them")
+    for field in ("gold", "prediction", "response"):
+        check_field(place, record, field)
     return record
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
+from dataclasses import replace
 from fractions import Fraction
 from functools import lru_cache
 from typing import Any
@@ -19,7 +20,7 @@ from math_verify import parse as verify_parse
 from unified_rl.grading.normalise import tidy, unwrap_text
 from unified_rl.grading.numbers import Number, read_number, rounds_to
 from unified_rl.grading.policies import GradingPolicy
-from unified_rl.grading.structure import Items, Matrix, Named, Node, Relation, Scalar, Union, Words, read, unit_name
+from unified_rl.grading.structure import RADIANS, Items, Matrix, Named, Node, Relation, Scalar, Union, Words, read, unit_name
 from unified_rl.grading.values import POINTS, Unsupported, Value, value_of
 
 logging.getLogger("math_verify").setLevel(logging.CRITICAL)
@@ -95,6 +96,7 @@ def _equal(gold: Node, node: Node, policy: GradingPolicy) -> bool:
     gold, node = _lone(gold), _lone(node)
     if (isinstance(gold, Items) and gold.kind == "list") != (isinstance(node, Items) and node.kind == "list"):
         gold, node = _without_repeats(gold, policy), _without_repeats(node, policy)
+    gold, node = _as_list(gold, node), _as_list(node, gold)
     if isinstance(gold, Items) and isinstance(node, Items):
         return _equal_items(gold, node, policy)
     if isinstance(gold, Matrix) or isinstance(node, Matrix):
@@ -125,6 +127,14 @@ def _as_union(node: Node) -> Node:
     return node
 
 
+def _as_list(node: Node, other: Node) -> Node:
+    """60,120 as a list, where it is compared with one of as many members."""
+    if not isinstance(node, Scalar) or not isinstance(other, Items) or other.kind not in ("list", "set"):
+        return node
+    parts = node.latex.split(",") if re.fullmatch(r"[+-]?[0-9]{1,3}(?:,[0-9]{3})+", node.latex) else []
+    return Items("list", tuple(Scalar(part) for part in parts)) if len(parts) == len(other.items) else node
+
+
 def _without_repeats(node: Node, policy: GradingPolicy) -> Node:
     """One answer written in several ways ("639/40 or 15 39/40") is one answer."""
     if not isinstance(node, Items) or node.kind != "list" or len(node.items) > 8:
@@ -140,9 +150,21 @@ def _raw(node: Words | Scalar) -> str:
 def _equal_words(left: str, right: str) -> bool:
     times = [_TIME.fullmatch(text) for text in (left, right)]
     if all(times):
-        return times[0][1] == times[1][1] and (times[0][2] == times[1][2] or None in (times[0][2], times[1][2]))
+        return _same_time(*times)
     left, right = _word_key(left), _word_key(right)
     return bool(left) and left == right
+
+
+def _same_time(left: re.Match, right: re.Match) -> bool:
+    """Both on the clock of 24 hours; where one does not say which half of the day, it may be either."""
+    if left[1] == right[1] and None in (left[2], right[2]):
+        return True
+    return _on_24_hours(left) == _on_24_hours(right)
+
+
+def _on_24_hours(time: re.Match) -> tuple[int, str]:
+    hours, minutes = time[1].split(":", 1)
+    return int(hours) if time[2] is None else int(hours) % 12 + 12 * (time[2] == "pm"), minutes
 
 
 def _word_key(text: str) -> str:
@@ -155,21 +177,41 @@ def _word_key(text: str) -> str:
 
 def _equal_named(gold: Node, node: Node, policy: GradingPolicy) -> bool:
     if isinstance(gold, Named) and isinstance(node, Named):
-        return _same_name(gold.name, node.name) and _equal(gold.value, node.value, policy)
+        node = _renamed(node, gold.name)
+        if _same_name(gold.name, node.name):
+            return _equal(gold.value, node.value, policy)
+        return _same_equation(gold, node)  # a/b = 2, a = 2b
     if isinstance(gold, Relation) or isinstance(node, Relation):
-        as_relation = [_as_equation(side) for side in (gold, node)]
-        return None not in as_relation and _equal_relations(*as_relation)
+        return _same_equation(gold, node)
     if policy.left_side == "require":
         return False
     gold, node = (side.value if isinstance(side, Named) else side for side in (gold, node))
     return _equal(gold, node, policy)
 
 
+def _renamed(node: Named, name: str) -> Named:
+    """f(t) = t^2 as f(x) = x^2, where the other side says f(x): the letter is bound."""
+    to, letters = (re.fullmatch(r"([A-Za-z]\w*)\(([A-Za-z])\)", side) for side in (name, node.name))
+    if not to or not letters or to[1] != letters[1] or to[2] == letters[2] or not isinstance(node.value, Scalar):
+        return node
+    old, new = (rf"(?<![A-Za-z\\]){letter}(?![A-Za-z])" for letter in (letters[2], to[2]))
+    if re.search(new, node.value.latex):
+        return node
+    return Named(name, replace(node.value, latex=re.sub(old, to[2], node.value.latex)))
+
+
 def _same_name(left: str, right: str) -> bool:
-    if left == right or left in right or right in left:
+    if left == right or "/" in left + right:
+        return left == right
+    if left in right or right in left:
         return True
     functions = ["(" in name[1:] for name in (left, right)]
     return functions[0] != functions[1] and (len(left) == 1 or len(right) == 1)  # f(x) = ..., y = ...
+
+
+def _same_equation(gold: Node, node: Node) -> bool:
+    as_relation = [_as_equation(side) for side in (gold, node)]
+    return None not in as_relation and _equal_relations(*as_relation)
 
 
 def _as_equation(node: Node) -> Relation | None:
@@ -269,9 +311,12 @@ def _rows(node: Node) -> tuple | None:
 
 
 def _equal_scalars(gold: Scalar, node: Scalar, policy: GradingPolicy) -> bool:
+    gold, node = _with_letter(gold, node), _with_letter(node, gold)
     if not _units_agree(gold, node, policy) or not _bases_agree(gold, node, policy):
         return False
     left, right = _value(gold.latex), _value(node.latex)
+    if policy.degrees == "drop" and _without_degrees(gold) == _without_degrees(node):
+        return True  # \tan 15 for \tan 15^\circ
     if left is None or right is None:
         same = _squeezed(gold.latex) == _squeezed(node.latex) or _equal_words(_raw(gold), _raw(node))
         return same and gold.percent == node.percent
@@ -283,6 +328,18 @@ def _equal_scalars(gold: Scalar, node: Scalar, policy: GradingPolicy) -> bool:
         return True
     hundredth = _value(rf"\frac{{{texts[0]}}}{{100}}")
     return policy.percent != "number" and hundredth is not None and _equal_values(hundredth, other, "", texts[1], policy)
+
+
+def _without_degrees(node: Scalar) -> str:
+    return _squeezed(node.latex.replace(RADIANS, "")) + "%" * node.percent
+
+
+def _with_letter(node: Scalar, other: Scalar) -> Scalar:
+    """0.64 N as a product of a number and a letter, where it is compared with one (0.64N): a space decides nothing."""
+    letter = re.fullmatch(r"([A-Za-z])(?:\^\{?[0-9]\}?)?", node.unit)
+    if not letter or other.unit or not re.search(rf"(?<![A-Za-z\\]){letter[1]}(?![A-Za-z])", other.latex):
+        return node
+    return replace(node, latex=rf"({node.latex}) {node.unit}", unit="")
 
 
 def _units_agree(gold: Scalar, node: Scalar, policy: GradingPolicy) -> bool:
@@ -312,12 +369,20 @@ def _equal_values(left: Value, right: Value, left_text: str, right_text: str, po
         return True
     if left.constant != right.constant:
         return False  # value_of has seen through constants in disguise
+    if _swallows(left, left_text) or _swallows(right, right_text):
+        return False
     literals = [read_number(text.replace(" ", "")) for text in (left_text, right_text)]
     if left.exact is not None and right.exact is not None and left.digits is None and right.digits is None:
         return _within(left, right, policy.relative_tolerance) if policy.relative_tolerance else False
     if _within(left, right, _tolerance(left, right, literals, policy)):
         return True
     return _rounded(left, right, literals, policy)
+
+
+def _swallows(value: Value, text: str) -> bool:
+    """Whether a sum is so large that its small terms are lost in the digits at hand: 2^{20000} - 2."""
+    huge = value.constant and value.exact is None and abs(value.numbers[0]) > 1e25
+    return huge and bool(re.search(r"(?<=[^{(^\s])\s*[-+]", text))
 
 
 def _tolerance(left: Value, right: Value, literals: list[Number | None], policy: GradingPolicy) -> float:

@@ -38,6 +38,10 @@ _ANSWER_IS = re.compile(
     r"|(?:^|[\n.:]\s{0,3})answers?\b\s{0,3}(?=\$|\\[(\[])|\bfinal answer\b[\s*]*[:：]",
     re.IGNORECASE,
 )
+_ANNOUNCED = re.compile(
+    r"(?:so|thus|hence|therefore)?,?\s{0,3}(?:the|my|our)?\s{0,3}(?:final|correct)?\s{0,3}answer\s{0,3}(?:is\b|:)",
+    re.IGNORECASE,
+)
 _OPTION_IS = re.compile(r"\b(?:option|choice|answer)\s+\(?([A-H])\)?\s+is\s+(?:the\s+)?(?:correct|right|answer)", re.IGNORECASE)
 _STRONG = re.compile(
     r"(?:answer|choice|option|réponse|respuesta|antwort)s?\b.*\b(?:is|are|was|est|es|ist|lautet)\b|final answer|答案",
@@ -49,11 +53,11 @@ _CHINESE = re.compile(
 _OUTPUT = re.compile(r"```output\s*\n((?:(?!```)[^\n]{0,2000}\n?){0,60}?)```")
 _SENTENCE_END = re.compile(r"(?<![0-9])\.(?=\s|$)|(?<=[0-9])\.(?=\s+[A-Z]|\s*$)|\.\s+I hope|[。！;；]|\n|\bI hope\b|<\|")
 _DECORATION = re.compile(
-    r"(?:[\s*:：=\"“'_≈]|\\\"|(?:therefore|thus|hence|then|approximately|about|exactly|simply|just|only|equal to|option|choice|约)"
-    r"(?![A-Za-z]),?){0,40}"
+    r"(?:[\s*:：=\"“'_≈]|\\\"|(?:therefore|thus|hence|then|now|indeed|clearly|surely|certainly|definitely|actually|for sure"
+    r"|of course|approximately|about|exactly|simply|just|only|equal to|option|choice|约)(?![A-Za-z]),?){0,40}"
 )
 _MATH = re.compile(
-    r"\$\$(?P<a>[^$]{1,2000})\$\$|\$(?P<b>[^$]{1,1000})\$|\\\((?P<c>(?:[^\\]|\\[^)]){1,1000}?)\\\)|\\\[(?P<d>(?:[^\\]|\\[^\]]){1,2000}?)\\\]"
+    r"\$\$(?P<a>[^$]{1,2000})\$\$|(?<!\\)\$(?P<b>(?:[^$\\]|\\.){1,1000})\$|\\\((?P<c>(?:[^\\]|\\[^)]){1,1000}?)\\\)|\\\[(?P<d>(?:[^\\]|\\[^\]]){1,2000}?)\\\]"
 )
 _PERCENT_AFTER = re.compile(r"\s{0,3}(?:\\?%|percent(?:age)?\b|pct\b)")
 _LATEX_FRACTION = r"\\[dtc]?frac\s?\{[^{}]{1,60}\}\s?\{[^{}]{1,60}\}"
@@ -70,8 +74,9 @@ _STARTS_LETTER = re.compile(rf"\s*\**\(?([A-H])\)?\**(?:[.:：,，。、)]|(?=[{
 _LONE_LETTER = re.compile(r"(?<![A-Za-z0-9$\\_^{])\(?([B-H]|A(?!\s+[a-z]))\)?(?![A-Za-z0-9'’$_^])")
 _NAME_ONLY = re.compile(r"\\?[A-Za-z]{1,5}(?:_\{?[A-Za-z0-9]{1,3}\}?)?(?:\([A-Za-z]\))?")
 _BOX_GLUE = re.compile(
-    r"(?:\\text\s*\{|\}|\\q?quad|\\[(),;: \[\]]|\$+|[,;、，；.]|\b(?:and|or|for|part|case)\b"
+    r"(?:\s*[a-z]{2,12}(?=\s*,?\s*and\b))?(?:\\text\s*\{|\}|\\q?quad|\\[(),;: \[\]]|\$+|[,;、，；.]|\b(?:and|or|for|part|case)\b"
     r"|\([a-z0-9]\)|和|或者?|以及|及|与|\s|\\mbox\s*\{|&)*"
+    r"(?:[A-Za-z](?:_\{?[A-Za-z0-9]{1,3}\}?)?(?:\([A-Za-z]\))?\s*=\s*)?"  # the name of what is in the next box
 )
 _EMPHASIS = re.compile(r"\*\*([^*\n]{1,200})\*\*")
 
@@ -119,6 +124,13 @@ def extract(
     if not answer and unmarked == "last" and format != "boxed":
         answer = _unmarked(text)
     return answer[:MAX_ANSWER] if answer else None
+
+
+def bare(prediction: str) -> str:
+    """A prediction without what announces it: a box, or "the answer is". An answer that has neither stays as it is."""
+    if _BOX.search(prediction) or _ANNOUNCED.match(prediction.strip()):
+        return extract(prediction, unmarked="refuse") or prediction
+    return prediction
 
 
 def _conclusion(text: str) -> str:
@@ -307,6 +319,8 @@ def _unmarked(text: str) -> str | None:
     text = text.strip()
     if match := _STARTS_LETTER.match(text):
         return match[1]
+    if formulas := _formulas_only(text):
+        return formulas
     if bold := [match for match in _EMPHASIS.finditer(text) if _PLAIN.search(match[1])]:
         last = bold[-1]
         if not _PLAIN.search(text, last.end()):
@@ -325,6 +339,14 @@ def _unmarked(text: str) -> str | None:
         return _clean(max(found)[1])
     letters = _LONE_LETTER.findall(text)
     return letters[-1] if letters else None
+
+
+def _formulas_only(text: str) -> str | None:
+    """The formulas of a response that says nothing else, as a list."""
+    contents = [match[match.lastgroup].strip() for match in _MATH.finditer(text)]
+    if not contents or any(map(_is_prose, contents)) or re.sub(r"\band\b|\bor\b|[\s,;.]|和|或", "", _MATH.sub("", text)):
+        return None
+    return _clean(", ".join(contents))
 
 
 def _signed(text: str, match: re.Match) -> str:

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from unified_rl.errors import DataError
-from unified_rl.grading.extract import MAX_ANSWER, Format, extract
+from unified_rl.grading.extract import MAX_ANSWER, Format, bare, extract
 from unified_rl.grading.numbers import Number, read_number
 from unified_rl.grading.policies import GradingPolicy
 from unified_rl.isolation import Limits, Outcome, Pool
@@ -229,16 +229,21 @@ def _answer(place: int, record: Mapping[str, Any], policy: GradingPolicy, format
         raise DataError(f"record {place} has neither 'prediction' nor 'response'; add one of them")
     if response is not None:
         return extract(response, record.get("format", format), policy.unmarked, policy.boxes)
-    return prediction
+    return prediction if prediction is None else bare(prediction)
 
 
 def _text(place: int, record: Mapping[str, Any], field: str) -> str | None:
+    return check_field(f"record {place}", record, field)
+
+
+def check_field(place: str, record: Mapping[str, Any], field: str) -> str | None:
+    """A record's field as text. Raises DataError, naming the place, where it is neither text nor a number."""
     value = record.get(field)
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, int | float) and not isinstance(value, bool):
         return str(value)
-    raise DataError(f"record {place}: field {field!r} must be text or a number, and is a {type(value).__name__}")
+    raise DataError(f"{place}: field {field!r} must be text or a number, and is a {type(value).__name__}")
 
 
 def _verdict(outcome: Outcome) -> tuple[Verdict, str]:

@@ -21,6 +21,8 @@ _TRANSLATION = str.maketrans(_UNICODE)
 _INVISIBLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 
 _ROW_SPACING = re.compile(r"\\\\\s?\[[0-9.]{1,6}\s?[a-z]{2}\]")
+_BOXED = re.compile(r"\\(?:boxed|fbox)(?![a-zA-Z])\s*(?=\{)")
+_PHANTOM = re.compile(r"\\[hv]?phantom(?![a-zA-Z])\s*(?:\{[^{}]{0,40}\}|.)")  # is there, and not seen
 _DELIMITERS = re.compile(r"\\?\$|(?<!\\)\\[()\[\]]")
 _SPACES = re.compile(
     r"(?<!\\)\\[,;:> ]|\\q?quad(?![a-zA-Z])|~|\\hspace\{[^{}]{0,20}\}|\\(?:displaystyle|limits|nolimits)(?![a-zA-Z])|\s+"
@@ -47,7 +49,7 @@ _PERCENT = re.compile(
 _DEGREE = re.compile(
     r"\^\s*(?:\{\s*\\circ\s*\}|\\circ(?![a-z]))|\\degree|\\text\{\s*\\?degrees?\s*\}|(?<=[\d\s}])degrees?(?![A-Za-z])"
 )
-_BARE_FRACTION = re.compile(r"\\frac\s*(\{[^{}]*\}|[0-9A-Za-z]|\\pi(?![a-z]))\s*(\{|[0-9A-Za-z]|\\pi(?![a-z]))")
+_BARE_FRACTION = re.compile(r"\\frac\s*(\{(?:[^{}]|\{[^{}]*\})*\}|[0-9A-Za-z]|\\pi(?![a-z]))\s*(\{|[0-9A-Za-z]|\\pi(?![a-z]))")
 _BARE_SQRT = re.compile(r"\\sqrt\s*(\[[^\[\]]{1,20}\])?\s*([0-9A-Za-z]|\\pi(?![a-z]))")
 _PROGRAM_CALL = re.compile(
     r"(?<![A-Za-z\\])(?:Rational|Fraction|Integer|Float)\(\s*([^(),]{1,60}?)\s*(?:,\s*([^(),]{1,60}?)\s*)?\)"
@@ -60,6 +62,8 @@ _MIXED = re.compile(r"(?<![0-9./}^_])([0-9]{1,9})\s*\\frac\{([0-9]{1,9})\}\{([0-
 _MIXED_PLAIN = re.compile(r"(?<![0-9./^_+*(-])([0-9]{1,9})\s+([0-9]{1,9})\s?/\s?([0-9]{1,9})(?![0-9.])")
 _REPEATING = re.compile(r"(?<![0-9])([0-9]{0,9})\.([0-9]{0,9})\\(?:overline|bar|dot)\s?\{([0-9]{1,9})\}")
 _SCIENTIFIC = re.compile(r"(?<![A-Za-z0-9.])([0-9]{1,30}(?:\.[0-9]{1,30})?)[eE]([+-]?[0-9]{1,3})(?![0-9A-Za-z.])")
+_NOON = re.compile(r"(?<![A-Za-z])([ap])\.\s?m(?![A-Za-z])\.?", re.IGNORECASE)
+_GROUPED = re.compile(r"(?<!\\)(?<!^)\{[1-9][0-9]{0,2}(?:,[0-9]{3})+\}")  # in a fraction, under a root
 _DATUM = re.compile(r"(?<=[0-9])\.(?=$|[\s,;)}\]])")
 _CJK_FRACTION = re.compile(r"([0-9零一二两三四五六七八九十百千]{1,12})分之([0-9零一二两三四五六七八九十百千]{1,12})")
 _CJK_DIGITS = {"零": 0, "〇": 0, "一": 1, "二": 2, "两": 2, "三": 3, "四": 4, "五": 5, "六": 6, "七": 7, "八": 8, "九": 9}
@@ -72,9 +76,9 @@ def tidy(text: str) -> str:
     """The canonical spelling of an answer: same mathematics, one way to write each thing. Never fails."""
     text = _INVISIBLE.sub("", text)
     text = unicodedata.normalize("NFKC", text.translate(_TRANSLATION)).translate(_TRANSLATION)
-    text = _unescape(text)
+    text = _unescape(text if text.isascii() else re.sub(r"\d", lambda match: str(int(match[0])), text))
     text = _THOUSANDS.sub(",", _ROW_SPACING.sub(r"\\\\ ", text)).replace(r"\!", "")
-    text = _DELIMITERS.sub("", text)
+    text = _PHANTOM.sub("", _unbox(_DELIMITERS.sub("", text)))
     text = _SPACES.sub(" ", text)
     text = _SIZES.sub("", text)
     text = _FRACTIONS.sub(r"\\frac", text)
@@ -85,7 +89,7 @@ def tidy(text: str) -> str:
         if not changed:
             break
     text = _SHORT_TEXT.sub(r"\1\2", text)
-    text = _PERCENT.sub("%", text)
+    text = _PERCENT.sub("%", _NOON.sub(r"\1m", text))
     text = _DEGREE.sub(r"\\degree ", text)
     text = _program_objects(_program_words(text))
     text = _bare_arguments(text)
@@ -95,8 +99,8 @@ def tidy(text: str) -> str:
     text = _REPEATING.sub(_repeating_fraction, text)
     text = _chinese_numbers(text)
     text = _SPACES.sub(" ", text).strip()
-    text = re.sub(r"[.,;:?\s]+$", "", text) if not text.endswith("...") else text
-    return _DATUM.sub("", text)
+    text = re.sub(r"[.,;:?\s\\]+$", "", text) if not text.endswith("...") else text
+    return _DATUM.sub("", _GROUPED.sub(lambda match: match[0].replace(",", ""), text))
 
 
 def _unescape(text: str) -> str:
@@ -106,6 +110,16 @@ def _unescape(text: str) -> str:
     if "\\begin" in text:
         return text
     return re.sub(r"\\\\(?=[a-zA-Z])", r"\\", text)
+
+
+def _unbox(text: str) -> str:
+    """Without boxes; one around everything goes with its braces, which would mean a set."""
+    match = _BOXED.match(text.strip())
+    if match:
+        text = text.strip().rstrip(".")
+        if _closing(text, match.end(), "{}") == len(text) - 1:
+            text = text[match.end() + 1 : -1]
+    return _BOXED.sub("", text)
 
 
 def _unfont(match: re.Match) -> str:
@@ -146,11 +160,11 @@ def _program_objects(text: str) -> str:
     return f"{brackets[0]}{parts[0]},{parts[1]}{brackets[1]}" if brackets and len(parts) == 2 else text
 
 
-def _closing(text: str, start: int) -> int | None:
+def _closing(text: str, start: int, brackets: str = "()") -> int | None:
     """Index of the bracket that closes the one at `start`, None if there is none."""
     depth = 0
     for index in range(start, len(text)):
-        depth += (text[index] == "(") - (text[index] == ")")
+        depth += (text[index] == brackets[0]) - (text[index] == brackets[1])
         if depth == 0:
             return index
     return None
@@ -172,7 +186,7 @@ def _bare_arguments(text: str) -> str:
         top = top if top.startswith("{") else f"{{{top}}}"
         return rf"\frac{top}{bottom}" if bottom == "{" else rf"\frac{top}{{{bottom}}}"
 
-    text = _BARE_FRACTION.sub(braces, text)
+    text = _BARE_FRACTION.sub(braces, text.replace(r"\sqrt{}", r"\sqrt "))
     return _BARE_SQRT.sub(lambda match: rf"\sqrt{match[1] or ''}{{{match[2]}}}", text)
 
 

@@ -12,6 +12,7 @@ from unified_rl.grading.normalise import CJK, unwrap_text
 
 MAX_DEPTH = 12
 MAX_ITEMS = 400
+RADIANS = r"\cdot\frac{\pi}{180}"  # a degree, inside an expression
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,8 @@ Node = Scalar | Words | Items | Union | Matrix | Named | Relation
 
 _OPEN, _CLOSE = "([{", ")]}"
 _SEPARATOR_WORDS = (
-    r"\s*,?\s*(?:\\text\s*\{\s*,?\s*(?:and|or)\s*,?\s*\}|(?<![A-Za-z\\])(?:and|or)(?![A-Za-z])|和|或者?|及|与)\s*,?\s*"
+    r"\s*,?\s*(?:\\text\s*\{\s*,?\s*(?:and|or)\s*,?\s*\}|(?<![A-Za-z\\])(?:and|or)(?![A-Za-z])"
+    r"|(?<=[0-9)}\]])(?:and|or)(?=[A-Za-z](?:_\w|\([a-z]\))?\s*=)|和|或者?|及|与)\s*,?\s*"
 )
 _OR_WORDS = re.compile(r"\s*,?\s*(?:\\text\s*\{\s*,?\s*or\s*,?\s*\}|(?<![A-Za-z\\])or(?![A-Za-z])|或者?)\s*,?\s*")
 _SEPARATOR = re.compile(_SEPARATOR_WORDS)
@@ -85,13 +87,15 @@ _INTEGER_GROUPS = re.compile(r"[+-]?[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])(?:\.[0-9]+
 _NAME = re.compile(
     r"(?:\\?[A-Za-z]+|\\text\{[^{}]*\})(?:_(?:\{[^{}]{1,20}\}|[A-Za-z0-9]|\\[a-z]+))?'{0,3}(?:\^\{?(?:\\prime|-1|\*)\}?)?\s*(?:\([A-Za-z0-9_\\,\s{}]{1,30}\))?"
 )
+_PART = r"[^{}]{1,12}(?:\{[^{}]{1,8}\})?"
+_RATIO = re.compile(rf"\\frac\s*\{{({_PART})\}}\s*\{{({_PART})\}}|([^/\s]{{1,12}})\s*/\s*([^/\s]{{1,12}})")
 _WORDS = re.compile(r"[A-Za-z][A-Za-z' .-]*")
 _TIME = re.compile(r"([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}))?\s*(?:\\text\{)?\s*([ap]\.?\s?m\.?)?\s*\}?", re.IGNORECASE)
 _TRAILING_TEXT = re.compile(
     r"\s*\\text\s*\{([^{}]*)\}\s*(\^\s*\{?\s*-?[0-9]\s*\}?)?(?:\s*/\s*\\text\s*\{[^{}]*\}\s*(?:\^\s*\{?[0-9]\}?)?)?$"
 )
 _TRAILING_WORDS = re.compile(
-    r"(?<=[0-9}\)%.])\s*([A-Za-z]{2,}[A-Za-z.]*(?:[\s/-]+[A-Za-z]+\.?){0,5}(?:\^\{?[0-9]\}?)?|(?<=\s)[A-Za-z](?:\^[23])?)$"
+    r"(?<=[0-9}\)%.])\s*([A-Za-z]{2,}[A-Za-z.]*(?:[\s/-]+[A-Za-z]+\.?){0,5}(?:\^\{?[0-9]\}?)?|(?<=\s)[A-Za-z](?:\^\{?[23]\}?)?)$"
 )
 _TRAILING_CJK = re.compile(rf"(?<=[0-9}}\)%])\s*([{CJK}][{CJK}A-Za-z/0-9()]{{0,20}})$")
 _RATE = re.compile(r"(?<=[0-9}])\s+([A-Za-z]{1,3})\s?/\s?([A-Za-z]{1,3})(?:\^\{?[0-9]\}?)?$")
@@ -109,6 +113,7 @@ yard yd|mile mi 英里|mg|g gram 克|kg kilogram 千克 公斤|ton tonne t 吨|o
 second sec s 秒|minute min 分钟 分
 hour hr h 小时|day 天|week 周|month 月|year yr 年
 ml mL 毫升|liter litre L l 升|gallon gal|dollar usd dollars 美元|cent 美分|yuan rmb 元
+am a.m|pm p.m
 mph|kph kmh|rad radian|N newton|J joule|W watt|V volt|A amp|Hz hertz|K kelvin|Pa pascal|unit|C coulomb|T tesla|eV|mol|pi
 """
 UNIT_NAMES = {
@@ -238,7 +243,7 @@ def _read_environment(text: str, depth: int) -> Node | None:
         return None
     match = _MATRIX.fullmatch(text)
     if match:
-        rows = [row for row in re.split(r"\\\\|\\cr(?![a-z])", match[2].replace(r"\hline", "")) if row.strip()]
+        rows = [row for row in re.split(r"\\\\|\\cr(?![a-z])|\\(?=[-+0-9.])", match[2].replace(r"\hline", "")) if row.strip()]
         return Matrix(tuple(tuple(read(cell, depth + 1) for cell in _split(row, "&")) for row in rows))
     match = _CASES.fullmatch(text)
     if match:
@@ -258,7 +263,7 @@ def _read_time(text: str, depth: int) -> Node | None:
 
 def _read_list(text: str, depth: int) -> Node | None:
     """Items without brackets: `1; 2`, `x=1 or x=2`, `3, 5 and 7`."""
-    for parts in (_split(text, ";"), _even(_split_words(text, _OR_WORDS))):
+    for parts in (_split(text, ";"), _even(_split_words(text, _OR_WORDS)), _same_names(_split_words(text, _SEPARATOR))):
         if len(parts) > 1:
             return _items("list", [part for part in parts if part.strip()], depth)
     if _INTEGER_GROUPS.fullmatch(text):
@@ -285,6 +290,12 @@ def _even(parts: list[str]) -> list[str]:
     return parts if len(parts) > 1 and len(counts) == 1 and counts != {1} else []
 
 
+def _same_names(parts: list[str]) -> list[str]:
+    """`parts` if they assign to the same names, several each: p = 5, q = 2 and p = 7, q = 2."""
+    names = {tuple(piece.split("=")[0].strip() for piece in _split(part, ",") if "=" in piece) for part in parts}
+    return parts if len(parts) > 1 and len(names) == 1 and len(names.pop()) > 1 else []
+
+
 def _is_sentence(text: str) -> bool:
     return len(re.findall(r"(?<![\\A-Za-z])[a-z]{3,}", text)) > 3
 
@@ -308,7 +319,9 @@ def _read_brackets(text: str, depth: int) -> Node | None:
     inner = text[len(first) : end]
     if first in ("{", r"\{"):
         return _read_set(inner, depth)
-    parts = [part for part in _split_words(inner, _SEPARATOR) for part in _split(part, ",")]
+    parts = _split(inner, ";")  # where commas are decimal
+    if len(parts) == 1:
+        parts = [part for part in _split_words(inner, _SEPARATOR) for part in _split(part, ",")]
     if len(parts) == 1:
         return read(inner, depth + 1) if (first, last) in (("(", ")"), ("[", "]")) else None
     brackets = "()" if first == r"\langle" else first + last
@@ -377,7 +390,7 @@ def _without_approximation(sides: list[str], ops: list[str]) -> tuple[list[str],
         return sides, ops
     place = ops.index(r"\approx")
     if place == 0 and (is_name(sides[0]) or not sides[0]):
-        return sides[:2], ["="] if sides[0] else []
+        return (sides[:2], ["="]) if sides[0] else (sides[1:2], [])
     return sides[: place + 1], ops[:place]
 
 
@@ -431,12 +444,15 @@ def is_name(text: str) -> bool:
         return all(is_name(part) for part in _split(text[1:-1], ","))
     if re.fullmatch(rf"[{CJK}A-Za-z][{CJK}A-Za-z ]*", text):
         return True
+    if fraction := _RATIO.fullmatch(text):
+        return all(is_name(part) for part in fraction.groups() if part)
     if ":" in text:
         return all(part.strip() and is_name(part) for part in text.split(":"))
     return bool(_NAME.fullmatch(text)) and text.strip() not in (r"\pi", r"\infty", "e", r"\emptyset", "i")
 
 
 def _name(text: str) -> str:
+    text = _RATIO.sub(lambda match: f"({match[1] or match[3]})/({match[2] or match[4]})", text)
     return re.sub(r"[\s{}]|\\text|\\prime|\\left|\\right", "", text)
 
 
@@ -448,7 +464,7 @@ def _read_scalar(text: str) -> Node:
         return Words(text)
     if re.search(f"[{CJK}]", text) and not re.search(r"[0-9\\]", text):
         return Words(text)
-    if based := _BASED.fullmatch(text):
+    if based := _BASED.fullmatch(re.sub(r"^\\text\{([0-9A-Z]+)\}", r"\1", text)):
         return Scalar(based[1], base=based[2])
     text, unit = _split_unit(text)
     text, power = _split_magnitude(text, unit)
@@ -460,7 +476,7 @@ def _read_scalar(text: str) -> Node:
     degree = text.endswith(r"\degree") and not _TRIGONOMETRIC.search(text)
     text = text if text.endswith(r"\degree") and not degree else text.removesuffix(r"\degree").strip().removesuffix("^").strip()
     text = _strip(text)
-    return Scalar(re.sub(r"\\degree", r"\\cdot\\frac{\\pi}{180}", text), unit, percent, degree)
+    return Scalar(text.replace(r"\degree", RADIANS), unit, percent, degree)
 
 
 def _split_unit(text: str) -> tuple[str, str]:
@@ -476,19 +492,27 @@ def _split_unit(text: str) -> tuple[str, str]:
         if not match or match.start() == 0 or not text[: match.start()].strip():
             continue
         word = match[1].strip()
-        if _NO_UNIT.search(word):
+        if _NO_UNIT.search(re.sub(r"\^\{?[0-9]\}?$", "", word)):
             continue
         if pattern is _TRAILING_WORDS:
             first = re.split(r"[\s/^.-]", word)[0]
             known = (
                 first.lower() in UNIT_NAMES or first in UNIT_NAMES or first.rstrip("s").lower() in UNIT_NAMES or len(first) > 3
             )
+            if len(first) == 1 and not _is_term(text[: match.start()]):
+                continue  # x + 3 t
             if first.lower() in MAGNITUDES:
                 known = True
             if first.lower() in _NOT_UNITS or not known or text[match.start() - 1] == "\\":
                 continue
         return text[: match.start()], (word + (match[2] or "" if pattern is _TRAILING_TEXT else "")).strip()
     return text, ""
+
+
+def _is_term(text: str) -> bool:
+    """Whether an expression is a number in one piece, which a unit may follow, rather than a sum or a product with letters."""
+    text = re.sub(r"\\[A-Za-z]+|\^\s*\{[-+0-9]*\}", "", text.strip())
+    return not re.search(r"[A-Za-z]|(?<=.)[-+]", text)
 
 
 def _split_magnitude(text: str, unit: str) -> tuple[str, int]:

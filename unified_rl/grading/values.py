@@ -25,7 +25,7 @@ from unified_rl.grading.simple_latex import NotSimple, Tree, parse_simple, symbo
 
 POINTS = 4  # the last has negative values
 WORKING_DIGITS = 30
-MAX_BITS = 4000
+MAX_BITS = 14_000  # Python writes integers of up to 4,300 digits
 MAX_LATEX = 1500
 _CONFIG = ConversionConfig(lowercase_symbols=False)
 _DECIMAL = re.compile(r"[0-9]*\.[0-9]+")
