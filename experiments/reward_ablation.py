@@ -8,7 +8,8 @@ process reward model trained on samples of the SFT policy, step labels as in Mat
 its judgements turned over, each response always alike}. Five seeds.
 Matching rule: equal updates of equally many responses to the same prompts in the same order, from the same SFT policy and with the
 same reward models. Seeds change the RL runs, not the SFT policy nor the reward models: intervals are conditional on these. Learning
-rates are those of the sweep for GRPO+OS and GRPO+PS with exact rewards; the other arms take them over.
+rates are those of the sweep for GRPO+OS (1e-4) and GRPO+PS (3e-5) with exact rewards; the other arms take them over. Since a faster
+policy also leaves a learned reward's home sooner, GRPO+OS with a learned reward is run at GRPO+PS's rate as well.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ ARMS = {
     "noisy": ((f"reward.false_positive={NOISE}", f"reward.false_negative={NOISE}"),) * 2,
 }
 SUPERVISIONS = {"OS": "grpo", "PS": "grpo_ps"}
+SLOW = "learned, slow"
+SLOW_WORDS = ("reward=model", "trainer.learning_rate=3e-5")
 
 
 @dataclass(frozen=True)
@@ -64,29 +67,25 @@ def label(supervision: str, reward: str) -> str:
 
 
 def cells(preset: Preset) -> list[Cell]:
-    """One cell per arm and seed; arms differ in nothing but the reward."""
-    return [
-        Cell(
-            f"{supervision.lower()}-{reward}-seed{seed}",
-            (
-                f"method={method}",
-                f"seed={seed}",
-                f"label={label(supervision, reward)}",
-                *ARMS[reward][place],
-                *preset.train,
-            ),
-            preset.evaluate,
-        )
-        for seed in range(preset.seeds)
-        for reward in ARMS
-        for place, (supervision, method) in enumerate(SUPERVISIONS.items())
+    """One cell per arm and seed; arms of one supervision differ in nothing but the reward (and the slow arm's rate)."""
+    arms = [(supervision, reward, ARMS[reward][place]) for reward in ARMS for place, supervision in enumerate(SUPERVISIONS)] + [
+        ("OS", SLOW, SLOW_WORDS)
     ]
+    return [_cell(preset, seed, *arm) for seed in range(preset.seeds) for arm in arms]
+
+
+def _cell(preset: Preset, seed: int, supervision: str, reward: str, words: tuple[str, ...]) -> Cell:
+    name = f"{supervision.lower()}-{reward.replace(', ', '-')}-seed{seed}"
+    method, name_words = SUPERVISIONS[supervision], (f"seed={seed}", f"label={label(supervision, reward)}")
+    return Cell(name, (f"method={method}", *name_words, *words, *preset.train), preset.evaluate)
 
 
 def contrasts() -> list[tuple[str, str]]:
-    """What is compared: process with outcome supervision under each reward, and each reward with the exact one."""
+    """What is compared: process with outcome supervision, each reward with the exact one, learned rewards with the start."""
     supervision = [(label("PS", reward), label("OS", reward)) for reward in ARMS]
-    return supervision + [(label(s, reward), label(s, "exact")) for s in SUPERVISIONS for reward in ARMS if reward != "exact"]
+    rewards = [(label(s, reward), label(s, "exact")) for s in SUPERVISIONS for reward in ARMS if reward != "exact"]
+    start = [(label("OS", SLOW), "SFT"), *((label(s, "learned"), "SFT") for s in SUPERVISIONS)]
+    return [*supervision, (label("PS", "learned"), label("OS", SLOW)), *rewards, *start]
 
 
 def main(words: Sequence[str]) -> int:

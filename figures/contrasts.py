@@ -36,11 +36,16 @@ def draw(tables: Path | str, out: Path | str) -> list[Path]:
         for axis, (slice_name, metric) in zip(axes, columns, strict=True):
             part = table[(table["slice"] == slice_name) & (table["metric"] == metric)]
             _panel(axis, part, pairs)
-            axis.set_title(f"{METRICS[metric].format(k=part['k'].iloc[0])}, {slice_name}")
+            axis.set_title(f"{_name(metric, part)}, {slice_name}")
         axes[0].set_yticks(range(len(pairs)), [f"{label}  minus  {baseline}" for label, baseline in pairs])
         axes[0].invert_yaxis()
         figure.supxlabel("Difference in accuracy (percentage points)", fontsize="medium")
         return save(figure, out, "contrasts", _caption(table, source))
+
+
+def _name(metric: str, part: pd.DataFrame) -> str:
+    k = part["k"].dropna()
+    return METRICS[metric].format(k=int(k.iloc[0]) if len(k) else "K")
 
 
 def _panel(axis: Axes, part: pd.DataFrame, pairs: list[tuple[str, str]]) -> None:

@@ -57,6 +57,7 @@ STYLES: dict[str, Style] = {
     "GRPO+PS, exact": Style("#D55E00", "*", size=6.0),
     "GRPO+OS, learned": Style("#0072B2", "o", (0, (4, 1.5))),
     "GRPO+PS, learned": Style("#D55E00", "D", (0, (4, 1.5))),
+    "GRPO+OS, learned, slow": Style("#56B4E9", "h", (0, (4, 1, 1, 1))),
     "GRPO+OS, noisy": Style("#0072B2", "s", (0, (1, 1))),
     "GRPO+PS, noisy": Style("#D55E00", "v", (0, (1, 1))),
 }
