@@ -2,6 +2,7 @@
 
     iteration_curves.csv   greedy accuracy by step, per iteration; steps count on from iteration to iteration (paper's Figure 6)
     iteration_drift.csv    what the reward model pays for the policy's samples, and the share of them that is right
+    iteration_gains.csv    iteration i + 1 minus the control of i at the last step that both have: what renewing gained, paired
     agreement.csv          reward models compared on the same held-out responses: with the rule, and each with the one before
 
 A curve's `part` is "main" up to the step from which the next iteration starts, and "control" from there on: the same policy going
@@ -25,14 +26,14 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as parquet
 
-from analysis.intervals import mean_interval
+from analysis.intervals import mean_interval, paired_difference
 from analysis.table_files import SCHEMA, write_table
 from unified_rl import run_reading
 from unified_rl.errors import DataError, UnifiedRLError
 
 RUN_SCHEMA = 1
 POOLED = "all"
-TABLES = ("iteration_curves", "iteration_drift", "agreement")
+TABLES = ("iteration_curves", "iteration_gains", "iteration_drift", "agreement")
 MAKE_COMMAND = "unified-rl iterate ... run_dir=RUN"
 
 
@@ -72,7 +73,8 @@ def curves(found: Sequence[IterativeRun]) -> pd.DataFrame:
                 points.setdefault(key, {})[run.seed] = list(point["correct"])
     rows = []
     steps = _steps(found)
-    for iteration, step, slice_name in sorted(order, key=lambda key: (key[0], key[2], key[1])):
+    slices = list(dict.fromkeys(slice_name for *_, slice_name in order))  # in the task's order
+    for iteration, step, slice_name in sorted(order, key=lambda key: (key[0], slices.index(key[2]), key[1])):
         scores = points[iteration, step, slice_name]
         part = "main" if step <= steps * (iteration + 1) else "control"
         base = {"iteration": iteration, "step": step, "slice": slice_name, "part": part}
@@ -82,6 +84,21 @@ def curves(found: Sequence[IterativeRun]) -> pd.DataFrame:
                 interval = mean_interval(np.array(table, dtype=float))
                 rows.append({**base, "seed": seed, "accuracy": interval.estimate, **_bounds(interval)})
     return pd.DataFrame(rows)
+
+
+def gains(found: Sequence[IterativeRun]) -> pd.DataFrame:
+    """Greedy accuracy of each iteration minus that of its control, at the last step that both have, over seeds and problems."""
+    columns = ["iteration", "step", "slice", "estimate", "low", "high", "num_problems", "num_seeds", "note"]
+    rows = []
+    for iteration in range(1, 1 + max(len(run.iterations) for run in found) - 1):
+        pairs = [_common_points(run, iteration) for run in found if len(run.iterations) > iteration]
+        for step, slice_name in dict.fromkeys((step, name) for points in pairs for name, (step, *_) in points.items()):
+            both = [points[slice_name] for points in pairs if points.get(slice_name, (None,))[0] == step]
+            renewed, control = (np.array([point[place] for point in both], dtype=float) for place in (1, 2))
+            gain = paired_difference(renewed, control)
+            row = {"iteration": iteration, "step": step, "slice": slice_name, "estimate": gain.estimate, "note": gain.note}
+            rows.append(row | _bounds(gain))
+    return pd.DataFrame(rows, columns=columns)
 
 
 def drift(found: Sequence[IterativeRun]) -> pd.DataFrame:
@@ -158,9 +175,14 @@ def auc(scores: np.ndarray, positive: np.ndarray) -> float:
 
 
 def write_tables(paths: Sequence[Path | str], out: Path | str, command: str = "") -> dict[str, pd.DataFrame]:
-    """Write the three tables into `out` as CSV and return them."""
+    """Write the tables into `out` as CSV and return them."""
     found = read_runs(paths)
-    tables = {"iteration_curves": curves(found), "iteration_drift": drift(found), "agreement": agreement(found)}
+    tables = {
+        "iteration_curves": curves(found),
+        "iteration_gains": gains(found),
+        "iteration_drift": drift(found),
+        "agreement": agreement(found),
+    }
     options = {name: value for name, value in found[0].facts.items() if name not in ("iterations", "schema")}
     provenance = {
         "schema": SCHEMA,
@@ -189,6 +211,24 @@ def _read_run(path: Path) -> IterativeRun:
     status = path / "status.json"
     state = json.loads(status.read_text(encoding="utf-8"))["state"] if status.exists() else "unfinished"
     return IterativeRun(path, int(config.get("seed", 0)), facts, state)
+
+
+def _common_points(run: IterativeRun, iteration: int) -> dict[str, tuple[int, list[int], list[int]]]:
+    """Slice -> (step since the start, right answers of the iteration, of its control) at the last step that both have."""
+    points: list[dict[str, dict[int, Any]]] = []
+    for entry in (run.iterations[iteration], run.iterations[iteration - 1]):
+        by_slice: dict[str, dict[int, Any]] = {}
+        for _, point in run_reading.read_curve(run.path / entry["run"]).iterrows():
+            by_slice.setdefault(point["slice"], {})[entry["first_step"] + int(point["step"])] = point
+        points.append(by_slice)
+    found = {}
+    for name in points[0].keys() & points[1].keys():
+        common = points[0][name].keys() & points[1][name].keys()
+        last = max(common, default=run.iterations[iteration]["first_step"])
+        if last > run.iterations[iteration]["first_step"]:  # at the fork itself the two are one policy
+            renewed, control = points[0][name][last], points[1][name][last]
+            found[name] = last, list(renewed["correct"]), list(control["correct"])
+    return dict(sorted(found.items()))
 
 
 def _commit(run: IterativeRun) -> str:
@@ -236,6 +276,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return error.exit_code
     last = tables["iteration_curves"].query("seed == 'all'").groupby(["slice", "iteration", "part"]).last()
     print(last[["step", "accuracy", "low", "high"]].round(3).to_string())
+    print(tables["iteration_gains"].round(3).to_string(index=False))
     print(tables["agreement"].round(3).to_string(index=False))
     return 0
 

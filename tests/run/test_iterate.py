@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from tiny import command, environment, words
 
-from analysis.iterations import agreement, auc, curves, drift, read_runs, write_tables
+from analysis.iterations import agreement, auc, curves, drift, gains, read_runs, write_tables
 from figures import iterations as figure
 from unified_rl import loading
 from unified_rl.errors import ConfigError, DataError
@@ -77,7 +77,9 @@ def test_an_iteration_starts_where_the_one_before_stood_and_sees_its_controls_pr
 
 def test_the_replayed_share_and_its_provenance_are_on_record(undisturbed):
     entries = facts(undisturbed)["iterations"]
-    mixes = {int(m["iteration"].max()): m for m in map(pd.read_parquet, undisturbed.glob("artifacts/reward_model/*/mix.parquet"))}
+    mixes = {
+        int(m["iteration"].max()): m for m in map(pd.read_parquet, undisturbed.glob("artifacts/reward_model/*/mix.parquet"))
+    }
     assert sorted(mixes) == [1, 2]
     for iteration, mix in mixes.items():
         fresh = mix[~mix["replayed"]]
@@ -112,6 +114,11 @@ def test_tables_and_figure(undisturbed, tmp_path):
     pooled = table[(table["seed"] == "all") & (table["slice"] == "main")]
     assert pooled.groupby("iteration")["step"].agg(["min", "max"]).to_numpy().tolist() == [[0, 6], [4, 10], [8, 14]]
     assert set(pooled[pooled["part"] == "control"]["step"]) == {6, 10, 14}
+    gained = gains(found)
+    assert gained[["iteration", "step"]].drop_duplicates().to_numpy().tolist() == [[1, 6], [2, 10]]
+    row = gained[(gained["iteration"] == 1) & (gained["slice"] == "main")].iloc[0]
+    at_6 = table[(table["seed"] == "0") & (table["slice"] == "main") & (table["step"] == 6)].set_index("iteration")["accuracy"]
+    assert row["estimate"] == pytest.approx(at_6[1] - at_6[0])
     moved = drift(found)
     assert np.allclose(moved["drift"], moved["reward"] - moved["correct"])
     compared = agreement(found)
@@ -181,8 +188,10 @@ def test_killed_in_every_stage_it_resumes_to_the_same_files(undisturbed, tmp_pat
         "labelling": lambda: bool(list(artifacts.glob("step_labels/*.partial"))),
         "the first reward model": lambda: any(lines(p) >= 3 for p in artifacts.glob("reward_model/*.partial/training.jsonl")),
         "iteration 0": lambda: lines(run / "iteration_0" / "metrics.jsonl") >= 3,
-        "the renewed reward model": lambda: (run / "forks" / "1").is_dir()
-        and any(lines(p) >= 2 for p in artifacts.glob("reward_model/*.partial/training.jsonl")),
+        "the renewed reward model": lambda: (
+            (run / "forks" / "1").is_dir()
+            and any(lines(p) >= 2 for p in artifacts.glob("reward_model/*.partial/training.jsonl"))
+        ),
         "iteration 1": lambda: lines(run / "iteration_1" / "metrics.jsonl") >= 1,
         "iteration 2": lambda: lines(run / "iteration_2" / "metrics.jsonl") >= 5,
         "the control of iteration 0": lambda: lines(run / "iteration_0" / "metrics.jsonl") >= 5,
