@@ -43,16 +43,15 @@ def test_ten_per_cent_of_the_mix_not_of_the_fresh_data():
 def test_the_draw_is_a_function_of_seed_and_iteration():
     store = ReplayStore()
     store.add(range(500), iteration=0, policy="a")
-    draw = lambda seed, iteration: [k.item for k in store.mix([], iteration=iteration, policy="b", share=0.0, seed=seed)]  # noqa: E731
-    assert draw(0, 1) == []
     fresh = list(range(1000, 1100))
-    drawn = (
-        lambda seed, iteration: [  # noqa: E731
-            kept.item for kept in store.mix(fresh, iteration=iteration, policy="b", share=0.3, seed=seed)[100:]
-        ]
-    )
+
+    def drawn(seed, iteration):
+        mix = store.mix(fresh, iteration=iteration, policy="b", share=0.3, seed=seed)
+        return [kept.item for kept in mix[100:]]
+
     assert drawn(0, 1) == drawn(0, 1) != drawn(1, 1)
     assert drawn(0, 1) != drawn(0, 2)
+    assert store.mix([], iteration=1, policy="b", share=0.0, seed=0) == []
 
 
 def test_a_share_of_one_is_refused():
