@@ -65,7 +65,7 @@ PRESETS = {
         methods=METHODS,
         train=(),
         evaluate=("samples=64", "problems=100"),
-        iterate=("reward_model.prompts=1024", "iterate.steps=16", "iterate.control_steps=16"),
+        iterate=("reward_model.prompts=512", "iterate.steps=8", "iterate.control_steps=8"),
     ),
     "full": Preset(
         seeds=5,
