@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from hostile import descendants
+from hostile_programs import descendants
 
 from unified_rl.errors import ConfigError
 from unified_rl.isolation import sandbox_seccomp

@@ -10,7 +10,6 @@ import sys
 import sysconfig
 from pathlib import Path
 
-import hostile
 import pytest
 
 from unified_rl.isolation.sandbox import Sandbox, SandboxError
