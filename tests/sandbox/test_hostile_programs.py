@@ -19,7 +19,7 @@ SECONDS = 1.5
 
 def outcome_of(*boundaries: str) -> dict:
     """All programs in one sandbox; where it cannot be had, that it is refused is checked, and the test skipped."""
-    os.environ["SANDBOX_TEST_SECRET"] = hostile.SECRET
+    os.environ["SANDBOX_TEST_SECRET"] = hostile_programs.SECRET
     try:
         sandbox = Sandbox(boundaries=boundaries)
     except SandboxError as refusal:
@@ -28,7 +28,7 @@ def outcome_of(*boundaries: str) -> dict:
     finally:
         del os.environ["SANDBOX_TEST_SECRET"]
     with sandbox:
-        return hostile.run_all(sandbox, SECONDS)
+        return hostile_programs.run_all(sandbox, SECONDS)
 
 
 @pytest.fixture(scope="module")
@@ -40,12 +40,12 @@ def test_protections_are_printed(outcome, capsys):
     with capsys.disabled():
         print(f"\n{outcome['sandbox']} (user {os.getuid()}; {len(outcome['results'])} hostile programs)")
     assert "missing: none" in outcome["sandbox"]
-    assert len(hostile.PROGRAMS) >= 40
+    assert len(hostile_programs.PROGRAMS) >= 40
 
 
-@pytest.mark.parametrize("name", hostile.PROGRAMS)
+@pytest.mark.parametrize("name", hostile_programs.PROGRAMS)
 def test_contained(outcome, name):
-    assert [complaint for complaint in hostile.complaints(outcome) if complaint.startswith(f"{name}:")] == []
+    assert [complaint for complaint in hostile_programs.complaints(outcome) if complaint.startswith(f"{name}:")] == []
 
 
 def test_nobody_else_is_harmed(outcome):
@@ -59,7 +59,7 @@ def test_through_bubblewrap(capsys):
     outcome = outcome_of("bubblewrap")
     with capsys.disabled():
         print(f"\n{outcome['sandbox']}")
-    assert hostile.complaints(outcome) == []
+    assert hostile_programs.complaints(outcome) == []
 
 
 def test_as_a_user_without_privileges(capsys):
@@ -79,7 +79,17 @@ def test_as_a_user_without_privileges(capsys):
         "PYTHONPATH": f"{Path(__file__).parents[2]}:{sysconfig.get_path('purelib')}",
         "PYTHONDONTWRITEBYTECODE": "1",
     }
-    command = ["unshare", "-m", "sh", "-c", script, "sh", str(Path(__file__).with_name("hostile.py")), str(SECONDS), "unshare"]
+    command = [
+        "unshare",
+        "-m",
+        "sh",
+        "-c",
+        script,
+        "sh",
+        str(Path(__file__).with_name("hostile_programs.py")),
+        str(SECONDS),
+        "unshare",
+    ]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200, check=False)
     if "SandboxError" in done.stderr:
         assert "allow_unsandboxed=true" in done.stderr
@@ -91,4 +101,4 @@ def test_as_a_user_without_privileges(capsys):
     with capsys.disabled():
         print(f"\n{outcome['sandbox']} (user 65534)")
     assert "missing: none" in outcome["sandbox"]
-    assert hostile.complaints(outcome) == []
+    assert hostile_programs.complaints(outcome) == []
