@@ -10,6 +10,7 @@ import sys
 import sysconfig
 from pathlib import Path
 
+import hostile_programs
 import pytest
 
 from unified_rl.isolation.sandbox import Sandbox, SandboxError
