@@ -62,7 +62,10 @@ def test_the_reward_ablation_varies_nothing_but_the_reward():
         assert len({cell.name for cell in cells}) == len(cells) == 7 * preset.seeds
         configs = [load_config(cell.train) for cell in cells]
         assert len({config.label for config in configs}) == 7
-        assert {label for pair in reward_ablation.contrasts() for label in pair} == {"SFT", *(config.label for config in configs)}
+        assert {label for pair in reward_ablation.contrasts() for label in pair} == {
+            "SFT",
+            *(config.label for config in configs),
+        }
         for supervision in ("outcome", "process"):
             arms = [config for config in configs if config.reward.supervision == supervision and config.seed == 0]
             arms = [config for config in arms if "slow" not in config.label]
