@@ -15,7 +15,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from experiments.cells import Cell, cores, run_cells
@@ -131,9 +131,10 @@ def main(words: Sequence[str]) -> int:
     print(
         f"preset {name}: {len(preset.methods)} methods x {preset.seeds} seeds into {folder}; first the SFT policy", flush=True
     )
-    if run_cells([start_cell(preset)], folder, workers=1, threads=cores()):
+    start = start_cell(preset)
+    if run_cells([replace(start, evaluate=None)], folder, workers=1, threads=cores()):
         return 1
-    cells = method_cells(preset)[:1] + iterative_cells(preset) + method_cells(preset)[1:]
+    cells = method_cells(preset)[:1] + iterative_cells(preset) + method_cells(preset)[1:] + [start]  # now to be evaluated
     failed = run_cells(cells, folder, workers=workers, threads=max(1, cores() // workers))
     tables, pictures = folder / "tables", folder / "figures"
     # What failed is a visible row of the tables, except for iterative runs, which are pooled over the seeds given.
