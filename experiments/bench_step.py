@@ -19,11 +19,12 @@ from unified_rl.coefficients import Grpo
 from unified_rl.config import Config, RolloutConfig, RunConfig, TrainerConfig
 from unified_rl.engines.packing import TokenSequence
 from unified_rl.engines.policy_model import use_torch_rms_norm
+from unified_rl.engines.ranks import divided
 from unified_rl.engines.torch_generator import TorchGenerator
 from unified_rl.engines.torch_trainer import AdamWOptions, Layout, TorchTrainer, evaluate_role, policy_role
 from unified_rl.sources import OnlineSamples, PromptPool
 from unified_rl.train import Parts, run_step
-from unified_rl.types import Decoding, Prompt, Response, Score
+from unified_rl.types import ONE_RANK, Decoding, Prompt, Ranks, Response, Score
 
 PROMPTS, GROUP, VOCABULARY = 8, 8, 64
 PHASES = {"generation": "generation", "reward": "reward", "reference": "prepare", "update": "update"}
@@ -51,21 +52,25 @@ class Parity:
         return Score(float(even), "correct" if even else "incorrect", None, None)
 
 
-def bench_step(max_new_tokens: int = 43, mean_length: float | None = None, steps: int = 5) -> dict[str, float]:
+def bench_step(
+    max_new_tokens: int = 43, mean_length: float | None = None, steps: int = 5, ranks: Ranks = ONE_RANK
+) -> dict[str, float]:
     """Best of `steps` GRPO steps after one to warm up.
 
     Args:
         max_new_tokens: longest response. mean_length: mean of ragged lengths; None: EOS off, all responses of the longest length.
+        ranks: the processes that share the step's work.
 
     Returns:
         seconds in all and by phase, response tokens, and the share of the measured float32 matrix-multiply peak.
     """
     reward = Parity()
-    parts, config = _parts(max_new_tokens, mean_length, reward)
+    parts, config = _parts(max_new_tokens, mean_length, reward, ranks)
     peak = matmul_peak()
     best: dict[str, float] = {}
     for step in range(1, steps + 2):
         timings: dict[str, float] = {}
+        ranks.barrier()
         start = time.perf_counter()
         entry, _ = run_step(parts, config, step, timings)
         seconds = time.perf_counter() - start
@@ -106,22 +111,23 @@ def bench_waiting_step(max_new_tokens: int = 200, mean_length: float = 40.0, rou
     return best
 
 
-def _parts(max_new_tokens: int, mean_length: float | None, reward: Parity) -> tuple[Parts, Config]:
+def _parts(max_new_tokens: int, mean_length: float | None, reward: Parity, ranks: Ranks) -> tuple[Parts, Config]:
     model, frozen = (use_torch_rms_norm(random_model(VOCABULARY, mean_length)) for _ in range(2))  # as `load_policy` does
     layout = Layout(TrainerConfig.row_tokens, TrainerConfig.micro_batch_tokens)
-    policy = TorchTrainer(model, policy_role(1.0), AdamWOptions(1e-6, 100), layout)
-    generator = TorchGenerator(model, IdTokenizer(), eos_token_ids=[] if mean_length is None else [EOS])
+    policy = TorchTrainer(model, policy_role(1.0), AdamWOptions(1e-6, 100), layout, ranks)
+    sampler = TorchGenerator(model, IdTokenizer(), eos_token_ids=[] if mean_length is None else [EOS])
+    generator, scorer = divided(sampler, reward, ranks)
     source = OnlineSamples(
         PromptPool(random_prompts(PROMPTS * 20, VOCABULARY, 4, 8), 0),
         generator,
-        reward,
+        scorer,
         Decoding(max_new_tokens=max_new_tokens),
         seed=0,
         prompts_per_step=PROMPTS,
         responses_per_prompt=GROUP,
     )
-    reference = lambda sequences: evaluate_role(frozen, policy_role(1.0), sequences, layout)  # noqa: E731
-    parts = Parts(source, Grpo(), policy, reference, None, list, lambda _: None, lambda _: [])
+    reference = lambda sequences: evaluate_role(frozen, policy_role(1.0), sequences, layout, ranks)  # noqa: E731
+    parts = Parts(source, Grpo(), policy, reference, None, list, lambda _: None, lambda _: [], ranks)
     config = Config(coefficient=GrpoCoefficient(), rollout=RolloutConfig(PROMPTS, GROUP), logging=RunConfig(samples=0))
     return parts, config
 

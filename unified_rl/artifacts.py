@@ -17,13 +17,17 @@ from typing import Any
 
 from unified_rl import files
 from unified_rl.errors import CheckpointError
+from unified_rl.types import ONE_RANK, Ranks
 
 
 class ArtifactStore:
-    """A folder of artefacts: `root/STAGE/KEY/`. Safe to share between processes on one machine."""
+    """A folder of artefacts: `root/STAGE/KEY/`. Safe to share between processes on one machine.
 
-    def __init__(self, root: Path) -> None:
-        self.root = Path(root)
+    On several ranks the first one builds, and the others wait; or all build together, where the stage is such a job itself.
+    """
+
+    def __init__(self, root: Path, ranks: Ranks = ONE_RANK) -> None:
+        self.root, self._ranks = Path(root), ranks
 
     def key(self, stage: str, settings: Mapping[str, Any], recipe_version: int, inputs: Mapping[str, str]) -> str:
         """The key of a stage's result: 20 hex digits.
@@ -42,11 +46,13 @@ class ArtifactStore:
         recipe_version: int,
         inputs: Mapping[str, str],
         build: Callable[[Path], None],
+        together: Ranks = ONE_RANK,
     ) -> tuple[str, Path]:
         """The artefact's key and folder, built first if nobody has.
 
         Args:
             build: fills the folder it is given. The folder may hold what a killed attempt left.
+            together: the ranks that call `build`, each on the same folder: the store's, or (by default) the first one alone.
 
         Raises:
             CheckpointError: the stored artefact is damaged.
@@ -54,25 +60,27 @@ class ArtifactStore:
         """
         key = self.key(stage, settings, recipe_version, inputs)
         final = self.root / stage / key
-        if not final.is_dir():
-            with files.disk_errors(final):
-                (self.root / stage).mkdir(parents=True, exist_ok=True)
-            with self._lock(stage, key):
-                if not final.is_dir():  # somebody else may have finished it while we waited
-                    self._build(final, {"stage": stage, "settings": settings, "inputs": inputs}, build)
+        with self._claimed(final) as missing:
+            if together.gather(missing)[0]:
+                self._build(final, {"stage": stage, "settings": settings, "inputs": inputs}, build, together)
+        self._ranks.barrier()
         self._verify(final)
         return key, final
 
-    def _build(self, final: Path, facts: Mapping[str, Any], build: Callable[[Path], None]) -> None:
+    def _build(self, final: Path, facts: Mapping[str, Any], build: Callable[[Path], None], together: Ranks) -> None:
         aside = final.with_name(f"{final.name}.partial")
-        with files.disk_errors(aside):
-            aside.mkdir(exist_ok=True)
+        if self._ranks.first:
+            with files.disk_errors(aside):
+                aside.mkdir(exist_ok=True)
+        together.barrier()  # the folder is there
         build(aside)
-        files.write_json(aside / "artifact.json", facts)
-        with files.disk_errors(aside):
-            files.write_manifest(aside)
-            files.sync_tree(aside)
-            aside.rename(final)
+        together.barrier()  # everyone has written
+        if self._ranks.first:
+            files.write_json(aside / "artifact.json", facts)
+            with files.disk_errors(aside):
+                files.write_manifest(aside)
+                files.sync_tree(aside)
+                aside.rename(final)
 
     def _verify(self, final: Path) -> None:
         problem = files.damage(final)
@@ -80,9 +88,20 @@ class ArtifactStore:
             raise CheckpointError(f"artefact {final} is damaged: {problem}; delete that folder and it will be built again")
 
     @contextmanager
-    def _lock(self, stage: str, key: str) -> Iterator[None]:
+    def _claimed(self, final: Path) -> Iterator[bool]:
+        """Whether the artefact is missing, while the first rank holds its lock. The other ranks go by what the first one finds."""
+        if not self._ranks.first or final.is_dir():
+            yield False
+            return
+        with files.disk_errors(final):
+            final.parent.mkdir(parents=True, exist_ok=True)
+        with self._lock(final):
+            yield not final.is_dir()  # somebody else may have finished it while we waited
+
+    @contextmanager
+    def _lock(self, final: Path) -> Iterator[None]:
         # The kernel drops the lock when its holder dies, however it dies.
-        path = self.root / stage / f".{key}.lock"
+        path = final.with_name(f".{final.name}.lock")
         with files.disk_errors(path):
             file = path.open("w")
         with file:

@@ -74,7 +74,7 @@ def _explain(words: Sequence[str], as_json: bool) -> None:
     from unified_rl import explain
 
     config = loading.load_config(words)
-    facts = explain.facts(config)
+    facts = explain.facts(config, words)
     print(json.dumps(facts, indent=1, ensure_ascii=False) if as_json else explain.render(facts))
 
 
@@ -82,11 +82,16 @@ def _train(words: Sequence[str], as_json: bool) -> None:
     config = loading.load_config(words)
     if not config.run_dir:
         raise ConfigError("train needs run_dir=DIR, the folder that will hold the run")
+    from unified_rl.engines.ranks import join_ranks
     from unified_rl.progress import progress
     from unified_rl.stages.training import run_training
 
+    ranks = join_ranks()
+    if not ranks.first:  # one rank talks
+        run_training(config, ranks=ranks)
+        return
     with progress(config.label, config.trainer.steps) as on_step:
-        run_training(config, on_step)
+        run_training(config, on_step, ranks)
     print(
         f"finished: {config.run_dir} ({config.trainer.steps} steps of {config.label}); "
         f"next: unified-rl evaluate run={config.run_dir}"

@@ -125,9 +125,10 @@ class Run:
         facts = {**first, "inputs": dict(inputs), "sessions": [*before["sessions"], session]}
         files.write_json(path, facts)
 
-    def set_status(self, state: str, step: int, steps: int, error: str | None = None) -> None:
-        """Say where the run stands: state is "running", "finished" or "failed"."""
-        files.write_json(self.path / "status.json", {"state": state, "step": step, "steps": steps, "error": error})
+    def set_status(self, state: str, step: int, steps: int, error: str | None = None, ended_by: str | None = None) -> None:
+        """Say where the run stands: state is "running", "finished" or "failed"; ended_by: what a finished run came up to."""
+        facts = {"state": state, "step": step, "steps": steps, "error": error, "ended_by": ended_by}
+        files.write_json(self.path / "status.json", facts)
 
     # ---- checkpoints -------------------------------------------------------------------------------------------------------
 
@@ -138,7 +139,7 @@ class Run:
             save: fills the folder it is given.
         """
         final = self._checkpoint_path(step)
-        aside = final.with_name(f".{final.name}.tmp")
+        aside = _aside(final)
         with files.disk_errors(final):
             files.remove(aside)
             aside.mkdir()
@@ -193,6 +194,28 @@ class Run:
         return _checkpoint_steps(self.path)
 
 
+class FollowedRun(Run):
+    """The run directory as the ranks after the first one hold it: they read what the first has opened, and write none of it."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, step=max(_checkpoint_steps(path), default=0), lock=None)
+
+    def close(self) -> None: ...
+
+    def log(self, name: str, entry: Mapping[str, Any]) -> None: ...
+
+    def write_provenance(self, inputs: Mapping[str, Any]) -> None: ...
+
+    def set_status(self, state: str, step: int, steps: int, error: str | None = None, ended_by: str | None = None) -> None: ...
+
+    def save_checkpoint(self, step: int, save: Callable[[Path], None], keep: int) -> Path:
+        """Take part in saving, where the weights are spread over the ranks; the first rank makes the checkpoint of it."""
+        final = self._checkpoint_path(step)
+        save(_aside(final))
+        self.step = step
+        return final
+
+
 def latest_checkpoint(run_dir: Path) -> Path | None:
     """The latest complete checkpoint of a run directory, verified against its hashes.
 
@@ -240,6 +263,11 @@ def _version(package: str) -> str | None:
 
 def _checkpoint_steps(run_dir: Path) -> list[int]:
     return sorted(int(path.name.removeprefix("step_")) for path in (run_dir / "checkpoints").glob("step_*"))
+
+
+def _aside(checkpoint: Path) -> Path:
+    """Where a checkpoint is written before it is complete."""
+    return checkpoint.with_name(f".{checkpoint.name}.tmp")
 
 
 def held(path: Path) -> Any:

@@ -6,6 +6,7 @@ Also the book-keeping that keeps the terms' names: what each term did, per updat
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -13,6 +14,7 @@ from torch import Tensor
 from unified_rl.coefficients import Coefficient, Inputs
 from unified_rl.ops import aggregation, kl
 from unified_rl.ops.terms import Term, Terms, coefficient
+from unified_rl.types import Ranks
 
 
 def aggregation_weights(name: str, inputs: Inputs, constant: int, truncated: str) -> Tensor:
@@ -63,6 +65,12 @@ class SurrogateLoss:
         self._keep_watched(terms, coef_bT, logp_bT, mask_bT, rows)
         return -(self._weights_B[rows, None] * coef_bT * logp_bT)[mask_bT].sum()
 
+    def gather(self, ranks: Ranks) -> None:
+        """Complete `record` and `seen`, of this rank's rows so far, with those of the other ranks."""
+        found = ranks.gather((self.record, self.seen))
+        self.record = Record.merged([record for record, _ in found])
+        self.seen = {row: values for _, seen in found for row, values in seen.items()}
+
     def _keep_watched(self, terms: Terms, coef_bT: Tensor, logp_bT: Tensor, mask_bT: Tensor, rows: Tensor) -> None:
         for place, row in enumerate(rows.tolist()):
             if row in self._watched:
@@ -88,11 +96,10 @@ class Record:
             self._mean_and_size(f"coef/{name}", item.value(), mask_bT)
             if "not_clipped" in item.factors:
                 self._mean("ratio/clip_fraction", 1.0 - item.factors["not_clipped"], mask_bT)
+        self._importance(terms, mask_bT)
         self._mean("logp/mean", logp_bT, mask_bT)
         self._mean("entropy/mean", outputs["entropy"], mask_bT)
-        mismatch_bT = (logp_bT - inputs.behaviour_logp_BT).abs().nan_to_num(0.0)
-        self._mean("sampler/logp_difference", mismatch_bT, mask_bT)
-        self._max("sampler/max_logp_difference", mismatch_bT, mask_bT)
+        self._mismatch(logp_bT, inputs.behaviour_logp_BT, mask_bT)
         if inputs.old_logp_BT is not None:
             self._mean("ratio/mean", torch.exp(logp_bT - inputs.old_logp_BT), mask_bT)
             self._max("ratio/max_log", (logp_bT - inputs.old_logp_BT).abs(), mask_bT)
@@ -101,10 +108,39 @@ class Record:
                 self._mean(f"kl/{name}", estimator(logp_bT, inputs.ref_logp_BT), mask_bT)
             self._max("kl/max_log", (logp_bT - inputs.ref_logp_BT).abs(), mask_bT)
 
+    @classmethod
+    def merged(cls, records: Sequence[Record]) -> Record:
+        """One record of all ranks' micro-batches, summed in the order of the ranks."""
+        whole = cls()
+        for record in records:
+            whole._tokens += record._tokens
+            for name, value in record._sums.items():
+                whole._sums[name] += value
+            for name, value in record._largest.items():
+                whole._largest[name] = max(whole._largest[name], value)
+        return whole
+
     def metrics(self) -> dict[str, float]:
         """Means over the update's response tokens, and the largest |log ratio| to the old policy and to the reference."""
         means = {name: value / max(self._tokens, 1) for name, value in self._sums.items()}
         return {**means, **self._largest}
+
+    def _mismatch(self, logp_bT: Tensor, behaviour_logp_bT: Tensor, mask_bT: Tensor) -> None:
+        """How far the sampler is from the trainer: |log ratio|, and KL(sampler || trainer) estimated on its own samples."""
+        known_bT = torch.where(behaviour_logp_bT.isnan(), logp_bT, behaviour_logp_bT)  # 0 where there was no sampler
+        difference_bT = (logp_bT - known_bT).abs()
+        self._mean("sampler/logp_difference", difference_bT, mask_bT)
+        self._max("sampler/max_logp_difference", difference_bT, mask_bT)
+        self._mean("sampler/kl_k1", kl.k1(known_bT, logp_bT), mask_bT)
+        self._mean("sampler/kl_k3", kl.k3(known_bT, logp_bT), mask_bT)
+
+    def _importance(self, terms: Terms, mask_bT: Tensor) -> None:
+        """The importance factors, which all terms have in common: their mean, and the share of tokens that the limit touches."""
+        factors = next(iter(terms.values())).factors
+        for limit in ("tis", "mis"):
+            if limit in factors:
+                self._mean("importance/mean", factors["sampler_weight"] * factors[limit], mask_bT)
+                self._mean("importance/limited", (factors[limit] < 1).to(factors[limit]), mask_bT)
 
     def _mean_and_size(self, name: str, values_bT: Tensor, mask_bT: Tensor) -> None:
         self._mean(f"{name}/mean", values_bT, mask_bT)

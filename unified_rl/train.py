@@ -24,7 +24,7 @@ from unified_rl.errors import TrainingError
 from unified_rl.rollout import Rollout, collate, facts
 from unified_rl.runs import Run
 from unified_rl.surrogate import SurrogateLoss, ValueLoss, aggregation_weights
-from unified_rl.types import Source
+from unified_rl.types import ONE_RANK, Ranks, Source
 
 #: Largest |log ratio| that two passes of the same weights over differently packed tokens may show.
 INVARIANT_TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.25}
@@ -36,7 +36,7 @@ class Parts:
 
     policy: the trained role; reference: log-probs of the frozen initial policy, where the coefficient needs them; value: PPO's
     companion. curve: entries for `curve.jsonl` under the present weights. save: writes weights and tokenizer to a folder.
-    decode: tokens to text pieces, for the samples.
+    decode: tokens to text pieces, for the samples. ranks: the processes that run this loop together, each on the whole data.
     """
 
     source: Source
@@ -47,10 +47,11 @@ class Parts:
     curve: Callable[[], list[dict[str, Any]]]
     save: Callable[[Path], None]
     decode: Callable[[Sequence[int]], list[str]]
+    ranks: Ranks = ONE_RANK
 
 
 def train(parts: Parts, config: Config, run: Run, on_step: Callable[[int, dict[str, float]], None] = lambda *_: None) -> None:
-    """Run the steps that are left, from the run's latest checkpoint to `config.trainer.steps`.
+    """Run the steps that are left, from the run's latest checkpoint to `config.trainer.steps` or the end of the token budget.
 
     Raises:
         TrainingError: a loss that is not finite or a broken step-0 invariant; the last checkpoint stays good.
@@ -63,6 +64,8 @@ def train(parts: Parts, config: Config, run: Run, on_step: Callable[[int, dict[s
         if steps == 0:
             run.save_checkpoint(0, parts.save, config.logging.keep_checkpoints)
     for step in range(run.step + 1, steps + 1):
+        if _budget_spent(config, totals):
+            break
         timings: dict[str, float] = {}
         try:
             entry, samples = run_step(parts, config, step, timings)
@@ -72,16 +75,17 @@ def train(parts: Parts, config: Config, run: Run, on_step: Callable[[int, dict[s
         run.log("metrics", totals)
         for sample in samples:
             run.log("samples", {"step": step, **sample})
-        if _due(step, config.logging.curve_every, steps):
+        last = step if _budget_spent(config, totals) else steps
+        if _due(step, config.logging.curve_every, last):
             with _timed(timings, "curve"):
                 _log_curve(parts, run, step, totals)
-        if _due(step, config.logging.checkpoint_every, steps):
+        if _due(step, config.logging.checkpoint_every, last):
             with _timed(timings, "checkpoint"):
                 run.save_checkpoint(step, parts.save, config.logging.keep_checkpoints)
                 run.set_status("running", step, steps)
         run.log("timings", {"step": step, **timings})
         on_step(step, totals)
-    run.set_status("finished", steps, steps)
+    run.set_status("finished", run.step, steps, ended_by="token_budget" if _budget_spent(config, totals) else "steps")
 
 
 def run_step(
@@ -156,7 +160,9 @@ def _policy_update(
     if coefficient.unit == "batch":
         loss.fix(parts.policy.outputs(sequences)["logp"])
     unit_B = inputs.group_B.cpu().numpy() if coefficient.unit in ("pair", "group") else None
-    return loss, parts.policy.update(sequences, loss, unit_B)
+    report = parts.policy.update(sequences, loss, unit_B)
+    loss.gather(parts.ranks)
+    return loss, report
 
 
 def _value_updates(parts: Parts, config: Config, rollout: Rollout) -> dict[str, float]:
@@ -243,6 +249,12 @@ def _with_totals(entry: dict[str, float], before: dict[str, Any], epochs: int) -
         "tokens/sampled": before.get("tokens/sampled", 0) + entry["tokens/sampled"],
         "tokens/trained": before.get("tokens/trained", 0) + int(entry.get("response/tokens", 0)) * epochs,
     }
+
+
+def _budget_spent(config: Config, totals: dict[str, Any]) -> bool:
+    """Whether the run has reached its token budget, if it has one."""
+    budget = config.trainer.token_budget
+    return budget > 0 and totals.get(f"tokens/{config.trainer.budget_counts}", 0) >= budget
 
 
 def _due(step: int, every: int, last: int) -> bool:

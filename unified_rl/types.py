@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, Protocol
+from pathlib import Path
+from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
+
+T = TypeVar("T")
 
 Split = Literal["train", "validation", "test"]
 Finish = Literal["stop", "length"]
@@ -250,3 +253,55 @@ class Source(Protocol):
 
     def draw(self, step: int, policy_version: int) -> Draw:
         """The groups of one step, as a function of the source's seed, `step` and (for online sources) the weights."""
+
+
+@runtime_checkable
+class StatefulSource(Protocol):
+    """What a source has beside `Source` where its next draw depends on more: a part of every checkpoint."""
+
+    def save(self, folder: Path) -> None:
+        """Write the state, if there is any yet, to `folder`, which does not exist yet."""
+
+    def load(self, folder: Path) -> None:
+        """Take up the state that `save` wrote there, if it wrote any."""
+
+
+class Ranks(Protocol):
+    """The processes that run one job together, each with the whole data. `rank` counts from 0 to `size` - 1."""
+
+    @property
+    def rank(self) -> int: ...
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the rank that writes."""
+
+    def gather(self, item: T) -> list[T]:
+        """Everyone's item, in the order of the ranks, on every rank."""
+
+    def sum(self, tensors: Sequence[Any]) -> None:
+        """Replace torch tensors (of one dtype and device) by their sums over the ranks."""
+
+    def barrier(self) -> None:
+        """Wait until every rank is here."""
+
+
+class OneRank:
+    """A job of one process."""
+
+    rank, size, first = 0, 1, True
+
+    def gather(self, item: T) -> list[T]:
+        return [item]
+
+    def sum(self, tensors: Sequence[Any]) -> None:
+        """One rank's tensors are their own sums."""
+
+    def barrier(self) -> None:
+        """Nobody to wait for."""
+
+
+ONE_RANK: Ranks = OneRank()

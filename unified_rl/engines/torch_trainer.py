@@ -19,7 +19,9 @@ from torch import Tensor, nn
 
 from unified_rl.engines.packing import PackedRows, TokenSequence, pack
 from unified_rl.engines.policy_model import response_logps, response_values
+from unified_rl.engines.ranks import shares
 from unified_rl.errors import CheckpointError, TrainingError
+from unified_rl.types import ONE_RANK, Ranks
 
 #: What a role computes per response token: name -> [N], in the order of `packed.sequence_N`.
 Outputs = dict[str, Tensor]
@@ -85,26 +87,53 @@ class UpdateReport:
 
 
 @torch.no_grad()
-def evaluate_role(model: nn.Module, role: Role, sequences: Sequence[TokenSequence], layout: Layout) -> Outputs:
-    """A role's outputs for whole sequences, as right-padded [B, T] (0 where there is no token), without gradient."""
+def evaluate_role(
+    model: nn.Module, role: Role, sequences: Sequence[TokenSequence], layout: Layout, ranks: Ranks = ONE_RANK
+) -> Outputs:
+    """A role's outputs for whole sequences, as right-padded [B, T] (0 where there is no token), without gradient.
+
+    Each rank computes its share of the sequences and gets the outputs of all.
+    """
     model.eval()
-    num_tokens = _longest(sequences)
     device = next(model.parameters()).device
-    whole: Outputs = {}
-    for packed in layout.pack(sequences, None, device):
+    rows = share_of_units(sequences, None, ranks)
+    own: Outputs = {}
+    for packed in layout.pack([sequences[row] for row in rows], None, device) if len(rows) else ():
         for name, values_N in role(model, packed).items():
+            if name not in own:
+                own[name] = torch.zeros(len(rows), _longest(sequences), dtype=values_N.dtype, device=device)
+            own[name][packed.sequence_N, packed.token_N] = values_N
+    return (
+        own if ranks.size == 1 else _whole(ranks.gather((rows, {name: values.cpu() for name, values in own.items()})), device)
+    )
+
+
+def share_of_units(sequences: Sequence[TokenSequence], unit_B: np.ndarray | None, ranks: Ranks) -> np.ndarray:
+    """Rows [b], ascending, of the sequences that this rank works on: whole units, dealt evenly by their tokens."""
+    unit_B = np.arange(len(sequences)) if unit_B is None or ranks.size == 1 else np.unique(unit_B, return_inverse=True)[1]
+    tokens_B = [sequence.input_tokens for sequence in sequences]
+    dealt = shares(np.bincount(unit_B, weights=tokens_B).astype(int).tolist(), ranks.size)
+    return np.flatnonzero(np.isin(unit_B, dealt[ranks.rank]))
+
+
+def _whole(gathered: Sequence[tuple[np.ndarray, Outputs]], device: torch.device) -> Outputs:
+    """Outputs of all sequences from those of the ranks' shares."""
+    num_sequences = sum(len(rows) for rows, _ in gathered)
+    whole: Outputs = {}
+    for rows, part in gathered:
+        for name, values in part.items():
             if name not in whole:
-                whole[name] = torch.zeros(len(sequences), num_tokens, dtype=values_N.dtype, device=device)
-            whole[name][packed.sequence_N, packed.token_N] = values_N
+                whole[name] = torch.zeros(num_sequences, values.shape[1], dtype=values.dtype, device=device)
+            whole[name][torch.from_numpy(rows).to(device)] = values.to(device)
     return whole
 
 
 class TorchTrainer:
-    """One model, its role and its optimiser."""
+    """One model, its role and its optimiser; on several ranks a copy on each, kept equal by summed gradients."""
 
-    def __init__(self, model: nn.Module, role: Role, options: AdamWOptions, layout: Layout) -> None:
+    def __init__(self, model: nn.Module, role: Role, options: AdamWOptions, layout: Layout, ranks: Ranks = ONE_RANK) -> None:
         self.model = model
-        self._role, self._options, self._layout = role, options, layout
+        self._role, self._options, self._layout, self._ranks = role, options, layout, ranks
         self._named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
         self._optimizer = torch.optim.AdamW(
             [parameter for _, parameter in self._named],
@@ -118,7 +147,7 @@ class TorchTrainer:
 
     def outputs(self, sequences: Sequence[TokenSequence]) -> Outputs:
         """The role's outputs [B, T] under the present weights, without gradient."""
-        return evaluate_role(self.model, self._role, sequences, self._layout)
+        return evaluate_role(self.model, self._role, sequences, self._layout, self._ranks)
 
     def update(self, sequences: Sequence[TokenSequence], loss: Loss, unit_B: np.ndarray | None = None) -> UpdateReport:
         """One optimiser step on the sum of the micro-batches' losses.
@@ -131,19 +160,35 @@ class TorchTrainer:
         """
         self.model.eval()  # dropout off: the ratio to the sampler's log-probs must be 1 before the first update
         self._optimizer.zero_grad(set_to_none=True)
-        num_tokens = _longest(sequences)
-        total = 0.0
-        for packed in self._layout.pack(sequences, unit_B, self._device):
-            outputs = {name: packed.scatter(values_N, num_tokens) for name, values_N in self._role(self.model, packed).items()}
-            micro_loss = loss(outputs, packed.sequences_b)
-            micro_loss.backward()
-            total += micro_loss.item()
+        total = self._backward(sequences, loss, unit_B)
+        self._sum_gradients()
         norm = nn.utils.clip_grad_norm_([parameter for _, parameter in self._named], self._options.max_grad_norm).item()
         if not (math.isfinite(total) and math.isfinite(norm)):
             raise TrainingError(
                 f"update {self.updates}: the loss is {total} and the gradient norm {norm}; this update was not made"
             )
         return self._step(total, norm)
+
+    def _backward(self, sequences: Sequence[TokenSequence], loss: Loss, unit_B: np.ndarray | None) -> float:
+        """Gradients of this rank's share; the loss of all."""
+        num_tokens, total = _longest(sequences), 0.0
+        rows = share_of_units(sequences, unit_B, self._ranks)
+        own = [sequences[row] for row in rows]
+        rows_b = torch.from_numpy(rows).to(self._device)
+        for packed in self._layout.pack(own, None if unit_B is None else unit_B[rows], self._device) if own else ():
+            outputs = {name: packed.scatter(values_N, num_tokens) for name, values_N in self._role(self.model, packed).items()}
+            micro_loss = loss(outputs, rows_b[packed.sequences_b])
+            micro_loss.backward()
+            total += micro_loss.item()
+        return sum(self._ranks.gather(total))
+
+    def _sum_gradients(self) -> None:
+        if self._ranks.size == 1:
+            return
+        for _, parameter in self._named:
+            if parameter.grad is None:  # this rank's share was empty
+                parameter.grad = torch.zeros_like(parameter)
+        self._ranks.sum([parameter.grad for _, parameter in self._named if parameter.grad is not None])
 
     def _step(self, loss: float, norm: float) -> UpdateReport:
         rate = self._options.rate(self.updates)

@@ -16,22 +16,29 @@ from unified_rl import files, loading, runs
 from unified_rl.artifacts import ArtifactStore
 from unified_rl.coefficients import build as build_coefficient
 from unified_rl.config import Config
+from unified_rl.engines.policy_copy import FrozenCopy
 from unified_rl.engines.policy_model import ValueModel, build_value_model, load_policy, save_policy
+from unified_rl.engines.ranks import divided
 from unified_rl.engines.torch_generator import TorchGenerator
 from unified_rl.engines.torch_trainer import AdamWOptions, Layout, TorchTrainer, evaluate_role, policy_role, value_role
 from unified_rl.errors import ConfigError, DataError, RunDirectoryError
+from unified_rl.importance import corrected
 from unified_rl.progress import progress
 from unified_rl.stages import curve, world
 from unified_rl.stages.rewards import build_reward, preflight_reward
 from unified_rl.stages.sources import Collaborators, build_source
 from unified_rl.train import Parts, train
+from unified_rl.types import ONE_RANK, Generator, Ranks, StatefulSource
 
 SFT_RECIPE = 1
 StepHook = Callable[[int, dict[str, float]], None]
 
 
-def run_training(config: Config, on_step: StepHook = lambda *_: None) -> runs.Run:
+def run_training(config: Config, on_step: StepHook = lambda *_: None, ranks: Ranks = ONE_RANK) -> runs.Run:
     """Run (or resume) the training that a checked configuration describes. Artefacts it needs are built first.
+
+    Args:
+        ranks: the processes that call this together, with the same configuration; the first one writes the run directory.
 
     Raises:
         UnifiedRLError: see the subclasses; the run directory's `status.json` then says "failed" and why.
@@ -39,12 +46,12 @@ def run_training(config: Config, on_step: StepHook = lambda *_: None) -> runs.Ru
     if config.threads:
         torch.set_num_threads(config.threads)
     transformers.utils.logging.disable_progress_bar()  # one bar for the run, none for each checkpoint
-    store = ArtifactStore(Path(config.artifacts))
+    store = ArtifactStore(Path(config.artifacts), ranks)
     preflight(config)
-    run = runs.Run.open(Path(config.run_dir), loading.as_dict(config), resume=config.resume)
+    run = _open(config, ranks)
     try:
-        policy_key, policy_path = initial_policy(config, store)
-        parts, inputs = _assemble(config, store, policy_key, policy_path, run)
+        policy_key, policy_path = initial_policy(config, store, ranks)
+        parts, inputs = _assemble(config, store, policy_key, policy_path, run, ranks)
         reference = {"reference": world.path_fingerprint(config.reference)} if config.reference else {}
         run.write_provenance({"policy": policy_key, "data": world.path_fingerprint(config.data.path), **reference, **inputs})
         train(parts, config, run, on_step)
@@ -57,6 +64,13 @@ def run_training(config: Config, on_step: StepHook = lambda *_: None) -> runs.Ru
     return run
 
 
+def _open(config: Config, ranks: Ranks) -> runs.Run:
+    """The run directory, opened by the first rank before the others look at it."""
+    run = runs.Run.open(Path(config.run_dir), loading.as_dict(config), resume=config.resume) if ranks.first else None
+    ranks.barrier()
+    return run or runs.FollowedRun(Path(config.run_dir))
+
+
 def preflight(config: Config) -> None:
     """Look at everything outside the configuration that it names, before a run directory is made or a stage is built.
 
@@ -64,6 +78,7 @@ def preflight(config: Config) -> None:
         ConfigError, DataError: the task, its data, the model's folder, the device or a user's file cannot be used.
     """
     task = world.make_task(config)
+    world.check_slices(task, config)
     world.path_fingerprint(config.model.path)
     world.path_fingerprint(config.reference)
     preflight_reward(config, task)
@@ -73,7 +88,7 @@ def preflight(config: Config) -> None:
         raise ConfigError(f"model.device={config.model.device} cannot be used here: {str(error).splitlines()[0]}") from error
 
 
-def initial_policy(config: Config, store: ArtifactStore) -> tuple[str, Path]:
+def initial_policy(config: Config, store: ArtifactStore, ranks: Ranks = ONE_RANK) -> tuple[str, Path]:
     """Key and Hugging Face folder of the policy that training starts from: the base model, or the SFT policy made from it."""
     base_key, base_path = world.base_policy(config, store)
     if config.init == "base":
@@ -93,7 +108,8 @@ def initial_policy(config: Config, store: ArtifactStore) -> tuple[str, Path]:
         settings,
         recipe_version=SFT_RECIPE,
         inputs={"base": base_key},
-        build=lambda aside: _run_stage(stage, aside),
+        build=lambda aside: _run_stage(stage, aside, ranks),
+        together=ranks,
     )
     return key, _policy_folder(folder)
 
@@ -109,7 +125,7 @@ def sft_config(config: Config) -> Config:
         init="base",
         label="SFT stage",
         task=config.task,
-        data=replace(config.data, prompts=config.sft.demonstrations),
+        data=replace(config.data, prompts=config.sft.demonstrations, slices=[]),
         model=config.model,
         sft=config.sft,
         rollout=replace(preset.rollout, prompts_per_step=config.sft.sequences_per_step, responses_per_prompt=1),
@@ -127,19 +143,22 @@ def sft_config(config: Config) -> Config:
     )
 
 
-def _run_stage(stage: Config, folder: Path) -> None:
+def _run_stage(stage: Config, folder: Path, ranks: Ranks) -> None:
     """Run a stage inside an artefact's folder, going on from what a killed attempt left there.
 
     What was left by an attempt with other incidental settings (threads, packing), which the key does not hold, is begun again.
     """
     config = replace(stage, run_dir=str(folder), resume=True)
-    if (folder / "config.yaml").exists() and loading.as_dict(loading.load_resolved(folder / "config.yaml")) != loading.as_dict(
-        config
-    ):
+    if ranks.first and _holds_another_run(folder, config):
         files.remove(folder)
         folder.mkdir()
-    with progress(stage.label, stage.trainer.steps) as on_step:
-        run_training(config, on_step)
+    with progress(stage.label, stage.trainer.steps) if ranks.first else contextlib.nullcontext(lambda *_: None) as on_step:
+        run_training(config, on_step, ranks)
+
+
+def _holds_another_run(folder: Path, config: Config) -> bool:
+    stored = folder / "config.yaml"
+    return stored.exists() and loading.as_dict(loading.load_resolved(stored)) != loading.as_dict(config)
 
 
 def _policy_folder(run_dir: Path) -> Path:
@@ -150,39 +169,60 @@ def _policy_folder(run_dir: Path) -> Path:
 
 
 def _assemble(
-    config: Config, store: ArtifactStore, policy_key: str, policy_path: Path, run: runs.Run
+    config: Config, store: ArtifactStore, policy_key: str, policy_path: Path, run: runs.Run, ranks: Ranks
 ) -> tuple[Parts, dict[str, Any]]:
     """A run's parts, at its latest checkpoint if it has one, and what to record as its inputs."""
     task = world.make_task(config)
     checkpoint = run.latest_checkpoint()
     model, tokenizer = _load(config, checkpoint / "policy" if checkpoint else policy_path)
-    coefficient = build_coefficient(config.coefficient)
+    coefficient = corrected(build_coefficient(config.coefficient), config.importance)
     layout = Layout(config.trainer.row_tokens, config.trainer.micro_batch_tokens)
     role = policy_role(config.generator.temperature if config.source.name != "demonstrations" else 1.0)
-    policy = TorchTrainer(model, role, _adamw(config, config.trainer.learning_rate, config.rollout.updates), layout)
-    value = _value_trainer(config, model, checkpoint, layout) if "values" in coefficient.needs else None
+    policy = TorchTrainer(model, role, _adamw(config, config.trainer.learning_rate, config.rollout.updates), layout, ranks)
+    value = _value_trainer(config, model, checkpoint, layout, ranks) if "values" in coefficient.needs else None
     if checkpoint:
         policy.load(checkpoint / "optimizer.safetensors")
     reference = None
     if "ref_logp" in coefficient.needs:
         frozen, _ = _load(config, Path(config.reference) if config.reference else policy_path)
-        reference = lambda sequences: evaluate_role(frozen, role, sequences, layout)  # noqa: E731
+        reference = lambda sequences: evaluate_role(frozen, role, sequences, layout, ranks)  # noqa: E731
     sampler = TorchGenerator(model, tokenizer, max_concurrent_sequences=config.generator.max_concurrent_sequences)
     generator = world.solution_generator(config, sampler, tokenizer)
     reward, reward_inputs = build_reward(config, store, task, tokenizer, policy_key, policy_path)
-    source, inputs = build_source(Collaborators(config, store, task, tokenizer, generator, reward, policy_key, policy_path))
+    generator, reward = divided(generator, reward, ranks)
+
+    def frozen_copy() -> tuple[FrozenCopy, Generator]:
+        copy = FrozenCopy(model)
+        frozen_sampler = TorchGenerator(
+            copy.model, tokenizer, max_concurrent_sequences=config.generator.max_concurrent_sequences
+        )
+        return copy, divided(world.solution_generator(config, frozen_sampler, tokenizer), reward, ranks)[0]
+
+    context = getattr(model.config, "max_position_embeddings", None) or 0
+    source, inputs = build_source(
+        Collaborators(
+            config, store, task, tokenizer, generator, reward, policy_key, policy_path, frozen_copy, context
+        )
+    )
+    if checkpoint and isinstance(source, StatefulSource):
+        source.load(checkpoint / "source")
     probe = curve.Curve(config, task, tokenizer, generator)
 
     def save(folder: Path) -> None:
+        if not ranks.first:
+            return
         save_policy(model, tokenizer, folder / "policy")
         policy.save(folder / "optimizer.safetensors")
         files.write_json(folder / "state.json", {"updates": policy.updates})
+        if isinstance(source, StatefulSource):
+            source.save(folder / "source")
         if value is not None:
             value.model.save(folder / "value")
             value.save(folder / "value_optimizer.safetensors")
 
     decode = lambda ids: [tokenizer.decode([token]) for token in ids]  # noqa: E731
-    return Parts(source, coefficient, policy, reference, value, probe.entries, save, decode), {**reward_inputs, **inputs}
+    parts = Parts(source, coefficient, policy, reference, value, probe.entries, save, decode, ranks)
+    return parts, {**reward_inputs, **inputs}
 
 
 def _load(config: Config, path: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -204,14 +244,20 @@ def _adamw(config: Config, learning_rate: float, updates: int) -> AdamWOptions:
     )
 
 
-def _value_trainer(config: Config, policy: PreTrainedModel, checkpoint: Path | None, layout: Layout) -> TorchTrainer:
+def _value_trainer(
+    config: Config, policy: PreTrainedModel, checkpoint: Path | None, layout: Layout, ranks: Ranks
+) -> TorchTrainer:
     model = (
         ValueModel.load(checkpoint / "value", world.model_dtype(config), config.model.device)
         if checkpoint
         else build_value_model(policy)
     )
     trainer = TorchTrainer(
-        model, value_role, _adamw(config, config.coefficient.value_learning_rate, config.coefficient.value_epochs), layout
+        model,
+        value_role,
+        _adamw(config, config.coefficient.value_learning_rate, config.coefficient.value_epochs),
+        layout,
+        ranks,
     )
     if checkpoint:
         trainer.load(checkpoint / "value_optimizer.safetensors")
