@@ -117,13 +117,25 @@ def _kl(name, lp, old_lp, ref_lp):
     }[name]
 
 
-def grpo(b, logp, old, ref, kl_coef=0.04, eps=0.2, estimator="k3", process=False):
-    """Eq. 3."""
+def grpo(b, logp, old, ref, kl_coef=0.04, eps=0.2, estimator="k3", process=False, signs="both"):
+    """Eq. 3; `signs` keeps only the positive or the negative advantages."""
     advantage = process_advantages(b) if process else outcome_advantages(b)
+    kept = {"both": lambda a: True, "positive": lambda a: a > 0, "negative": lambda a: a < 0}[signs]
+    advantage = {row: [a if kept(a) else 0.0 for a in of_tokens] for row, of_tokens in advantage.items()}
     total = 0.0
     for i, lp in enumerate(logp):
         penalty = _kl(estimator, lp, old[i], ref[i]).sum()
         total = total + (_clipped(lp, old[i], advantage[i], eps, eps) - kl_coef * penalty) / len(lp)
+    return total / len(logp)
+
+
+def grpo_kl_in_reward(b, logp, old, ref, kl_coef=0.5, eps=0.2):
+    """Eq. 3 without its KL term, on rewards with the response's summed KL of Eq. 2."""
+    total = 0.0
+    for rows in members(b):
+        scores = _zscores([float(b.inputs.rewards_B[r]) - kl_coef * float((old[r] - ref[r]).sum()) for r in rows])
+        for r, z in zip(rows, scores, strict=True):
+            total = total + _clipped(logp[r], old[r], [z] * len(logp[r]), eps, eps) / len(logp[r])
     return total / len(logp)
 
 

@@ -7,6 +7,8 @@ unit      what has to stay together in a micro-batch: "token", "sequence", "pair
 needs     inputs beyond the rollout itself: "ref_logp", "old_logp" (fixed over a rollout's updates), "values", "pairs", "groups"
 corrects_staleness   whether it carries an importance weight, so that several updates per rollout follow the right gradient
 contains_weights     whether it is already multiplied by the aggregation weight (derived from a whole objective)
+any_sampler          whether it only raises or lowers the likelihood of the texts it is given, and so means something whoever chose
+                     them; the others estimate an expectation over samples of a policy, and need that policy's whole support
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ class CoefficientConfig:
     supervisions: ClassVar[frozenset[str]] = frozenset({"outcome"})
     corrects_staleness: ClassVar[bool] = False
     contains_weights: ClassVar[bool] = False
+    any_sampler: ClassVar[bool] = False
     formula: ClassVar[str] = ""
     equation: ClassVar[str] = ""
 
@@ -37,6 +40,7 @@ class CoefficientConfig:
 class SftCoefficient(CoefficientConfig):
     name: str = "sft"
     supervisions: ClassVar[frozenset[str]] = frozenset({"none", "outcome"})
+    any_sampler: ClassVar[bool] = True
     formula: ClassVar[str] = "1"
     equation: ClassVar[str] = "Eq. 7"
 
@@ -44,6 +48,7 @@ class SftCoefficient(CoefficientConfig):
 @dataclass
 class RftCoefficient(CoefficientConfig):
     name: str = "rft"
+    any_sampler: ClassVar[bool] = True
     formula: ClassVar[str] = "I(o): 1 if the answer is right, else 0"
     equation: ClassVar[str] = "Eq. 10"
 
@@ -57,6 +62,7 @@ class DpoCoefficient(CoefficientConfig):
     beta: float = 0.1
     unit: ClassVar[str] = "pair"
     needs: ClassVar[frozenset[str]] = frozenset({"ref_logp", "pairs"})
+    any_sampler: ClassVar[bool] = True
     formula: ClassVar[str] = "+-|o| beta sigma(-m), m = beta [sum log(pi/pi_ref)(o+) - sum log(pi/pi_ref)(o-)]"
     equation: ClassVar[str] = "Eqs. 12-14 (forms: standard, length_averaged, as_printed)"
 
@@ -112,6 +118,7 @@ class GrpoCoefficient(CoefficientConfig):
     needs: ClassVar[frozenset[str]] = frozenset({"ref_logp", "groups"})
     supervisions: ClassVar[frozenset[str]] = frozenset({"outcome", "process"})
     corrects_staleness: ClassVar[bool] = True
+    advantage_in_words: ClassVar[str] = "A"
     formula: ClassVar[str] = "rho 1[not clipped] A + beta (pi_ref/pi - 1), A = (r - mean)/std in the group"
     equation: ClassVar[str] = "Eqs. 3, 21"
 
@@ -129,7 +136,44 @@ class GrpoCoefficient(CoefficientConfig):
         }[self.kl_estimator]
         process = "sum over own and later steps of (r_step - mean)/std, pooled over the group's steps"
         advantage = process if supervision == "process" else "(r - mean)/std in the group"
-        return f"rho 1[not clipped] A {kl}, A = {advantage}"
+        return f"rho 1[not clipped] {self.advantage_in_words} {kl}, A = {advantage}"
+
+
+@dataclass
+class GrpoPositivesCoefficient(GrpoCoefficient):
+    """GRPO that only raises likelihoods: the positive part of the advantage, and the KL term as it is."""
+
+    name: str = "grpo_positives"
+    advantage_in_words: ClassVar[str] = "max(A, 0)"
+    formula: ClassVar[str] = "rho 1[not clipped] max(A, 0) + beta (pi_ref/pi - 1), A = (r - mean)/std in the group"
+    equation: ClassVar[str] = "Eqs. 3, 21, positive part"
+
+
+@dataclass
+class GrpoNegativesCoefficient(GrpoCoefficient):
+    """GRPO that only lowers likelihoods: the negative part of the advantage, and the KL term as it is."""
+
+    name: str = "grpo_negatives"
+    advantage_in_words: ClassVar[str] = "min(A, 0)"
+    formula: ClassVar[str] = "rho 1[not clipped] min(A, 0) + beta (pi_ref/pi - 1), A = (r - mean)/std in the group"
+    equation: ClassVar[str] = "Eqs. 3, 21, negative part"
+
+
+@dataclass
+class GrpoKlInRewardCoefficient(CoefficientConfig):
+    """GRPO with the KL penalty where PPO has it (Eq. 2): in the reward, summed over the response, then normalised."""
+
+    name: str = "grpo_kl_in_reward"
+    kl_coef: float = 0.04
+    clip_eps: float = 0.2
+    needs: ClassVar[frozenset[str]] = frozenset({"ref_logp", "old_logp", "groups"})
+    corrects_staleness: ClassVar[bool] = True
+    formula: ClassVar[str] = "rho 1[not clipped] A, A = (R - mean)/std in the group, R = r - beta sum log(pi_old/pi_ref)"
+    equation: ClassVar[str] = "Eq. 3 with the KL of Eq. 2"
+
+    def __post_init__(self) -> None:
+        not_negative("coefficient.kl_coef", self.kl_coef)
+        positive("coefficient.clip_eps", self.clip_eps)
 
 
 @dataclass
@@ -183,6 +227,9 @@ COEFFICIENTS: dict[str, type[CoefficientConfig]] = {
     "dpo": DpoCoefficient,
     "ppo": PpoCoefficient,
     "grpo": GrpoCoefficient,
+    "grpo_positives": GrpoPositivesCoefficient,
+    "grpo_negatives": GrpoNegativesCoefficient,
+    "grpo_kl_in_reward": GrpoKlInRewardCoefficient,
     "rloo": RlooCoefficient,
     "dr_grpo": DrGrpoCoefficient,
     "dapo": DapoCoefficient,

@@ -143,15 +143,38 @@ class Grpo(schema.GrpoCoefficient, Coefficient):
 
 
 @dataclass
+class GrpoPositives(schema.GrpoPositivesCoefficient, Grpo):
+    def prepare(self, inputs: Inputs) -> Inputs:
+        prepared = super().prepare(inputs)
+        return replace(prepared, advantages_BT=advantages.positive_part(_given(prepared.advantages_BT)))
+
+
+@dataclass
+class GrpoNegatives(schema.GrpoNegativesCoefficient, Grpo):
+    def prepare(self, inputs: Inputs) -> Inputs:
+        prepared = super().prepare(inputs)
+        return replace(prepared, advantages_BT=advantages.negative_part(_given(prepared.advantages_BT)))
+
+
+@dataclass
+class GrpoKlInReward(schema.GrpoKlInRewardCoefficient, Coefficient):
+    def prepare(self, inputs: Inputs) -> Inputs:
+        rewards_B = inputs.rewards_B + _kl_penalty(inputs, self.kl_coef)
+        normalised_B = advantages.group_normalised(rewards_B, inputs.group_B)
+        return replace(inputs, advantages_BT=advantages.to_tokens(normalised_B, inputs.response_mask_BT))
+
+    def terms(self, logp_BT: Tensor, inputs: Inputs) -> Terms:
+        return coefficients.clipped_advantage(
+            logp_BT, inputs.old_or(logp_BT), _given(inputs.advantages_BT), clip_low=self.clip_eps, clip_high=self.clip_eps
+        )
+
+
+@dataclass
 class Rloo(schema.RlooCoefficient, Coefficient):
     def prepare(self, inputs: Inputs) -> Inputs:
-        mask = inputs.response_mask_BT
-        no_reward = torch.zeros_like(_given(inputs.old_logp_BT))
-        penalty_B = advantages.with_kl_penalty(
-            no_reward, _given(inputs.old_logp_BT), _given(inputs.ref_logp_BT), mask, self.kl_coef
-        ).sum(1)
-        advantages_B = advantages.leave_one_out(inputs.rewards_B + penalty_B, inputs.group_B)
-        return replace(inputs, advantages_BT=advantages.to_tokens(advantages_B, mask))
+        rewards_B = inputs.rewards_B + _kl_penalty(inputs, self.kl_coef)
+        advantages_B = advantages.leave_one_out(rewards_B, inputs.group_B)
+        return replace(inputs, advantages_BT=advantages.to_tokens(advantages_B, inputs.response_mask_BT))
 
     def terms(self, logp_BT: Tensor, inputs: Inputs) -> Terms:
         return coefficients.reinforce(logp_BT, _given(inputs.advantages_BT))
@@ -218,6 +241,9 @@ IMPLEMENTATIONS: dict[str, type[Coefficient]] = {
     "dpo": Dpo,
     "ppo": Ppo,
     "grpo": Grpo,
+    "grpo_positives": GrpoPositives,
+    "grpo_negatives": GrpoNegatives,
+    "grpo_kl_in_reward": GrpoKlInReward,
     "rloo": Rloo,
     "dr_grpo": DrGrpo,
     "dapo": Dapo,
@@ -236,6 +262,15 @@ def _token_rewards(inputs: Inputs) -> Tensor:
     if inputs.step_ends_BT is None:
         return advantages.at_last_token(inputs.rewards_B, inputs.response_mask_BT)
     return _given(inputs.step_rewards_BT) * inputs.step_ends_BT
+
+
+def _kl_penalty(inputs: Inputs, kl_coef: float) -> Tensor:
+    """-beta sum over the response's tokens of log(pi_old / pi_ref): the KL in a sequence's reward. [B]"""
+    no_reward = torch.zeros_like(_given(inputs.old_logp_BT))
+    penalties_BT = advantages.with_kl_penalty(
+        no_reward, _given(inputs.old_logp_BT), _given(inputs.ref_logp_BT), inputs.response_mask_BT, kl_coef
+    )
+    return penalties_BT.sum(1)
 
 
 def _given(value: Tensor | None) -> Tensor:

@@ -69,6 +69,16 @@ CASES = {
         False,
         False,
     ),
+    "grpo_positives": (c.GrpoPositives(), "sequence_mean", lambda *a: textbook.grpo(*a, signs="positive"), False, False),
+    "grpo_negatives": (c.GrpoNegatives(), "sequence_mean", lambda *a: textbook.grpo(*a, signs="negative"), False, False),
+    "grpo_negatives_process": (
+        c.GrpoNegatives(),
+        "sequence_mean",
+        lambda *a: textbook.grpo(*a, process=True, signs="negative"),
+        True,
+        False,
+    ),
+    "grpo_kl_in_reward": (c.GrpoKlInReward(kl_coef=0.5), "sequence_mean", textbook.grpo_kl_in_reward, False, False),
     "rloo": (c.Rloo(), "constant_length", textbook.rloo, False, False),
     "dr_grpo": (c.DrGrpo(), "constant_length", textbook.dr_grpo, False, False),
     "dapo": (c.Dapo(), "prompt_token_mean", textbook.dapo, False, False),
@@ -125,7 +135,9 @@ def test_equals_autograd_of_the_textbook_objective(name, seed):
     assert relative(our_gradient(batch, coefficient, aggregation), expected) < 1e-9 or expected.norm() < 1e-12
 
 
-@pytest.mark.parametrize("name", ["ppo", "grpo", "dr_grpo", "dapo", "from_objective"])
+@pytest.mark.parametrize(
+    "name", ["ppo", "grpo", "grpo_positives", "grpo_negatives", "grpo_kl_in_reward", "dr_grpo", "dapo", "from_objective"]
+)
 def test_equals_autograd_where_the_clip_bites(name):
     batch, coefficient, aggregation, objective = case(name, seed=5, drift=0.5)
     ratio = torch.exp(

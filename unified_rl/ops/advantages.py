@@ -43,6 +43,16 @@ def zero_variance_groups(rewards_B: Tensor, group_B: Tensor) -> Tensor:
     return _statistics(rewards_B, group_B)[3]
 
 
+def positive_part(advantages_BT: Tensor) -> Tensor:
+    """max(A, 0): what raises likelihoods, and nothing that lowers them. Any shape."""
+    return advantages_BT.clamp(min=0)
+
+
+def negative_part(advantages_BT: Tensor) -> Tensor:
+    """min(A, 0): what lowers likelihoods, and nothing that raises them. positive_part + negative_part = A. Any shape."""
+    return advantages_BT.clamp(max=0)
+
+
 def to_tokens(advantages_B: Tensor, response_mask_BT: Tensor) -> Tensor:
     """Every response token receives its sequence's advantage. [B], [B, T] -> [B, T]."""
     return advantages_B[:, None] * response_mask_BT

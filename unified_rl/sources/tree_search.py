@@ -1,0 +1,187 @@
+"""Responses found by a search over steps: some are sampled from the prompt, the others branch off from them at step ends.
+
+What the responses of a group are a sample of: *not* of the policy. Each is a text that the policy could write, token after token
+from its own distribution, and `behaviour_logp` are those probabilities. But responses share beginnings, so they are not
+independent; a beginning is continued only where a response went on beyond it, so what long responses begin with comes up more often
+than by sampling; and `best` lets the reward choose. The probability with which the search finds a response is not the product of
+its tokens' and is not known. So the responses are data for a likelihood (Online RFT), and not for a coefficient that estimates an
+expectation over the policy's samples: `methods.check` refuses those.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from unified_rl import rng
+from unified_rl.sources.online import score_groups
+from unified_rl.sources.prompts import PromptPool
+from unified_rl.types import Decoding, Draw, Generator, Group, Prompt, Response, Reward, ScoredResponse, Tokenizer
+
+StepEnds = Callable[[Prompt, Response], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """The first tokens of a response, up to a step's end, and their log-probs under the sampler. Empty: the prompt itself."""
+
+    token_ids: tuple[int, ...] = ()
+    behaviour_logp: tuple[float, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.token_ids)
+
+
+@dataclass(frozen=True)
+class _Branch:
+    """A response that is wanted: number `index` of the group at `place`, going on from `beginning`."""
+
+    place: int
+    index: int
+    beginning: Beginning
+
+
+def random_responses(group: Sequence[ScoredResponse]) -> list[ScoredResponse]:
+    """All of them: every step end is as good as any other."""
+    return list(group)
+
+
+def best_responses(group: Sequence[ScoredResponse]) -> list[ScoredResponse]:
+    """Those with the highest reward so far (all of them, while they are equal)."""
+    best = max(scored.score.reward for scored in group)
+    return [scored for scored in group if scored.score.reward == best]
+
+
+BRANCH_FROM: dict[str, Callable[[Sequence[ScoredResponse]], list[ScoredResponse]]] = {
+    "random": random_responses,
+    "best": best_responses,
+}
+
+
+class TreeSearch:
+    """`responses_per_prompt` scored responses to each of the step's prompts: `roots` from the prompt, the others from step ends.
+
+    In each of `rounds` rounds, an even share of the branches is drawn: first one of the different beginnings that the chosen
+    responses have so far, uniformly, then its continuation by the current policy. A response without an inner step end has no
+    beginning to go on from; where no chosen response has one, a branch starts from the prompt.
+
+    The noise is a function of (seed, step, place in the step, index in the group), and the roots are the first responses that
+    `OnlineSamples` would sample.
+
+    Args of the constructor:
+        step_ends: (prompt, response) -> index of each step's last token, ascending.
+        branch_from: chooses the responses to branch from, one of `BRANCH_FROM`.
+        context: most tokens a prompt and its response may have together; 0 = no limit.
+    """
+
+    def __init__(
+        self,
+        pool: PromptPool,
+        generator: Generator,
+        reward: Reward,
+        decoding: Decoding,
+        tokenizer: Tokenizer,
+        step_ends: StepEnds,
+        branch_from: Callable[[Sequence[ScoredResponse]], list[ScoredResponse]],
+        *,
+        seed: int,
+        prompts_per_step: int,
+        responses_per_prompt: int,
+        roots: int,
+        rounds: int,
+        context: int = 0,
+    ) -> None:
+        self._pool, self._generator, self._reward, self._decoding = pool, generator, reward, decoding
+        self._tokenizer, self._step_ends, self._branch_from = tokenizer, step_ends, branch_from
+        self._seed, self._prompts_per_step, self._context = seed, prompts_per_step, context
+        branches = np.array_split(np.arange(roots, responses_per_prompt), rounds)
+        self._rounds = [np.arange(roots), *(indices for indices in branches if len(indices))]
+
+    def draw(self, step: int, policy_version: int) -> Draw:
+        """The step's groups. Tokens of a beginning are counted once, where they were sampled; those cut off are counted too."""
+        prompts = [self._pool[index] for index in self._pool.indices(step, self._prompts_per_step)]
+        groups = [Group(prompt, ()) for prompt in prompts]
+        sampled = 0
+        for indices in self._rounds:
+            wanted = [
+                _Branch(place, int(index), self._beginning(group, step, place, int(index)))
+                for place, group in enumerate(groups)
+                for index in indices
+            ]
+            pieces = self._continue(prompts, wanted, step, policy_version)
+            sampled += sum(map(len, pieces))
+            whole: list[list[Response]] = [[] for _ in prompts]
+            for branch, piece in zip(wanted, pieces, strict=True):
+                whole[branch.place].append(self._whole(branch.beginning, piece))
+            scored = score_groups(self._reward, prompts, whole)
+            groups = [old.with_responses(old.responses + new.responses) for old, new in zip(groups, scored, strict=True)]
+        return Draw(groups, sampled)
+
+    def _beginning(self, group: Group, step: int, place: int, index: int) -> Beginning:
+        """What response `index` goes on from: a function of the group so far and (seed, step, place, index)."""
+        if not group.responses:
+            return Beginning()
+        found = {
+            beginning.token_ids: beginning
+            for scored in self._branch_from(group.responses)
+            for beginning in self._beginnings(group.prompt, scored.response)
+        }
+        choices = list(found.values()) or [Beginning()]
+        return choices[int(rng.generator(self._seed, "branches", step, place, index).integers(len(choices)))]
+
+    def _beginnings(self, prompt: Prompt, response: Response) -> list[Beginning]:
+        """A response's beginnings: up to each step's end but the last."""
+        lengths = [int(end) + 1 for end in self._step_ends(prompt, response)[:-1]]
+        return [
+            Beginning(tuple(response.token_ids[:length].tolist()), tuple(response.behaviour_logp[:length].tolist()))
+            for length in lengths
+            if length < len(response)
+        ]
+
+    def _continue(self, prompts: Sequence[Prompt], wanted: Sequence[_Branch], step: int, version: int) -> list[Response]:
+        """The rest of each wanted response, at least as long as its beginning leaves room for.
+
+        A larger `max_new_tokens` continues the same response, so branches share a call with the one that may write most, as far
+        as the context allows; what goes beyond a branch's own limit is cut off afterwards.
+        """
+        room = [self._decoding.max_new_tokens - len(branch.beginning) for branch in wanted]
+        length = [len(prompts[branch.place].token_ids) + len(branch.beginning) for branch in wanted]
+        context = self._context or max(length) + max(room)
+        pieces: list[Response | None] = [None] * len(wanted)
+        left = sorted(range(len(wanted)), key=lambda item: -room[item])
+        while left:
+            budget = room[left[0]]
+            together = [item for item in left if item == left[0] or length[item] + budget <= context]
+            left = [item for item in left if item not in set(together)]
+            answers = self._generator.generate(
+                [self._prompt(prompts, wanted[item]) for item in together],
+                [[rng.derive_seed(self._seed, "sampling", step, wanted[item].place, wanted[item].index)] for item in together],
+                replace(self._decoding, max_new_tokens=budget),
+                version,
+            )
+            for item, (answer,) in zip(together, answers, strict=True):
+                pieces[item] = answer
+        return pieces  # type: ignore[return-value]
+
+    @staticmethod
+    def _prompt(prompts: Sequence[Prompt], branch: _Branch) -> Prompt:
+        prompt = prompts[branch.place]
+        return replace(prompt, token_ids=(*prompt.token_ids, *branch.beginning.token_ids))
+
+    def _whole(self, beginning: Beginning, piece: Response) -> Response:
+        """The response as if it had been sampled in one go: the policy drew each of its tokens, those of its beginning earlier."""
+        if not len(beginning):
+            return piece
+        limit = self._decoding.max_new_tokens
+        token_ids = np.concatenate([np.array(beginning.token_ids, dtype=np.int64), piece.token_ids])
+        logp = np.concatenate([np.array(beginning.behaviour_logp, dtype=np.float32), piece.behaviour_logp])
+        return replace(
+            piece,
+            token_ids=token_ids[:limit],
+            behaviour_logp=logp[:limit],
+            finish=piece.finish if len(token_ids) <= limit else "length",
+            decoding=self._decoding,
+            text=self._tokenizer.decode(token_ids[:limit].tolist(), skip_special_tokens=True),
+        )
