@@ -89,6 +89,11 @@ def weighted_auc(scores: np.ndarray, positive: np.ndarray, weights: np.ndarray) 
         return (of_positives * below).sum(1) / pairs
 
 
+def plain_auc(scores: np.ndarray, positive: np.ndarray) -> float:
+    """`weighted_auc` with every item counting once; NaN where there is no positive or no negative."""
+    return float(weighted_auc(scores, positive.astype(bool), np.ones((1, len(scores))))[0])
+
+
 def equal_count_bins(scores: np.ndarray, bins: int) -> np.ndarray:
     """int [I]: which of `bins` bins of (nearly) equally many items each score falls into, lowest first; equal scores together."""
     edges = np.quantile(scores, np.arange(1, bins) / bins, method="inverted_cdf")

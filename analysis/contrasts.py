@@ -1,6 +1,6 @@
 """Differences between named labels, paired by problem and seed. `python -m analysis.contrasts EXPERIMENT_DIR "A|B" ... --out DIR`
 
-    contrasts.csv   one row per pair, slice and metric: label minus baseline, 95 % interval, and a verdict
+    contrasts.csv   one row per pair, slice and metric: label minus baseline, 95 % interval, a verdict, the paired test's p
 
 `verdict` is "above 0", "below 0" or "includes 0". Metrics: greedy accuracy, avg@1 (share of right samples), and Maj@K and Pass@K
 at the largest K that all have.
@@ -13,20 +13,23 @@ import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from analysis.counts import read_cells
 from analysis.experiment import Cell
-from analysis.intervals import paired_difference
+from analysis.grid_file import experiment_name, matching_of
+from analysis.intervals import CONFIDENCE, paired_difference
 from analysis.maj_at_k import NoAnswer, Ties
+from analysis.planning import paired_p_value
 from analysis.pooling import k_metrics, pool, same_problems, stack
 from analysis.table_files import SCHEMA, write_table
 from unified_rl.errors import DataError, UnifiedRLError
 
 COLUMNS = [
-    *("label", "baseline", "slice", "split", "metric", "k", "estimate", "low", "high", "verdict"),
+    *("label", "baseline", "slice", "split", "metric", "k", "estimate", "low", "high", "verdict", "p"),
     *("num_problems", "num_seeds", "note"),
 ]
 
@@ -45,7 +48,8 @@ def contrasts(
         for key in ours[0].scores:
             same_problems([*ours, *theirs], key)
             for metric, (k, values) in _metrics(ours + theirs, key, ties, no_answer).items():
-                found = paired_difference(stack(ours, values), stack(theirs, values))
+                scores, others = stack(ours, values), stack(theirs, values)
+                found = paired_difference(scores, others)
                 rows.append(
                     {
                         "label": label,
@@ -58,6 +62,7 @@ def contrasts(
                         "low": found.low,
                         "high": found.high,
                         "verdict": verdict(found.low, found.high),
+                        "p": paired_p_value(scores, others),
                         "num_problems": found.num_problems,
                         "num_seeds": found.num_seeds,
                         "note": found.note,
@@ -131,13 +136,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         pairs = [_pair(word) for word in options.pairs]
         cells, _ = read_cells([options.experiment])
         table = contrasts(cells, pairs)
+        facts = _provenance(cells, options.experiment)
     except UnifiedRLError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     command = shlex.join(["python", "-m", "analysis.contrasts", str(options.experiment), *options.pairs])
-    write_table(table, options.out / "contrasts.csv", {"schema": SCHEMA, "command": command, "confidence": 0.95})
+    write_table(table, options.out / "contrasts.csv", {"schema": SCHEMA, "command": command, **facts})
     print(format_contrasts(table))
     return 0
+
+
+def _provenance(cells: Sequence[Cell], experiment: Path) -> dict[str, Any]:
+    return {
+        "confidence": CONFIDENCE,
+        "matching": matching_of([experiment]),
+        "experiments": [experiment_name(experiment)],
+        "commits": sorted({cell.commit for cell in cells if cell.commit}),
+        "seeds": sorted({cell.seed for cell in cells if not cell.is_baseline}),
+    }
 
 
 def _pair(word: str) -> tuple[str, str]:

@@ -26,7 +26,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as parquet
 
+from analysis.clustered import plain_auc
+from analysis.grid_file import matching_of
 from analysis.intervals import mean_interval, paired_difference
+from analysis.planning import paired_p_value
 from analysis.table_files import SCHEMA, write_table
 from unified_rl import run_reading
 from unified_rl.errors import DataError, UnifiedRLError
@@ -88,7 +91,7 @@ def curves(found: Sequence[IterativeRun]) -> pd.DataFrame:
 
 def gains(found: Sequence[IterativeRun]) -> pd.DataFrame:
     """Greedy accuracy of each iteration minus that of its control, at the last step that both have, over seeds and problems."""
-    columns = ["iteration", "step", "slice", "estimate", "low", "high", "num_problems", "num_seeds", "note"]
+    columns = ["iteration", "step", "slice", "estimate", "low", "high", "p", "num_problems", "num_seeds", "note"]
     rows = []
     for iteration in range(1, 1 + max(len(run.iterations) for run in found) - 1):
         pairs = [_common_points(run, iteration) for run in found if len(run.iterations) > iteration]
@@ -97,7 +100,7 @@ def gains(found: Sequence[IterativeRun]) -> pd.DataFrame:
             renewed, control = (np.array([point[place] for point in both], dtype=float) for place in (1, 2))
             gain = paired_difference(renewed, control)
             row = {"iteration": iteration, "step": step, "slice": slice_name, "estimate": gain.estimate, "note": gain.note}
-            rows.append(row | _bounds(gain))
+            rows.append(row | {"p": paired_p_value(renewed, control)} | _bounds(gain))
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -140,7 +143,7 @@ def agreement(found: Sequence[IterativeRun]) -> pd.DataFrame:
                 "iteration": int(path.stem),
                 "seed": str(run.seed),
                 "accuracy": float((now["accepted"] == now["correct"]).mean()),
-                "auc": auc(now["reward"].to_numpy(), now["correct"].to_numpy()),
+                "auc": plain_auc(now["reward"].to_numpy(), now["correct"].to_numpy()),
                 "mean_reward": float(now["reward"].mean()),
                 "share_correct": float(now["correct"].mean()),
                 "responses": len(now),
@@ -164,16 +167,6 @@ def agreement(found: Sequence[IterativeRun]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def auc(scores: np.ndarray, positive: np.ndarray) -> float:
-    """Chance that a positive scores above a negative (ties count half); NaN where one of the two is missing."""
-    positive = positive.astype(bool)
-    count = int(positive.sum())
-    if count in (0, len(positive)):
-        return float("nan")
-    ranks = pd.Series(scores).rank().to_numpy()
-    return float((ranks[positive].sum() - count * (count + 1) / 2) / (count * (len(positive) - count)))
-
-
 def write_tables(paths: Sequence[Path | str], out: Path | str, command: str = "") -> dict[str, pd.DataFrame]:
     """Write the tables into `out` as CSV and return them."""
     found = read_runs(paths)
@@ -191,6 +184,7 @@ def write_tables(paths: Sequence[Path | str], out: Path | str, command: str = ""
         "seeds": [run.seed for run in found],
         "iterate": options,
         "experiments": [run.path.name for run in found],
+        "matching": matching_of(paths),
         "commits": sorted(filter(None, {_commit(run) for run in found})),
         "unfinished": {str(run.path): run.state for run in found if run.state != "finished"},
     }

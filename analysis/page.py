@@ -2,49 +2,46 @@
 
 It opens from the disk, without a server or scripts. Links and pictures are relative to the page, so the folder can be moved or
 zipped; with `--embed` the pictures are inside the file, which can then be sent alone. Everything that a user or a run wrote is
-escaped. A run that failed is shown with its error, one that is missing from the grid labels x seeds as missing; one that cannot be
-read does not keep the others from being shown.
+escaped. A run that failed is shown with its error, one that a grid has planned (or that is missing from labels x seeds) as
+missing; one that cannot be read does not keep the others from being shown. A grid's page begins with its question and its
+matching rule.
 """
 
 from __future__ import annotations
 
 import argparse
 import base64
-import os
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import quote
 
 import pandas as pd
 
+from analysis import grid_page
 from analysis.experiment import BASELINE_METHOD, MISSING
+from analysis.grid_file import GridFacts, PlannedCell, read_grid
+from analysis.page_parts import STYLE, address, as_table, link
 from analysis.table_files import MAKE_COMMAND, read_table
 from unified_rl import run_reading
 from unified_rl.errors import DataError, UnifiedRLError
 
 MEASURES = {"greedy": "Greedy %", "avg": "avg@1 %", "maj": "Maj@K %", "pass": "Pass@K %", "difference": "Greedy - SFT"}
+RUN_FILES = ("config.yaml", "metrics.jsonl", "curve.jsonl")
 FIGURES_COMMAND = "python -m figures.make --tables DIR --out DIR"
 Found = TypeVar("Found")
-STYLE = """
-body { font: 15px/1.45 system-ui, sans-serif; color: #222; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; }
-table { border-collapse: collapse; font-size: 13px; } .wide { overflow-x: auto; }
-th, td { text-align: left; padding: .2rem .6rem; border-bottom: 1px solid #ddd; vertical-align: top; }
-.wide td:first-child, td.number { white-space: nowrap; } td.number { text-align: right; }
-.error { color: #a30; white-space: pre-wrap; overflow-wrap: anywhere; }
-.bad td:nth-child(4) { color: #a30; font-weight: 600; } .note { color: #666; }
-figure { margin: 2rem 0; } img { max-width: 100%; } figcaption { font-size: 13px; max-width: 48rem; }
-"""
 
 
 @dataclass(frozen=True)
 class RunFacts:
-    """A row of the page: one run, or a hole where one should be. path: None for a hole; log: of the process that made it."""
+    """A row of the page: one run, or a hole where one should be.
+
+    path: None for a hole. log: of the process that made it. id: of a hole that a grid has planned.
+    """
 
     path: Path | None
     label: str
@@ -55,6 +52,7 @@ class RunFacts:
     evaluations: str = ""
     error: str = ""
     log: Path | None = None
+    id: str = ""
 
     @property
     def bad(self) -> bool:
@@ -65,22 +63,35 @@ class RunFacts:
 # What there is
 
 
-def read_runs(folder: Path) -> list[RunFacts]:
-    """Every run at or below a folder, what is missing from each folder's grid labels x seeds, and what failed before it began.
+def read_runs(folder: Path, grid: GridFacts) -> list[RunFacts]:
+    """Every run at or below a folder, what the grid (or labels x seeds) lacks, and what failed before it began.
 
     Raises:
         DataError: there is no such folder.
     """
     paths = [path for path in run_reading.list_runs(folder) if "artifacts" not in path.relative_to(folder).parts]
     logs = {log.stem: log for log in sorted((folder / "logs").glob("*.log"))}
-    found = [_read_run(path, logs.get(path.name)) for path in paths]
-    known = {path.name for path in paths}
+    found = [row for path in paths if (row := _read_run(path, logs.get(path.name))) is not None]
+    known = {path.name for path in paths} | {cell.id for cell in grid.cells}
     stillborn = [
         RunFacts(None, name, "", "", "failed before it began", error=_last_line(log), log=log)
         for name, log in logs.items()
         if name not in known
     ]
-    return [*(row for row in found if row is not None), *_holes([row for row in found if row is not None]), *stillborn]
+    return [*found, *(_planned(grid, found, logs) if grid.cells else _holes(found)), *stillborn]
+
+
+def _planned(grid: GridFacts, found: Sequence[RunFacts], logs: dict[str, Path]) -> list[RunFacts]:
+    """The cells that a grid has planned and that have no run."""
+    present = {row.path.name for row in found if row.path}
+    return [_missing_cell(cell, logs.get(cell.id)) for cell in grid.cells if cell.id not in present]
+
+
+def _missing_cell(cell: PlannedCell, log: Path | None) -> RunFacts:
+    state = MISSING if log is None else "failed before it began"
+    return RunFacts(
+        None, cell.label, "", str(cell.seed), state, error="" if log is None else _last_line(log), log=log, id=cell.id
+    )
 
 
 def _read_run(path: Path, log: Path | None) -> RunFacts | None:
@@ -144,16 +155,17 @@ def page(folder: Path, tables: Path, figures: Path, out: Path, embed: bool = Fal
         folder: of the experiment. tables, figures: folders of tables and figures, which need not exist. out: the file it will
             be, to which links are relative. embed: put the pictures into the page.
     """
-    rows = read_runs(folder)
-    name = escape(folder.resolve().name)
+    grid = read_grid(folder)
+    rows = read_runs(folder, grid)
+    name = escape(grid.title or grid.name or folder.resolve().name)
     parts = [
-        f"<h1>{name}</h1>",
+        grid_page.about(grid) if grid.cells else f"<h1>{name}</h1>",
         _summary(rows),
         "<h2>Results</h2>",
-        _results(tables, out),
+        grid_page.results(tables, out) if grid_page.has_results(tables) else _results(tables, out),
         "<h2>Figures</h2>",
         *_figures(figures, out, embed),
-        "<h2>Runs</h2>",
+        '<h2 id="runs">Runs</h2>',
         _runs(rows, out),
     ]
     head = (
@@ -164,19 +176,25 @@ def page(folder: Path, tables: Path, figures: Path, out: Path, embed: bool = Fal
 
 def _summary(rows: Sequence[RunFacts]) -> str:
     counts = ", ".join(f"{number} {escape(state)}" for state, number in Counter(row.state for row in rows).items())
-    return f'<p>{len(rows)} runs: {counts}. <span class="note">Failed and missing ones are marked below.</span></p>'
+    return f'<p>{len(rows)} runs: {counts}. <a href="#runs">Each of them</a>, with its files.</p>'
 
 
 def _runs(rows: Sequence[RunFacts], out: Path) -> str:
-    header = ("Run", "Label", "Seed", "State", "Step", "Evaluations", "Error")
+    header = ("Run", "Label", "Seed", "State", "Step", "Evaluations", "Files", "Error")
     lines = []
-    for row in rows:
-        link = _link(row.path, out, row.path.name) if row.path else "-"
-        log = f" ({_link(row.log, out, 'log')})" if row.log else ""
+    for row in sorted(rows, key=lambda row: not row.bad):  # what needs a reader comes first
+        run = link(row.path, out, row.path.name) if row.path else escape(row.id) or "-"
         words = [escape(word) for word in (row.label, row.seed, row.state, row.progress, row.evaluations)]
-        cells = "".join(f"<td>{cell}</td>" for cell in (link + log, *words))
+        cells = "".join(f"<td>{cell}</td>" for cell in (run, *words, _files(row, out)))
         lines.append(f'<tr{" class=bad" if row.bad else ""}>{cells}<td class="error">{escape(row.error)}</td></tr>')
-    return _table(header, lines)
+    return as_table(header, lines)
+
+
+def _files(row: RunFacts, out: Path) -> str:
+    """Links to what a reader of the run's numbers wants to see."""
+    own = {name: row.path / name for name in RUN_FILES} if row.path else {}
+    found = [link(path, out, name.partition(".")[0]) for name, path in own.items() if path.exists()]
+    return ", ".join([*found, *([link(row.log, out, "log")] if row.log else [])])
 
 
 def _results(tables: Path, out: Path) -> str:
@@ -196,9 +214,9 @@ def _results(tables: Path, out: Path) -> str:
         cells = "".join(f"<td>{escape(str(word))}</td>" for word in first)
         lines.append(f"<tr>{cells}{numbers}{''.join(f'<td>{escape(str(word))}</td>' for word in last)}</tr>")
     level = f"{100 * provenance.get('confidence', 0.95):g}"
-    links = ", ".join(_link(found, out, found.name) for found in sorted(tables.glob("*.csv")))
+    links = ", ".join(link(found, out, found.name) for found in sorted(tables.glob("*.csv")))
     note = f"In brackets: {level} % intervals. Final step. All tables: {links}."
-    return _table(header, lines) + f'<p class="note">{note}</p>'
+    return as_table(header, lines) + f'<p class="note">{note}</p>'
 
 
 def _interval(row: dict[str, Any], name: str) -> str:
@@ -219,9 +237,9 @@ def _figures(figures: Path, out: Path, embed: bool) -> list[str]:
 def _figure(picture: Path, out: Path, embed: bool) -> str:
     caption = picture.with_suffix(".md")
     words = _caption(caption.read_text(encoding="utf-8")) if caption.exists() else escape(picture.stem)
-    source = f"data:image/png;base64,{base64.b64encode(picture.read_bytes()).decode()}" if embed else _address(picture, out)
+    source = f"data:image/png;base64,{base64.b64encode(picture.read_bytes()).decode()}" if embed else address(picture, out)
     pdf = picture.with_suffix(".pdf")
-    links = f" {_link(pdf, out, 'PDF')}" if pdf.exists() and not embed else ""
+    links = f" {link(pdf, out, 'PDF')}" if pdf.exists() and not embed else ""
     alt = escape(picture.stem.replace("_", " "), quote=True)
     image = f'<img src="{source}" alt="{alt}">'
     return f'<figure id="{escape(picture.stem, quote=True)}">{image}<figcaption>{words}{links}</figcaption></figure>'
@@ -231,21 +249,6 @@ def _caption(markdown: str) -> str:
     """A caption file's Markdown, of which our captions use bold and code, as HTML."""
     text = re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", escape(" ".join(markdown.split())))
     return re.sub(r"`([^`]+)`", r"<code>\1</code>", text)
-
-
-def _table(header: Iterable[str], lines: Iterable[str]) -> str:
-    head = "".join(f"<th>{escape(word)}</th>" for word in header)
-    return '<div class="wide"><table>\n<tr>' + head + "</tr>\n" + "\n".join(lines) + "\n</table></div>"
-
-
-def _link(path: Path, out: Path, words: str) -> str:
-    return f'<a href="{_address(path, out)}">{escape(words)}</a>'
-
-
-def _address(path: Path, out: Path) -> str:
-    relative = os.path.relpath(path.resolve(), out.resolve().parent)
-    # "./" keeps a name with a colon from being read as a scheme.
-    return "./" + quote(Path(relative).as_posix())
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -40,6 +40,7 @@ from analysis.clustered import (
     bootstrap_interval,
     calibration_error,
     equal_count_bins,
+    plain_auc,
     ratio_interval,
     weighted_auc,
 )
@@ -186,10 +187,7 @@ def auc_rows(measure: str, score: np.ndarray, right: np.ndarray, problem: np.nda
 
 def auc_within(score: np.ndarray, right: np.ndarray, problem: np.ndarray) -> np.ndarray:
     """AUC among the responses to each problem that has right and wrong ones."""
-    each = [
-        weighted_auc(score[inside], right[inside], np.ones((1, inside.sum())))[0]
-        for inside in (problem == p for p in np.unique(problem))
-    ]
+    each = [plain_auc(score[inside], right[inside]) for inside in (problem == p for p in np.unique(problem))]
     return np.array([value for value in each if np.isfinite(value)])
 
 

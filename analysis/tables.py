@@ -28,6 +28,7 @@ from analysis.counts import read_cells
 from analysis.dynamics import dynamics
 from analysis.experiment import COMPLETE, Cell
 from analysis.gains import coverage_gains, crossovers
+from analysis.grid_file import experiment_name, matching_of
 from analysis.intervals import CONFIDENCE, Interval, mean_interval, paired_difference
 from analysis.maj_at_k import NO_ANSWER_RULES, TIE_RULES, NoAnswer, Ties
 from analysis.pooling import baseline_of, by_label, k_metrics, label_facts, pool, pooled_status, same_problems, slices_of, stack
@@ -284,7 +285,8 @@ def _provenance(cells: Sequence[Cell], folders: Sequence[Path | str], ties: Ties
     return {
         "schema": SCHEMA,
         "command": MAKE_COMMAND,
-        "experiments": [Path(folder).resolve().name for folder in folders],
+        "experiments": [experiment_name(folder) for folder in folders],
+        "matching": matching_of(folders),
         "commits": sorted({cell.commit for cell in cells if cell.commit}),
         "seeds": sorted({cell.seed for cell in cells if not cell.is_baseline}),
         "confidence": CONFIDENCE,

@@ -62,9 +62,11 @@ def _caption(table: pd.DataFrame, source: inputs.Input) -> list[str]:
     seeds = sorted(set(table["num_seeds"].astype(int)))
     problems = ", ".join(f"{name} {count}" for name, count in table.groupby("slice", sort=False)["num_problems"].max().items())
     over = "problems only (one training seed)" if seeds == [1] else f"problems and {seeds[-1]} training seeds, crossed"
+    named = " ".join(str(seed) for seed in source.provenance.get("seeds", [])) or "not recorded"
     return [
         "**Paired differences.** Accuracy of one policy minus another's on the same problems and seeds. Blue: the interval lies",
         "above 0; orange: below; grey: it includes 0, so the data do not tell the two apart.",
-        f"Bars are 95 % intervals over {over}, not corrected for the number of comparisons. Problems: {problems}.",
+        f"Bars are 95 % intervals over {over} (seeds: {named}), not corrected for the number of comparisons. Problems: {problems}.",
+        inputs.status_sentence(source),
         inputs.source_sentence(source),
     ]

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.grid_file import NOT_STATED, matching_sentence
 from analysis.table_files import MAKE_COMMAND, read_table
 from unified_rl.errors import DataError
 
@@ -82,12 +83,14 @@ def status_sentence(source: Input) -> str:
 
 
 def source_sentence(source: Input) -> str:
-    """Where the numbers come from."""
+    """By which rule the policies are comparable, and where the numbers come from."""
     facts = source.provenance
+    matching = matching_sentence(str(facts.get("matching", NOT_STATED)))
     commits = ", ".join(commit[:12] for commit in facts.get("commits", [])) or "not recorded"
     experiments = ", ".join(facts.get("experiments", [])) or "not recorded"
     return (
-        f"Source: {source.path.name} of experiment {experiments}; code commit {commits}; made by `{facts.get('command', '?')}`."
+        f"{matching} Source: {source.path.name} of experiment {experiments}; code commit {commits}; made by "
+        f"`{facts.get('command', '?')}`."
     )
 
 

@@ -21,6 +21,7 @@ from figures import (
     paper_figure7,
     pass_rate,
     results_table,
+    reward_models,
     sft_vs_rl,
     table10,
 )
@@ -39,6 +40,7 @@ FIGURES: dict[str, ModuleType] = {
     "dynamics": dynamics,
     "microscope": microscope,
     "pass_rate": pass_rate,
+    "reward_models": reward_models,
     "table10": table10,
     "paper_figure5": paper_figure5,
     "paper_figure6": paper_figure6,

@@ -183,7 +183,8 @@ def caption(table: pd.DataFrame, source: inputs.Input) -> list[str]:
         f"K-subsets. Models: {trained}.",
         f"Bars and bands are {100 * facts['confidence']:g} % intervals over problems; there is one training run per model, and",
         "others may differ by more than they show.",
-        f"Source: {source.path.name}, made by `{facts['command']}`.",
+        f"Source: {source.path.name}; code commit {', '.join(c[:12] for c in facts.get('commits', [])) or 'not recorded'}; made by",
+        f"`{facts['command']}`.",
     ]
 
 

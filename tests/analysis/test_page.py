@@ -81,12 +81,12 @@ def rows_of(text):
 def test_every_run_is_shown_whatever_became_of_it(experiment):
     text = page.page(experiment, experiment / "none", experiment / "none", experiment / "index.html")
     rows = rows_of(text)
-    assert rows["grpo-4", "GRPO+OS"][3:] == ["failed", "5 of 16", "1", "loss is nan <img src=x>"]
+    assert rows["grpo-4", "GRPO+OS"][3:] == ["failed", "5 of 16", "1", "config, metrics, curve", "loss is nan <img src=x>"]
     assert rows["-", "RFT"][2:4] == ["4", "missing"]
-    assert rows["- (log)", "ppo-seed0"][3] == "failed before it began"
-    assert rows["- (log)", "ppo-seed0"][6] == "error: generator.top_k=5 is refused"
-    assert rows["rft-3 (log)", "RFT"][3] == "finished"
-    assert rows["grpo-3", "GRPO+OS"][3] == "unreadable" and "status.json" in rows["grpo-3", "GRPO+OS"][6]
+    assert rows["-", "ppo-seed0"][3] == "failed before it began"
+    assert rows["-", "ppo-seed0"][6:] == ["log", "error: generator.top_k=5 is refused"]
+    assert rows["rft-3", "RFT"][3] == "finished" and rows["rft-3", "RFT"][6].endswith("log")
+    assert rows["grpo-3", "GRPO+OS"][3] == "unreadable" and "status.json" in rows["grpo-3", "GRPO+OS"][7]
     assert not any("abc" in cell for row in rows.values() for cell in row), "a stage is no run"
     assert "No results yet" in text and "No figures yet" in text
     assert "1 failed, " in text and "1 missing" in text
@@ -105,7 +105,8 @@ def test_links_are_relative_and_lead_somewhere(with_figures):
     out = with_figures / "index.html"
     addresses = Reader(out.read_text()).addresses
     assert len(addresses) > 10
-    for address in addresses:
+    assert addresses[0] == "#runs"
+    for address in addresses[1:]:
         assert address.startswith("./")
         assert (out.parent / unquote(address)).exists(), address
     assert any(address.endswith("a%20figure.png") for address in addresses)

@@ -1,0 +1,174 @@
+"""Other places for the numbers of metrics.jsonl and curve.jsonl: TensorBoard and Weights & Biases, if `logging.sinks` names them.
+
+The run directory stays the record. A sink is a copy of it for looking at, so it never stops a run: at its first failure it is given
+up with a warning. It never holds a step twice either. TensorBoard's folder is written anew from the record whenever a run is taken
+up, after the record was cut back to the checkpoint. W&B cannot be cut back: `wandb.json` remembers the last step that was sent
+whole, and the steps made again, which come out the same, are not sent again.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import sys
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from unified_rl import files
+from unified_rl.config import Config
+from unified_rl.errors import ConfigError
+from unified_rl.run_reading import read_config, read_jsonl
+from unified_rl.runs import Run
+
+#: The files whose entries are numbers by step, in the order in which a step writes them.
+RECORDS = ("metrics", "curve")
+PROJECT = "unified_rl"
+Done = TypeVar("Done")
+
+
+class Sink(Protocol):
+    """A place for scalars by step. Steps come in order, each in one piece or in several."""
+
+    def write(self, step: int, scalars: Mapping[str, float]) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def check(names: Sequence[str]) -> None:
+    """Raise ConfigError, with the remedy, where the package of a sink is not installed."""
+    for name in names:
+        found = importlib.util.find_spec(name)
+        if (
+            found is None or found.origin is None
+        ):  # without an origin it is a mere folder of that name, such as W&B leaves behind
+            raise ConfigError(
+                f"logging.sinks names {name}, which is not installed: pip install 'unified-rl[{name}]', or leave it out"
+            )
+
+
+@contextmanager
+def attached(config: Config, run: Run) -> Iterator[None]:
+    """Within this context, everything that the run logs also goes to the configured sinks."""
+    sinks = [_Guarded(name, lambda name=name: OPENERS[name](run.path)) for name in config.logging.sinks]
+
+    def observe(name: str, entry: Mapping[str, Any]) -> None:
+        if name in RECORDS:
+            for sink in sinks:
+                sink.write(entry["step"], scalars(name, entry))
+
+    run.observers.append(observe)
+    try:
+        yield
+    finally:
+        run.observers.remove(observe)
+        for sink in sinks:
+            sink.close()
+
+
+def scalars(name: str, entry: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers of one entry: of metrics.jsonl under their own names, of curve.jsonl as `curve/SPLIT/SLICE`, an accuracy."""
+    if name == "curve":
+        correct = entry["correct"]
+        return {f"curve/{entry['split']}/{entry['slice']}": sum(correct) / len(correct)}
+    return {key: float(value) for key, value in entry.items() if key != "step" and isinstance(value, (int, float))}
+
+
+class TensorBoard:
+    """RUN/tensorboard, made anew from what the run directory holds."""
+
+    def __init__(self, run_dir: Path) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        folder = run_dir / "tensorboard"
+        files.remove(folder)
+        self._writer = SummaryWriter(str(folder), flush_secs=10)
+        for name in RECORDS:
+            for entry in read_jsonl(run_dir / f"{name}.jsonl"):
+                self.write(entry["step"], scalars(name, entry))
+
+    def write(self, step: int, scalars: Mapping[str, float]) -> None:
+        for name, value in scalars.items():
+            self._writer.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+class WeightsAndBiases:
+    """One W&B run per run directory, also over several sessions. WANDB_MODE, WANDB_PROJECT and the like are W&B's to read."""
+
+    def __init__(self, run_dir: Path) -> None:
+        import wandb
+
+        self._state = run_dir / "wandb.json"
+        before = json.loads(self._state.read_text(encoding="utf-8")) if self._state.exists() else {}
+        self._id, self._sent = str(before.get("id") or uuid.uuid4().hex), int(before.get("sent", -1))
+        self._step, self._pending = self._sent, dict[str, float]()
+        files.write_json(self._state, {"id": self._id, "sent": self._sent})
+        self._run = wandb.init(
+            id=self._id,
+            name=run_dir.name,
+            project=os.environ.get("WANDB_PROJECT", PROJECT),
+            dir=str(run_dir),
+            config=read_config(run_dir) or {},
+            resume="allow",
+        )
+        for name, entry in _by_step(run_dir):  # what was recorded and never sent whole
+            self.write(entry["step"], scalars(name, entry))
+
+    def write(self, step: int, scalars: Mapping[str, float]) -> None:
+        """Collect a step; it is sent when the next one begins, so that it is sent once and whole."""
+        if step <= self._sent:
+            return
+        if step != self._step:
+            self._send()
+            self._step = step
+        self._pending |= scalars
+
+    def close(self) -> None:
+        self._send()
+        self._run.finish()
+
+    def _send(self) -> None:
+        if self._pending:
+            self._run.log(self._pending, step=self._step)
+            self._sent, self._pending = self._step, {}
+            files.write_json(self._state, {"id": self._id, "sent": self._sent})
+
+
+OPENERS: dict[str, Callable[[Path], Sink]] = {"tensorboard": TensorBoard, "wandb": WeightsAndBiases}
+
+
+class _Guarded:
+    """A sink that is given up at its first failure, with a warning: looking at a run must not end it."""
+
+    def __init__(self, name: str, open_sink: Callable[[], Sink]) -> None:
+        self._name = name
+        self._sink: Sink | None = self._try(open_sink)
+
+    def write(self, step: int, scalars: Mapping[str, float]) -> None:
+        if (sink := self._sink) is not None:
+            self._try(lambda: sink.write(step, scalars))
+
+    def close(self) -> None:
+        if (sink := self._sink) is not None:
+            self._try(sink.close)
+
+    def _try(self, action: Callable[[], Done]) -> Done | None:
+        try:
+            return action()
+        except Exception as error:  # whatever a third party's package raises
+            self._sink = None
+            reason = str(error) or type(error).__name__
+            print(f"warning: {self._name} failed ({reason}); the run goes on without it", file=sys.stderr, flush=True)
+            return None
+
+
+def _by_step(run_dir: Path) -> list[tuple[str, dict[str, Any]]]:
+    """The entries of both records in the order of their steps."""
+    entries = [(name, entry) for name in RECORDS for entry in read_jsonl(run_dir / f"{name}.jsonl")]
+    return sorted(entries, key=lambda pair: pair[1]["step"])
