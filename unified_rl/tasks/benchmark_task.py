@@ -15,6 +15,7 @@ from typing import Any
 from unified_rl.errors import ConfigError, DataError
 from unified_rl.grading import FORMATS, Grader, GradingPolicy, Limits, benchmark_policy, extract
 from unified_rl.tasks.benchmarks import Benchmark
+from unified_rl.tasks.fields import field_text, field_value
 from unified_rl.tasks.reading import HUB, find_files, local_path, read_records
 from unified_rl.types import AnswerCheck, Demonstration, Problem, Split, StepCheck
 
@@ -27,7 +28,6 @@ CHOICE_LINE = {
 }
 
 _LABEL = re.compile(r"\s*[(（]?([A-Z])[)）.．:：、]\s*")
-_PLACES = re.compile(r"\{([^{}]+)\}")
 
 
 class BenchmarkTask:
@@ -158,16 +158,18 @@ class BenchmarkTask:
         """A problem from a record; None for one that is known to have no answer."""
         row = self.benchmark
         info: dict[str, object] = {"slice": "main", "language": row.language, "format": row.format}
-        info |= {name: _plain(name, value) for name, at in row.info.items() if (value := _value(record, at)) is not None}
-        solution = _value(record, row.solution) if row.solution else None
+        info |= {name: _plain(name, value) for name, at in row.info.items() if (value := field_value(record, at)) is not None}
+        solution = field_value(record, row.solution) if row.solution else None
         if isinstance(solution, str) and solution.strip():
             info["solution"] = solution
         question = (
-            re.sub(row.strip, "", _text(place, record, row.question)) if row.strip else _text(place, record, row.question)
+            re.sub(row.strip, "", field_text(place, record, row.question))
+            if row.strip
+            else field_text(place, record, row.question)
         )
         if row.choices:
             question = f"{question.strip()}\n{CHOICE_LINE[row.language]}\n{_options(place, record, row.choices)}"
-        identity = _value(record, row.id) if row.id else None
+        identity = field_value(record, row.id) if row.id else None
         if identity is None:
             identity = f"{self.name}/{split}/{index}"
         elif "/" not in str(identity):
@@ -177,7 +179,7 @@ class BenchmarkTask:
 
     def _gold(self, place: str, record: Mapping[str, Any], info: Mapping[str, object]) -> str | None:
         row = self.benchmark
-        value = _value(record, row.gold)
+        value = field_value(record, row.gold)
         if value is None and row.gold_in_solution and "solution" in info:
             value = extract(str(info["solution"]), "boxed", boxes=self.policy.boxes)
             if value is None and r"\boxed" not in str(info["solution"]):
@@ -308,45 +310,9 @@ GOLD_FORMS = {"plain": _written, "number": _number, "letter": _letters, "list": 
 # Fields
 
 
-def _value(record: Mapping[str, Any], at: str) -> Any:
-    """The value that a field description names; None where there is none."""
-    if "{" in at:
-        parts = {place: _value(record, place) for place in _PLACES.findall(at)}
-        if any(part is None for part in parts.values()):
-            return None
-        return _PLACES.sub(lambda match: str(parts[match[1]]), at)
-    for alternative in at.split("|"):
-        value = _at_path(record, alternative)
-        if value is not None and value != "":
-            return value
-    return None
-
-
-def _at_path(record: Mapping[str, Any], path: str) -> Any:
-    if path in record:
-        return record[path]
-    value: Any = record
-    for part in path.split("."):
-        if isinstance(value, Mapping):
-            value = value.get(part)
-        elif isinstance(value, list | tuple) and part.isdecimal() and int(part) < len(value):
-            value = value[int(part)]
-        else:
-            return None
-    return value
-
-
-def _text(place: str, record: Mapping[str, Any], at: str) -> str:
-    value = _value(record, at)
-    if not isinstance(value, str) or not value.strip():
-        has = ", ".join(record) or "none"
-        raise DataError(f"{place}: field {at!r} must be a non-empty text, and is {value!r:.60}; the record's fields: {has}")
-    return value
-
-
 def _options(place: str, record: Mapping[str, Any], at: str) -> str:
     """The options of a question, one per line as "(A) ..."; a text that lists them already is left as it is."""
-    value = _value(record, at)
+    value = field_value(record, at)
     if isinstance(value, str):
         return value.strip()
     if not isinstance(value, list | tuple) or len(value) < 2:

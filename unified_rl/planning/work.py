@@ -1,0 +1,115 @@
+"""Tokens and FLOPs of one step, and an estimate of its time. Pure arithmetic on stated assumptions."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from unified_rl.planning.gpus import Gpu
+from unified_rl.planning.shapes import ModelShape
+
+
+@dataclass(frozen=True)
+class StepTokens:
+    """Tokens of one step, over all GPUs.
+
+    responses: sampled sequences (or demonstrations). prompt, response: tokens of one. sampled: whether the policy writes them.
+    rows_share: responses that share one copy of their prompt in a packed row.
+    """
+
+    responses: int
+    responses_per_prompt: int
+    prompt: int
+    response: int
+    rows_share: int
+    sampled: bool
+
+    @property
+    def prompt_tokens(self) -> float:
+        """Prompt tokens that go through a training or scoring pass: one copy for the responses that share it."""
+        groups = self.responses / self.responses_per_prompt
+        return groups * math.ceil(self.responses_per_prompt / self.rows_share) * self.prompt
+
+    @property
+    def response_tokens(self) -> float:
+        return float(self.responses * self.response)
+
+    @property
+    def read(self) -> float:
+        """Tokens that the model reads in one pass."""
+        return self.prompt_tokens + self.response_tokens
+
+    @property
+    def context(self) -> float:
+        """Tokens that a response token attends to on average: the prompt, and half of the response."""
+        return self.prompt + self.response / 2
+
+
+def sharing(responses_per_prompt: int, prompt: int, response: int, row_tokens: int) -> int:
+    """How many responses share a prompt's copy in a packed row (engines/packing.py)."""
+    return max(1, min(responses_per_prompt, (row_tokens - prompt) // max(1, response)))
+
+
+def pass_flops(shape: ModelShape, tokens: StepTokens) -> float:
+    """One forward pass over the step's sequences, the head on response tokens only."""
+    return shape.forward_flops(tokens.read, tokens.context, tokens.response_tokens)
+
+
+def update_flops(shape: ModelShape, tokens: StepTokens) -> float:
+    """Forward and backward: three forward passes' worth, the "model FLOPs" of MFU; work done twice to save memory is not in.
+
+    Source: PaLM (2204.02311), appendix B.
+    """
+    return 3 * pass_flops(shape, tokens)
+
+
+def head_flops(shape: ModelShape, tokens: StepTokens) -> float:
+    """The part of a forward pass that the output matrix takes."""
+    return 2.0 * tokens.response_tokens * shape.head_parameters
+
+
+def pass_seconds(shape: ModelShape, tokens: StepTokens, rate: float, head_rate: float) -> float:
+    """One forward pass, at `rate` FLOP/s in the layers and `head_rate` in the head, over all GPUs."""
+    head = head_flops(shape, tokens)
+    return (pass_flops(shape, tokens) - head) / rate + head / head_rate
+
+
+def update_seconds(shape: ModelShape, tokens: StepTokens, rate: float, head_rate: float, checkpointing: str) -> float:
+    """Forward and backward, work that is done twice to save memory included: the chunked head's, and checkpointed layers'."""
+    head = head_flops(shape, tokens)
+    body = pass_flops(shape, tokens) - head
+    return (4 if checkpointing == "layers" else 3) * body / rate + 4 * head / head_rate
+
+
+def sampling_flops(shape: ModelShape, tokens: StepTokens) -> float:
+    """Each prompt once, each response token once."""
+    if not tokens.sampled:
+        return 0.0
+    prompts = tokens.responses / tokens.responses_per_prompt * tokens.prompt
+    return shape.forward_flops(prompts + tokens.response_tokens, tokens.context, tokens.response_tokens)
+
+
+def decode_seconds(
+    shape: ModelShape,
+    tokens: StepTokens,
+    gpu: Gpu,
+    *,
+    gpus: int,
+    at_once: int,
+    precision: int,
+    bandwidth_share: float,
+    utilisation: float,
+) -> float:
+    """Time to sample a step's responses: every decoding step reads all weights and all running sequences' keys and values once.
+
+    Args:
+        at_once: sequences that one GPU generates together; more wait for the next wave.
+    """
+    if not tokens.sampled:
+        return 0.0
+    per_gpu = math.ceil(tokens.responses / gpus)
+    running = min(at_once, per_gpu)
+    waves = math.ceil(per_gpu / running)
+    read = precision * shape.parameters + running * tokens.context * shape.kv_bytes(precision)
+    compute = shape.forward_flops(running, tokens.context, running) / (gpu.bf16 * utilisation)
+    return waves * tokens.response * max(read / (gpu.bandwidth * bandwidth_share), compute)
