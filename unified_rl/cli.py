@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from unified_rl import __version__, loading, methods
@@ -16,6 +17,7 @@ SFT, RFT, DPO, Online RFT, PPO and GRPO as one formula: data source x reward x g
 
   unified-rl methods [--json]                           the table of methods
   unified-rl explain method=grpo [key=value ...]        what a configuration would do; starts nothing
+  unified-rl compose-data stack=... [key=value ...]     tokenise the SFT data and say what it is composed of
   unified-rl train method=grpo run_dir=DIR [...]        train (resume=true goes on with an interrupted run)
   unified-rl iterate method=grpo_ps reward=model run_dir=DIR [iterate.iterations=2 ...]   iterative RL (Algorithm 1)
   unified-rl evaluate run=DIR [samples=64 ...]          sample from a run's latest checkpoint and store every response
@@ -83,29 +85,27 @@ def _train(words: Sequence[str], as_json: bool) -> None:
     if not config.run_dir:
         raise ConfigError("train needs run_dir=DIR, the folder that will hold the run")
     from unified_rl.engines.ranks import join_ranks
-    from unified_rl.progress import progress
-    from unified_rl.stages.training import run_training
+    from unified_rl.stages.training import run_training, shown_by_first
 
     ranks = join_ranks()
-    if not ranks.first:  # one rank talks
-        run_training(config, ranks=ranks)
-        return
-    with progress(config.label, config.trainer.steps) as on_step:
-        run_training(config, on_step, ranks)
-    print(
-        f"finished: {config.run_dir} ({config.trainer.steps} steps of {config.label}); "
-        f"next: unified-rl evaluate run={config.run_dir}"
-    )
+    with shown_by_first(ranks, config.label, config.trainer.steps) as on_step:
+        run = run_training(config, on_step, ranks)
+    if ranks.first:
+        done = f"{config.run_dir} ({run.step} steps of {config.label})"
+        print(f"finished: {done}; next: unified-rl evaluate run={config.run_dir}")
 
 
 def _iterate(words: Sequence[str], as_json: bool) -> None:
     config = loading.load_config(words)
     if not config.run_dir:
         raise ConfigError("iterate needs run_dir=DIR, the folder that will hold the iterations")
+    from unified_rl.engines.ranks import join_ranks
     from unified_rl.stages.iterate import iterate
 
-    folder = iterate(config)
-    print(f"finished: {folder}; next: python -m analysis.iterations {folder} --out TABLES")
+    ranks = join_ranks()
+    folder = iterate(config, ranks)
+    if ranks.first:
+        print(f"finished: {folder}; next: python -m analysis.iterations {folder} --out TABLES")
 
 
 def _evaluate(words: Sequence[str], as_json: bool) -> None:
@@ -129,6 +129,21 @@ def _evaluate(words: Sequence[str], as_json: bool) -> None:
     print(f"finished: {folder}; next: python -m analysis.tables {run_dir.parent} --out TABLES")
 
 
+def _compose_data(words: Sequence[str], as_json: bool) -> None:
+    config = loading.load_config([*words, "method=sft"])
+    config = replace(config, data=replace(config.data, prompts=config.sft.demonstrations))
+    if not config.data.mixed:
+        raise ConfigError(
+            "compose-data describes a mix of demonstrations, and there is none: set data.demonstrations='[{path: FILE}]', or "
+            "data.batch=rows to fill rows with the task's own solutions"
+        )
+    from unified_rl.stages.demonstrations import compose, described
+
+    folder, composition = compose(config)
+    print(json.dumps(composition, indent=1, ensure_ascii=False) if as_json else described(composition))
+    print(f"stored: {folder}", file=sys.stderr)
+
+
 def _grade(words: Sequence[str], as_json: bool) -> None:
     from unified_rl.grading import command
 
@@ -147,6 +162,7 @@ COMMANDS = {
     "evaluate": _evaluate,
     "methods": _methods,
     "explain": _explain,
+    "compose-data": _compose_data,
     "grade": _grade,
     "regrade": _regrade,
 }

@@ -11,10 +11,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-
-for folder in ("", "maths"):
-    sys.path.insert(0, str(Path(__file__).parents[1] / folder))
-
 from test_gradients import CASES, LENGTH, case
 
 from unified_rl.engines.ranks import join_ranks
@@ -26,7 +22,7 @@ AGGREGATIONS = ("sequence_mean", "prompt_token_mean", "batch_token_mean", "const
 
 
 def all_cases() -> Iterator[tuple[str, str | None]]:
-    for name, (coefficient, own, *_) in CASES.items():
+    for name, (_, own, *_) in CASES.items():
         free = own not in (None, "pair_mean")
         yield from ((name, aggregation) for aggregation in (AGGREGATIONS if free else (own,)))
 

@@ -24,10 +24,14 @@ JOB = Path(__file__).with_name("ranks_job.py")
 
 def torchrun(size: int, *arguments: str) -> subprocess.Popen:
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(size)]
-    environ = environment() | {"PYTHONPATH": str(Path(__file__).parents[2])}
-    return subprocess.Popen(
-        [sys.executable, *launch, *arguments], env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+    command = [sys.executable, *launch, *arguments]
+    return subprocess.Popen(command, env=with_tests(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def with_tests() -> dict[str, str]:
+    """An environment in which a script can import what the tests share."""
+    tests = Path(__file__).parents[1]
+    return environment() | {"PYTHONPATH": os.pathsep.join(map(str, (tests.parent, tests, tests / "maths")))}
 
 
 def finish(process: subprocess.Popen) -> str:
@@ -59,7 +63,7 @@ def test_half_a_launch_is_refused(monkeypatch):
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
     out = tmp_path_factory.mktemp("alone") / "one.npz"
-    subprocess.run([sys.executable, str(JOB), str(out)], check=True, env=environment(), timeout=250)
+    subprocess.run([sys.executable, str(JOB), str(out)], check=True, env=with_tests(), timeout=250)
     return np.load(out)
 
 
@@ -118,6 +122,16 @@ def test_a_killed_rank_ends_the_job_and_it_resumes_to_the_same_bytes(two_ranks, 
 def _ranks_of(launcher: subprocess.Popen) -> list[int]:
     listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(launcher.pid)], capture_output=True, text=True, check=True)
     return sorted(int(word) for word in listed.stdout.split())
+
+
+def test_iterative_rl_with_a_renewed_reward_model(tmp_path):
+    settings = ("reward_model.prompts=4", "reward_model.samples_per_prompt=2", "reward_model.epochs=1")
+    plan = ("iterate.iterations=1", "iterate.steps=2", "iterate.control_steps=1", "iterate.agreement_problems=4")
+    run_dir = tmp_path / "run"
+    command = ("-m", "unified_rl.cli", "iterate", *words("grpo", run_dir, tmp_path / "artifacts", "reward=model"))
+    finish(torchrun(2, *command, *settings, *plan))
+    assert json.loads((run_dir / "status.json").read_text())["state"] == "finished"
+    assert [len(metrics(run_dir / f"iteration_{index}")) for index in range(2)] == [3, 3]
 
 
 def test_what_the_first_rank_refuses_ends_all(two_ranks):

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from unified_rl import methods
 from unified_rl.cli import main
 from unified_rl.coefficient_config import COEFFICIENTS
 from unified_rl.config import SOURCES
-from unified_rl.loading import CONFIGS, load_config
+from unified_rl.loading import CONFIGS, compose, load_config
 
 
 def fails(capsys, *arguments: str) -> str:
@@ -127,18 +128,15 @@ def test_refused_before_anything_starts(wrong, hints, capsys, tmp_path):
 def test_every_combination_of_axes_runs_or_says_why():
     """Nothing falls through: each of source x coefficient x supervision is accepted or refused with a remedy."""
     accepted = set()
-    for source in SOURCES:
-        for coefficient in COEFFICIENTS:
+    for coefficient in COEFFICIENTS:
+        aggregation = "pair_mean" if coefficient == "dpo" else "sequence_mean"
+        config = compose([f"coefficient={coefficient}", f"aggregation={aggregation}"])
+        for source in SOURCES:
             for reward, supervision in (("none", "none"), ("rule", "outcome"), ("exact", "outcome"), ("exact", "process")):
-                aggregation = "pair_mean" if coefficient == "dpo" else "sequence_mean"
-                axes = [
-                    f"source={source}",
-                    f"coefficient={coefficient}",
-                    f"reward={reward}",
-                    f"reward.supervision={supervision}",
-                ]
+                axes = (source, coefficient, reward, supervision)
+                judged = replace(config.reward, source=reward, supervision=supervision)
                 try:
-                    load_config([*axes, f"aggregation={aggregation}"])
+                    methods.check(replace(config, source=replace(config.source, name=source), reward=judged))
                     accepted.add((source, coefficient, supervision))
                 except ValueError as error:
                     assert "set " in str(error) or "both or neither" in str(error), f"{axes}: no remedy in {error}"

@@ -14,7 +14,8 @@ import pandas as pd
 import pytest
 from tiny import command, environment, words
 
-from analysis.iterations import agreement, auc, curves, drift, gains, read_runs, write_tables
+from analysis.clustered import plain_auc
+from analysis.iterations import agreement, curves, drift, gains, read_runs, write_tables
 from figures import iterations as figure
 from unified_rl import loading
 from unified_rl.errors import ConfigError, DataError
@@ -130,8 +131,8 @@ def test_auc_is_the_chance_that_a_right_one_scores_above_a_wrong_one():
     generator = np.random.default_rng(0)
     scores, right = generator.integers(0, 5, 40).astype(float), generator.random(40) < 0.4
     pairs = [(a > b) + 0.5 * (a == b) for a in scores[right] for b in scores[~right]]
-    assert auc(scores, right) == pytest.approx(np.mean(pairs))
-    assert np.isnan(auc(scores, np.ones(40)))
+    assert plain_auc(scores, right) == pytest.approx(np.mean(pairs))
+    assert np.isnan(plain_auc(scores, np.ones(40)))
 
 
 def test_refusals(tmp_path):

@@ -12,6 +12,7 @@ step, so the two differ in what was renewed (and in the optimiser's state, which
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from collections.abc import Iterator
@@ -30,12 +31,12 @@ from unified_rl import files, loading, runs
 from unified_rl.artifacts import ArtifactStore
 from unified_rl.config import Config
 from unified_rl.errors import CheckpointError, ConfigError, RunDirectoryError
-from unified_rl.progress import progress
 from unified_rl.stages import world
 from unified_rl.stages.renewal import PolicyAt, Renewal, TrainedReward
 from unified_rl.stages.reward_model import Samples, reward_samples
 from unified_rl.stages.rewards import initial_reward_model, model_reward, reward_model_section
-from unified_rl.stages.training import initial_policy, preflight, run_training
+from unified_rl.stages.training import initial_policy, preflight, run_training, shown_by_first
+from unified_rl.types import ONE_RANK, Ranks
 
 SCHEMA = 1
 AGREEMENT_SAMPLES = 4
@@ -53,8 +54,11 @@ class Iteration:
     reward: TrainedReward | None
 
 
-def iterate(config: Config) -> Path:
+def iterate(config: Config, ranks: Ranks = ONE_RANK) -> Path:
     """Run (or take up again) all iterations; returns the run directory.
+
+    Args:
+        ranks: the processes that call this together. They train together; what is small, the first one does alone.
 
     Raises:
         ConfigError: settings that iterative RL cannot follow. UnifiedRLError: see the subclasses.
@@ -65,12 +69,15 @@ def iterate(config: Config) -> Path:
     transformers.utils.logging.disable_progress_bar()
     preflight(config)
     root = Path(config.run_dir)
-    with _opened(root, config):
-        for iteration in _iterations(config, root):
-            _record(root, config, iteration)
+    with _opened(root, config) if ranks.first else contextlib.nullcontext():
+        ranks.barrier()
+        for iteration in _iterations(config, root, ranks):
+            if ranks.first:
+                _record(root, config, iteration)
         for index in range(config.iterate.iterations):
-            _extend(config, root, index)
-        files.write_json(root / "status.json", {"state": "finished"})
+            _extend(config, root, index, ranks)
+        if ranks.first:
+            files.write_json(root / "status.json", {"state": "finished"})
     return root
 
 
@@ -87,6 +94,8 @@ def check_iterate(config: Config) -> None:
             f"trainer.schedule={config.trainer.schedule} has an end, but iterations go on from each other; set "
             "trainer.schedule=constant"
         )
+    if config.trainer.token_budget:
+        raise ConfigError("iterate counts steps (iterate.steps, iterate.control_steps); leave trainer.token_budget out")
     if config.reference:
         raise ConfigError("iterate sets the reference itself (iterate.reference=renewed or kept); leave `reference` out")
 
@@ -115,10 +124,10 @@ def _opened(root: Path, config: Config) -> Any:
     return lock
 
 
-def _iterations(config: Config, root: Path) -> Iterator[Iteration]:
+def _iterations(config: Config, root: Path, ranks: Ranks) -> Iterator[Iteration]:
     """Each iteration, trained up to its fork."""
-    store = ArtifactStore(Path(config.artifacts))
-    start = PolicyAt(*initial_policy(config, store))
+    store = ArtifactStore(Path(config.artifacts), ranks)
+    start = PolicyAt(*initial_policy(config, store, ranks))
     reward = TrainedReward(*initial_reward_model(config, store, start.key, start.path)) if config.reward.learned else None
     renewal = Renewal(config, reward_model_section(config), store)
     renews = config.iterate.reward_model == "renewed"
@@ -127,13 +136,13 @@ def _iterations(config: Config, root: Path) -> Iterator[Iteration]:
     fixed = _agreement_samples(config, store, start) if reward else None
     policy, reference = start, None
     for index in range(config.iterate.iterations + 1):
-        if reward is not None and fixed is not None and (renews or index == 0):
+        if ranks.first and reward is not None and fixed is not None and (renews or index == 0):
             _write_agreement(config, root, index, reward, fixed, start)
         iteration = Iteration(index, policy, reference, reward)
-        _train(config, root, iteration)
+        _train(config, root, iteration, ranks)
         yield iteration
         if index < config.iterate.iterations:
-            policy = _fork(config, root, index + 1)
+            policy = _fork(config, root, index + 1, ranks)
             reference = None if config.iterate.reference == "renewed" else start
             if renews and reward is not None:
                 reward = renewal.renew(reward, policy, index + 1)
@@ -160,31 +169,31 @@ def iteration_config(config: Config, root: Path, iteration: Iteration, steps: in
     )
 
 
-def _train(config: Config, root: Path, iteration: Iteration) -> None:
+def _train(config: Config, root: Path, iteration: Iteration, ranks: Ranks) -> None:
     """Train an iteration up to its fork, unless that has been done (the run may have gone on since); the last one to its end."""
     options = config.iterate
     if iteration.index == options.iterations:
-        _run(iteration_config(config, root, iteration, options.steps + options.control_steps))
+        _run(iteration_config(config, root, iteration, options.steps + options.control_steps), ranks)
     elif not (root / "forks" / str(iteration.index + 1)).is_dir():
-        _run(iteration_config(config, root, iteration, options.steps))
+        _run(iteration_config(config, root, iteration, options.steps), ranks)
 
 
-def _extend(config: Config, root: Path, index: int) -> None:
+def _extend(config: Config, root: Path, index: int, ranks: Ranks) -> None:
     """Let an iteration go on with its old reward model and reference: the control of the next one."""
     stored = loading.load_resolved(root / f"iteration_{index}" / "config.yaml")
     steps = config.iterate.steps + config.iterate.control_steps
-    _run(replace(stored, resume=True, threads=config.threads, trainer=replace(stored.trainer, steps=steps)))
+    _run(replace(stored, resume=True, threads=config.threads, trainer=replace(stored.trainer, steps=steps)), ranks)
 
 
-def _run(config: Config) -> None:
-    with progress(config.label, config.trainer.steps) as on_step:
-        run_training(config, on_step)
+def _run(config: Config, ranks: Ranks) -> None:
+    with shown_by_first(ranks, config.label, config.trainer.steps) as on_step:
+        run_training(config, on_step, ranks)
 
 
-def _fork(config: Config, root: Path, index: int) -> PolicyAt:
+def _fork(config: Config, root: Path, index: int, ranks: Ranks) -> PolicyAt:
     """The policy that iteration `index` starts from: a copy, since the run that made it goes on."""
     final = root / "forks" / str(index)
-    if not final.is_dir():
+    if ranks.first and not final.is_dir():
         checkpoint = runs.latest_checkpoint(root / f"iteration_{index - 1}")
         if checkpoint is None or int(checkpoint.name.removeprefix("step_")) != config.iterate.steps:
             raise CheckpointError(
@@ -197,6 +206,7 @@ def _fork(config: Config, root: Path, index: int) -> PolicyAt:
             shutil.copytree(checkpoint / "policy", aside)
             files.sync_tree(aside)
             aside.rename(final)
+    ranks.barrier()
     return PolicyAt(world.path_fingerprint(str(final)), final)
 
 
