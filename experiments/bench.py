@@ -8,13 +8,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from experiments.cells import cores
+from experiments.launchers.resources import cores
 
 
 def engines() -> None:
     """Generation, packing, memory of the log-probs, a GRPO step: ratios on the same weights."""
     from experiments.bench_generation import bench_generation
-    from experiments.bench_step import bench_step
+    from experiments.bench_step import bench_step_on
     from experiments.bench_training import bench_logprob_memory, bench_packing
 
     bench_generation(batch=512, max_new_tokens=200, mean_length=40.0)
@@ -25,8 +25,8 @@ def engines() -> None:
         f"log-prob pass at vocabulary 102,400: chunked {memory['chunked']:.0f} MiB, naive {memory['naive']:.0f} MiB, "
         f"chunked / naive = {memory['ratio']:.3f}"
     )
-    bench_step()
-    bench_step(max_new_tokens=200, mean_length=40.0)
+    for ranks in dict.fromkeys((1, cores())):
+        bench_step_on(ranks)
 
 
 def grading() -> None:

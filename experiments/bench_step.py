@@ -1,5 +1,10 @@
 """Seconds of a whole GRPO step of ours, split into generation, reward and training, and the share of the matrix-multiply peak.
 
+    python -m experiments.bench_step [fixed] [ragged]
+    python -m torch.distributed.run --standalone --nproc-per-node 2 -m experiments.bench_step
+
+Every process is a data-parallel rank of one thread. `bench_step_on` starts them.
+
 The 0.87M-parameter Llama and the 64 responses (8 prompts x 8) of the reference figure: TRL 1.16's GRPOTrainer, 0.65 s on one core
 and 0.54 s on two for responses of about 43 tokens, float32, KL on. That figure was taken in another run, on a machine like ours;
 it is printed beside ours, not measured here.
@@ -7,6 +12,9 @@ it is printed beside ours, not measured here.
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -19,7 +27,7 @@ from unified_rl.coefficients import Grpo
 from unified_rl.config import Config, RolloutConfig, RunConfig, TrainerConfig
 from unified_rl.engines.packing import TokenSequence
 from unified_rl.engines.policy_model import use_torch_rms_norm
-from unified_rl.engines.ranks import divided
+from unified_rl.engines.ranks import divided, join_ranks
 from unified_rl.engines.torch_generator import TorchGenerator
 from unified_rl.engines.torch_trainer import AdamWOptions, Layout, TorchTrainer, evaluate_role, policy_role
 from unified_rl.sources import OnlineSamples, PromptPool
@@ -27,6 +35,8 @@ from unified_rl.train import Parts, run_step
 from unified_rl.types import ONE_RANK, Decoding, Prompt, Ranks, Response, Score
 
 PROMPTS, GROUP, VOCABULARY = 8, 8, 64
+#: (longest response, mean of ragged lengths) of each kind of work.
+WORK: dict[str, tuple[int, float | None]] = {"fixed": (43, None), "ragged": (200, 40.0)}
 PHASES = {"generation": "generation", "reward": "reward", "reference": "prepare", "update": "update"}
 REFERENCE_SECONDS = {1: 0.65, 2: 0.54}
 #: Floating-point operations per parameter and token: reference and sampling forwards (2 + 2), forward and backward (2 + 4).
@@ -52,51 +62,65 @@ class Parity:
         return Score(float(even), "correct" if even else "incorrect", None, None)
 
 
+def bench_step_on(ranks: int) -> None:
+    """Run and print all kinds of `WORK` on so many ranks of one thread each. Raises CalledProcessError."""
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks)] if ranks > 1 else []
+    command = [sys.executable, *launcher, "-m", "experiments.bench_step"]
+    subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+
+
 def bench_step(
     max_new_tokens: int = 43, mean_length: float | None = None, steps: int = 5, ranks: Ranks = ONE_RANK
 ) -> dict[str, float]:
-    """Best of `steps` GRPO steps after one to warm up.
+    """The median of `steps` GRPO steps after one to warm up.
 
     Args:
         max_new_tokens: longest response. mean_length: mean of ragged lengths; None: EOS off, all responses of the longest length.
         ranks: the processes that share the step's work.
 
     Returns:
-        seconds in all and by phase, response tokens, and the share of the measured float32 matrix-multiply peak.
+        seconds in all and by phase, response tokens, and the share of the float32 matrix-multiply peak, which is measured on
+        all ranks at the same time.
     """
     reward = Parity()
     parts, config = _parts(max_new_tokens, mean_length, reward, ranks)
-    peak = matmul_peak()
-    best: dict[str, float] = {}
+    ranks.barrier()
+    peak = sum(ranks.gather(matmul_peak()))
+    measured: list[dict[str, float]] = []
     for step in range(1, steps + 2):
         timings: dict[str, float] = {}
         ranks.barrier()
         start = time.perf_counter()
         entry, _ = run_step(parts, config, step, timings)
         seconds = time.perf_counter() - start
-        if step > 1 and seconds < best.get("seconds", float("inf")):
-            timings["reward"] = reward.seconds
-            timings["generation"] = timings.pop("source") - reward.seconds
-            best = {"seconds": seconds, "tokens": entry["response/tokens"], **timings}
+        timings["reward"] = reward.seconds
+        timings["generation"] = timings.pop("source") - reward.seconds
+        measured.append({"seconds": seconds, "tokens": entry["response/tokens"], **timings})
+    typical = _median(measured[1:])
     parameters = sum(parameter.numel() for parameter in parts.policy.model.parameters())
-    best["peak_gflops"] = peak
-    best["share_of_peak"] = FLOPS_PER_PARAMETER * parameters * best["tokens"] / best["seconds"] / 1e9 / peak
-    _report(best, max_new_tokens, mean_length)
-    return best
+    typical["peak_gflops"] = peak
+    typical["share_of_peak"] = FLOPS_PER_PARAMETER * parameters * typical["tokens"] / typical["seconds"] / 1e9 / peak
+    if ranks.first:
+        _report(typical, max_new_tokens, mean_length, ranks)
+    ranks.barrier()
+    return typical
 
 
-def bench_waiting_step(max_new_tokens: int = 200, mean_length: float = 40.0, rounds: int = 3) -> float:
-    """Seconds of the same ragged work done the usual way: `generate` until the longest ends, padded training passes.
+def bench_waiting_step(max_new_tokens: int = 200, mean_length: float = 40.0, steps: int = 3) -> dict[str, float]:
+    """The same ragged work done the usual way: `generate` until the longest ends, training passes padded to the longest.
 
     transformers' generation, then reference forward, forward and backward on rows padded to the longest response, on the same
     model and as many responses; no reward, no optimiser, no framework around them.
+
+    Returns:
+        "seconds" and response "tokens" of the median of `steps` steps after one to warm up.
     """
     model, reference = random_model(VOCABULARY, mean_length), random_model(VOCABULARY, mean_length)
     prompts = [prompt for prompt in random_prompts(PROMPTS, VOCABULARY, 4, 8) for _ in range(GROUP)]
     decoding = Decoding(max_new_tokens=max_new_tokens)
     generator = TorchGenerator(model, IdTokenizer(), eos_token_ids=[EOS])
-    best = float("inf")
-    for index in range(rounds + 1):
+    measured = []
+    for index in range(steps + 1):
         responses = generator.generate(prompts, [[index * 1000 + i] for i in range(len(prompts))], decoding, 0)
         sequences = [
             TokenSequence(np.array(prompt.token_ids), group[0].token_ids)
@@ -104,11 +128,15 @@ def bench_waiting_step(max_new_tokens: int = 200, mean_length: float = 40.0, rou
         ]
         padded = padded_micro_batches(sequences, len(sequences))
         start = time.perf_counter()
-        transformers_generate(model, prompts, decoding, EOS)
+        tokens = transformers_generate(model, prompts, decoding, EOS)
         training_pass(model, reference, padded)
-        if index:
-            best = min(best, time.perf_counter() - start)
-    return best
+        measured.append({"seconds": time.perf_counter() - start, "tokens": float(tokens)})
+    return _median(measured[1:])
+
+
+def _median(measured: list[dict[str, float]]) -> dict[str, float]:
+    """The step of median seconds per response token: ragged steps differ in work, and the quickest of them is the least."""
+    return sorted(measured, key=lambda step: step["seconds"] / step["tokens"])[len(measured) // 2]
 
 
 def _parts(max_new_tokens: int, mean_length: float | None, reward: Parity, ranks: Ranks) -> tuple[Parts, Config]:
@@ -132,19 +160,41 @@ def _parts(max_new_tokens: int, mean_length: float | None, reward: Parity, ranks
     return parts, config
 
 
-def _report(best: dict[str, float], max_new_tokens: int, mean_length: float | None) -> None:
-    threads = torch.get_num_threads()
+def _report(step: dict[str, float], max_new_tokens: int, mean_length: float | None, ranks: Ranks) -> None:
+    cores = ranks.size * torch.get_num_threads()
+    on = f"{ranks.size} rank{'s' * (ranks.size > 1)} of {torch.get_num_threads()} thread{'s' * (torch.get_num_threads() > 1)}"
     kind = "fixed length" if mean_length is None else f"ragged, at most {max_new_tokens} tokens"
-    phases = " + ".join(f"{name} {best[key]:.3f}" for name, key in PHASES.items())
+    phases = " + ".join(f"{name} {step[key]:.3f}" for name, key in PHASES.items())
     line = (
-        f"GRPO step, {PROMPTS * GROUP} responses, {kind} (mean {best['tokens'] / (PROMPTS * GROUP):.1f}), {threads} threads: "
-        f"{best['seconds']:.3f} s = {phases}; {best['share_of_peak']:.0%} of the measured matrix-multiply peak of "
-        f"{best['peak_gflops']:.0f} GFLOP/s"
+        f"GRPO step, {PROMPTS * GROUP} responses, {kind} (mean {step['tokens'] / (PROMPTS * GROUP):.1f}), {on}: "
+        f"{step['seconds']:.3f} s = {phases}; {step['share_of_peak']:.0%} of the measured matrix-multiply peak of "
+        f"{step['peak_gflops']:.0f} GFLOP/s"
     )
-    if threads in REFERENCE_SECONDS and mean_length is None:
-        quoted = REFERENCE_SECONDS[threads]
-        line += f"; TRL 1.16 (quoted, about 43 tokens): {quoted} s, ratio {quoted / best['seconds']:.2f}x"
+    if cores in REFERENCE_SECONDS and mean_length is None:
+        quoted = REFERENCE_SECONDS[cores]
+        line += f"; TRL 1.16 (quoted, about 43 tokens): {quoted} s, ratio {quoted / step['seconds']:.2f}x"
     if mean_length is not None:
-        waiting = bench_waiting_step(max_new_tokens, mean_length)
-        line += f"; the same work padded and waiting for the longest: {waiting:.3f} s, ratio {waiting / best['seconds']:.2f}x"
-    print(line)
+        rate, waiting = step["tokens"] / step["seconds"], _waiting_rate(cores, max_new_tokens, mean_length)
+        line += f"; {rate:,.0f} tokens/s, padded and waiting for the longest {waiting:,.0f}, ratio {rate / waiting:.2f}x"
+    print(line, flush=True)
+
+
+def _waiting_rate(cores: int, max_new_tokens: int, mean_length: float) -> float:
+    """Response tokens per second of `bench_waiting_step`, in this process on as many cores as all ranks have."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(cores)
+    waiting = bench_waiting_step(max_new_tokens, mean_length)
+    torch.set_num_threads(threads)
+    return waiting["tokens"] / waiting["seconds"]
+
+
+def main(kinds: list[str]) -> int:
+    torch.set_num_threads(1)
+    ranks = join_ranks()
+    for kind in kinds or WORK:
+        bench_step(*WORK[kind], ranks=ranks)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,30 +1,30 @@
-"""Cells of an experiment: one training run each, trained and evaluated by a pool of processes that never oversubscribes cores.
+"""A cell of an experiment: one training run and its evaluation. What it is, where it stands on the disk, and whether it is done.
 
-A cell that is finished is skipped, one that was interrupted goes on from its checkpoint, one that fails does not stop the others,
-one whose settings have changed since fails with a message rather than being taken for done.
+    FOLDER/GROUP/NAME/         the run directory                    FOLDER/logs/NAME.log    what its processes printed
+    FOLDER/cells/NAME.lock     held while somebody works on it      FOLDER/cells/NAME.json  how the last attempt ended
+
+`cell_worker` does the work, `launchers` start workers. The lock belongs to the worker: the kernel drops it when the worker dies,
+however it dies, so a lock that is held means that the cell is being worked on, by whichever launcher.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
-import os
-import subprocess
-import sys
-import time
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from unified_rl import loading
-from unified_rl.errors import ConfigError
+from unified_rl import files, loading
+from unified_rl.errors import UnifiedRLError
 
 
 @dataclass(frozen=True)
 class Cell:
     """One run: its folder's name, the words of `unified-rl COMMAND`, and those of `unified-rl evaluate` (None: no evaluation).
 
-    command: train | iterate. group: the folder of runs that it stands in; tables are made of one group at a time.
+    command: train | iterate. group: the folder of runs that it stands in; tables are made of one group at a time. label, seed:
+    what it is shown as. cores, gpus: what it is given while it runs.
     """
 
     name: str
@@ -32,28 +32,39 @@ class Cell:
     evaluate: tuple[str, ...] | None
     command: str = "train"
     group: str = "runs"
+    label: str = ""
+    seed: int = 0
+    cores: int = 1
+    gpus: int = 0
+
+    def run_dir(self, folder: Path) -> Path:
+        return folder / self.group / self.name
+
+    def log(self, folder: Path) -> Path:
+        return folder / "logs" / f"{self.name}.log"
+
+    def lock(self, folder: Path) -> Path:
+        return folder / "cells" / f"{self.name}.lock"
+
+    def record(self, folder: Path) -> Path:
+        return folder / "cells" / f"{self.name}.json"
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Cell:
+        facts = json.loads(text)
+        evaluate = facts["evaluate"]
+        return cls(**{**facts, "train": tuple(facts["train"]), "evaluate": None if evaluate is None else tuple(evaluate)})
 
 
-def cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+@dataclass(frozen=True)
+class Standing:
+    """Where a cell stands: state is done | running | failed | missing; detail is the error, or how far it has come."""
 
-
-def run_cells(cells: Sequence[Cell], folder: Path, *, workers: int, threads: int) -> list[str]:
-    """Run all cells, `workers` at a time with `threads` threads each; returns the names of those that failed."""
-    started, failed = time.monotonic(), []
-    (folder / "logs").mkdir(parents=True, exist_ok=True)
-    with ThreadPoolExecutor(max_workers=workers) as pool:
-        waiting = {pool.submit(_run_cell, cell, folder, threads): cell for cell in cells}
-        for done, future in enumerate(as_completed(waiting), start=1):
-            cell, error = waiting[future], future.result()
-            if error:
-                failed.append(cell.name)
-            elapsed = time.monotonic() - started
-            left = elapsed / done * (len(cells) - done)
-            state = f"FAILED: {error}" if error else "done"
-            print(f"[{done}/{len(cells)}] {cell.name}: {state} ({elapsed:.0f} s so far, about {left:.0f} s left)", flush=True)
-    return failed
+    state: str
+    detail: str = ""
 
 
 def finished(run_dir: Path, cell: Cell) -> bool:
@@ -64,31 +75,73 @@ def finished(run_dir: Path, cell: Cell) -> bool:
     except (OSError, ValueError, KeyError):
         return False
     wanted = loading.load_config(cell.train)
-    same = replace(stored, run_dir="", resume=False, threads=0) == replace(wanted, run_dir="", resume=False, threads=0)
-    return state == "finished" and same
+    here = {"run_dir": "", "resume": False, "threads": 0, "artifacts": ""}
+    return state == "finished" and replace(stored, **here) == replace(wanted, **here)
 
 
-def _run_cell(cell: Cell, folder: Path, threads: int) -> str | None:
-    """Train and evaluate one cell; the last line of its log if that failed."""
-    run_dir = folder / cell.group / cell.name
-    log = folder / "logs" / f"{cell.name}.log"
-    commands = []
+def evaluated(run_dir: Path, cell: Cell) -> bool:
+    """Whether the cell's evaluation is there, or none is asked for."""
+    return cell.evaluate is None or bool(list((run_dir / "evaluations").glob("[!.]*")))
+
+
+def done(cell: Cell, folder: Path) -> bool:
+    """Whether nothing is left to do. Raises ConfigError where the cell's words mean nothing."""
+    run_dir = cell.run_dir(folder)
+    return finished(run_dir, cell) and evaluated(run_dir, cell)
+
+
+def in_work(cell: Cell, folder: Path) -> bool:
+    """Whether a worker is at the cell now. The look takes the lock for a moment, so workers try for a while."""
+    return is_held(cell.lock(folder))
+
+
+def is_held(lock: Path) -> bool:
+    """Whether another process holds a lock file."""
     try:
-        done = finished(run_dir, cell)
-    except ConfigError as error:
-        return str(error)
-    if not done:
-        # An interrupted run goes on; one that was made with other settings refuses, and its cell fails with that message.
-        resume = f"resume={'true' if (run_dir / 'config.yaml').exists() else 'false'}"
-        commands.append([cell.command, *cell.train, f"run_dir={run_dir}", f"threads={threads}", resume])
-    if cell.evaluate is not None and not (done and list((run_dir / "evaluations").glob("[!.]*"))):
-        commands.append(["evaluate", f"run={run_dir}", f"threads={threads}", *cell.evaluate])
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"}
-    for words in commands:
-        with log.open("a", encoding="utf-8") as file:
-            command = [sys.executable, "-m", "unified_rl.cli", *words]
-            result = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, env=environment, check=False)
-        if result.returncode:
-            lines = log.read_text(encoding="utf-8").strip().splitlines()
-            return f"{lines[-1] if lines else 'no output'} (see {log})"
-    return None
+        with lock.open("r") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+def standing(cell: Cell, folder: Path) -> Standing:
+    """Where a cell stands, from what is on the disk."""
+    if in_work(cell, folder):
+        return Standing("running", _progress(cell, folder))
+    try:
+        if done(cell, folder):
+            return Standing("done")
+    except UnifiedRLError as error:
+        return Standing("failed", str(error))
+    last = read_record(cell, folder)
+    if last.get("state") == "failed":
+        return Standing("failed", f"{last['error']} (see {cell.log(folder)})")
+    return Standing("missing", _progress(cell, folder))
+
+
+def read_record(cell: Cell, folder: Path) -> dict[str, Any]:
+    """How the last attempt ended: `state` (done | failed), `error`, `seconds`, `whole` (from nothing); {} if none has ended."""
+    return _read_json(cell.record(folder)) or {}
+
+
+def write_record(cell: Cell, folder: Path, **facts: Any) -> None:
+    """Note how an attempt ended. Only who holds the cell's lock may."""
+    files.write_json(cell.record(folder), facts)
+
+
+def _progress(cell: Cell, folder: Path) -> str:
+    """How far the run has come, in words; "" if it has not begun."""
+    status = _read_json(cell.run_dir(folder) / "status.json") or {}
+    if cell.run_dir(folder).is_dir() and status.get("state") == "finished":
+        return "trained, not evaluated"
+    return f"step {status['step']} of {status['steps']}" if {"step", "steps"} <= status.keys() else ""
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None

@@ -15,7 +15,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from experiments.cells import Cell, cores, run_cells
+from experiments.cells import Cell
+from experiments.launchers.local import run_cells
+from experiments.launchers.resources import cores
 from experiments.reproduce import FURTHER_METHODS, METHODS
 
 RATES = (1e-5, 3e-5, 1e-4, 3e-4)

@@ -18,7 +18,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from experiments.cells import Cell, cores, run_cells
+from experiments.cells import Cell
+from experiments.launchers.local import run_cells
+from experiments.launchers.resources import cores
 
 METHODS = ("ppo", "grpo_ps", "grpo", "online_rft", "sft", "rft", "dpo")  # longest first: the workers then end together
 FURTHER_METHODS = ("rloo", "dr_grpo", "dapo")

@@ -20,7 +20,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from experiments.cells import Cell, cores, run_cells
+from experiments.cells import Cell
+from experiments.launchers.local import run_cells
+from experiments.launchers.resources import cores
 from experiments.reproduce import PRESETS as MAIN_PRESETS
 from experiments.reproduce import START, start_cell
 

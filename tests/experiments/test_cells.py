@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 from dataclasses import replace
 
 from tiny import WORDS
 
 from experiments import reward_ablation
-from experiments.cells import Cell, finished, run_cells
+from experiments.cell_worker import work
+from experiments.cells import Cell, Standing, finished, standing
+from experiments.launchers.local import run_cells
 from experiments.lr_sweep import RATES
 from experiments.lr_sweep import cells as sweep_cells
 from experiments.reproduce import METHODS, PRESETS, iterative_cells, method_cells, start_cell
@@ -20,13 +23,22 @@ def test_cells_fail_alone_and_finish_once(tmp_path, capsys):
     artifacts = f"artifacts={tmp_path / 'artifacts'}"
     good = Cell("good", ("method=grpo", *WORDS, "trainer.steps=1", artifacts), ("samples=2", "problems=2"))
     bad = Cell("bad", ("method=grpo", *WORDS, artifacts, "generator.top_k=5"), None)
+    assert standing(good, tmp_path) == Standing("missing")
     assert run_cells([bad, good], tmp_path, workers=1, threads=1) == ["bad"]
-    assert "top_k" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "[1/2] bad: FAILED: training on samples with" in printed and "top_k" in printed and "cells/min, about" in printed
+    assert (standing(good, tmp_path).state, standing(bad, tmp_path).state) == ("done", "failed")
+    assert "top_k" in standing(bad, tmp_path).detail
     assert finished(tmp_path / "runs" / "good", good)
     assert not finished(tmp_path / "runs" / "good", Cell("good", (*good.train, "seed=7"), None)), "another run under this name"
     samples = tmp_path / "runs" / "good" / "evaluations" / "test" / "samples.parquet"
     before = (samples.stat().st_mtime_ns, (tmp_path / "logs" / "good.log").read_text())
+    with good.lock(tmp_path).open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert standing(good, tmp_path).state == "running", "whoever holds the lock"
+        assert work(good, tmp_path).state == "held"
     assert run_cells([good], tmp_path, workers=1, threads=1) == []
+    assert "[1/1] good: done already" in capsys.readouterr().out
     assert (samples.stat().st_mtime_ns, (tmp_path / "logs" / "good.log").read_text()) == before
 
 

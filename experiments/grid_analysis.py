@@ -1,0 +1,60 @@
+"""From a grid's runs to its tables, figures and page: the commands of `analysis` and `figures`, one after the other.
+
+A command that fails is reported and does not keep the others from what they can do. Two launchers on one folder take turns.
+"""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from experiments.cells import Cell
+from experiments.grid_folder import exclusively
+from experiments.grids import GROUPS, Grid, slug
+
+
+def commands(grid: Grid, cells: Sequence[Cell], folder: Path) -> list[list[str]]:
+    """What is to be run, as `python -m` arguments."""
+    tables, runs = str(folder / "tables"), str(folder / GROUPS["train"])
+    iterated = _by_label(cells, folder)
+    steps: list[list[str]] = []
+    if any(arm.command == "train" for arm in grid.arms):
+        steps += [["analysis.tables", runs, "--out", tables], ["analysis.contrasts", runs, *_pairs(grid), "--out", tables]]
+    for label, found in iterated.items():  # one arm's runs are one analysis; several arms have a folder each
+        out = tables if len(iterated) == 1 else str(folder / "tables" / slug(label))
+        steps.append(["analysis.iterations", *found, "--out", out])
+    steps.append(["analysis.grid_table", str(folder)])
+    if grid.figures:
+        steps.append(["figures.make", "--tables", tables, "--out", str(folder / "figures"), *grid.figures])
+    steps.append(["analysis.page", str(folder)])
+    return steps
+
+
+def analyse(grid: Grid, cells: Sequence[Cell], folder: Path) -> list[str]:
+    """Run the commands; returns those that failed."""
+    failed = []
+    with exclusively(folder / ".analysis.lock"):
+        for command in commands(grid, cells, folder):
+            if subprocess.run([sys.executable, "-m", *command], check=False).returncode:
+                failed.append("python -m " + shlex.join(command))
+    return failed
+
+
+def _pairs(grid: Grid) -> list[str]:
+    """Every arm with the baseline, and the further planned pairs; `analysis.contrasts` reads them as LABEL|BASELINE."""
+    trained = {arm.label for arm in grid.arms if arm.command == "train"} | {grid.baseline}
+    pairs = [(arm.label, grid.baseline) for arm in grid.arms] + list(grid.contrasts)
+    return [f"{ours}|{theirs}" for ours, theirs in dict.fromkeys(pairs) if ours != theirs and {ours, theirs} <= trained]
+
+
+def _by_label(cells: Sequence[Cell], folder: Path) -> dict[str, list[str]]:
+    """Label -> the folders of its iterative runs that have begun."""
+    found: dict[str, list[str]] = {}
+    for cell in cells:
+        run_dir = cell.run_dir(folder)
+        if cell.command == "iterate" and (run_dir / "iterate.json").exists():
+            found.setdefault(cell.label, []).append(str(run_dir))
+    return found
