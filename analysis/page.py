@@ -228,21 +228,25 @@ def _interval(row: dict[str, Any], name: str) -> str:
 
 
 def _figures(figures: Path, out: Path, embed: bool) -> list[str]:
-    pictures = sorted(figures.glob("*.png"))
+    pictures = sorted(figures.rglob("*.png"), key=lambda picture: (picture.parent, picture.name))
     if not pictures:
         return [f'<p class="note">No figures yet; draw them with <code>{escape(FIGURES_COMMAND)}</code>.</p>']
-    return [_figure(picture, out, embed) for picture in pictures]
+    return [_figure(picture, picture.relative_to(figures), out, embed) for picture in pictures]
 
 
-def _figure(picture: Path, out: Path, embed: bool) -> str:
+def _figure(picture: Path, name: Path, out: Path, embed: bool) -> str:
+    """A picture with its caption; one of a single arm's, in a folder of its own, says which."""
     caption = picture.with_suffix(".md")
     words = _caption(caption.read_text(encoding="utf-8")) if caption.exists() else escape(picture.stem)
+    if len(name.parts) > 1:
+        words = f"<strong>{escape(name.parent.as_posix().replace('_', ' '))}.</strong> {words}"
     source = f"data:image/png;base64,{base64.b64encode(picture.read_bytes()).decode()}" if embed else address(picture, out)
     pdf = picture.with_suffix(".pdf")
     links = f" {link(pdf, out, 'PDF')}" if pdf.exists() and not embed else ""
     alt = escape(picture.stem.replace("_", " "), quote=True)
     image = f'<img src="{source}" alt="{alt}">'
-    return f'<figure id="{escape(picture.stem, quote=True)}">{image}<figcaption>{words}{links}</figcaption></figure>'
+    anchor = "-".join(name.with_suffix("").parts)
+    return f'<figure id="{escape(anchor, quote=True)}">{image}<figcaption>{words}{links}</figcaption></figure>'
 
 
 def _caption(markdown: str) -> str:

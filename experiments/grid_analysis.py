@@ -15,6 +15,9 @@ from experiments.cells import Cell
 from experiments.grid_folder import exclusively
 from experiments.grids import GROUPS, Grid, slug
 
+#: Figures of one arm's iterative runs.
+ITERATED_FIGURES = frozenset({"iterations"})
+
 
 def commands(grid: Grid, cells: Sequence[Cell], folder: Path) -> list[list[str]]:
     """What is to be run, as `python -m` arguments."""
@@ -24,13 +27,18 @@ def commands(grid: Grid, cells: Sequence[Cell], folder: Path) -> list[list[str]]
     if any(arm.command == "train" for arm in grid.arms):
         steps += [["analysis.tables", runs, "--out", tables], ["analysis.contrasts", runs, *_pairs(grid), "--out", tables]]
     for label, found in iterated.items():  # one arm's runs are one analysis; several arms have a folder each
-        out = tables if len(iterated) == 1 else str(folder / "tables" / slug(label))
-        steps.append(["analysis.iterations", *found, "--out", out])
+        place = "" if len(iterated) == 1 else slug(label)
+        of_arm, pictures = folder / "tables" / place, folder / "figures" / place
+        steps.append(["analysis.iterations", *found, "--out", str(of_arm)])
+        steps += _drawn(sorted(ITERATED_FIGURES & {*grid.figures}), of_arm, pictures)
     steps.append(["analysis.grid_table", str(folder)])
-    if grid.figures:
-        steps.append(["figures.make", "--tables", tables, "--out", str(folder / "figures"), *grid.figures])
+    steps += _drawn([name for name in grid.figures if name not in ITERATED_FIGURES], folder / "tables", folder / "figures")
     steps.append(["analysis.page", str(folder)])
     return steps
+
+
+def _drawn(names: Sequence[str], tables: Path, out: Path) -> list[list[str]]:
+    return [["figures.make", "--tables", str(tables), "--out", str(out), *names]] if names else []
 
 
 def analyse(grid: Grid, cells: Sequence[Cell], folder: Path) -> list[str]:
