@@ -35,7 +35,9 @@ class LlamaDecoder:
 
     def __init__(self, model: PreTrainedModel) -> None:
         self.model = model
-        self.eps = model.config.rms_norm_eps
+        self.eps = torch.tensor(model.config.rms_norm_eps, device=model.device)
+        self.head = model.lm_head.weight * model.model.norm.weight
+        self.cos = self.sin = torch.empty(0)
         attention = model.model.layers[0].self_attn
         self.head_dim, self.scaling = attention.head_dim, attention.scaling
         self.heads = model.config.num_attention_heads
@@ -45,23 +47,26 @@ class LlamaDecoder:
     def step(self, token_ids: torch.Tensor, positions: torch.Tensor, mask: torch.Tensor, cache: RowCache) -> torch.Tensor:
         """Logits [B, V] after `token_ids` [B] at `positions` [B]; `mask` [B, length] is added to the attention scores."""
         x = F.embedding(token_ids, self.model.model.embed_tokens.weight)
-        cos, sin = self._rotation(x, positions)
+        cos, sin = self._rotation(x, positions, cache.length)
         # One copy of the mask per key-value head, because the scores of all heads are one batch of small matrices.
         mask = mask.repeat_interleave(self.kv_heads, dim=0)[:, None]
         for weights, layer in zip(self.layers, cache.layers, strict=True):
-            normed = F.rms_norm(x, x.shape[-1:], weights.attention_norm, self.eps)
-            x = x + self._attention(normed, weights, layer, cos, sin, mask)
-            normed = F.rms_norm(x, x.shape[-1:], weights.mlp_norm, self.eps)
-            gate, up = F.linear(normed, weights.gate_up).chunk(2, dim=-1)
+            x = x + self._attention(self._normed(x), weights, layer, cos, sin, mask)
+            gate, up = F.linear(self._normed(x), weights.gate_up).chunk(2, dim=-1)
             x = torch.addmm(x, F.silu(gate).mul_(up), weights.down)
-        x = F.rms_norm(x, x.shape[-1:], self.model.model.norm.weight, self.eps)
-        return F.linear(x, self.model.lm_head.weight, self.model.lm_head.bias)
+        return F.linear(self._normed(x), self.head, self.model.lm_head.bias)
 
-    def _rotation(self, x: torch.Tensor, positions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _normed(self, x: torch.Tensor) -> torch.Tensor:
+        """x / rms(x); the norms' weights are in the matrices that read it."""
+        norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+        return x * torch.addcmul(self.eps, norm, norm, value=1 / x.shape[-1]).rsqrt_()
+
+    def _rotation(self, x: torch.Tensor, positions: torch.Tensor, length: int) -> tuple[torch.Tensor, torch.Tensor]:
         """cos and sin [B, 1, head_dim], sin negated in its first half: then a rotation is x * cos + roll(x) * sin."""
-        cos, sin = self.model.model.rotary_emb(x, positions[:, None])
-        sin[..., : self.head_dim // 2].neg_()
-        return cos, sin
+        if self.cos.shape[0] < length:
+            self.cos, self.sin = self.model.model.rotary_emb(x, torch.arange(length, device=x.device)[:, None])
+            self.sin[..., : self.head_dim // 2].neg_()
+        return self.cos[positions], self.sin[positions]
 
     def _attention(self, x, weights, layer, cos, sin, mask) -> torch.Tensor:
         rows, dim = x.shape[0], self.head_dim
@@ -77,19 +82,17 @@ class LlamaDecoder:
 
 
 class _LayerWeights:
-    """Weights of one decoder layer, those that read the same input joined into one matrix."""
+    """Weights of one decoder layer: those that read the same input joined into one matrix, times that of the norm before."""
 
     def __init__(self, layer: nn.Module) -> None:
         attention, mlp = layer.self_attn, layer.mlp
         projections = (attention.q_proj, attention.k_proj, attention.v_proj)
-        self.qkv = torch.cat([projection.weight for projection in projections])
+        self.qkv = torch.cat([projection.weight for projection in projections]) * layer.input_layernorm.weight
         biased = projections[0].bias is not None
         self.qkv_bias = torch.cat([projection.bias for projection in projections]) if biased else None
         self.output, self.output_bias = attention.o_proj.weight, attention.o_proj.bias
-        self.gate_up = torch.cat([mlp.gate_proj.weight, mlp.up_proj.weight])
+        self.gate_up = torch.cat([mlp.gate_proj.weight, mlp.up_proj.weight]) * layer.post_attention_layernorm.weight
         self.down = mlp.down_proj.weight.t()
-        self.attention_norm = layer.input_layernorm.weight
-        self.mlp_norm = layer.post_attention_layernorm.weight
 
 
 def _is_plain(module: nn.Module) -> bool:

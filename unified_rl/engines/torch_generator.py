@@ -174,6 +174,8 @@ class _Decoding:
         self.model, self.tokenizer, self.eos_token_ids = owner.model, owner.tokenizer, owner.eos_token_ids
         self.prefill_tokens = owner.prefill_tokens
         self.decoding, self.policy_version = decoding, policy_version
+        self.ends = np.zeros(owner.vocabulary, dtype=bool)  # by token id: whether it ends a response
+        self.ends[self.eos_token_ids] = True
         self.device = next(owner.model.parameters()).device
         # Prompts of like length wait side by side, to be prefilled together. The order does not show in the responses.
         self.waiting = deque(sorted(requests, key=lambda request: round_up(request.prefix_length)))
@@ -295,7 +297,7 @@ class _Decoding:
 
     def _finished_rows(self) -> np.ndarray:
         last, count = self.last_token[: self.active], self.count[: self.active]
-        return np.flatnonzero(np.isin(last, self.eos_token_ids) | (count == self.decoding.max_new_tokens))
+        return np.flatnonzero(self.ends[last] | (count == self.decoding.max_new_tokens))
 
     def _response(self, row: int) -> Response:
         count = self.count[row]
