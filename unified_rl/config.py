@@ -10,7 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from unified_rl.coefficient_config import GrpoCoefficient
+from unified_rl.demonstration_config import BATCHES, DemonstrationFile
+from unified_rl.engine_config import GENERATORS, TRAINERS, DeepSpeedConfig, VllmConfig
 from unified_rl.errors import ConfigError
+from unified_rl.plan_config import ArchitectureConfig, PlanConfig
 from unified_rl.ranges import at_least, between, not_negative, one_of, positive
 from unified_rl.reward_model_config import RewardModelConfig
 from unified_rl.types import Decoding
@@ -18,32 +21,55 @@ from unified_rl.types import Decoding
 # --------------------------------------------------------------------------------------------------------------------------------
 # The other axes
 
-SOURCES = ("demonstrations", "offline_samples", "online_samples", "informative_samples", "preference_pairs")
+SOURCES = (
+    "demonstrations",
+    "offline_samples",
+    "refreshed_samples",
+    "online_samples",
+    "informative_samples",
+    "tree_search",
+    "preference_pairs",
+)
 REWARD_SOURCES = ("none", "rule", "exact", "model", "mixture")
 MODEL_SOURCES = frozenset({"model", "mixture"})
 SUPERVISIONS = ("none", "outcome", "process")
 AGGREGATIONS = ("sequence_mean", "prompt_token_mean", "batch_token_mean", "constant_length", "pair_mean")
+IMPORTANCES = ("none", "truncated", "masked")
 
 
 @dataclass
 class SourceConfig:
     """The data source.
 
-    name: demonstrations | offline_samples (of the frozen initial policy, stored once) | online_samples (of the current policy) |
-        informative_samples (online, prompts whose rewards all agree are replaced: DAPO's dynamic sampling) | preference_pairs
-        (built from the stored samples by the reward).
+    name: demonstrations | offline_samples (of the frozen initial policy, stored once) | refreshed_samples (fresh ones of a copy of
+        the policy that is renewed now and then) | online_samples (of the current policy) | informative_samples (online, prompts
+        whose rewards all agree are replaced: DAPO's dynamic sampling) | tree_search (online, responses that branch off from each
+        other at step ends) | preference_pairs (built from the stored samples by the reward). docs/sources.md has more.
     samples_per_prompt: stored samples per prompt (offline_samples, preference_pairs).
     max_rounds: most batches of prompts that informative_samples tries per step.
+    refresh_every: steps between two refreshes of the policy that refreshed_samples samples from; 0 = never, the start policy.
+    roots, branch_rounds, branch_from, segmentation: of tree_search. The first `roots` responses to a prompt are sampled from the
+        prompt, the others in `branch_rounds` rounds from step ends of those before: random ones, or of the responses with the
+        best reward. Where steps end: newline | step_n | task | token:ID (rewards/steps.py).
     """
 
     name: str = "online_samples"
     samples_per_prompt: int = 8
     max_rounds: int = 3
+    refresh_every: int = 1
+    roots: int = 2
+    branch_rounds: int = 2
+    branch_from: str = "random"
+    segmentation: str = "newline"
 
     def __post_init__(self) -> None:
         one_of("source.name", self.name, SOURCES)
         at_least("source.samples_per_prompt", self.samples_per_prompt, 1)
         at_least("source.max_rounds", self.max_rounds, 1)
+        at_least("source.refresh_every", self.refresh_every, 0)
+        at_least("source.roots", self.roots, 1)
+        at_least("source.branch_rounds", self.branch_rounds, 1)
+        one_of("source.branch_from", self.branch_from, ("random", "best"))
 
 
 @dataclass
@@ -120,6 +146,28 @@ class AggregationConfig:
         one_of("aggregation.truncated", self.truncated, ("keep", "drop"))
 
 
+@dataclass
+class ImportanceConfig:
+    """Correction of the difference between the sampler and the trainer: a factor on every term, w = pi_old / pi_sampler limited.
+
+    name: none | truncated (TIS: min(w, cap)) | masked (MIS: w inside [floor, cap], else 0).
+    level: what w is the ratio of: each token, or the whole response (sequence).
+    """
+
+    name: str = "none"
+    level: str = "token"
+    cap: float = 2.0
+    floor: float = 0.5
+
+    def __post_init__(self) -> None:
+        one_of("importance.name", self.name, IMPORTANCES)
+        one_of("importance.level", self.level, ("token", "sequence"))
+        positive("importance.cap", self.cap)
+        not_negative("importance.floor", self.floor)
+        if self.floor >= self.cap:
+            raise ConfigError(f"importance.floor={self.floor} must be below importance.cap={self.cap}")
+
+
 # --------------------------------------------------------------------------------------------------------------------------------
 # The world and the model
 
@@ -157,13 +205,37 @@ class TaskConfig:
 
 @dataclass
 class DataConfig:
-    """path: file or directory of the task's data, or hub:OWNER/NAME. prompts: training prompts in the pool (0 = all)."""
+    """path: file or directory of the task's data, or hub:OWNER/NAME. prompts: training prompts in the pool (0 = all).
+
+    slices: the task's slices that training prompts come from, in equal shares; [] = the task's first, on which it is demonstrated.
+    demonstrations: files of demonstrations and their weights in the mix (docs/demonstrations.md); [] = the task's own solutions.
+        A file's form and language choose its instruction, in place of task.solution.
+    batch: what a step of that mix counts: demonstrations, or the rows of context_tokens that they fill (the paper's SFT).
+    context_tokens: the longest demonstration, its prompt and EOS included; longer ones are left out, and reported.
+    """
 
     path: str = ""
     prompts: int = 2048
+    slices: list[str] = field(default_factory=list)
+    demonstrations: list[DemonstrationFile] = field(default_factory=list)
+    batch: str = "demonstrations"
+    context_tokens: int = 4096
 
     def __post_init__(self) -> None:
         at_least("data.prompts", self.prompts, 0)
+        one_of("data.batch", self.batch, BATCHES)
+        at_least("data.context_tokens", self.context_tokens, 2)
+        if len(set(self.slices)) < len(self.slices):
+            raise ConfigError(f"data.slices={self.slices} names a slice twice; shares are even, so name each once")
+        if 0 < self.prompts < len(self.slices):
+            raise ConfigError(
+                f"data.prompts={self.prompts} cannot be shared among data.slices={self.slices}; raise data.prompts"
+            )
+
+    @property
+    def mixed(self) -> bool:
+        """Whether demonstrations are a weighted mix, stored as tokens, rather than graded answers to the task's problems."""
+        return bool(self.demonstrations) or self.batch == "rows"
 
 
 @dataclass
@@ -207,6 +279,7 @@ class RolloutConfig:
     """One step's batch: `prompts_per_step` x `responses_per_prompt` responses, used for `epochs` x `minibatches` updates.
 
     first_step: steps made elsewhere before this run's first: its prompts and sampling seeds go on from there (iterative RL).
+    staleness: steps that sampling runs ahead of training: step t is trained on responses of the weights of step t - staleness.
     """
 
     prompts_per_step: int = 32
@@ -214,11 +287,13 @@ class RolloutConfig:
     epochs: int = 1
     minibatches: int = 1
     first_step: int = 0
+    staleness: int = 0
 
     def __post_init__(self) -> None:
         for name in ("prompts_per_step", "responses_per_prompt", "epochs", "minibatches"):
             at_least(f"rollout.{name}", getattr(self, name), 1)
         at_least("rollout.first_step", self.first_step, 0)
+        at_least("rollout.staleness", self.staleness, 0)
         if self.minibatches > self.prompts_per_step:
             raise ConfigError(
                 f"rollout.minibatches={self.minibatches} exceeds rollout.prompts_per_step={self.prompts_per_step}: "
@@ -232,7 +307,10 @@ class RolloutConfig:
 
 @dataclass
 class GeneratorConfig:
-    """How training samples are drawn. Training needs the whole support: top_p 1 and top_k 0."""
+    """How training samples are drawn. Training needs the whole support: top_p 1 and top_k 0.
+
+    name: torch (by the very module that is trained) | vllm (by an engine of its own, to which weights are pushed; section vllm).
+    """
 
     name: str = "torch"
     temperature: float = 1.0
@@ -242,7 +320,7 @@ class GeneratorConfig:
     max_concurrent_sequences: int = 512
 
     def __post_init__(self) -> None:
-        one_of("generator.name", self.name, ("torch",))
+        one_of("generator.name", self.name, GENERATORS)
         _decoding_ranges("generator", self)
         at_least("generator.max_concurrent_sequences", self.max_concurrent_sequences, 1)
 
@@ -255,12 +333,17 @@ class GeneratorConfig:
 class TrainerConfig:
     """AdamW on packed micro-batches.
 
+    name: torch (a whole copy of each model on every rank) | deepspeed (section `deepspeed` says what the ranks divide).
     steps: rollouts (one step = one rollout and its updates). schedule: constant | linear (to zero at the last step).
+    token_budget: end with the step in which this many response tokens are reached, `steps` staying the upper limit; 0 = none.
+    budget_counts: what the budget is of: tokens sampled by the policy, or trained (each epoch counted).
     micro_batch_tokens, row_tokens: packing (tokens per forward pass and per packed row); memory, not results, depends on them.
     """
 
     name: str = "torch"
     steps: int = 48
+    token_budget: int = 0
+    budget_counts: str = "sampled"
     learning_rate: float = 1e-4
     schedule: str = "constant"
     warmup_steps: int = 0
@@ -273,10 +356,17 @@ class TrainerConfig:
     row_tokens: int = 192
 
     def __post_init__(self) -> None:
-        one_of("trainer.name", self.name, ("torch",))
+        one_of("trainer.name", self.name, TRAINERS)
         at_least("trainer.steps", self.steps, 0)
         positive("trainer.learning_rate", self.learning_rate)
         one_of("trainer.schedule", self.schedule, ("constant", "linear"))
+        at_least("trainer.token_budget", self.token_budget, 0)
+        one_of("trainer.budget_counts", self.budget_counts, ("sampled", "trained"))
+        if self.token_budget and self.schedule != "constant":
+            raise ConfigError(
+                f"trainer.schedule={self.schedule} is shaped by the last step, which a run with trainer.token_budget="
+                f"{self.token_budget} does not know beforehand; set trainer.schedule=constant, or trainer.token_budget=0"
+            )
         at_least("trainer.warmup_steps", self.warmup_steps, 0)
         not_negative("trainer.weight_decay", self.weight_decay)
         between("trainer.beta1", self.beta1, 0.0, 0.9999999)
@@ -310,7 +400,10 @@ class SftStageConfig:
 
 @dataclass
 class RunConfig:
-    """checkpoint_every, curve_every, samples_every: in steps, 0 = only at the end. curve_problems: per slice, on `curve_split`."""
+    """checkpoint_every, curve_every, samples_every: in steps, 0 = only at the end. curve_problems: per slice, on `curve_split`.
+
+    sinks: tensorboard, wandb: where the numbers of metrics.jsonl and curve.jsonl go as well.
+    """
 
     checkpoint_every: int = 20
     keep_checkpoints: int = 2
@@ -319,12 +412,15 @@ class RunConfig:
     curve_split: str = "validation"
     samples_every: int = 16
     samples: int = 4
+    sinks: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         for name in ("checkpoint_every", "curve_every", "curve_problems", "samples_every", "samples"):
             at_least(f"logging.{name}", getattr(self, name), 0)
         at_least("logging.keep_checkpoints", self.keep_checkpoints, 1)
         one_of("logging.curve_split", self.curve_split, ("train", "validation", "test"))
+        for name in self.sinks:
+            one_of("logging.sinks", name, ("tensorboard", "wandb"))
 
 
 @dataclass
@@ -415,14 +511,19 @@ class Config:
     reward: RewardConfig = field(default_factory=RewardConfig)
     coefficient: Any = field(default_factory=GrpoCoefficient)
     aggregation: AggregationConfig = field(default_factory=AggregationConfig)
+    importance: ImportanceConfig = field(default_factory=ImportanceConfig)
     rollout: RolloutConfig = field(default_factory=RolloutConfig)
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    deepspeed: DeepSpeedConfig = field(default_factory=DeepSpeedConfig)
+    vllm: VllmConfig = field(default_factory=VllmConfig)
     sft: SftStageConfig = field(default_factory=SftStageConfig)
     reward_model: RewardModelConfig = field(default_factory=RewardModelConfig)
     iterate: IterateConfig = field(default_factory=IterateConfig)
     logging: RunConfig = field(default_factory=RunConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    architecture: ArchitectureConfig = field(default_factory=ArchitectureConfig)
+    plan: PlanConfig = field(default_factory=PlanConfig)
 
     def __post_init__(self) -> None:
         one_of("init", self.init, ("sft", "base"))

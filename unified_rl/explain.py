@@ -1,15 +1,18 @@
-"""What a configuration would do: the equation with this run's choices in it, the axes, the batch arithmetic, the files. No torch.
+"""What a configuration would do: the equation with this run's choices in it, the axes, the batch, the plan, the files. No torch.
 
-Starts nothing and reads no model; `unified-rl explain` prints it.
+Starts nothing and reads no weights; `unified-rl explain` prints it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from unified_rl import planning
 from unified_rl.config import Config
 from unified_rl.methods import ONLINE_SOURCES, SOURCE_IN_WORDS
+from unified_rl.planning import render as render_plan
 from unified_rl.reward_model_config import default_reduction
 
 WEIGHTS = {
@@ -21,8 +24,12 @@ WEIGHTS = {
 }
 
 
-def facts(config: Config) -> dict[str, Any]:
-    """Everything `explain` prints, as plain data."""
+def facts(config: Config, words: Sequence[str] = ()) -> dict[str, Any]:
+    """Everything `explain` prints, as plain data.
+
+    Args:
+        words: those of the command line, which the launch command repeats.
+    """
     return {
         "method": config.method,
         "label": config.label,
@@ -30,19 +37,23 @@ def facts(config: Config) -> dict[str, Any]:
         "axes": _axes(config),
         "batch": _batch(config),
         "roles": _roles(config),
+        "iterations": _iterations(config),
         "writes": _writes(config),
+        "plan": planning.plan(config, words),
     }
 
 
 def render(found: dict[str, Any]) -> str:
     """The facts as text for people."""
     lines = [f"{found['label']}  (method={found['method']})", "", *found["equation"], ""]
-    for title in ("axes", "batch", "roles", "writes"):
+    for title in ("axes", "batch", "roles", "iterations", "writes"):
+        if not found[title]:
+            continue
         lines.append(f"{title}:")
         width = max(len(name) for name in found[title])
         lines += [f"  {name.ljust(width)}  {value}" for name, value in found[title].items()]
         lines.append("")
-    return "\n".join(lines)
+    return "\n".join([*lines, *render_plan.lines(found["plan"])])
 
 
 def _equation(config: Config) -> list[str]:
@@ -61,7 +72,19 @@ def _equation(config: Config) -> list[str]:
         f"          with {', '.join(f'{name}={value}' for name, value in options.items())}"
         if options
         else "          no options",
+        *_importance(config),
     ]
+
+
+def _importance(config: Config) -> list[str]:
+    """The correction of the sampler's mismatch, where there is one."""
+    options = config.importance
+    ratio = "pi_old/pi_sampler of the token" if options.level == "token" else "product over the response of pi_old/pi_sampler"
+    return {
+        "none": [],
+        "truncated": [f"          every term x min(s, {options.cap:g}), s = {ratio}"],
+        "masked": [f"          every term x s 1[{options.floor:g} <= s <= {options.cap:g}], s = {ratio}"],
+    }[options.name]
 
 
 def _axes(config: Config) -> dict[str, str]:
@@ -146,7 +169,7 @@ def _batch(config: Config) -> dict[str, str]:
         f"{steps * rollout.updates} in all",
         "run": f"{steps} steps{epochs}",
         "learning rate": f"{trainer.learning_rate:g}, {trainer.schedule}, warm-up {trainer.warmup_steps} steps",
-        "memory": f"micro-batches of {config.trainer.micro_batch_tokens} tokens; at most "
+        "packing": f"rows of {config.trainer.row_tokens} tokens, micro-batches of {config.trainer.micro_batch_tokens}; at most "
         f"{config.generator.max_concurrent_sequences} responses generated at once",
     }
 
@@ -154,9 +177,9 @@ def _batch(config: Config) -> dict[str, str]:
 def _roles(config: Config) -> dict[str, str]:
     needs = config.coefficient.needs
     start = "the base model" if config.init == "base" else f"the SFT policy ({config.sft.steps} steps on demonstrations)"
-    model = config.model.path or (
-        f"a Llama from scratch: {config.model.num_layers} layers, width {config.model.hidden_size}, {config.model.num_heads} heads"
-    )
+    named = config.architecture.name and f"{config.architecture.name} (model.path=DIR says where it is)"
+    sizes = f"{config.model.num_layers} layers, width {config.model.hidden_size}, {config.model.num_heads} heads"
+    model = config.model.path or named or f"a Llama from scratch: {sizes}"
     return {
         "policy": f"{model}; starts from {start}",
         "reference": (config.reference or "the initial policy, frozen") if "ref_logp" in needs else "not needed",
@@ -165,12 +188,57 @@ def _roles(config: Config) -> dict[str, str]:
         "old log-probs": "one pass before each rollout's updates"
         if "old_logp" in needs or config.rollout.updates > 1
         else "those of the only update",
-        "sampler": "the current policy" if config.source.name in ONLINE_SOURCES else "none during training",
+        "sampler": _sampler(config),
+    }
+
+
+def _sampler(config: Config) -> str:
+    if config.source.name == "refreshed_samples":
+        every = config.source.refresh_every
+        return (
+            f"a copy of the policy, refreshed every {every} steps"
+            if every
+            else "a copy of the policy that training starts from"
+        )
+    return "the current policy" if config.source.name in ONLINE_SOURCES else "none during training"
+
+
+def _iterations(config: Config) -> dict[str, str]:
+    """What `unified-rl iterate` would make of this configuration; {} where it would refuse it or has nothing to renew."""
+    options = config.iterate
+    renewed = options.reward_model == "renewed"
+    if config.trainer.schedule != "constant" or config.reference or not config.reward.learned:
+        return {}
+    section, steps, control = config.reward_model, options.steps, options.control_steps
+    per_step = config.rollout.prompts_per_step * config.rollout.responses_per_prompt
+    runs = options.iterations + 1
+    fresh = section.prompts * section.samples_per_prompt
+    replayed = round(fresh * options.replay / (1 - options.replay))
+    kind = section.kind_for(config.reward.supervision)
+    of_each = [
+        f"{index}: {index * steps + 1}-{(index + 1) * steps}, on to {(index + 1) * steps + control}" for index in range(runs)
+    ]
+    return {
+        "runs": f"{runs}, each but the first from the policy of the one before after {steps} of its steps",
+        "steps": "; ".join(of_each) if control else ", ".join(step.partition(", on")[0] for step in of_each),
+        "control": f"each goes on for {control} steps with the reward model it has, beside the next one's renewed"
+        if control
+        else "none (iterate.control_steps=0)",
+        "renewals": f"reference {options.reference}, reward model {options.reward_model}, {options.iterations} times",
+        "samples": f"{runs} x {steps + control} steps x {per_step} responses = {runs * (steps + control) * per_step}",
+        "reward data": f"per renewal {section.prompts} prompts x {section.samples_per_prompt} = {fresh} responses of the present "
+        f"policy and {replayed} replayed ({options.replay:.0%} of the mix), {options.epochs} epoch(s), labels "
+        f"{replace(section, kind=kind).trained_labels}"
+        if renewed
+        else "no renewal",
+        "comparison": f"{options.agreement_problems} validation problems x 4 responses of the SFT policy, scored by every reward "
+        "model",
     }
 
 
 def _writes(config: Config) -> dict[str, str]:
-    stages = ["base"] * (not config.model.path) + ["sft"] * (config.init == "sft")
+    from_scratch = not (config.model.path or config.architecture.name)
+    stages = ["base"] * from_scratch + ["sft"] * (config.init == "sft")
     stages += ["reward_samples", "step_labels", "reward_model"] * (config.reward.learned and not config.reward.model_path)
     stages += ["offline_samples"] * (config.source.name in ("offline_samples", "preference_pairs"))
     return {

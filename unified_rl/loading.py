@@ -2,7 +2,7 @@
 
 Order, later wins: schema defaults, the method's row of the table, configs/method/METHOD.yaml, configs/stack/STACK.yaml, that
 stack's `methods.METHOD` section (learning rates tuned for the stack), the command line. `source=x`, `coefficient=x`,
-`aggregation=x`, `task=x` and `reward=x` are short for the section's name.
+`aggregation=x`, `importance=x`, `task=x` and `reward=x` are short for the section's name, and `engine=x` for `trainer.name=x`.
 """
 
 from __future__ import annotations
@@ -27,11 +27,13 @@ SHORTHANDS = {
     "source": "name",
     "coefficient": "name",
     "aggregation": "name",
+    "importance": "name",
     "task": "name",
     "generator": "name",
     "trainer": "name",
     "reward": "source",
 }
+OTHER_NAMES = {"engine": "trainer"}
 
 
 def load_config(words: Sequence[str]) -> Config:
@@ -118,6 +120,7 @@ def parse_words(words: Sequence[str]) -> dict[str, Any]:
         key, separator, _ = word.partition("=")
         if not separator or not key:
             raise ConfigError(f"{word!r} is not of the form key=value (for example seed=1 or coefficient.kl_coef=0.1)")
+        key, word = OTHER_NAMES.get(key, key), f"{OTHER_NAMES.get(key, key)}{word[len(key) :]}"
         if key in SHORTHANDS:
             word = f"{key}.{SHORTHANDS[key]}{word[len(key) :]}"
         try:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from unified_rl.coefficient_config import COEFFICIENTS
-from unified_rl.config import Config, RewardConfig
+from unified_rl.config import Config, ImportanceConfig, RewardConfig, SourceConfig
 from unified_rl.errors import ConfigError
 from unified_rl.reward_model_config import check_settings, default_reduction
 
@@ -45,14 +45,18 @@ METHODS: dict[str, Method] = {
     "dapo": Method("informative_samples", "rule", "outcome", "dapo", "DAPO"),
 }
 
-ONLINE_SOURCES = frozenset({"online_samples", "informative_samples"})
+ONLINE_SOURCES = frozenset({"online_samples", "informative_samples", "refreshed_samples", "tree_search"})
+#: Sources of text that is kept for good, once a frozen policy has written it.
+STORED_SOURCES = frozenset({"offline_samples", "preference_pairs"})
 
 #: Table 10's own words for the six methods of the paper, by source and by (reward, supervision).
 SOURCE_IN_WORDS = {
     "demonstrations": "q, o ~ P_sft(Q, O)",
     "offline_samples": "q ~ P_sft(Q), o ~ pi_sft(O|q)",
     "online_samples": "q ~ P_sft(Q), o ~ pi_theta(O|q)",
+    "refreshed_samples": "q ~ P_sft(Q), o ~ pi_theta of the last refresh (O|q)",
     "informative_samples": "q ~ P_sft(Q), o ~ pi_theta(O|q), groups whose rewards agree replaced",
+    "tree_search": "q ~ P_sft(Q), o ~ pi_theta(O|q, a prefix of another o that ends with a step)",
     "preference_pairs": "q ~ P_sft(Q), o+, o- ~ pi_sft(O|q)",
 }
 
@@ -196,6 +200,14 @@ def _overlong(config: Config) -> None:
         )
 
 
+def _mixed_demonstrations(config: Config) -> None:
+    if config.source.name == "demonstrations" and config.data.mixed and config.reward.source != "none":
+        raise ConfigError(
+            f"data.demonstrations and data.batch=rows mix solutions that nobody grades, but reward.source={config.reward.source} "
+            "does; set reward=none, or train on the task's own solutions (data.demonstrations=[], data.batch=demonstrations)"
+        )
+
+
 def _value_model(config: Config) -> None:
     missing = [name for name in ("value_learning_rate", "value_epochs") if not hasattr(config.coefficient, name)]
     if "values" in config.coefficient.needs and missing:
@@ -219,12 +231,92 @@ def _online_likelihood(config: Config) -> None:
 
 
 def _support(config: Config) -> None:
-    if config.source.name != "demonstrations" and not config.generator.decoding.full_support:
+    """Filtered sampling (top-p, top-k) makes data for likelihoods, once and for all, and for nothing else.
+
+    An expectation over a policy's samples needs every response that the policy could write, and their log-probs; a filter
+    renormalises these over a support that nobody has kept. And while the sampler is the trained policy itself, each step would
+    sharpen what the next one samples from, which is no method of the table. A stored set of accepted texts is data like any
+    other: its likelihood (rft, sft) or its preferences (dpo) mean the same whoever wrote it.
+    """
+    decoding, source = config.generator.decoding, config.source.name
+    if source == "demonstrations" or decoding.full_support:
+        return
+    settings = f"generator.temperature={decoding.temperature}, top_p={decoding.top_p}, top_k={decoding.top_k}"
+    if decoding.temperature == 0:
         raise ConfigError(
-            f"training on samples with generator.temperature={config.generator.temperature}, top_p={config.generator.top_p}, "
-            f"top_k={config.generator.top_k} is refused: the policy's log-probs are then not those of the sampler; "
-            "set generator.temperature above 0, generator.top_p=1 and generator.top_k=0"
+            f"training on samples with {settings} is refused: greedy responses to a prompt are all alike; "
+            "set generator.temperature above 0"
         )
+    if source in STORED_SOURCES and config.coefficient.any_sampler and config.importance.name == "none":
+        return
+    raise ConfigError(
+        f"training on samples with {settings} is refused with source={source} and coefficient={config.coefficient.name}: the "
+        "policy's log-probs are then not those of the sampler; set generator.top_p=1 and generator.top_k=0, or store the samples "
+        "once and weigh their likelihood (source=offline_samples coefficient=rft, or method=dpo) with importance=none"
+    )
+
+
+def _tree(config: Config) -> None:
+    source = config.source
+    if source.name != "tree_search":
+        return
+    if not config.coefficient.any_sampler or config.importance.name != "none":
+        raise ConfigError(
+            f"coefficient={config.coefficient.name} with importance={config.importance.name} is about the policy's samples and "
+            "their probability, but source=tree_search yields responses that share beginnings and were continued where the search "
+            "chose to: nobody knows how likely it was to find each, so no importance weight can correct for it; set "
+            "coefficient=rft and importance=none, or source=online_samples"
+        )
+    if source.roots > config.rollout.responses_per_prompt:
+        raise ConfigError(
+            f"source.roots={source.roots} exceeds rollout.responses_per_prompt={config.rollout.responses_per_prompt}, which counts "
+            "roots and branches together; lower source.roots"
+        )
+    if config.task.solution == "tool_integrated" or config.task.stop or config.task.template == "few_shot":
+        raise ConfigError(
+            "source=tree_search goes on from a beginning as if it were a prompt, and would not see a program or a stop text that "
+            "straddles the place; set task.solution=chain_of_thought, task.stop=[] and a template other than few_shot, or "
+            "source=online_samples"
+        )
+
+
+def _refreshed(config: Config) -> None:
+    if config.source.name != "refreshed_samples":
+        return
+    if config.generator.name != "torch":
+        raise ConfigError(
+            f"generator={config.generator.name} samples from the current weights, which are pushed to it at every step, but "
+            "source=refreshed_samples keeps older ones; set generator=torch, or source=online_samples"
+        )
+    if config.trainer.name == "deepspeed" and config.deepspeed.zero_stage == 3:
+        raise ConfigError(
+            "source=refreshed_samples copies the whole policy, of which deepspeed.zero_stage=3 leaves each rank a part; set "
+            "deepspeed.zero_stage=2 or less, or source=online_samples"
+        )
+
+
+def _slices(config: Config) -> None:
+    if config.data.slices and config.source.name == "demonstrations":
+        raise ConfigError(
+            f"data.slices={config.data.slices} chooses training prompts, but source=demonstrations comes with its own; leave "
+            "data.slices out, or set source=online_samples or source=offline_samples"
+        )
+
+
+def _source_options(config: Config) -> None:
+    """An option that the chosen source does not read is refused rather than ignored."""
+    source = config.source
+    readers = {
+        "refresh_every": ("refreshed_samples",),
+        **dict.fromkeys(("roots", "branch_rounds", "branch_from", "segmentation"), ("tree_search",)),
+    }
+    for name, sources in readers.items():
+        value = getattr(source, name)
+        if value != getattr(SourceConfig, name) and source.name not in sources:
+            raise ConfigError(
+                f"source.{name}={value} means nothing to source={source.name}; it belongs to source={' or '.join(sources)}: "
+                "leave it out, or set that source"
+            )
 
 
 def _aggregation(config: Config) -> None:
@@ -241,6 +333,42 @@ def _aggregation(config: Config) -> None:
         )
 
 
+def _importance(config: Config) -> None:
+    name = config.importance.name
+    readers = {"cap": ("truncated", "masked"), "level": ("truncated", "masked"), "floor": ("masked",)}
+    for option, names in readers.items():
+        value = getattr(config.importance, option)
+        if value != getattr(ImportanceConfig, option) and name not in names:
+            raise ConfigError(
+                f"importance.{option}={value} means nothing to importance={name}; it belongs to importance={' or '.join(names)}: "
+                "leave it out, or set that"
+            )
+    if name == "none":
+        return
+    if config.source.name == "demonstrations":
+        raise ConfigError(
+            f"importance={name} weighs responses by pi_old / pi_sampler, but source=demonstrations has no sampler whose log-probs "
+            "are known; set importance=none, or source=online_samples or source=offline_samples"
+        )
+    if "pairs" in config.coefficient.needs:
+        raise ConfigError(
+            f"importance={name} weighs each response by itself, but coefficient={config.coefficient.name} has one loss per pair, "
+            "whose two responses share a margin: weights of their own would make it the gradient of no loss; set importance=none"
+        )
+
+
+def _vllm(config: Config) -> None:
+    if config.generator.name != "vllm":
+        return
+    if config.model.device not in ("cpu", "cuda", "cuda:0"):
+        raise ConfigError(
+            f"generator=vllm takes the first device it sees, but model.device={config.model.device}; set "
+            f"CUDA_VISIBLE_DEVICES={config.model.device.rpartition(':')[2]} in the environment, and model.device=cuda"
+        )
+    if config.vllm.between_rollouts == "asleep" and config.model.device == "cpu":
+        raise ConfigError("vllm.between_rollouts=asleep frees a CUDA device's memory, but model.device=cpu; set it to awake")
+
+
 def _staleness(config: Config) -> None:
     online = config.source.name in ONLINE_SOURCES
     if online and config.rollout.updates > 1 and not config.coefficient.corrects_staleness:
@@ -248,6 +376,45 @@ def _staleness(config: Config) -> None:
             f"rollout.epochs x rollout.minibatches = {config.rollout.updates} updates per rollout, but coefficient="
             f"{config.coefficient.name} has no importance weight, so all but the first would follow a wrong gradient; "
             "set both to 1, or a coefficient with an importance weight (grpo, ppo, dr_grpo, dapo)"
+        )
+
+
+def _ahead(config: Config) -> None:
+    staleness = config.rollout.staleness
+    if not staleness:
+        return
+    if config.source.name not in ONLINE_SOURCES:
+        raise ConfigError(
+            f"rollout.staleness={staleness} lets sampling run ahead of training, but source={config.source.name} does not sample "
+            "the current policy; set rollout.staleness=0, or source=online_samples"
+        )
+    if config.importance.name == "none":
+        raise ConfigError(
+            f"rollout.staleness={staleness} trains on responses of an older policy, but nothing weighs them: the importance weight "
+            f"of coefficient={config.coefficient.name} (if any) begins at 1 with each rollout; set importance=truncated or "
+            "importance=masked, or rollout.staleness=0"
+        )
+
+
+def _deepspeed(config: Config) -> None:
+    if config.trainer.name != "deepspeed":
+        return
+    options = config.deepspeed
+    if options.zero_stage == 0 and config.model.dtype == "bfloat16":
+        raise ConfigError(
+            "deepspeed.zero_stage=0 with model.dtype=bfloat16 is refused: DeepSpeed's bfloat16 optimiser without ZeRO takes other "
+            "steps than AdamW does; set deepspeed.zero_stage=1 or more"
+        )
+    if options.zero_stage == 3 and config.source.name == "refreshed_samples":
+        raise ConfigError(
+            "source=refreshed_samples copies the policy's weights, which deepspeed.zero_stage=3 divides among the ranks; set "
+            "deepspeed.zero_stage=2, or source=online_samples"
+        )
+    lowest = {"none": 0, "optimizer": 1, "optimizer_and_parameters": 3}[options.offload]
+    if options.zero_stage < lowest:
+        raise ConfigError(
+            f"deepspeed.offload={options.offload} offloads what each rank holds a part of, but deepspeed.zero_stage="
+            f"{options.zero_stage} does not divide it; set deepspeed.zero_stage={lowest} or more, or deepspeed.offload=none"
         )
 
 
@@ -259,9 +426,18 @@ RULES = (
     _reward_options,
     _reward_model,
     _overlong,
+    _mixed_demonstrations,
     _value_model,
     _online_likelihood,
     _support,
+    _tree,
+    _refreshed,
+    _slices,
+    _source_options,
     _aggregation,
+    _importance,
+    _vllm,
     _staleness,
+    _ahead,
+    _deepspeed,
 )

@@ -81,6 +81,17 @@ def facts(rollout: Rollout) -> dict[str, float]:
     } | _step_facts(rollout)
 
 
+def staleness(groups: Sequence[Group], updates: int) -> dict[str, float]:
+    """Updates between a response's sampling and its use, mean and most; nothing where no policy wrote the responses.
+
+    Args:
+        updates: behind the policy's present weights.
+    """
+    versions = [item.response.policy_version for group in groups for item in group.responses]
+    ages = [updates - version for version in versions if version >= 0]
+    return {"sampler/staleness_mean": float(np.mean(ages)), "sampler/staleness_max": float(max(ages))} if ages else {}
+
+
 def _step_facts(rollout: Rollout) -> dict[str, float]:
     rewards = [item.score.step_rewards for item in rollout.scored if item.score.step_rewards is not None]
     if not rewards:

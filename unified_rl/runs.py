@@ -29,7 +29,7 @@ PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "omegaconf", "
 STARTED = frozenset({".lock", ".config.yaml.tmp", "checkpoints", "status.json", ".status.json.tmp"})
 
 #: Settings that may change when a run is resumed: where it is, how long it goes on, and what does not change its numbers.
-RESUMABLE = frozenset({"run_dir", "resume", "artifacts", "label", "trainer.steps", "logging.keep_checkpoints"})
+RESUMABLE = frozenset({"run_dir", "resume", "artifacts", "label", "trainer.steps", "logging.keep_checkpoints", "logging.sinks"})
 
 
 class Run:
@@ -37,11 +37,13 @@ class Run:
 
     Attributes:
         path: the directory. step: steps behind its latest checkpoint (0 before the first).
+        observers: called with the name and the entry of everything that is logged, once it is written.
     """
 
     def __init__(self, path: Path, *, step: int, lock: Any) -> None:
         self.path = path
         self.step = step
+        self.observers: list[Callable[[str, Mapping[str, Any]], None]] = []
         self._lock = lock
 
     @classmethod
@@ -85,6 +87,8 @@ class Run:
         path = self.path / f"{name}.jsonl"
         with files.disk_errors(path), path.open("a", encoding="utf-8") as file:
             file.write(line + "\n")
+        for observe in self.observers:
+            observe(name, entry)
 
     def last_entry(self, name: str) -> dict[str, Any]:
         """The last object of `name`.jsonl, {} if there is none."""

@@ -136,7 +136,7 @@ class Record:
 
     def _importance(self, terms: Terms, mask_bT: Tensor) -> None:
         """The importance factors, which all terms have in common: their mean, and the share of tokens that the limit touches."""
-        factors = next(iter(terms.values())).factors
+        factors = next((item.factors for item in terms.values()), {})
         for limit in ("tis", "mis"):
             if limit in factors:
                 self._mean("importance/mean", factors["sampler_weight"] * factors[limit], mask_bT)

@@ -6,7 +6,7 @@ prompts -> source -> responses -> reward -> coefficient -> policy update -> run 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -19,9 +19,10 @@ from unified_rl import rng
 from unified_rl.coefficients import Coefficient, Inputs
 from unified_rl.config import Config
 from unified_rl.engines.packing import TokenSequence
-from unified_rl.engines.torch_trainer import Outputs, TorchTrainer, UpdateReport
+from unified_rl.engines.torch_trainer import Outputs, UpdateReport
+from unified_rl.engines.trainers import Trainer
 from unified_rl.errors import TrainingError
-from unified_rl.rollout import Rollout, collate, facts
+from unified_rl.rollout import Rollout, collate, facts, staleness
 from unified_rl.runs import Run
 from unified_rl.surrogate import SurrogateLoss, ValueLoss, aggregation_weights
 from unified_rl.types import ONE_RANK, Ranks, Source
@@ -37,17 +38,19 @@ class Parts:
     policy: the trained role; reference: log-probs of the frozen initial policy, where the coefficient needs them; value: PPO's
     companion. curve: entries for `curve.jsonl` under the present weights. save: writes weights and tokenizer to a folder.
     decode: tokens to text pieces, for the samples. ranks: the processes that run this loop together, each on the whole data.
+    sampler_metrics: how well a sampler with weights of its own agrees with the policy.
     """
 
     source: Source
     coefficient: Coefficient
-    policy: TorchTrainer
+    policy: Trainer
     reference: Callable[[Sequence[TokenSequence]], Outputs] | None
-    value: TorchTrainer | None
+    value: Trainer | None
     curve: Callable[[], list[dict[str, Any]]]
     save: Callable[[Path], None]
     decode: Callable[[Sequence[int]], list[str]]
     ranks: Ranks = ONE_RANK
+    sampler_metrics: Callable[[], Mapping[str, float]] = dict
 
 
 def train(parts: Parts, config: Config, run: Run, on_step: Callable[[int, dict[str, float]], None] = lambda *_: None) -> None:
@@ -97,6 +100,7 @@ def run_step(
     entry = {"step": step, "tokens/sampled": draw.sampled_tokens}
     if not draw.groups:  # preference pairs of a batch in which no prompt has both a right and a wrong sample
         return entry | {"groups/count": 0.0}, []
+    entry |= staleness(draw.groups, parts.policy.updates) | (parts.sampler_metrics() if draw.sampled_tokens else {})
     with _timed(timings, "prepare"):
         rollout = _prepare(parts, config, draw.groups)
     with _timed(timings, "update"):

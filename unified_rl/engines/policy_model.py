@@ -98,13 +98,18 @@ def load_policy(
     _check_directory(path)
     model = _load(AutoModelForCausalLM, path, dtype)
     model.to(device)  # type: ignore[arg-type]  # transformers wraps the method and hides its self
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
-    except _LOAD_ERRORS as error:
-        raise CheckpointError(f"{path}: cannot load the tokenizer: {_first_line(error)}. {_REMEDY}") from error
+    tokenizer = load_tokenizer(path)
     check_vocabulary(model, tokenizer)
     check_linear_head(model)
     return model, tokenizer
+
+
+def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
+    """The tokenizer in a directory in Hugging Face format. Never goes to the network. Raises CheckpointError."""
+    try:
+        return AutoTokenizer.from_pretrained(path, local_files_only=True)
+    except _LOAD_ERRORS as error:
+        raise CheckpointError(f"{path}: cannot load the tokenizer: {_first_line(error)}. {_REMEDY}") from error
 
 
 def save_policy(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, path: str | Path) -> None:

@@ -101,11 +101,11 @@ def evaluate_role(
     for packed in layout.pack([sequences[row] for row in rows], None, device) if len(rows) else ():
         for name, values_N in role(model, packed).items():
             if name not in own:
-                own[name] = torch.zeros(len(rows), _longest(sequences), dtype=values_N.dtype, device=device)
+                own[name] = torch.zeros(len(rows), longest(sequences), dtype=values_N.dtype, device=device)
             own[name][packed.sequence_N, packed.token_N] = values_N
-    return (
-        own if ranks.size == 1 else _whole(ranks.gather((rows, {name: values.cpu() for name, values in own.items()})), device)
-    )
+    if ranks.size == 1:
+        return own
+    return whole_outputs(ranks.gather((rows, {name: values.cpu() for name, values in own.items()})), device)
 
 
 def share_of_units(sequences: Sequence[TokenSequence], unit_B: np.ndarray | None, ranks: Ranks) -> np.ndarray:
@@ -116,7 +116,7 @@ def share_of_units(sequences: Sequence[TokenSequence], unit_B: np.ndarray | None
     return np.flatnonzero(np.isin(unit_B, dealt[ranks.rank]))
 
 
-def _whole(gathered: Sequence[tuple[np.ndarray, Outputs]], device: torch.device) -> Outputs:
+def whole_outputs(gathered: Sequence[tuple[np.ndarray, Outputs]], device: torch.device) -> Outputs:
     """Outputs of all sequences from those of the ranks' shares."""
     num_sequences = sum(len(rows) for rows, _ in gathered)
     whole: Outputs = {}
@@ -171,7 +171,7 @@ class TorchTrainer:
 
     def _backward(self, sequences: Sequence[TokenSequence], loss: Loss, unit_B: np.ndarray | None) -> float:
         """Gradients of this rank's share; the loss of all."""
-        num_tokens, total = _longest(sequences), 0.0
+        num_tokens, total = longest(sequences), 0.0
         rows = share_of_units(sequences, unit_B, self._ranks)
         own = [sequences[row] for row in rows]
         rows_b = torch.from_numpy(rows).to(self._device)
@@ -202,8 +202,14 @@ class TorchTrainer:
     def _device(self) -> torch.device:
         return self._named[0][1].device
 
+    def whole_model(self) -> nn.Module | None:
+        """The model, on the first rank: for saving. None on the others."""
+        return self.model if self._ranks.first else None
+
     def save(self, path: Path) -> None:
-        """Write the optimiser's state (not the weights) to a safetensors file."""
+        """Write the optimiser's state (not the weights) to a safetensors file; the first rank does, for all."""
+        if not self._ranks.first:
+            return
         state = {"updates": torch.tensor(self.updates)}
         for name, parameter in self._named:
             for key, value in self._optimizer.state.get(parameter, {}).items():
@@ -232,5 +238,5 @@ class TorchTrainer:
             self._optimizer.state[parameters[name]][kind] = value.to(parameters[name].device)
 
 
-def _longest(sequences: Sequence[TokenSequence]) -> int:
+def longest(sequences: Sequence[TokenSequence]) -> int:
     return max((len(sequence.response_ids) for sequence in sequences), default=0)

@@ -1,17 +1,27 @@
 """The data-source axis. A source is given what it needs (prompts, a generator, a reward) and draws the groups of a step."""
 
+from unified_rl.sources.ahead import AheadOfTraining
 from unified_rl.sources.demonstrations import Demonstrations, as_response
+from unified_rl.sources.mixture import MixedDemonstrations
 from unified_rl.sources.offline import OfflineSamples, PreferencePairs
 from unified_rl.sources.online import InformativeSamples, OnlineSamples, score_groups
 from unified_rl.sources.prompts import PromptPool
+from unified_rl.sources.refreshed import PolicyCopy, RefreshedSamples
+from unified_rl.sources.tree_search import BRANCH_FROM, TreeSearch
 
 __all__ = [
+    "BRANCH_FROM",
+    "AheadOfTraining",
     "Demonstrations",
     "InformativeSamples",
+    "MixedDemonstrations",
     "OfflineSamples",
     "OnlineSamples",
+    "PolicyCopy",
     "PreferencePairs",
     "PromptPool",
+    "RefreshedSamples",
+    "TreeSearch",
     "as_response",
     "score_groups",
 ]

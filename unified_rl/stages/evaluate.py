@@ -19,12 +19,13 @@ import torch
 
 from unified_rl import files, loading, rng, runs
 from unified_rl.config import Config, DataConfig, EvaluationConfig, TaskConfig
-from unified_rl.engines.policy_model import load_policy
 from unified_rl.engines.torch_generator import TorchGenerator
+from unified_rl.engines.vllm_generator import VllmGenerator
 from unified_rl.errors import CheckpointError, RunDirectoryError
 from unified_rl.progress import progress
 from unified_rl.rewards import OutcomeReward
 from unified_rl.stages import world
+from unified_rl.stages.generators import frozen_sampler, sampler_key
 from unified_rl.types import Decoding, Problem, Prompt, Response, Score
 
 SCHEMA = 1
@@ -113,7 +114,8 @@ def _write(config: Config, checkpoint: Path, run_dir: Path, aside: Path, final: 
             files.remove(aside)
             aside.mkdir(parents=True)
             files.write_json(aside / PLAN, plan)
-    meta, chunks = _sample_all(config, checkpoint, aside)
+    with frozen_sampler(config, checkpoint / "policy") as sampler:
+        meta, chunks = _sample_all(config, checkpoint, aside, sampler)
     whole = aside / "whole"
     with files.disk_errors(final):
         files.remove(whole)
@@ -136,6 +138,7 @@ def _plan(config: Config, checkpoint: Path) -> dict[str, Any]:
         "world": world.world_settings(config),
         "checkpoint": {"name": checkpoint.name, "hash": files.file_hash(checkpoint / files.MANIFEST)},
         "dtype": config.model.dtype,
+        **sampler_key(config),
     }
     return json.loads(json.dumps(plan, default=str))
 
@@ -147,12 +150,13 @@ def _stored_plan(aside: Path) -> dict[str, Any] | None:
         return None
 
 
-def _sample_all(config: Config, checkpoint: Path, aside: Path) -> tuple[dict[str, Any], list[_Chunk]]:
+def _sample_all(
+    config: Config, checkpoint: Path, aside: Path, sampler: TorchGenerator | VllmGenerator
+) -> tuple[dict[str, Any], list[_Chunk]]:
     """Sample, grade and store the chunks that are not stored yet. Returns the evaluation's facts, and all chunks."""
     options = config.evaluation
     task = world.make_task(config)
-    model, tokenizer = load_policy(checkpoint / "policy", world.model_dtype(config), config.model.device)
-    sampler = TorchGenerator(model, tokenizer, max_concurrent_sequences=config.generator.max_concurrent_sequences)
+    tokenizer = sampler.tokenizer
     generator = world.solution_generator(config, sampler, tokenizer)
     reward = OutcomeReward(task)
     version = _updates(checkpoint)

@@ -20,7 +20,7 @@ from transformers import PreTrainedTokenizerBase
 from unified_rl import files, rng
 from unified_rl.artifacts import ArtifactStore
 from unified_rl.config import Config
-from unified_rl.engines.policy_model import load_policy
+from unified_rl.engines.policy_model import load_policy, load_tokenizer
 from unified_rl.engines.reward_model import (
     Card,
     RewardLoss,
@@ -32,12 +32,12 @@ from unified_rl.engines.reward_model import (
     reward_role,
     save_reward_model,
 )
-from unified_rl.engines.torch_generator import TorchGenerator
 from unified_rl.engines.torch_trainer import AdamWOptions, Layout, TorchTrainer
 from unified_rl.progress import progress
 from unified_rl.reward_model_config import RewardModelConfig
 from unified_rl.rewards import build_segmenter
 from unified_rl.stages import world
+from unified_rl.stages.generators import frozen_sampler, sampler_key
 from unified_rl.stages.response_files import read_responses, write_responses
 from unified_rl.stages.step_labels import StepFacts, label_steps, read_facts, write_facts
 from unified_rl.types import Prompt, Response, Split
@@ -117,15 +117,17 @@ def reward_samples(
     Args:
         stream: name of the random numbers; another one gives other samples of the same policy.
     """
-    tokenizer = _load_tokenizer(policy_path)
+    tokenizer = load_tokenizer(policy_path)
     prompts = world.as_prompts(list(world.make_task(config).problems(split, problems)), tokenizer, config)
 
     def build(folder: Path) -> None:
-        generator = _generator(config, policy_path)
         seeds = [
             [rng.derive_seed(0, f"{stream}/{split}", index, k) for k in range(per_prompt)] for index in range(len(prompts))
         ]
-        with progress(f"{stream}, {split}", len(prompts) * per_prompt, "responses") as hook:
+        with (
+            frozen_sampler(config, policy_path) as generator,
+            progress(f"{stream}, {split}", len(prompts) * per_prompt, "responses") as hook,
+        ):
             generator.on_progress = lambda done, total: hook(done, {})
             solver = world.solution_generator(config, generator, tokenizer)
             responses = solver.generate(prompts, seeds, config.generator.decoding, policy_version=0)
@@ -141,6 +143,7 @@ def reward_samples(
             "stream": stream,
             "dtype": config.model.dtype,
             "decoding": asdict(config.generator.decoding),
+            **sampler_key(config),
         },
         recipe_version=SAMPLES_RECIPE,
         inputs={"policy": policy_key},
@@ -165,18 +168,18 @@ def step_labels(
     """
 
     def build(folder: Path) -> None:
-        generator = _generator(config, completer_path)
-        task, tokenizer = world.make_task(config), generator.tokenizer
-        facts = label_steps(
-            task,
-            tokenizer,
-            build_segmenter(segmentation, task, tokenizer),
-            generator,
-            config.generator.decoding,
-            samples.prompts,
-            samples.responses,
-            completions=completions,
-        )
+        task, tokenizer = world.make_task(config), load_tokenizer(completer_path)
+        with frozen_sampler(config, completer_path) as generator:
+            facts = label_steps(
+                task,
+                tokenizer,
+                build_segmenter(segmentation, task, tokenizer),
+                generator,
+                config.generator.decoding,
+                samples.prompts,
+                samples.responses,
+                completions=completions,
+            )
         write_facts(folder / LABELS_FILE, facts)
 
     key, folder = store.get_or_build(
@@ -187,6 +190,7 @@ def step_labels(
             "completions": completions,
             "dtype": config.model.dtype,
             "decoding": asdict(config.generator.decoding),
+            **sampler_key(config),
         },
         recipe_version=LABELS_RECIPE,
         inputs={"samples": samples.key, "completer": completer_key},
@@ -317,12 +321,3 @@ def _adamw(config: Config, section: RewardModelConfig, total: int) -> AdamWOptio
         eps=trainer.adam_eps,
         max_grad_norm=trainer.max_grad_norm,
     )
-
-
-def _generator(config: Config, path: Path) -> TorchGenerator:
-    model, tokenizer = load_policy(path, world.model_dtype(config), config.model.device)
-    return TorchGenerator(model, tokenizer, max_concurrent_sequences=config.generator.max_concurrent_sequences)
-
-
-def _load_tokenizer(path: Path) -> PreTrainedTokenizerBase:
-    return load_policy(path)[1]

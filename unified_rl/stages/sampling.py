@@ -8,10 +8,9 @@ from pathlib import Path
 from unified_rl import rng
 from unified_rl.artifacts import ArtifactStore
 from unified_rl.config import Config
-from unified_rl.engines.policy_model import load_policy
-from unified_rl.engines.torch_generator import TorchGenerator
 from unified_rl.progress import progress
 from unified_rl.stages import world
+from unified_rl.stages.generators import frozen_sampler, sampler_key
 from unified_rl.stages.response_files import read_responses, write_responses
 from unified_rl.types import Prompt, Response
 
@@ -32,6 +31,8 @@ def offline_samples(
         "dtype": config.model.dtype,
         "samples_per_prompt": config.source.samples_per_prompt,
         "decoding": asdict(config.generator.decoding),
+        **sampler_key(config),
+        **({"slices": config.data.slices} if config.data.slices else {}),
     }
     key, folder = store.get_or_build(
         "offline_samples",
@@ -44,12 +45,13 @@ def offline_samples(
 
 
 def _sample(config: Config, policy_path: Path, prompts: list[Prompt], folder: Path) -> None:
-    model, tokenizer = load_policy(policy_path, world.model_dtype(config), config.model.device)
-    sampler = TorchGenerator(model, tokenizer, max_concurrent_sequences=config.generator.max_concurrent_sequences)
-    generator = world.solution_generator(config, sampler, tokenizer)
     per_prompt = config.source.samples_per_prompt
     seeds = [[rng.derive_seed(0, "offline", index, k) for k in range(per_prompt)] for index in range(len(prompts))]
-    with progress("offline samples", len(prompts) * per_prompt, "responses") as hook:
+    with (
+        frozen_sampler(config, policy_path) as sampler,
+        progress("offline samples", len(prompts) * per_prompt, "responses") as hook,
+    ):
         sampler.on_progress = lambda done, total: hook(done, {})
+        generator = world.solution_generator(config, sampler, sampler.tokenizer)
         responses = generator.generate(prompts, seeds, config.generator.decoding, policy_version=0)
     write_responses(folder / FILE, prompts, responses)

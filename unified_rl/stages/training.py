@@ -20,17 +20,22 @@ from unified_rl.engines.policy_copy import FrozenCopy
 from unified_rl.engines.policy_model import ValueModel, build_value_model, load_policy, save_policy
 from unified_rl.engines.ranks import divided
 from unified_rl.engines.torch_generator import TorchGenerator
-from unified_rl.engines.torch_trainer import AdamWOptions, Layout, TorchTrainer, evaluate_role, policy_role, value_role
+from unified_rl.engines.torch_trainer import AdamWOptions, Layout, Role, evaluate_role, policy_role, value_role
+from unified_rl.engines.trainers import Trainer, build_trainer, preflight_trainer
+from unified_rl.engines.whole_copy import FollowingGenerator, WholeCopy
 from unified_rl.errors import ConfigError, DataError, RunDirectoryError
 from unified_rl.importance import corrected
 from unified_rl.progress import progress
-from unified_rl.stages import curve, world
+from unified_rl.stages import curve, sinks, world
+from unified_rl.stages.generators import live_sampler, preflight_generator, synced, trained_temperature
 from unified_rl.stages.rewards import build_reward, preflight_reward
 from unified_rl.stages.sources import Collaborators, build_source
 from unified_rl.train import Parts, train
 from unified_rl.types import ONE_RANK, Generator, Ranks, StatefulSource
 
 SFT_RECIPE = 1
+#: Of the trainer's settings: packing, which results do not depend on, and a budget, which stages do not have.
+_NOT_IN_KEY = frozenset({"micro_batch_tokens", "row_tokens", "token_budget", "budget_counts"})
 StepHook = Callable[[int, dict[str, float]], None]
 
 
@@ -45,21 +50,25 @@ def run_training(config: Config, on_step: StepHook = lambda *_: None, ranks: Ran
     """
     if config.threads:
         torch.set_num_threads(config.threads)
+    if config.model.dtype == "bfloat16" and config.model.device.startswith("cuda"):
+        torch.set_float32_matmul_precision("high")  # TF32 in the float32 head: exact for forward products of bfloat16 numbers
     transformers.utils.logging.disable_progress_bar()  # one bar for the run, none for each checkpoint
     store = ArtifactStore(Path(config.artifacts), ranks)
     preflight(config)
-    run = _open(config, ranks)
+    run, engines = _open(config, ranks), contextlib.ExitStack()
     try:
         policy_key, policy_path = initial_policy(config, store, ranks)
-        parts, inputs = _assemble(config, store, policy_key, policy_path, run, ranks)
+        parts, inputs = _assemble(config, store, policy_key, policy_path, run, ranks, engines)
         reference = {"reference": world.path_fingerprint(config.reference)} if config.reference else {}
         run.write_provenance({"policy": policy_key, "data": world.path_fingerprint(config.data.path), **reference, **inputs})
-        train(parts, config, run, on_step)
+        with sinks.attached(config, run) if ranks.first else contextlib.nullcontext():
+            train(parts, config, run, on_step)
     except Exception as error:
         with contextlib.suppress(RunDirectoryError):  # a full disk cannot note that it is full
             run.set_status("failed", run.step, config.trainer.steps, str(error) or type(error).__name__)
         raise
     finally:
+        engines.close()
         run.close()
     return run
 
@@ -77,11 +86,15 @@ def preflight(config: Config) -> None:
     Raises:
         ConfigError, DataError: the task, its data, the model's folder, the device or a user's file cannot be used.
     """
+    sinks.check(config.logging.sinks)
     task = world.make_task(config)
     world.check_slices(task, config)
+    world.check_model_path(config)
     world.path_fingerprint(config.model.path)
     world.path_fingerprint(config.reference)
     preflight_reward(config, task)
+    preflight_generator(config)
+    preflight_trainer(config.trainer.name)
     try:
         torch.zeros(1, device=config.model.device)
     except (RuntimeError, AssertionError) as error:
@@ -97,9 +110,7 @@ def initial_policy(config: Config, store: ArtifactStore, ranks: Ranks = ONE_RANK
     settings = {
         **world.world_settings(config),
         "sft": asdict(config.sft),
-        "trainer": {
-            name: value for name, value in asdict(stage.trainer).items() if name not in ("micro_batch_tokens", "row_tokens")
-        },
+        "trainer": {name: value for name, value in asdict(stage.trainer).items() if name not in _NOT_IN_KEY},
         "dtype": config.model.dtype,
         "aggregation": asdict(stage.aggregation),
     }
@@ -130,8 +141,10 @@ def sft_config(config: Config) -> Config:
         sft=config.sft,
         rollout=replace(preset.rollout, prompts_per_step=config.sft.sequences_per_step, responses_per_prompt=1),
         generator=config.generator,
+        deepspeed=config.deepspeed,
         trainer=replace(
             preset.trainer,
+            name=config.trainer.name,
             steps=config.sft.steps,
             learning_rate=config.sft.learning_rate,
             schedule=config.sft.schedule,
@@ -152,8 +165,13 @@ def _run_stage(stage: Config, folder: Path, ranks: Ranks) -> None:
     if ranks.first and _holds_another_run(folder, config):
         files.remove(folder)
         folder.mkdir()
-    with progress(stage.label, stage.trainer.steps) if ranks.first else contextlib.nullcontext(lambda *_: None) as on_step:
+    with shown_by_first(ranks, stage.label, stage.trainer.steps) as on_step:
         run_training(config, on_step, ranks)
+
+
+def shown_by_first(ranks: Ranks, label: str, steps: int) -> contextlib.AbstractContextManager[StepHook]:
+    """Progress on the terminal, of one rank for all."""
+    return progress(label, steps) if ranks.first else contextlib.nullcontext(lambda *_: None)
 
 
 def _holds_another_run(folder: Path, config: Config) -> bool:
@@ -169,59 +187,74 @@ def _policy_folder(run_dir: Path) -> Path:
 
 
 def _assemble(
-    config: Config, store: ArtifactStore, policy_key: str, policy_path: Path, run: runs.Run, ranks: Ranks
+    config: Config,
+    store: ArtifactStore,
+    policy_key: str,
+    policy_path: Path,
+    run: runs.Run,
+    ranks: Ranks,
+    engines: contextlib.ExitStack,
 ) -> tuple[Parts, dict[str, Any]]:
-    """A run's parts, at its latest checkpoint if it has one, and what to record as its inputs."""
+    """A run's parts, at its latest checkpoint if it has one, and what to record as its inputs.
+
+    Args:
+        engines: what to close when the run is over.
+    """
     task = world.make_task(config)
     checkpoint = run.latest_checkpoint()
     model, tokenizer = _load(config, checkpoint / "policy" if checkpoint else policy_path)
     coefficient = corrected(build_coefficient(config.coefficient), config.importance)
-    layout = Layout(config.trainer.row_tokens, config.trainer.micro_batch_tokens)
-    role = policy_role(config.generator.temperature if config.source.name != "demonstrations" else 1.0)
-    policy = TorchTrainer(model, role, _adamw(config, config.trainer.learning_rate, config.rollout.updates), layout, ranks)
-    value = _value_trainer(config, model, checkpoint, layout, ranks) if "values" in coefficient.needs else None
+    role = policy_role(trained_temperature(config))
+    # before the policy's trainer, which may divide the weights that the value model begins with
+    value = _value_trainer(config, model, checkpoint, ranks) if "values" in coefficient.needs else None
+    policy = _trainer(config, model, role, _adamw(config, config.trainer.learning_rate, config.rollout.updates), ranks)
     if checkpoint:
-        policy.load(checkpoint / "optimizer.safetensors")
+        policy.load(checkpoint / _state_name(config, "optimizer"))
     reference = None
     if "ref_logp" in coefficient.needs:
         frozen, _ = _load(config, Path(config.reference) if config.reference else policy_path)
-        reference = lambda sequences: evaluate_role(frozen, role, sequences, layout, ranks)  # noqa: E731
-    sampler = TorchGenerator(model, tokenizer, max_concurrent_sequences=config.generator.max_concurrent_sequences)
+        reference = lambda sequences: evaluate_role(frozen, role, sequences, _layout(config), ranks)  # noqa: E731
+    copied = _copy_to_sample(config, policy)
+    weights = checkpoint / "policy" if checkpoint else policy_path
+    sampler = live_sampler(config, copied.model if copied else model, tokenizer, weights)
     generator = world.solution_generator(config, sampler, tokenizer)
     reward, reward_inputs = build_reward(config, store, task, tokenizer, policy_key, policy_path)
     generator, reward = divided(generator, reward, ranks)
+    generator = FollowingGenerator(generator, copied) if copied else generator
+    live = synced(config, generator, sampler, policy, task, ranks)
+    generator = live.generator
+    engines.callback(live.close)
 
     def frozen_copy() -> tuple[FrozenCopy, Generator]:
         copy = FrozenCopy(model)
-        frozen_sampler = TorchGenerator(
-            copy.model, tokenizer, max_concurrent_sequences=config.generator.max_concurrent_sequences
-        )
-        return copy, divided(world.solution_generator(config, frozen_sampler, tokenizer), reward, ranks)[0]
+        old = TorchGenerator(copy.model, tokenizer, max_concurrent_sequences=config.generator.max_concurrent_sequences)
+        return copy, divided(world.solution_generator(config, old, tokenizer), reward, ranks)[0]
 
     context = getattr(model.config, "max_position_embeddings", None) or 0
     source, inputs = build_source(
-        Collaborators(
-            config, store, task, tokenizer, generator, reward, policy_key, policy_path, frozen_copy, context
-        )
+        Collaborators(config, store, task, tokenizer, generator, reward, policy_key, policy_path, frozen_copy, context)
     )
     if checkpoint and isinstance(source, StatefulSource):
         source.load(checkpoint / "source")
     probe = curve.Curve(config, task, tokenizer, generator)
 
     def save(folder: Path) -> None:
+        policy.save(folder / _state_name(config, "optimizer"))
+        whole = policy.whole_model()
+        if value is not None:
+            value.save(folder / _state_name(config, "value_optimizer"))
+            whole_value = value.whole_model()
         if not ranks.first:
             return
-        save_policy(model, tokenizer, folder / "policy")
-        policy.save(folder / "optimizer.safetensors")
+        save_policy(whole, tokenizer, folder / "policy")
         files.write_json(folder / "state.json", {"updates": policy.updates})
         if isinstance(source, StatefulSource):
             source.save(folder / "source")
         if value is not None:
-            value.model.save(folder / "value")
-            value.save(folder / "value_optimizer.safetensors")
+            whole_value.save(folder / "value")
 
     decode = lambda ids: [tokenizer.decode([token]) for token in ids]  # noqa: E731
-    parts = Parts(source, coefficient, policy, reference, value, probe.entries, save, decode, ranks)
+    parts = Parts(source, coefficient, policy, reference, value, probe.entries, save, decode, ranks, live.metrics)
     return parts, {**reward_inputs, **inputs}
 
 
@@ -244,21 +277,33 @@ def _adamw(config: Config, learning_rate: float, updates: int) -> AdamWOptions:
     )
 
 
-def _value_trainer(
-    config: Config, policy: PreTrainedModel, checkpoint: Path | None, layout: Layout, ranks: Ranks
-) -> TorchTrainer:
+def _value_trainer(config: Config, policy: PreTrainedModel, checkpoint: Path | None, ranks: Ranks) -> Trainer:
     model = (
         ValueModel.load(checkpoint / "value", world.model_dtype(config), config.model.device)
         if checkpoint
         else build_value_model(policy)
     )
-    trainer = TorchTrainer(
-        model,
-        value_role,
-        _adamw(config, config.coefficient.value_learning_rate, config.coefficient.value_epochs),
-        layout,
-        ranks,
-    )
+    options = _adamw(config, config.coefficient.value_learning_rate, config.coefficient.value_epochs)
+    trainer = _trainer(config, model, value_role, options, ranks)
     if checkpoint:
-        trainer.load(checkpoint / "value_optimizer.safetensors")
+        trainer.load(checkpoint / _state_name(config, "value_optimizer"))
     return trainer
+
+
+def _trainer(config: Config, model: torch.nn.Module, role: Role, options: AdamWOptions, ranks: Ranks) -> Trainer:
+    return build_trainer(config.trainer.name, config.deepspeed, model, role, options, _layout(config), ranks)
+
+
+def _layout(config: Config) -> Layout:
+    return Layout(config.trainer.row_tokens, config.trainer.micro_batch_tokens)
+
+
+def _state_name(config: Config, role: str) -> str:
+    """Where in a checkpoint a trainer's state is: a file, or DeepSpeed's folder."""
+    return role if config.trainer.name == "deepspeed" else f"{role}.safetensors"
+
+
+def _copy_to_sample(config: Config, policy: Trainer) -> WholeCopy | None:
+    """A whole copy of a divided policy, where the torch generator is to sample from it."""
+    divides = config.trainer.name == "deepspeed" and config.deepspeed.zero_stage == 3
+    return WholeCopy(policy) if divides and config.generator.name == "torch" else None  # type: ignore[arg-type]

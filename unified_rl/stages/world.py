@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import re
 import shutil
 import sys
 from dataclasses import asdict
@@ -11,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from unified_rl import files
@@ -19,8 +21,9 @@ from unified_rl.config import Config
 from unified_rl.engines.policy_model import build_llama, save_policy
 from unified_rl.engines.text_cuts import StoppingGenerator
 from unified_rl.engines.tool_integrated import ToolIntegratedGenerator
-from unified_rl.errors import DataError
+from unified_rl.errors import ConfigError, DataError
 from unified_rl.tasks import build_task
+from unified_rl.tasks.demonstration_files import read_demonstrations
 from unified_rl.tasks.few_shot import read_examples
 from unified_rl.tasks.programs import ProgramAnswers
 from unified_rl.tasks.reading import HUB, hub_commit
@@ -29,6 +32,7 @@ from unified_rl.tasks.tokenizers import train_tokenizer, word_tokenizer
 from unified_rl.types import Generator, Problem, ProgramRunner, Prompt, Task, Tokenizer
 
 BASE_RECIPE = 1
+_HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 #: Files up to this size are hashed by content; larger ones (model weights) by size and time of change.
 _HASHED_BYTES = 64 * 2**20
 
@@ -72,11 +76,33 @@ def program_runner(allow_unsandboxed: bool) -> ProgramRunner:
 
 
 def training_problems(task: Task, config: Config) -> list[Problem]:
-    """The pool of training problems: the first `data.prompts` of the train split, or all of them."""
-    problems = list(task.problems("train", config.data.prompts or None))
+    """The pool of training problems: the first `data.prompts` of the train split, or all of them; of `data.slices` in even shares.
+
+    Raises:
+        ConfigError: an unknown slice. DataError: there are no problems.
+    """
+    slices = config.data.slices
+    if slices:
+        counts = [len(share) for share in np.array_split(np.arange(config.data.prompts), len(slices))]
+        problems = [
+            problem
+            for name, count in zip(slices, counts, strict=True)
+            for problem in task.problems("train", count or None, name)
+        ]
+    else:
+        problems = list(task.problems("train", config.data.prompts or None))
     if not problems:
         raise DataError(f"task {task.name} has no training problems; check data.path={config.data.path!r}")
     return problems
+
+
+def check_slices(task: Task, config: Config) -> None:
+    """Refuse a training slice that the task does not have. Raises ConfigError with those that it has."""
+    unknown = sorted(set(config.data.slices) - set(task.slices))
+    if unknown:
+        raise ConfigError(
+            f"data.slices names {unknown[0]!r}, which task {task.name} does not have; choose from: {', '.join(task.slices)}"
+        )
 
 
 def as_prompts(problems: list[Problem], tokenizer: Tokenizer, config: Config) -> list[Prompt]:
@@ -94,8 +120,17 @@ def world_settings(config: Config) -> dict[str, Any]:
         "task": asdict(config.task),
         "task_code": path_fingerprint(inspect.getfile(type(task))),
         "data": path_fingerprint(config.data.path),
-    }
+    } | _mix_settings(config)
     return settings | ({"task_identity": task.identity} if hasattr(task, "identity") else {})
+
+
+def _mix_settings(config: Config) -> dict[str, Any]:
+    """What an artefact depends on through a mix of demonstrations; {} without one."""
+    data = config.data
+    if not data.mixed:
+        return {}
+    parts = [asdict(part) | {"content": path_fingerprint(part.path)} for part in data.demonstrations]
+    return {"mix": parts, "batch": data.batch, "context_tokens": data.context_tokens}
 
 
 def base_policy(config: Config, store: ArtifactStore) -> tuple[str, Path]:
@@ -110,6 +145,21 @@ def base_policy(config: Config, store: ArtifactStore) -> tuple[str, Path]:
         inputs={},
         build=lambda folder: _build_base(config, folder),
     )
+
+
+def check_model_path(config: Config) -> None:
+    """Refuse a pretrained model that is not on this machine. Raises ConfigError with the command that fetches it."""
+    name, path = config.architecture.name, config.model.path
+    if not path and name:
+        raise ConfigError(
+            f"stack={config.stack} starts from the pretrained model {name}, which you bring: hf download {name} --local-dir DIR, "
+            "then set model.path=DIR"
+        )
+    if _HUB_NAME.fullmatch(path) and not Path(path).exists():
+        raise ConfigError(
+            f"model.path={path} is no folder here; if it is a model of the Hugging Face Hub, fetch it yourself: hf download {path} "
+            "--local-dir DIR, then set model.path=DIR"
+        )
 
 
 def model_dtype(config: Config) -> torch.dtype:
@@ -162,6 +212,7 @@ def _make_tokenizer(task: Task, config: Config) -> Any:
     """The closed vocabulary of a task that states its `corpus()`, else byte-level BPE trained on the demonstrations' text."""
     if hasattr(task, "corpus"):
         return word_tokenizer(task.corpus())
-    demonstrations = task.demonstrations(config.sft.demonstrations or None)
+    demonstrations = [item for part in config.data.demonstrations for item in read_demonstrations(part) if item]
+    demonstrations = demonstrations or task.demonstrations(config.sft.demonstrations or None)
     texts = [text for item in demonstrations for text in (item.problem.question, item.solution)]
     return train_tokenizer(texts, vocab_size=config.model.vocabulary)

@@ -1,0 +1,43 @@
+"""A whole copy of a policy whose weights ZeRO-3 has divided, for the torch generator, which reads them at every token."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from unified_rl.engines.deepspeed_trainer import DeepSpeedTrainer
+from unified_rl.engines.weight_sync import whole_weights
+from unified_rl.types import Decoding, Generator, Prompt, Response
+
+
+class WholeCopy:
+    """A copy on every rank, renewed before it is sampled from. `model`: the copy, a plain module."""
+
+    def __init__(self, trainer: DeepSpeedTrainer) -> None:
+        self.model: nn.Module = trainer.empty_copy().requires_grad_(False).eval()
+        self._trainer = trainer
+        self._version: int | None = None
+
+    @torch.no_grad()
+    def sync(self) -> None:
+        """Take over the trainer's weights, if it has moved since the last time. All ranks call this together."""
+        if self._version == self._trainer.updates:
+            return
+        for name, weight in whole_weights(self._trainer.model):
+            self.model.get_parameter(name).copy_(weight)
+        self._version = self._trainer.updates
+
+
+class FollowingGenerator:
+    """A generator that samples from a `WholeCopy`. Implements `Generator`."""
+
+    def __init__(self, generator: Generator, copy: WholeCopy) -> None:
+        self._generator, self._copy = generator, copy
+
+    def generate(
+        self, prompts: Sequence[Prompt], seeds: Sequence[Sequence[int]], decoding: Decoding, policy_version: int
+    ) -> list[list[Response]]:
+        self._copy.sync()
+        return self._generator.generate(prompts, seeds, decoding, policy_version)

@@ -1,0 +1,103 @@
+"""Rollouts a bounded number of steps ahead of training: the batch of step t was drawn with the weights of step t - staleness."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unified_rl import files
+from unified_rl.errors import DataError
+from unified_rl.types import Decoding, Draw, Group, Prompt, Response, Score, ScoredResponse, Source
+
+FILE = "pending.json"
+
+
+class AheadOfTraining:
+    """A source whose draws are made `staleness` steps before they are used. Implements `StatefulSource`.
+
+    At each step one batch is drawn with the present weights, for `staleness` steps later, and the one due now is handed out. Only
+    the first `staleness` batches are younger: all of them are drawn at the first step. What the draws are does not depend on when
+    they are used, so with the same weights the wrapped source's own draws come out. Every response keeps the version of the policy
+    that wrote it.
+
+    The batches in waiting are part of a checkpoint: the weights that wrote them are gone.
+    """
+
+    def __init__(self, source: Source, prompts: Sequence[Prompt], staleness: int) -> None:
+        """
+        Args:
+            prompts: all prompts that the source draws from, to find them again by id.
+        """
+        self._source, self._staleness = source, staleness
+        self._prompts = {prompt.id: prompt for prompt in prompts}
+        self._waiting: dict[int, Draw] = {}
+
+    def draw(self, step: int, policy_version: int) -> Draw:
+        for ahead in range(step, step + self._staleness + 1):
+            if ahead not in self._waiting:
+                self._waiting[ahead] = self._source.draw(ahead, policy_version)
+        return self._waiting.pop(step)
+
+    def save(self, folder: Path) -> None:
+        """Write the batches in waiting."""
+        if not self._waiting:
+            return
+        with files.disk_errors(folder):
+            folder.mkdir()
+        files.write_json(folder / FILE, {str(step): _as_json(draw) for step, draw in self._waiting.items()})
+
+    def load(self, folder: Path) -> None:
+        """Go on as the run that was saved would have. Raises DataError where its prompts are not there any more."""
+        if folder.exists():
+            stored = json.loads((folder / FILE).read_text(encoding="utf-8"))
+            self._waiting = {int(step): self._from_json(draw) for step, draw in stored.items()}
+
+    def _from_json(self, stored: Mapping[str, Any]) -> Draw:
+        groups = []
+        for group in stored["groups"]:
+            if group["prompt_id"] not in self._prompts:
+                raise DataError(
+                    f"the checkpoint holds responses to {group['prompt_id']!r}, which is no training prompt any more"
+                )
+            responses = tuple(_scored(item) for item in group["responses"])
+            groups.append(Group(self._prompts[group["prompt_id"]], responses))
+        return Draw(groups, stored["sampled_tokens"])
+
+
+def _as_json(draw: Draw) -> dict[str, Any]:
+    return {
+        "sampled_tokens": draw.sampled_tokens,
+        "groups": [
+            {
+                "prompt_id": group.prompt.id,
+                "responses": [
+                    {"response": _plain(asdict(one.response)), "score": _plain(asdict(one.score))} for one in group.responses
+                ],
+            }
+            for group in draw.groups
+        ],
+    }
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Arrays as lists. A float32 survives as the number it is."""
+    return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in values.items()}
+
+
+def _scored(stored: Mapping[str, Any]) -> ScoredResponse:
+    response, score = stored["response"], stored["score"]
+    types = {"token_ids": np.int64, "behaviour_logp": np.float32, "response_mask": bool}
+    decoding = None if response["decoding"] is None else Decoding(**response["decoding"])
+    return ScoredResponse(
+        Response(**{**response, **_arrays(response, types), "decoding": decoding}),
+        Score(**{**score, **_arrays(score, {"step_rewards": np.float32, "step_ends": np.int64})}),
+    )
+
+
+def _arrays(values: Mapping[str, Any], types: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: None if values[name] is None else np.array(values[name], dtype=dtype) for name, dtype in types.items()}

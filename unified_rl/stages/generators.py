@@ -1,0 +1,107 @@
+"""The sampler that a configuration names: of the policy in training, and of a frozen one in a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch.distributed as dist
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from unified_rl.config import Config
+from unified_rl.engines.policy_model import load_policy, load_tokenizer
+from unified_rl.engines.torch_generator import TorchGenerator
+from unified_rl.engines.vllm_generator import EngineOptions, VllmGenerator, require_vllm
+from unified_rl.engines.weight_sync import SyncedGenerator, Trained, WeightPush
+from unified_rl.stages import world
+from unified_rl.types import Generator, Prompt, Ranks, Task
+
+#: Prompts whose responses are compared after each push of weights.
+PROBE_PROMPTS = 8
+
+
+def preflight_generator(config: Config) -> None:
+    """Raise ConfigError where the configured generator cannot be had."""
+    if config.generator.name == "vllm":
+        require_vllm()
+
+
+def sampler_key(config: Config) -> dict[str, str]:
+    """What the key of stored samples says of the engine that drew them; nothing for the torch generator."""
+    return {} if config.generator.name == "torch" else {"generator": config.generator.name}
+
+
+@contextmanager
+def frozen_sampler(config: Config, folder: Path) -> Iterator[TorchGenerator | VllmGenerator]:
+    """A sampler of the policy in a Hugging Face folder, for as long as it is wanted.
+
+    On several ranks one of them samples for all; vLLM then takes a process of its own, apart from the ranks' process group.
+    """
+    if config.generator.name == "torch":
+        model, tokenizer = load_policy(folder, world.model_dtype(config), config.model.device)
+        yield TorchGenerator(model, tokenizer, max_concurrent_sequences=config.generator.max_concurrent_sequences)
+        return
+    options = _engine_options(config)
+    if dist.is_initialized() and dist.get_world_size() > 1:
+        options = replace(options, vllm=replace(options.vllm, placement="separate"))
+    sampler = VllmGenerator(folder, load_tokenizer(folder), options)
+    try:
+        yield sampler
+    finally:
+        sampler.close()
+
+
+def live_sampler(
+    config: Config, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path
+) -> TorchGenerator | VllmGenerator:
+    """A sampler of the policy in training: its own module, or an engine that begins with the weights in `folder`."""
+    if config.generator.name == "torch":
+        return TorchGenerator(model, tokenizer, max_concurrent_sequences=config.generator.max_concurrent_sequences)
+    return VllmGenerator(folder, tokenizer, _engine_options(config))
+
+
+@dataclass(frozen=True)
+class Synced:
+    """A generator at the trainer's weights. push: None where they share them."""
+
+    generator: Generator
+    push: WeightPush | None = None
+
+    def metrics(self) -> Mapping[str, float]:
+        """Of the last push (see `WeightPush.metrics`)."""
+        return self.push.metrics() if self.push else {}
+
+    def close(self) -> None:
+        """End the engine, where there is one."""
+        if self.push is not None and isinstance(self.push.sampler, VllmGenerator):
+            self.push.sampler.close()
+
+
+def synced(
+    config: Config, generator: Generator, sampler: TorchGenerator | VllmGenerator, trainer: Trained, task: Task, ranks: Ranks
+) -> Synced:
+    """The generator, made of `sampler`, so that it always samples with the trainer's present weights.
+
+    On several ranks `generator` is the divided one, since all ranks push together.
+    """
+    if isinstance(sampler, TorchGenerator):
+        return Synced(generator)
+    decoding = replace(config.generator.decoding, temperature=trained_temperature(config))
+    prompts = _probe_prompts(config, task, sampler)
+    push = WeightPush(sampler, trainer, prompts, decoding, config.vllm.max_logp_difference, ranks)
+    return Synced(SyncedGenerator(generator, push), push)
+
+
+def trained_temperature(config: Config) -> float:
+    """The temperature at which the trainer computes log-probs: the sampling temperature, where it trains on samples."""
+    return config.generator.temperature if config.source.name != "demonstrations" else 1.0
+
+
+def _probe_prompts(config: Config, task: Task, sampler: VllmGenerator) -> Sequence[Prompt]:
+    return world.as_prompts(world.training_problems(task, config)[:PROBE_PROMPTS], sampler.tokenizer, config)  # type: ignore[arg-type]
+
+
+def _engine_options(config: Config) -> EngineOptions:
+    return EngineOptions(config.vllm, config.model.dtype, config.model.device, config.generator.max_concurrent_sequences)
