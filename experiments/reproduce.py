@@ -67,7 +67,7 @@ PRESETS = {
         methods=METHODS,
         train=(),
         evaluate=("samples=64", "problems=100"),
-        iterate=("reward_model.prompts=256", "iterate.iterations=1", "iterate.steps=8", "iterate.control_steps=8"),
+        iterate=("reward_model.prompts=128", "iterate.iterations=1", "iterate.steps=8", "iterate.control_steps=8"),
     ),
     "full": Preset(
         seeds=5,

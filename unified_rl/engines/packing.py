@@ -239,6 +239,9 @@ def _bundles(sequences: Sequence[TokenSequence], indices: list[int], capacity: i
         by_prompt.setdefault(np.asarray(sequences[index].prompt_ids, dtype=np.int64).tobytes(), []).append(index)
     bundles = []
     for members in by_prompt.values():
+        if len(members) == 1:
+            bundles.append(members)
+            continue
         room = capacity - len(sequences[members[0]].prompt_ids)
         lengths = [len(sequences[index].response_ids) - 1 for index in members]
         bundles += [[members[i] for i in bundle] for bundle in _first_fit_decreasing(lengths, room)]
