@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -114,7 +114,7 @@ class DeepSpeedTrainer:
         num_tokens, total = longest(sequences), 0.0
         rows = share_of_units(sequences, unit_B, self._ranks)
         rows_b = torch.from_numpy(rows).to(self._device)
-        passes = list(self._passes(sequences, rows, unit_B))
+        passes = self._passes(sequences, rows, unit_B)
         for index, (packed, counts) in enumerate(passes):
             self._engine.set_gradient_accumulation_boundary(index == len(passes) - 1)
             outputs = self._engine(packed)
@@ -131,16 +131,17 @@ class DeepSpeedTrainer:
 
     def _passes(
         self, sequences: Sequence[TokenSequence], rows: np.ndarray, unit_B: np.ndarray | None
-    ) -> Iterator[tuple[PackedRows, bool]]:
-        """This rank's micro-batches, each with whether it counts; as many on every rank."""
+    ) -> list[tuple[PackedRows, bool]]:
+        """This rank's micro-batches, each with whether it counts; as many on every rank.
+
+        All of them before the first pass: the ranks agree on their number here, and in a pass they exchange weights.
+        """
         own = [sequences[row] for row in rows]
         packed = self._layout.pack(own, None if unit_B is None else unit_B[rows], self._device) if own else []
-        yield from ((micro_batch, True) for micro_batch in packed)
         missing = max(self._ranks.gather(len(packed))) - len(packed)
-        if missing:
-            shortest = min(sequences, key=lambda sequence: sequence.input_tokens)
-            (padding,) = self._layout.pack([shortest], None, self._device)
-            yield from ((padding, False) for _ in range(missing))
+        shortest = min(sequences, key=lambda sequence: sequence.input_tokens)
+        padding = self._layout.pack([shortest], None, self._device) * missing
+        return [*((micro_batch, True) for micro_batch in packed), *((micro_batch, False) for micro_batch in padding)]
 
     def _step(self, rate: float) -> float:
         """Clip and step; the gradient's norm before clipping. Not finite: no step was made."""
