@@ -28,6 +28,10 @@ from unified_rl.errors import UnifiedRLError
 #: Exit statuses: all is done | the error is in the cell's record | another process is at the cell | interrupted.
 DONE, FAILED, HELD, INTERRUPTED = 0, 1, 75, 130
 LOCK_PATIENCE_SECONDS = 1.0
+#: Commands that several ranks run together.
+SHARED_COMMANDS = ("train", "iterate")
+#: On a CPU a rank per core is faster than a thread per core, and does not spin where a core is taken; each holds a whole model.
+MOST_CPU_RANKS = 4
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ def work(cell: Cell, folder: Path) -> Outcome:
             if done(cell, folder):
                 return Outcome("done")
             for command, words in _commands(cell, folder):
-                _run(command, words, cell.gpus)
+                _run(command, words, _ranks(cell, command))
         except Exception as error:
             if not isinstance(error, UnifiedRLError):
                 traceback.print_exc()
@@ -79,21 +83,27 @@ def failure(cell: Cell, folder: Path, status: int) -> str:
 
 def _commands(cell: Cell, folder: Path) -> Iterator[tuple[str, list[str]]]:
     """What is left, each with its words. A run that was made with other settings refuses to go on, and says so."""
-    run_dir, threads = cell.run_dir(folder), f"threads={cell.cores}"
+    run_dir = cell.run_dir(folder)
     if not finished(run_dir, cell):
         resume = f"resume={'true' if (run_dir / 'config.yaml').exists() else 'false'}"
-        yield cell.command, [*cell.train, f"run_dir={run_dir}", threads, resume]
+        threads = max(1, cell.cores // _ranks(cell, cell.command))
+        yield cell.command, [*cell.train, f"run_dir={run_dir}", f"threads={threads}", resume]
     if not evaluated(run_dir, cell):
-        yield "evaluate", [f"run={run_dir}", threads, *(cell.evaluate or ())]
+        yield "evaluate", [f"run={run_dir}", f"threads={cell.cores}", *(cell.evaluate or ())]
 
 
-def _run(command: str, words: Sequence[str], gpus: int) -> None:
-    """One command of the library: in this process, or on several ranks where it trains and has several GPUs."""
-    if gpus <= 1 or command != "train":
+def _ranks(cell: Cell, command: str) -> int:
+    """Processes that share a command: one per GPU, or per core where there is none."""
+    return (cell.gpus or min(cell.cores, MOST_CPU_RANKS)) if command in SHARED_COMMANDS else 1
+
+
+def _run(command: str, words: Sequence[str], ranks: int) -> None:
+    """One command of the library, in this process or on several ranks."""
+    if ranks == 1:
         cli.COMMANDS[command](words, False)
         return
-    ranks = ["torch.distributed.run", "--standalone", f"--nproc-per-node={gpus}", "-m", "unified_rl.cli", command, *words]
-    line = [sys.executable, "-m", "experiments.launchers.tether", str(os.getpid()), *ranks]
+    launch = ["torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}", "-m", "unified_rl.cli", command, *words]
+    line = [sys.executable, "-m", "experiments.launchers.tether", str(os.getpid()), *launch]
     if subprocess.run(line, check=False).returncode:
         raise RuntimeError(f"the ranks of `unified-rl {command}` failed; what they said is in the cell's log")
 

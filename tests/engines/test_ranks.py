@@ -67,7 +67,7 @@ def alone(tmp_path_factory):
     return np.load(out)
 
 
-@pytest.mark.parametrize("size", [2, 4])
+@pytest.mark.parametrize("size", [pytest.param(2, marks=pytest.mark.long), 4])
 def test_every_coefficient_and_aggregation_is_updated_alike(size, alone, tmp_path):
     finish(torchrun(size, str(JOB), str(tmp_path / "many.npz")))
     many = np.load(tmp_path / "many.npz")

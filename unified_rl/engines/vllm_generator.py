@@ -16,8 +16,10 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from multiprocessing import active_children
+from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import torch
@@ -27,9 +29,11 @@ from torch import Tensor
 from transformers import AutoConfig, GenerationConfig
 
 from unified_rl.engine_config import VllmConfig
+from unified_rl.engines.watched import watched
 from unified_rl.errors import ConfigError, DataError, TrainingError
 from unified_rl.types import Decoding, Prompt, Response, Tokenizer
 
+T = TypeVar("T")
 Weights = Iterator[tuple[str, Tensor]]
 #: Weights that travel to an engine in another process go through files of about this size.
 _FILE_BYTES = 2**30
@@ -92,6 +96,7 @@ class VllmGenerator:
         self.eos_token_ids = _eos_token_ids(folder, config, tokenizer)
         self._engine: Any = None
         self._asleep = False
+        self._process: BaseProcess | None = None  # the engine's own, where it has one
         self._in_group = False  # whether the engine is a guest in a process group that was there before it
 
     def generate(
@@ -109,11 +114,9 @@ class VllmGenerator:
             return [[] for _ in prompts]
         self._open()
         with self._failures("sampling"):
-            outputs = self._engine.generate(
-                [{"prompt_token_ids": list(prompt.token_ids)} for prompt, _ in requests],
-                [self._sampling(decoding, seed) for _, seed in requests],
-                use_tqdm=False,
-            )
+            inputs = [{"prompt_token_ids": list(prompt.token_ids)} for prompt, _ in requests]
+            sampling = [self._sampling(decoding, seed) for _, seed in requests]
+            outputs = self._ask(lambda: self._engine.generate(inputs, sampling, use_tqdm=False))
         responses = iter(
             [
                 self._response(output.outputs[0], decoding, seed, policy_version)
@@ -136,7 +139,7 @@ class VllmGenerator:
                 self._engine.collective_rpc("take_weights", kwargs={"weights_iterator": weights})
             else:
                 self._load_by_files(weights)
-            if not self._engine.reset_prefix_cache():
+            if not self._ask(self._engine.reset_prefix_cache):
                 raise RuntimeError("the prefix cache was not cleared")
 
     def rest(self) -> None:
@@ -150,7 +153,7 @@ class VllmGenerator:
         if self._engine is not None:
             with _process_group_kept() if self._in_group else nullcontext():
                 self._engine.llm_engine.engine_core.shutdown()
-            self._engine = None
+            self._engine = self._process = None
             self._leave_process()
             gc.collect()  # its parts refer to each other
 
@@ -160,8 +163,10 @@ class VllmGenerator:
             if self._options.vllm.placement == "colocated":
                 self._take_process()
             self._in_group = dist.is_initialized()
+            before = set(active_children())
             try:
                 self._engine = _open(self._folder, self._options, self.context)
+                self._process = next(iter(set(active_children()) - before), None)
             except Exception as error:
                 self._leave_process()
                 message = f"vLLM cannot serve the model in {self._folder}: {_last_line(error)}; set generator=torch"
@@ -169,6 +174,10 @@ class VllmGenerator:
         if self._asleep:
             self._engine.wake_up()
             self._asleep = False
+
+    def _ask(self, call: Callable[[], T]) -> T:
+        """The engine's answer. An engine in another process is watched: vLLM would wait for a dead one for ever."""
+        return call() if self._process is None else watched(call, self._process)
 
     def _take_process(self) -> None:
         """Colocated engines share state that the first to close takes down, so there is one at a time."""
@@ -190,7 +199,7 @@ class VllmGenerator:
         try:
             for index, part in enumerate(_parts(weights)):
                 save_file(part, folder / f"model-{index:05d}.safetensors")
-            self._engine.collective_rpc("take_weights", kwargs={"weights_path": str(folder)})
+            self._ask(lambda: self._engine.collective_rpc("take_weights", kwargs={"weights_path": str(folder)}))
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
