@@ -77,6 +77,25 @@ def test_every_coefficient_and_aggregation_is_updated_alike(size, alone, tmp_pat
         assert error < 1e-9, f"{key}: {error}"
 
 
+LAST_LOOK = """
+import atexit
+import torch.distributed as dist
+
+atexit.register(lambda: print("still joined" if dist.is_initialized() else "left"))
+from unified_rl.engines.ranks import join_ranks
+
+join_ranks().barrier()
+"""
+
+
+def test_ranks_leave_before_the_interpreter_shuts_down(tmp_path):
+    """A communication thread that outlives it aborts about one job in four of four ranks after its work is done."""
+    script = tmp_path / "last_look.py"
+    script.write_text(LAST_LOOK)
+    output = finish(torchrun(2, str(script)))
+    assert (output.count("left"), output.count("still joined")) == (2, 0)
+
+
 def train(size: int, *arguments: str) -> subprocess.Popen:
     return torchrun(size, "-m", "unified_rl.cli", "train", *arguments)
 

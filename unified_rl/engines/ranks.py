@@ -7,6 +7,7 @@ filters and aggregation weights therefore range over the whole batch without any
 
 from __future__ import annotations
 
+import atexit
 import heapq
 import os
 from collections.abc import Sequence
@@ -43,7 +44,15 @@ def join_ranks() -> Ranks:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
     if not dist.is_initialized():
         dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=PATIENCE)
+        # Its threads hold Python objects: one that lets go of them while the interpreter shuts down aborts the process, and a
+        # finished job is reported as failed.
+        atexit.register(_leave)
     return ProcessGroup()
+
+
+def _leave() -> None:
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 class ProcessGroup:
