@@ -13,13 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from itertools import accumulate
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from unified_rl.engines.rows import Lengths, RowFiller, Rows
 from unified_rl.errors import ConfigError, DataError
 
 # Measured on a CPU with a 0.9M-parameter Llama of width 128, 64 responses of 43 tokens to 8 prompts of 35 (see
@@ -28,9 +28,6 @@ from unified_rl.errors import ConfigError, DataError
 # the cache: 2048 tokens are 2 to 6 % faster than 4096.
 ROW_TOKENS = 192
 MICRO_BATCH_TOKENS = 2048
-# Length of row at which its attention takes as long as all else, about three times the model's width; measured at width 128.
-# It is only there to choose between layouts that hold the same sequences in shorter or longer rows.
-ATTENTION_TOKENS = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,12 +129,12 @@ def pack(
         raise ConfigError(f"row_tokens and micro_batch_tokens must be at least 1, got {row_tokens} and {micro_batch_tokens}")
     _check_sequences(sequences)
     units = _units(sequences, unit_B, row_tokens)
+    filler = RowFiller(_lengths(sequences), row_tokens, micro_batch_tokens, share_prompts)
     micro_batches = []
     start = 0
     while start < len(units):
-        stop, rows = _fill_micro_batch(sequences, units, start, row_tokens, micro_batch_tokens, share_prompts)
+        start, rows = filler.fill_micro_batch(units, start)
         micro_batches.append(_materialise(sequences, rows, pad_id))
-        start = stop
     return micro_batches
 
 
@@ -156,16 +153,6 @@ def response_mask(sequences: Sequence[TokenSequence]) -> Tensor:
 def scatter(values_N: Tensor, row_N: Tensor, token_N: Tensor, shape: tuple[int, int], fill: float = 0.0) -> Tensor:
     """A [B, T] tensor with `values_N` at (row, token) and `fill` elsewhere. Differentiable in the values."""
     return values_N.new_full(shape, fill).index_put((row_N, token_N), values_N)
-
-
-# One prompt and the responses that share its copy in a row: indices of sequences.
-_Bundle = list[int]
-_Row = list[_Bundle]
-# Row lengths that are tried, as shares of `row_tokens`. Sequences of similar length fill few lengths well: 75 tokens leave
-# 41 % of a row of 128 empty, and none of a row of 75.
-_ROW_SHARES = (0.5, 0.625, 0.75, 0.875, 1.0)
-# Most that shorter rows, whose attention is cheaper, may cost in tokens: in wide models tokens are nearly all of the cost.
-_PADDING_FOR_SHORTER_ROWS = 1.05
 
 
 def _check_sequences(sequences: Sequence[TokenSequence]) -> None:
@@ -194,102 +181,23 @@ def _units(sequences: Sequence[TokenSequence], unit_B: np.ndarray | None, row_to
     return [units[i] for i in sorted(range(len(units)), key=lambda i: -excess[i])]  # stable: the others keep their order
 
 
-def _fill_micro_batch(
-    sequences: Sequence[TokenSequence],
-    units: list[list[int]],
-    start: int,
-    row_tokens: int,
-    micro_batch_tokens: int,
-    share_prompts: bool,
-) -> tuple[int, list[_Row]]:
-    """The longest run of units from `start` whose rows stay within the budget (at least one unit): its end and its rows."""
-
-    def layout(stop: int) -> list[_Row]:
-        indices = [index for unit in units[start:stop] for index in unit]
-        return _fill_rows(sequences, indices, row_tokens, share_prompts)
-
-    # Responses are never shared, so more response tokens than the budget cannot fit: an upper bound for the search.
-    responses = accumulate(sum(len(sequences[index].response_ids) - 1 for index in unit) for unit in units[start:])
-    high = start + sum(1 for total in responses if total <= micro_batch_tokens)
-    fits, rows = start + 1, layout(start + 1)
-    while fits < high:
-        middle = (fits + high + 1) // 2
-        candidate = layout(middle)
-        if _size(sequences, candidate) <= micro_batch_tokens:
-            fits, rows = middle, candidate
-        else:
-            high = middle - 1
-    return fits, rows
+def _lengths(sequences: Sequence[TokenSequence]) -> Lengths:
+    numbers: dict[bytes, int] = {}
+    contents = (np.asarray(sequence.prompt_ids, dtype=np.int64).tobytes() for sequence in sequences)
+    return Lengths(
+        prompt=[numbers.setdefault(content, len(numbers)) for content in contents],
+        prompt_tokens=[len(sequence.prompt_ids) for sequence in sequences],
+        read_tokens=[len(sequence.response_ids) - 1 for sequence in sequences],
+    )
 
 
-def _fill_rows(sequences: Sequence[TokenSequence], indices: list[int], row_tokens: int, share_prompts: bool) -> list[_Row]:
-    """Rows for the given sequences, of that length up to `row_tokens` which costs least among those with little padding."""
-    longest = max(sequences[index].input_tokens for index in indices)
-    layouts = []
-    for share in _ROW_SHARES:
-        capacity = max(longest, int(row_tokens * share))
-        bundles = _bundles(sequences, indices, capacity) if share_prompts else [[index] for index in indices]
-        bins = _first_fit_decreasing([_bundle_length(sequences, bundle) for bundle in bundles], capacity)
-        layouts.append([[bundles[i] for i in row] for row in bins])
-    fewest = min(_size(sequences, rows) for rows in layouts)
-    tight = [rows for rows in layouts if _size(sequences, rows) <= _PADDING_FOR_SHORTER_ROWS * fewest]
-    return min(tight, key=lambda rows: _cost(sequences, rows))
-
-
-def _bundles(sequences: Sequence[TokenSequence], indices: list[int], capacity: int) -> list[_Bundle]:
-    """Sequences with equal prompts, as many together as a row takes."""
-    by_prompt: dict[bytes, list[int]] = {}
-    for index in indices:
-        by_prompt.setdefault(np.asarray(sequences[index].prompt_ids, dtype=np.int64).tobytes(), []).append(index)
-    bundles = []
-    for members in by_prompt.values():
-        if len(members) == 1:
-            bundles.append(members)
-            continue
-        room = capacity - len(sequences[members[0]].prompt_ids)
-        lengths = [len(sequences[index].response_ids) - 1 for index in members]
-        bundles += [[members[i] for i in bundle] for bundle in _first_fit_decreasing(lengths, room)]
-    return bundles
-
-
-def _first_fit_decreasing(lengths: list[int], capacity: int) -> list[list[int]]:
-    """Bins of item indices: longest items first, each into the first bin with room. Within 11/9 of the fewest bins + 1."""
-    bins: list[list[int]] = []
-    rooms: list[int] = []
-    for item in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
-        target = next((b for b, room in enumerate(rooms) if room >= lengths[item]), len(bins))
-        if target == len(bins):
-            bins.append([])
-            rooms.append(capacity)
-        bins[target].append(item)
-        rooms[target] -= lengths[item]
-    return bins
-
-
-def _bundle_length(sequences: Sequence[TokenSequence], bundle: _Bundle) -> int:
-    return len(sequences[bundle[0]].prompt_ids) + sum(len(sequences[index].response_ids) - 1 for index in bundle)
-
-
-def _row_length(sequences: Sequence[TokenSequence], rows: list[_Row]) -> int:
-    return max(sum(_bundle_length(sequences, bundle) for bundle in row) for row in rows)
-
-
-def _size(sequences: Sequence[TokenSequence], rows: list[_Row]) -> int:
-    return len(rows) * _row_length(sequences, rows)
-
-
-def _cost(sequences: Sequence[TokenSequence], rows: list[_Row]) -> float:
-    """Time of a pass, in tokens: padding counts like any token, and a token's attention grows with its row."""
-    return _size(sequences, rows) * (1 + _row_length(sequences, rows) / ATTENTION_TOKENS)
-
-
-def _materialise(sequences: Sequence[TokenSequence], rows: list[_Row], pad_id: int) -> PackedRows:
+def _materialise(sequences: Sequence[TokenSequence], filled: Rows, pad_id: int) -> PackedRows:
     """The tensors of a layout.
 
     Every prompt copy and every response is a segment. A token sees the earlier tokens of its own segment and of the segment
     which that one continues. Padding is a segment too, and sees only padding.
     """
-    shape = (len(rows), _row_length(sequences, rows))
+    shape = (len(filled.rows), filled.length)
     input_ids_RL = np.full(shape, pad_id, dtype=np.int64)
     position_ids_RL = np.zeros(shape, dtype=np.int64)
     segment_RL = np.full(shape, -1, dtype=np.int64)
@@ -297,7 +205,7 @@ def _materialise(sequences: Sequence[TokenSequence], rows: list[_Row], pad_id: i
     hidden_index: dict[int, np.ndarray] = {}
     input_tokens = 0
 
-    for r, row in enumerate(rows):
+    for r, row in enumerate(filled.rows):
         offset, segment = 0, 0
         for bundle in row:
             prompt_ids = sequences[bundle[0]].prompt_ids
