@@ -66,8 +66,8 @@ PRESETS = {
         seeds=1,
         methods=METHODS,
         train=(),
-        evaluate=("samples=64", "problems=100"),
-        iterate=("reward_model.prompts=128", "iterate.iterations=1", "iterate.steps=8", "iterate.control_steps=8"),
+        evaluate=("samples=64", "problems=64"),
+        iterate=("reward_model.prompts=128", "iterate.iterations=1", "iterate.steps=6", "iterate.control_steps=6"),
     ),
     "full": Preset(
         seeds=5,
