@@ -65,7 +65,7 @@ PRESETS = {
     "default": Preset(
         seeds=1,
         methods=METHODS,
-        train=(),
+        train=("trainer.steps=32",),
         evaluate=("samples=64", "problems=64"),
         iterate=("reward_model.prompts=128", "iterate.iterations=1", "iterate.steps=6", "iterate.control_steps=6"),
     ),

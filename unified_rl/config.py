@@ -379,7 +379,11 @@ class TrainerConfig:
 
 @dataclass
 class SftStageConfig:
-    """The run that makes the initial policy from the base model. demonstrations: how many to use (0 = all the task has)."""
+    """The run that makes the initial policy from the base model.
+
+    demonstrations: how many to use (0 = all the task has). trainer: torch | deepspeed, "" = as `trainer.name`; named where runs on
+    different trainers are to start from the same policy, which two trainers make alike but for rounding.
+    """
 
     seed: int = 0
     demonstrations: int = 20000
@@ -388,8 +392,10 @@ class SftStageConfig:
     learning_rate: float = 3e-3
     schedule: str = "linear"
     warmup_steps: int = 20
+    trainer: str = ""
 
     def __post_init__(self) -> None:
+        one_of("sft.trainer", self.trainer, ("", *TRAINERS))
         at_least("sft.demonstrations", self.demonstrations, 0)
         at_least("sft.steps", self.steps, 0)
         at_least("sft.sequences_per_step", self.sequences_per_step, 1)

@@ -10,6 +10,7 @@ import pytest
 
 from experiments.cells import Cell
 from experiments.grids import START_LABEL, Grid, cells, with_choices
+from experiments.shared_stages import shared_stages
 from figures.make import FIGURES
 from unified_rl import loading
 from unified_rl.stages.iterate import check_iterate
@@ -26,6 +27,7 @@ VARIED = {
     "normalisation": {"coefficient", "aggregation.name"},
     "group_size": {"rollout.prompts_per_step", "rollout.responses_per_prompt"},
     "ood_prompts": {"data.slices"},
+    "engines": {"method", "coefficient", "trainer.name", "sft.trainer", "generator.name", "vllm", "trainer.learning_rate"},
     "sampling_strategy": {"method", "source", "generator.temperature", "generator.top_p", "trainer.learning_rate"},
 }
 CASES = [(name, preset) for name in VARIED for preset in ("testing", "default")]
@@ -129,6 +131,13 @@ def test_a_definition_says_what_it_must(name):
     assert "sweep" in grid.tuning
     assert len(grid.preset("default").seeds) == 5
     assert len(grid.preset("testing").seeds) == 1
+
+
+def test_both_pairs_of_engines_start_from_one_policy():
+    keys = {stage.key for cell in one_seed("engines", "default") for stage in shared_stages(loading.load_config(cell.train))}
+    assert len(keys) == 2, "a base model and an SFT policy"
+    other = loading.load_config(["method=grpo", "engine=deepspeed"])
+    assert not {stage.key for stage in shared_stages(other) if stage.name == "sft"} & keys, "by default the run's own trainer"
 
 
 def test_learning_rates_are_the_swept_ones_where_the_definition_says_so():

@@ -109,7 +109,7 @@ def initial_policy(config: Config, store: ArtifactStore, ranks: Ranks = ONE_RANK
     stage = sft_config(config)
     settings = {
         **world.world_settings(config),
-        "sft": asdict(config.sft),
+        "sft": {name: value for name, value in asdict(config.sft).items() if name != "trainer"},  # it is in the next line
         "trainer": {name: value for name, value in asdict(stage.trainer).items() if name not in _NOT_IN_KEY},
         "dtype": config.model.dtype,
         "aggregation": asdict(stage.aggregation),
@@ -144,7 +144,7 @@ def sft_config(config: Config) -> Config:
         deepspeed=config.deepspeed,
         trainer=replace(
             preset.trainer,
-            name=config.trainer.name,
+            name=config.sft.trainer or config.trainer.name,
             steps=config.sft.steps,
             learning_rate=config.sft.learning_rate,
             schedule=config.sft.schedule,
