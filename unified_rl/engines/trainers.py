@@ -43,6 +43,11 @@ class Trainer(Protocol):
         """Read it back."""
 
 
+def state_name(trainer: str, role: str) -> str:
+    """Where in a checkpoint a trainer's state is: a file, or DeepSpeed's folder."""
+    return role if trainer == "deepspeed" else f"{role}.safetensors"
+
+
 def preflight_trainer(name: str) -> None:
     """Raise ConfigError where this trainer cannot be had."""
     if name == "deepspeed":

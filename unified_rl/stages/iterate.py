@@ -128,8 +128,10 @@ def _iterations(config: Config, root: Path, ranks: Ranks) -> Iterator[Iteration]
     """Each iteration, trained up to its fork."""
     store = ArtifactStore(Path(config.artifacts), ranks)
     start = PolicyAt(*initial_policy(config, store, ranks))
-    reward = TrainedReward(*initial_reward_model(config, store, start.key, start.path)) if config.reward.learned else None
-    renewal = Renewal(config, reward_model_section(config), store)
+    reward = (
+        TrainedReward(*initial_reward_model(config, store, start.key, start.path, ranks)) if config.reward.learned else None
+    )
+    renewal = Renewal(config, reward_model_section(config), store, ranks)
     renews = config.iterate.reward_model == "renewed"
     if renews and not config.reward.model_path:
         renewal.remember_initial(start)

@@ -24,6 +24,7 @@ from unified_rl.stages.reward_model import (
     step_labels,
     train_reward_model,
 )
+from unified_rl.types import ONE_RANK, Ranks
 
 RECIPE = 1
 MIX_FILE = "mix.parquet"
@@ -48,8 +49,8 @@ class TrainedReward:
 class Renewal:
     """Makes reward model 1, 2 ... of an iterative run, in order. Everything is an artefact: a killed one is taken up again."""
 
-    def __init__(self, config: Config, section: RewardModelConfig, store: ArtifactStore) -> None:
-        self._config, self._section, self._store = config, section, store
+    def __init__(self, config: Config, section: RewardModelConfig, store: ArtifactStore, ranks: Ranks = ONE_RANK) -> None:
+        self._config, self._section, self._store, self._ranks = config, section, store, ranks
         self._history: ReplayStore[LabelledResponse] = ReplayStore()
         self._inputs: list[str] = []
 
@@ -84,10 +85,11 @@ class Renewal:
         section = replace(self._section, epochs=options.epochs)
 
         def build(folder: Path) -> None:
-            write_mix(mix, iteration, folder / MIX_FILE)
+            if self._ranks.first:
+                write_mix(mix, iteration, folder / MIX_FILE)
             model, tokenizer, card = load_reward_model(before.path, world.model_dtype(self._config), self._config.model.device)
             card = replace(card, base={"continued from": before.key, "iteration": iteration})
-            train_reward_model(self._config, section, model, tokenizer, card, [kept.item for kept in mix], folder)
+            train_reward_model(self._config, section, model, tokenizer, card, [kept.item for kept in mix], folder, self._ranks)
 
         key, folder = self._store.get_or_build(
             "reward_model",
@@ -96,12 +98,14 @@ class Renewal:
                 "section": asdict(section),
                 "optimizer": [getattr(self._config.trainer, name) for name in _OPTIMIZER],
                 "dtype": self._config.model.dtype,
+                "trainer": self._config.trainer.name,
                 "replay": options.replay,
                 "iteration": iteration,
             },
             recipe_version=RECIPE,
             inputs={"before": before.key, "data": hashlib.sha256("".join(self._inputs).encode()).hexdigest()[:20]},
             build=build,
+            together=self._ranks,
         )
         return TrainedReward(key, folder / MODEL_FOLDER)
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from transformers import PreTrainedTokenizerBase
@@ -32,7 +33,8 @@ from unified_rl.engines.reward_model import (
     reward_role,
     save_reward_model,
 )
-from unified_rl.engines.torch_trainer import AdamWOptions, Layout, TorchTrainer
+from unified_rl.engines.torch_trainer import AdamWOptions, Layout
+from unified_rl.engines.trainers import Trainer, build_trainer, state_name
 from unified_rl.progress import progress
 from unified_rl.reward_model_config import RewardModelConfig
 from unified_rl.rewards import build_segmenter
@@ -40,7 +42,7 @@ from unified_rl.stages import world
 from unified_rl.stages.generators import frozen_sampler, sampler_key
 from unified_rl.stages.response_files import read_responses, write_responses
 from unified_rl.stages.step_labels import StepFacts, label_steps, read_facts, write_facts
-from unified_rl.types import Prompt, Response, Split
+from unified_rl.types import ONE_RANK, Prompt, Ranks, Response, Split
 
 SAMPLES_RECIPE = LABELS_RECIPE = TRAINING_RECIPE = 1
 SAMPLES_FILE, LABELS_FILE, MODEL_FOLDER = "samples.parquet", "labels.parquet", "model"
@@ -66,13 +68,19 @@ class LabelledResponse:
 
 
 def reward_model(
-    config: Config, section: RewardModelConfig, store: ArtifactStore, policy_key: str, policy_path: Path
+    config: Config,
+    section: RewardModelConfig,
+    store: ArtifactStore,
+    policy_key: str,
+    policy_path: Path,
+    ranks: Ranks = ONE_RANK,
 ) -> tuple[str, Path]:
     """Key and directory of the reward model that `section` describes, trained on samples of the given policy.
 
     Args:
         config: task, template, generator and trainer settings. section: the reward model's own.
-        policy_key, policy_path: the SFT policy, generator and completer at once.
+        policy_key, policy_path: the SFT policy, generator and completer at once. ranks: train it together, with the trainer of
+            `trainer.name`; sampling and labelling are the first one's.
 
     Raises:
         UnifiedRLError: see the subclasses; nothing half-done is ever taken for finished.
@@ -89,7 +97,7 @@ def reward_model(
     def build(folder: Path) -> None:
         policy, tokenizer = load_policy(init_path, world.model_dtype(config), config.model.device)
         card = Card(section.kind, section.segmentation, section.trained_labels, {"init": section.init, "key": init_key})
-        train_reward_model(config, section, build_reward_model(policy), tokenizer, card, data, folder)
+        train_reward_model(config, section, build_reward_model(policy), tokenizer, card, data, folder, ranks)
 
     key, folder = store.get_or_build(
         "reward_model",
@@ -97,6 +105,7 @@ def reward_model(
         recipe_version=TRAINING_RECIPE,
         inputs={"samples": samples.key, "labels": labels_key, "init": init_key},
         build=build,
+        together=ranks,
     )
     return key, folder / MODEL_FOLDER
 
@@ -218,42 +227,56 @@ def train_reward_model(
     card: Card,
     data: Sequence[LabelledResponse],
     folder: Path,
-) -> Path:
+    ranks: Ranks = ONE_RANK,
+) -> None:
     """Train, going on from the latest checkpoint in `folder`, and save the model as `folder/model`.
 
     The order is a function of the section's seed: prompts shuffled anew for each epoch, the responses to one prompt together (the
     packed rows then hold the prompt once). `folder/training.jsonl` has a line per update.
 
     Args:
-        model: where training starts, without regard to any checkpoint.
-
-    Returns:
-        `folder/model`.
+        model: where training starts, without regard to any checkpoint. ranks: all of them call this together.
     """
     per_epoch = -(-len(data) // section.sequences_per_step)
     total = per_epoch * section.epochs
-    layout = Layout(config.trainer.row_tokens, config.trainer.micro_batch_tokens)
-    checkpoint = _latest_checkpoint(folder)
-    if checkpoint:
-        model = RewardModel.load(checkpoint / "model", world.model_dtype(config), config.model.device)
-    trainer = TorchTrainer(model, reward_role, _adamw(config, section, total), layout)
-    if checkpoint:
-        trainer.load(checkpoint / "optimizer.safetensors")
+    trainer = _trainer_at_latest(config, section, model, total, folder, ranks)
     log = folder / "training.jsonl"
-    files.keep_lines(log, trainer.updates - 1)
-    with progress(f"training the {section.kind} reward model", total, "updates") as hook, log.open("a") as lines:
+    if ranks.first:
+        files.keep_lines(log, trainer.updates - 1)
+    hooks = progress(f"training the {section.kind} reward model", total, "updates") if ranks.first else nullcontext(_silent)
+    with hooks as hook, log.open("a") if ranks.first else nullcontext() as lines:
         for step in range(trainer.updates, total):
             batch = [data[index] for index in _batch(data, section, step, per_epoch)]
             sequences = [as_sequence(item.prompt, item.response.token_ids) for item in batch]
             report = trainer.update(sequences, RewardLoss([item.ends for item in batch], [item.labels for item in batch]))
-            lines.write(json.dumps({"step": step, "loss": report.loss, "grad_norm": report.grad_norm}) + "\n")
             hook(step + 1, {})
-            if (step + 1) % section.checkpoint_every == 0 and step + 1 < total:
+            if lines:
+                lines.write(json.dumps({"step": step, "loss": report.loss, "grad_norm": report.grad_norm}) + "\n")
                 lines.flush()
-                _checkpoint(folder, trainer, step + 1)
-    save_reward_model(trainer.model, tokenizer, card, folder / MODEL_FOLDER)
-    files.remove(folder / "checkpoints")
-    return folder / MODEL_FOLDER
+            if (step + 1) % section.checkpoint_every == 0 and step + 1 < total:
+                _checkpoint(config, folder, trainer, step + 1, ranks)
+    whole = trainer.whole_model()
+    if ranks.first:
+        save_reward_model(cast(RewardModel, whole), tokenizer, card, folder / MODEL_FOLDER)
+        files.remove(folder / "checkpoints")
+
+
+def _trainer_at_latest(
+    config: Config, section: RewardModelConfig, model: RewardModel, total: int, folder: Path, ranks: Ranks
+) -> Trainer:
+    """The configured trainer at the latest checkpoint in `folder`, or at the start."""
+    checkpoint = _latest_checkpoint(folder)
+    if checkpoint:
+        model = RewardModel.load(checkpoint / "model", world.model_dtype(config), config.model.device)
+    layout, options = Layout(config.trainer.row_tokens, config.trainer.micro_batch_tokens), _adamw(config, section, total)
+    trainer = build_trainer(config.trainer.name, config.deepspeed, model, reward_role, options, layout, ranks)
+    if checkpoint:
+        trainer.load(checkpoint / state_name(config.trainer.name, "optimizer"))
+    return trainer
+
+
+def _silent(done: int, values: dict[str, float]) -> None:
+    """Progress of the ranks that show none."""
 
 
 def load_scorer(config: Config, path: Path) -> tuple[RewardScorer, PreTrainedTokenizerBase, Card]:
@@ -279,15 +302,25 @@ def _latest_checkpoint(folder: Path) -> Path | None:
     return found[-1] if found else None
 
 
-def _checkpoint(folder: Path, trainer: TorchTrainer, step: int) -> None:
+def _checkpoint(config: Config, folder: Path, trainer: Trainer, step: int, ranks: Ranks) -> None:
     """Write the weights and the optimiser's state aside, rename them into place, and drop the checkpoint before."""
     final = folder / "checkpoints" / f"step_{step:06d}"
     aside = final.with_name(f".{final.name}.tmp")
-    with files.disk_errors(final):
-        files.remove(aside)
-        aside.mkdir(parents=True)
-    trainer.model.save(aside / "model")
-    trainer.save(aside / "optimizer.safetensors")
+    if ranks.first:
+        with files.disk_errors(final):
+            files.remove(aside)
+            aside.mkdir(parents=True)
+    ranks.barrier()  # the folder is there
+    trainer.save(aside / state_name(config.trainer.name, "optimizer"))
+    whole = trainer.whole_model()
+    ranks.barrier()  # everyone has written
+    if ranks.first:
+        cast(RewardModel, whole).save(aside / "model")
+        _put_in_place(aside, final)
+    ranks.barrier()
+
+
+def _put_in_place(aside: Path, final: Path) -> None:
     with files.disk_errors(final):
         files.sync_tree(aside)
         older = [path for path in final.parent.glob("step_*") if path != final]
@@ -306,6 +339,7 @@ def _training_settings(config: Config, section: RewardModelConfig) -> dict[str, 
         },
         "optimizer": [trainer.weight_decay, trainer.beta1, trainer.beta2, trainer.adam_eps, trainer.max_grad_norm],
         "dtype": config.model.dtype,
+        "trainer": trainer.name,
     }
 
 

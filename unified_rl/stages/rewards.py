@@ -25,7 +25,7 @@ from unified_rl.rewards import (
 )
 from unified_rl.stages import world
 from unified_rl.stages.reward_model import load_scorer, reward_model
-from unified_rl.types import Reward, Task
+from unified_rl.types import ONE_RANK, Ranks, Reward, Task
 
 
 def preflight_reward(config: Config, task: Task) -> None:
@@ -47,12 +47,18 @@ def preflight_reward(config: Config, task: Task) -> None:
 
 
 def build_reward(
-    config: Config, store: ArtifactStore, task: Task, tokenizer: PreTrainedTokenizerBase, policy_key: str, policy_path: Path
+    config: Config,
+    store: ArtifactStore,
+    task: Task,
+    tokenizer: PreTrainedTokenizerBase,
+    policy_key: str,
+    policy_path: Path,
+    ranks: Ranks = ONE_RANK,
 ) -> tuple[Reward, dict[str, str]]:
     """The configured reward, and the keys of the artefacts it reads. A reward model that is missing is made first.
 
     Args:
-        policy_key, policy_path: the run's initial policy, whose samples a reward model is trained on.
+        policy_key, policy_path: the run's initial policy, whose samples a reward model is trained on. ranks: train it together.
     """
     options = config.reward
     keys: dict[str, str] = {}
@@ -61,7 +67,7 @@ def build_reward(
     elif options.source == "none":
         reward = NoReward(task)
     elif options.learned:
-        keys["reward_model"], path = initial_reward_model(config, store, policy_key, policy_path)
+        keys["reward_model"], path = initial_reward_model(config, store, policy_key, policy_path, ranks)
         reward = model_reward(config, path, task, tokenizer)
     else:
         reward = _checking_reward(config, task, tokenizer)
@@ -87,11 +93,13 @@ def _checking_reward(config: Config, task: Task, tokenizer: PreTrainedTokenizerB
     return NoisyReward(reward, **rates, seed=options.noise_seed, **values)
 
 
-def initial_reward_model(config: Config, store: ArtifactStore, policy_key: str, policy_path: Path) -> tuple[str, Path]:
+def initial_reward_model(
+    config: Config, store: ArtifactStore, policy_key: str, policy_path: Path, ranks: Ranks = ONE_RANK
+) -> tuple[str, Path]:
     """Key and folder of the reward model that a run begins with: the one given by its path, or one made by its stage."""
     if config.reward.model_path:
         return world.path_fingerprint(config.reward.model_path), Path(config.reward.model_path)
-    return reward_model(config, reward_model_section(config), store, policy_key, policy_path)
+    return reward_model(config, reward_model_section(config), store, policy_key, policy_path, ranks)
 
 
 def model_reward(config: Config, path: Path, task: Task, tokenizer: PreTrainedTokenizerBase) -> Reward:

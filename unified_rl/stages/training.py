@@ -21,7 +21,7 @@ from unified_rl.engines.policy_model import ValueModel, build_value_model, load_
 from unified_rl.engines.ranks import divided
 from unified_rl.engines.torch_generator import TorchGenerator
 from unified_rl.engines.torch_trainer import AdamWOptions, Layout, Role, evaluate_role, policy_role, value_role
-from unified_rl.engines.trainers import Trainer, build_trainer, preflight_trainer
+from unified_rl.engines.trainers import Trainer, build_trainer, preflight_trainer, state_name
 from unified_rl.engines.whole_copy import FollowingGenerator, WholeCopy
 from unified_rl.errors import ConfigError, DataError, RunDirectoryError
 from unified_rl.importance import corrected
@@ -209,7 +209,7 @@ def _assemble(
     value = _value_trainer(config, model, checkpoint, ranks) if "values" in coefficient.needs else None
     policy = _trainer(config, model, role, _adamw(config, config.trainer.learning_rate, config.rollout.updates), ranks)
     if checkpoint:
-        policy.load(checkpoint / _state_name(config, "optimizer"))
+        policy.load(checkpoint / state_name(config.trainer.name, "optimizer"))
     reference = None
     if "ref_logp" in coefficient.needs:
         frozen, _ = _load(config, Path(config.reference) if config.reference else policy_path)
@@ -218,7 +218,7 @@ def _assemble(
     weights = checkpoint / "policy" if checkpoint else policy_path
     sampler = live_sampler(config, copied.model if copied else model, tokenizer, weights)
     generator = world.solution_generator(config, sampler, tokenizer)
-    reward, reward_inputs = build_reward(config, store, task, tokenizer, policy_key, policy_path)
+    reward, reward_inputs = build_reward(config, store, task, tokenizer, policy_key, policy_path, ranks)
     generator, reward = divided(generator, reward, ranks)
     generator = FollowingGenerator(generator, copied) if copied else generator
     live = synced(config, generator, sampler, policy, task, ranks)
@@ -239,10 +239,10 @@ def _assemble(
     probe = curve.Curve(config, task, tokenizer, generator)
 
     def save(folder: Path) -> None:
-        policy.save(folder / _state_name(config, "optimizer"))
+        policy.save(folder / state_name(config.trainer.name, "optimizer"))
         whole = policy.whole_model()
         if value is not None:
-            value.save(folder / _state_name(config, "value_optimizer"))
+            value.save(folder / state_name(config.trainer.name, "value_optimizer"))
             whole_value = value.whole_model()
         if not ranks.first:
             return
@@ -286,7 +286,7 @@ def _value_trainer(config: Config, policy: PreTrainedModel, checkpoint: Path | N
     options = _adamw(config, config.coefficient.value_learning_rate, config.coefficient.value_epochs)
     trainer = _trainer(config, model, value_role, options, ranks)
     if checkpoint:
-        trainer.load(checkpoint / _state_name(config, "value_optimizer"))
+        trainer.load(checkpoint / state_name(config.trainer.name, "value_optimizer"))
     return trainer
 
 
@@ -296,11 +296,6 @@ def _trainer(config: Config, model: torch.nn.Module, role: Role, options: AdamWO
 
 def _layout(config: Config) -> Layout:
     return Layout(config.trainer.row_tokens, config.trainer.micro_batch_tokens)
-
-
-def _state_name(config: Config, role: str) -> str:
-    """Where in a checkpoint a trainer's state is: a file, or DeepSpeed's folder."""
-    return role if config.trainer.name == "deepspeed" else f"{role}.safetensors"
 
 
 def _copy_to_sample(config: Config, policy: Trainer) -> WholeCopy | None:
