@@ -140,6 +140,19 @@ def test_a_request_is_a_function_of_its_seed(engine):
     assert not np.array_equal(twice[0].token_ids, twice[2].token_ids)
 
 
+def test_more_prompt_tokens_than_vllm_reads_at_once(engine):
+    """Where it read a prompt in two pieces, it would draw for the first piece too, and fail to take that back."""
+    _, sampler = engine
+    prompts = [
+        Prompt(Problem(f"long{i}", "", ""), (5, 6 + i % 20, *(7 + (i * j) % 23 for j in range(1, 28)))) for i in range(300)
+    ]
+    decoding = Decoding(1.0, max_new_tokens=3)
+    many = sampler.generate(prompts, [[i] for i in range(300)], decoding, 0)
+    alone = sampler.generate(prompts[:200:20], [[i] for i in range(0, 200, 20)], decoding, 0)
+    for one, other in zip(many[:200:20], alone, strict=True):
+        assert np.array_equal(one[0].token_ids, other[0].token_ids)
+
+
 def test_greedy_takes_the_likeliest_token(engine):
     model, sampler = engine
     for prompt, (one,) in zip(PROMPTS, sampler.generate(PROMPTS, [[0]] * 5, Decoding(0.0, max_new_tokens=12), 0), strict=True):

@@ -288,9 +288,14 @@ def _open(folder: Path, options: EngineOptions, context: int) -> Any:
             worker_extension_cls="unified_rl.engines.vllm_worker.TakesWeights",
             # One engine per rank, each for itself, in a process group that exists already.
             **({"distributed_executor_backend": "external_launcher"} if several_ranks else {}),
-            **({"kv_cache_memory_bytes": int(options.vllm.cpu_cache_gib * 2**30)} if cpu else {}),
+            **(_cpu_settings(options) if cpu else {}),
             **({} if cpu else {"gpu_memory_utilization": options.vllm.gpu_memory_share}),
         )
+
+
+def _cpu_settings(options: EngineOptions) -> dict[str, Any]:
+    """A prompt that is read in two pieces makes vLLM take back the number drawn after the first; CPU generators cannot do that."""
+    return {"kv_cache_memory_bytes": int(options.vllm.cpu_cache_gib * 2**30), "enable_chunked_prefill": False}
 
 
 def _variables(options: EngineOptions) -> dict[str, str]:
