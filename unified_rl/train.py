@@ -31,6 +31,10 @@ from unified_rl.types import ONE_RANK, Ranks, Source
 INVARIANT_TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.25}
 
 
+#: Log-probs of a frozen policy on sequences.
+Reference = Callable[[Sequence[TokenSequence]], Outputs]
+
+
 @dataclass
 class Parts:
     """What a run is made of, already built.
@@ -44,7 +48,7 @@ class Parts:
     source: Source
     coefficient: Coefficient
     policy: Trainer
-    reference: Callable[[Sequence[TokenSequence]], Outputs] | None
+    reference: Reference | None
     value: Trainer | None
     curve: Callable[[], list[dict[str, Any]]]
     save: Callable[[Path], None]

@@ -98,10 +98,10 @@ def test_a_finished_run_can_be_extended(undisturbed, tmp_path):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("method", ["grpo", "dpo", "dapo"])
-def test_killed_at_random_moments_many_times(method, tmp_path):
+@pytest.mark.parametrize(("method", "truncated"), [("grpo", "drop"), ("dpo", "keep"), ("dapo", "drop")])
+def test_killed_at_random_moments_many_times(method, truncated, tmp_path):
     """Ten kills at random delays after the first sign of life."""
-    more = ("aggregation.truncated=drop", "trainer.steps=40", "logging.checkpoint_every=3")
+    more = (f"aggregation.truncated={truncated}", "trainer.steps=40", "logging.checkpoint_every=3")
     finish(words(method, tmp_path / "reference", tmp_path / "artifacts", *more))
     arguments = words(method, tmp_path / "run", tmp_path / "artifacts", *more, "resume=true")
     rng = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""Builds a run's parts from its configuration and runs it. The SFT stage is the same thing with method sft from the base model."""
+"""Runs the training that a configuration describes. The SFT stage is the same thing with method sft from the base model."""
 
 from __future__ import annotations
 
@@ -6,32 +6,22 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 import transformers
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from unified_rl import files, loading, runs
 from unified_rl.artifacts import ArtifactStore
-from unified_rl.coefficients import build as build_coefficient
 from unified_rl.config import Config
-from unified_rl.engines.policy_copy import FrozenCopy
-from unified_rl.engines.policy_model import ValueModel, build_value_model, load_policy, save_policy
-from unified_rl.engines.ranks import divided
-from unified_rl.engines.torch_generator import TorchGenerator
-from unified_rl.engines.torch_trainer import AdamWOptions, Layout, Role, evaluate_role, policy_role, value_role
-from unified_rl.engines.trainers import Trainer, build_trainer, preflight_trainer, state_name
-from unified_rl.engines.whole_copy import FollowingGenerator, WholeCopy
+from unified_rl.engines.trainers import preflight_trainer
 from unified_rl.errors import ConfigError, DataError, RunDirectoryError
-from unified_rl.importance import corrected
 from unified_rl.progress import progress
-from unified_rl.stages import curve, sinks, world
-from unified_rl.stages.generators import live_sampler, preflight_generator, synced, trained_temperature
-from unified_rl.stages.rewards import build_reward, preflight_reward
-from unified_rl.stages.sources import Collaborators, build_source
-from unified_rl.train import Parts, train
-from unified_rl.types import ONE_RANK, Generator, Ranks, StatefulSource
+from unified_rl.stages import sinks, world
+from unified_rl.stages.assembly import assemble
+from unified_rl.stages.generators import preflight_generator
+from unified_rl.stages.rewards import preflight_reward
+from unified_rl.train import train
+from unified_rl.types import ONE_RANK, Ranks
 
 SFT_RECIPE = 1
 #: Of the trainer's settings: packing, which results do not depend on, and a budget, which stages do not have.
@@ -58,7 +48,7 @@ def run_training(config: Config, on_step: StepHook = lambda *_: None, ranks: Ran
     run, engines = _open(config, ranks), contextlib.ExitStack()
     try:
         policy_key, policy_path = initial_policy(config, store, ranks)
-        parts, inputs = _assemble(config, store, policy_key, policy_path, run, ranks, engines)
+        parts, inputs = assemble(config, store, policy_key, policy_path, run.latest_checkpoint(), ranks, engines)
         reference = {"reference": world.path_fingerprint(config.reference)} if config.reference else {}
         run.write_provenance({"policy": policy_key, "data": world.path_fingerprint(config.data.path), **reference, **inputs})
         with sinks.attached(config, run) if ranks.first else contextlib.nullcontext():
@@ -94,7 +84,8 @@ def preflight(config: Config) -> None:
     world.path_fingerprint(config.reference)
     preflight_reward(config, task)
     preflight_generator(config)
-    preflight_trainer(config.trainer.name)
+    for trainer in {config.trainer.name, config.sft.trainer or config.trainer.name}:
+        preflight_trainer(trainer)
     try:
         torch.zeros(1, device=config.model.device)
     except (RuntimeError, AssertionError) as error:
@@ -184,121 +175,3 @@ def _policy_folder(run_dir: Path) -> Path:
     if checkpoint is None:
         raise DataError(f"{run_dir} holds no checkpoint; delete that folder and the stage will run again")
     return checkpoint / "policy"
-
-
-def _assemble(
-    config: Config,
-    store: ArtifactStore,
-    policy_key: str,
-    policy_path: Path,
-    run: runs.Run,
-    ranks: Ranks,
-    engines: contextlib.ExitStack,
-) -> tuple[Parts, dict[str, Any]]:
-    """A run's parts, at its latest checkpoint if it has one, and what to record as its inputs.
-
-    Args:
-        engines: what to close when the run is over.
-    """
-    task = world.make_task(config)
-    checkpoint = run.latest_checkpoint()
-    model, tokenizer = _load(config, checkpoint / "policy" if checkpoint else policy_path)
-    coefficient = corrected(build_coefficient(config.coefficient), config.importance)
-    role = policy_role(trained_temperature(config))
-    # before the policy's trainer, which may divide the weights that the value model begins with
-    value = _value_trainer(config, model, checkpoint, ranks) if "values" in coefficient.needs else None
-    policy = _trainer(config, model, role, _adamw(config, config.trainer.learning_rate, config.rollout.updates), ranks)
-    if checkpoint:
-        policy.load(checkpoint / state_name(config.trainer.name, "optimizer"))
-    reference = None
-    if "ref_logp" in coefficient.needs:
-        frozen, _ = _load(config, Path(config.reference) if config.reference else policy_path)
-        reference = lambda sequences: evaluate_role(frozen, role, sequences, _layout(config), ranks)  # noqa: E731
-    copied = _copy_to_sample(config, policy)
-    weights = checkpoint / "policy" if checkpoint else policy_path
-    sampler = live_sampler(config, copied.model if copied else model, tokenizer, weights)
-    generator = world.solution_generator(config, sampler, tokenizer)
-    reward, reward_inputs = build_reward(config, store, task, tokenizer, policy_key, policy_path, ranks)
-    generator, reward = divided(generator, reward, ranks)
-    generator = FollowingGenerator(generator, copied) if copied else generator
-    live = synced(config, generator, sampler, policy, task, ranks)
-    generator = live.generator
-    engines.callback(live.close)
-
-    def frozen_copy() -> tuple[FrozenCopy, Generator]:
-        copy = FrozenCopy(model)
-        old = TorchGenerator(copy.model, tokenizer, max_concurrent_sequences=config.generator.max_concurrent_sequences)
-        return copy, divided(world.solution_generator(config, old, tokenizer), reward, ranks)[0]
-
-    context = getattr(model.config, "max_position_embeddings", None) or 0
-    source, inputs = build_source(
-        Collaborators(config, store, task, tokenizer, generator, reward, policy_key, policy_path, frozen_copy, context)
-    )
-    if checkpoint and isinstance(source, StatefulSource):
-        source.load(checkpoint / "source")
-    probe = curve.Curve(config, task, tokenizer, generator)
-
-    def save(folder: Path) -> None:
-        policy.save(folder / state_name(config.trainer.name, "optimizer"))
-        whole = policy.whole_model()
-        if value is not None:
-            value.save(folder / state_name(config.trainer.name, "value_optimizer"))
-            whole_value = value.whole_model()
-        if not ranks.first:
-            return
-        save_policy(whole, tokenizer, folder / "policy")
-        files.write_json(folder / "state.json", {"updates": policy.updates})
-        if isinstance(source, StatefulSource):
-            source.save(folder / "source")
-        if value is not None:
-            whole_value.save(folder / "value")
-
-    decode = lambda ids: [tokenizer.decode([token]) for token in ids]  # noqa: E731
-    parts = Parts(source, coefficient, policy, reference, value, probe.entries, save, decode, ranks, live.metrics)
-    return parts, {**reward_inputs, **inputs}
-
-
-def _load(config: Config, path: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    return load_policy(path, world.model_dtype(config), config.model.device)
-
-
-def _adamw(config: Config, learning_rate: float, updates: int) -> AdamWOptions:
-    """Options of one role's optimiser, which makes `updates` updates per step."""
-    trainer = config.trainer
-    return AdamWOptions(
-        learning_rate=learning_rate,
-        total_updates=max(1, trainer.steps * updates),
-        schedule=trainer.schedule,
-        warmup_updates=trainer.warmup_steps * updates,
-        weight_decay=trainer.weight_decay,
-        betas=(trainer.beta1, trainer.beta2),
-        eps=trainer.adam_eps,
-        max_grad_norm=trainer.max_grad_norm,
-    )
-
-
-def _value_trainer(config: Config, policy: PreTrainedModel, checkpoint: Path | None, ranks: Ranks) -> Trainer:
-    model = (
-        ValueModel.load(checkpoint / "value", world.model_dtype(config), config.model.device)
-        if checkpoint
-        else build_value_model(policy)
-    )
-    options = _adamw(config, config.coefficient.value_learning_rate, config.coefficient.value_epochs)
-    trainer = _trainer(config, model, value_role, options, ranks)
-    if checkpoint:
-        trainer.load(checkpoint / state_name(config.trainer.name, "value_optimizer"))
-    return trainer
-
-
-def _trainer(config: Config, model: torch.nn.Module, role: Role, options: AdamWOptions, ranks: Ranks) -> Trainer:
-    return build_trainer(config.trainer.name, config.deepspeed, model, role, options, _layout(config), ranks)
-
-
-def _layout(config: Config) -> Layout:
-    return Layout(config.trainer.row_tokens, config.trainer.micro_batch_tokens)
-
-
-def _copy_to_sample(config: Config, policy: Trainer) -> WholeCopy | None:
-    """A whole copy of a divided policy, where the torch generator is to sample from it."""
-    divides = config.trainer.name == "deepspeed" and config.deepspeed.zero_stage == 3
-    return WholeCopy(policy) if divides and config.generator.name == "torch" else None  # type: ignore[arg-type]

@@ -1,0 +1,194 @@
+"""From a configuration to the parts of a run, at its latest checkpoint if it has one."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from unified_rl import files
+from unified_rl.artifacts import ArtifactStore
+from unified_rl.coefficients import build as build_coefficient
+from unified_rl.config import Config
+from unified_rl.engines.policy_copy import FrozenCopy
+from unified_rl.engines.policy_model import ValueModel, build_value_model, load_policy, save_policy
+from unified_rl.engines.ranks import divided
+from unified_rl.engines.torch_generator import TorchGenerator
+from unified_rl.engines.torch_trainer import AdamWOptions, Layout, Role, evaluate_role, policy_role, value_role
+from unified_rl.engines.trainers import Trainer, build_trainer, state_name
+from unified_rl.engines.whole_copy import FollowingGenerator, WholeCopy
+from unified_rl.importance import corrected
+from unified_rl.stages import curve, world
+from unified_rl.stages.generators import Synced, live_sampler, synced, trained_temperature
+from unified_rl.stages.rewards import build_reward
+from unified_rl.stages.sources import Collaborators, build_source
+from unified_rl.train import Parts, Reference
+from unified_rl.types import Generator, Ranks, Reward, Source, StatefulSource, Task
+
+
+def assemble(
+    config: Config,
+    store: ArtifactStore,
+    policy_key: str,
+    policy_path: Path,
+    checkpoint: Path | None,
+    ranks: Ranks,
+    engines: contextlib.ExitStack,
+) -> tuple[Parts, dict[str, Any]]:
+    """A run's parts, and what to record as its inputs.
+
+    Args:
+        policy_key, policy_path: the initial policy. checkpoint: where the run goes on, None at its start. engines: what to close
+            when the run is over.
+    """
+    task = world.make_task(config)
+    coefficient = corrected(build_coefficient(config.coefficient), config.importance)
+    weights = checkpoint / "policy" if checkpoint else policy_path
+    trained = _trained(config, weights, checkpoint, ranks, with_value="values" in coefficient.needs)
+    reference = _reference(config, policy_path, trained.role, ranks) if "ref_logp" in coefficient.needs else None
+    reward, reward_inputs = build_reward(config, store, task, trained.tokenizer, policy_key, policy_path, ranks)
+    live, reward = _sampling(config, trained, weights, task, reward, ranks)
+    engines.callback(live.close)
+    collaborators = Collaborators(
+        config=config,
+        store=store,
+        task=task,
+        tokenizer=trained.tokenizer,
+        generator=live.generator,
+        reward=reward,
+        policy_key=policy_key,
+        policy_path=policy_path,
+        frozen_copy=lambda: _frozen_copy(config, trained, reward, ranks),
+        context=getattr(trained.model.config, "max_position_embeddings", None) or 0,
+    )
+    source, inputs = build_source(collaborators)
+    if checkpoint and isinstance(source, StatefulSource):
+        source.load(checkpoint / "source")
+    parts = Parts(
+        source=source,
+        coefficient=coefficient,
+        policy=trained.policy,
+        reference=reference,
+        value=trained.value,
+        curve=curve.Curve(config, task, trained.tokenizer, live.generator).entries,
+        save=lambda folder: _save(config, trained, source, folder, ranks),
+        decode=lambda ids: [trained.tokenizer.decode([token]) for token in ids],
+        ranks=ranks,
+        sampler_metrics=live.metrics,
+    )
+    return parts, {**reward_inputs, **inputs}
+
+
+@dataclass(frozen=True)
+class _Trained:
+    """What the run trains. model: the policy's module, which a trainer may divide."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    role: Role
+    policy: Trainer
+    value: Trainer | None
+
+
+def _trained(config: Config, weights: Path, checkpoint: Path | None, ranks: Ranks, with_value: bool) -> _Trained:
+    model, tokenizer = _load(config, weights)
+    role = policy_role(trained_temperature(config))
+    # before the policy's trainer, which may divide the weights that the value model begins with
+    value = _value_trainer(config, model, checkpoint, ranks) if with_value else None
+    policy = _trainer(config, model, role, _adamw(config, config.trainer.learning_rate, config.rollout.updates), ranks)
+    if checkpoint:
+        policy.load(checkpoint / state_name(config.trainer.name, "optimizer"))
+    return _Trained(model, tokenizer, role, policy, value)
+
+
+def _reference(config: Config, policy_path: Path, role: Role, ranks: Ranks) -> Reference:
+    frozen, _ = _load(config, Path(config.reference) if config.reference else policy_path)
+    return lambda sequences: evaluate_role(frozen, role, sequences, _layout(config), ranks)
+
+
+def _sampling(
+    config: Config, trained: _Trained, weights: Path, task: Task, reward: Reward, ranks: Ranks
+) -> tuple[Synced, Reward]:
+    """The generator of the policy as it is, and the reward, each doing this rank's share."""
+    copied = _copy_to_sample(config, trained.policy)
+    sampler = live_sampler(config, copied.model if copied else trained.model, trained.tokenizer, weights)
+    generator, reward = divided(world.solution_generator(config, sampler, trained.tokenizer), reward, ranks)
+    generator = FollowingGenerator(generator, copied) if copied else generator
+    return synced(config, generator, sampler, trained.policy, task, ranks), reward
+
+
+def _frozen_copy(config: Config, trained: _Trained, reward: Reward, ranks: Ranks) -> tuple[FrozenCopy, Generator]:
+    """A copy of the policy, and a generator that samples from the copy."""
+    copy = FrozenCopy(trained.model)
+    at_once = config.generator.max_concurrent_sequences
+    sampler = TorchGenerator(copy.model, trained.tokenizer, max_concurrent_sequences=at_once)
+    return copy, divided(world.solution_generator(config, sampler, trained.tokenizer), reward, ranks)[0]
+
+
+def _save(config: Config, trained: _Trained, source: Source, folder: Path, ranks: Ranks) -> None:
+    """Write a checkpoint's content: every rank its part of the trainers' state, the first one everything else."""
+    policy, value = trained.policy, trained.value
+    policy.save(folder / state_name(config.trainer.name, "optimizer"))
+    whole: Any = policy.whole_model()
+    whole_value: Any = None
+    if value is not None:
+        value.save(folder / state_name(config.trainer.name, "value_optimizer"))
+        whole_value = value.whole_model()
+    if not ranks.first:
+        return
+    save_policy(whole, trained.tokenizer, folder / "policy")
+    files.write_json(folder / "state.json", {"updates": policy.updates})
+    if isinstance(source, StatefulSource):
+        source.save(folder / "source")
+    if value is not None:
+        whole_value.save(folder / "value")
+
+
+def _load(config: Config, path: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    return load_policy(path, world.model_dtype(config), config.model.device)
+
+
+def _adamw(config: Config, learning_rate: float, updates: int) -> AdamWOptions:
+    """Options of one role's optimiser, which makes `updates` updates per step."""
+    trainer = config.trainer
+    return AdamWOptions(
+        learning_rate=learning_rate,
+        total_updates=max(1, trainer.steps * updates),
+        schedule=trainer.schedule,
+        warmup_updates=trainer.warmup_steps * updates,
+        weight_decay=trainer.weight_decay,
+        betas=(trainer.beta1, trainer.beta2),
+        eps=trainer.adam_eps,
+        max_grad_norm=trainer.max_grad_norm,
+    )
+
+
+def _value_trainer(config: Config, policy: PreTrainedModel, checkpoint: Path | None, ranks: Ranks) -> Trainer:
+    model = (
+        ValueModel.load(checkpoint / "value", world.model_dtype(config), config.model.device)
+        if checkpoint
+        else build_value_model(policy)
+    )
+    options = _adamw(config, config.coefficient.value_learning_rate, config.coefficient.value_epochs)
+    trainer = _trainer(config, model, value_role, options, ranks)
+    if checkpoint:
+        trainer.load(checkpoint / state_name(config.trainer.name, "value_optimizer"))
+    return trainer
+
+
+def _trainer(config: Config, model: torch.nn.Module, role: Role, options: AdamWOptions, ranks: Ranks) -> Trainer:
+    return build_trainer(config.trainer.name, config.deepspeed, model, role, options, _layout(config), ranks)
+
+
+def _layout(config: Config) -> Layout:
+    return Layout(config.trainer.row_tokens, config.trainer.micro_batch_tokens)
+
+
+def _copy_to_sample(config: Config, policy: Trainer) -> WholeCopy | None:
+    """A whole copy of a divided policy, where the torch generator is to sample from it."""
+    divides = config.trainer.name == "deepspeed" and config.deepspeed.zero_stage == 3
+    return WholeCopy(policy) if divides and config.generator.name == "torch" else None  # type: ignore[arg-type]
