@@ -288,6 +288,9 @@ class Ranks(Protocol):
     def barrier(self) -> None:
         """Wait until every rank is here."""
 
+    def apart(self) -> Ranks:
+        """The same processes, whose gathering and waiting another thread may do at the same time. Called by all together."""
+
 
 class OneRank:
     """A job of one process."""
@@ -302,6 +305,9 @@ class OneRank:
 
     def barrier(self) -> None:
         """Nobody to wait for."""
+
+    def apart(self) -> Ranks:
+        return self
 
 
 ONE_RANK: Ranks = OneRank()

@@ -118,3 +118,18 @@ def test_without_vllm_there_is_a_remedy(tmp_path, artifacts, capsys):
     assert main(["train", *words("grpo", tmp_path / "run", artifacts, "generator=vllm")]) == 2
     assert "pip install 'unified-rl[vllm]'" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+@tiny.needs_vllm
+def test_rollouts_drawn_beside_the_training_are_those_drawn_before_it(tmp_path, artifacts):
+    """An engine in another process samples the batch of the next step during the updates, with the same weights and seeds."""
+    more = (*VLLM, "rollout.staleness=1", "importance=truncated", "trainer.learning_rate=0.01", "logging.curve_every=2")
+    for placement in ("colocated", "separate"):
+        words_of = words("grpo", tmp_path / placement, artifacts, *more, f"vllm.placement={placement}")
+        assert main(["train", *words_of]) == 0
+    before, beside = metrics(tmp_path / "colocated"), metrics(tmp_path / "separate")
+    assert [entry["sampler/staleness_max"] for entry in beside] == [0, 1, 1, 1]
+    for one, other in zip(beside, before, strict=True):
+        assert one == pytest.approx(other, rel=1e-2, abs=1e-4)
+    curves = [(tmp_path / name / "curve.jsonl").read_text() for name in ("colocated", "separate")]
+    assert curves[0] == curves[1], "the curve is of the present weights"

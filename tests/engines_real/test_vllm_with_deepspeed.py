@@ -52,3 +52,14 @@ def test_a_whole_run_on_two_ranks(tmp_path):
     assert max(entry["sampler/max_logp_difference"] for entry in entries) < 1e-4
     assert max(entry["sync/logp_difference"] for entry in entries) < 1e-4
     assert all(entry["sampler/staleness_max"] == 0 for entry in entries)
+
+
+def test_rollouts_beside_the_training_of_two_ranks(tmp_path):
+    more = ("engine=deepspeed", "generator=vllm", "vllm.placement=separate", "vllm.cpu_cache_gib=0.05")
+    ahead = ("rollout.staleness=1", "importance=truncated")
+    line = ["-m", "unified_rl.cli", "train", *words("grpo", tmp_path / "run", tmp_path / "artifacts", *more, *ahead)]
+    done = subprocess.run(torchrun(2, *line), capture_output=True, text=True, env=environment(), timeout=580, check=False)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-6000:]
+    entries = [json.loads(text) for text in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert [entry["sampler/staleness_max"] for entry in entries] == [0, 1, 1, 1]
+    assert max(entry["sync/logp_difference"] for entry in entries) < 1e-4

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import threading
 
 import numpy as np
 import pytest
 from tiny import words
 
 from unified_rl.cli import main
-from unified_rl.errors import ConfigError, DataError
+from unified_rl.errors import ConfigError, DataError, TrainingError
 from unified_rl.loading import load_config
 from unified_rl.sources import AheadOfTraining
 from unified_rl.types import Decoding, Draw, Group, Problem, Prompt, Response, Score, ScoredResponse
@@ -39,6 +40,51 @@ def test_the_batch_of_a_step_was_written_by_the_weights_of_an_earlier_one(stalen
     source = AheadOfTraining(Written(), [PROMPT], staleness)
     for step in range(5, 15):  # version 100 + step: the weights before step `step`
         assert facts(source.draw(step, 100 + step)) == (step, 100 + max(5, step - staleness))
+
+
+class Slow(Written):
+    """A source that writes a batch for later only when it is let."""
+
+    def __init__(self):
+        self.may_write = threading.Event()
+
+    def draw(self, step, policy_version):
+        if step != policy_version:
+            assert self.may_write.wait(20), "the batch for later was not drawn beside what follows"
+        return super().draw(step, policy_version)
+
+
+def test_beside_the_training_the_same_batches_are_drawn_while_it_goes_on(tmp_path):
+    slow, begun = Slow(), []
+    source = AheadOfTraining(slow, [PROMPT], 1, begin=lambda: begun.append(len(begun)))
+    for step in range(5):
+        assert facts(source.draw(step, step)) == (step, max(0, step - 1))  # returns before the next batch is written
+        slow.may_write.set()  # "an update"
+        source.settle()
+        slow.may_write.clear()
+    assert begun == [0, 1, 2, 3, 4], "the sampler is brought to the present weights once per step"
+    slow.may_write.set()
+    source.draw(5, 5)
+    source.save(tmp_path / "source")  # waits for the batch of step 6
+    resumed = AheadOfTraining(Written(), [PROMPT], 1, begin=lambda: None)
+    resumed.load(tmp_path / "source")
+    assert facts(resumed.draw(6, 6)) == (6, 5)
+    source.close()
+    resumed.close()
+
+
+def test_an_error_beside_the_training_ends_the_next_draw():
+    class Broken(Written):
+        def draw(self, step, policy_version):
+            if step == 1:
+                raise TrainingError("the engine died")
+            return super().draw(step, policy_version)
+
+    source = AheadOfTraining(Broken(), [PROMPT], 1, begin=lambda: None)
+    source.draw(0, 0)
+    with pytest.raises(TrainingError, match="the engine died"):
+        source.draw(1, 1)
+    source.close()
 
 
 def test_what_waits_survives_a_checkpoint_whole(tmp_path):

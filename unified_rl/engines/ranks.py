@@ -80,6 +80,10 @@ class ProcessGroup:
     def barrier(self) -> None:
         dist.barrier(group=self._objects)
 
+    def apart(self) -> ProcessGroup:
+        """With a communicator of its own for objects and barriers; sums of tensors are the trainer's alone."""
+        return ProcessGroup()
+
 
 def shares(costs: Sequence[int], size: int) -> list[list[int]]:
     """Items dealt to `size` ranks so that their costs come out nearly even: the dearest first, each to the rank with least.

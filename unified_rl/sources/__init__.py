@@ -1,6 +1,6 @@
 """The data-source axis. A source is given what it needs (prompts, a generator, a reward) and draws the groups of a step."""
 
-from unified_rl.sources.ahead import AheadOfTraining
+from unified_rl.sources.ahead import AheadOfTraining, Settled
 from unified_rl.sources.demonstrations import Demonstrations, as_response
 from unified_rl.sources.mixture import MixedDemonstrations
 from unified_rl.sources.offline import OfflineSamples, PreferencePairs
@@ -21,6 +21,7 @@ __all__ = [
     "PreferencePairs",
     "PromptPool",
     "RefreshedSamples",
+    "Settled",
     "TreeSearch",
     "as_response",
     "score_groups",

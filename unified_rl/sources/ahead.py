@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 
 from unified_rl import files
 from unified_rl.errors import DataError
-from unified_rl.types import Decoding, Draw, Group, Prompt, Response, Score, ScoredResponse, Source
+from unified_rl.types import Decoding, Draw, Generator, Group, Prompt, Response, Score, ScoredResponse, Source
 
 FILE = "pending.json"
 
@@ -28,23 +29,47 @@ class AheadOfTraining:
     The batches in waiting are part of a checkpoint: the weights that wrote them are gone.
     """
 
-    def __init__(self, source: Source, prompts: Sequence[Prompt], staleness: int) -> None:
+    def __init__(
+        self, source: Source, prompts: Sequence[Prompt], staleness: int, begin: Callable[[], None] | None = None
+    ) -> None:
         """
         Args:
             prompts: all prompts that the source draws from, to find them again by id.
+            begin: brings the sampler to the present weights. Given where the sampler keeps weights of its own: what is drawn for
+                later is then drawn in a thread, beside the updates. The draws are the same.
         """
-        self._source, self._staleness = source, staleness
+        self._source, self._staleness, self._begin = source, staleness, begin
         self._prompts = {prompt.id: prompt for prompt in prompts}
         self._waiting: dict[int, Draw] = {}
+        self._thread = ThreadPoolExecutor(1, "rollout") if begin else None
+        self._drawing: tuple[int, Future[Draw]] | None = None
 
     def draw(self, step: int, policy_version: int) -> Draw:
-        for ahead in range(step, step + self._staleness + 1):
-            if ahead not in self._waiting:
-                self._waiting[ahead] = self._source.draw(ahead, policy_version)
+        self.settle()
+        due = [ahead for ahead in range(step, step + self._staleness + 1) if ahead not in self._waiting]
+        if self._begin is not None:
+            self._begin()
+        later = due.pop() if self._thread and due and due[-1] > step else None
+        for ahead in due:
+            self._waiting[ahead] = self._source.draw(ahead, policy_version)
+        if self._thread and later is not None:
+            self._drawing = later, self._thread.submit(self._source.draw, later, policy_version)
         return self._waiting.pop(step)
+
+    def settle(self) -> None:
+        """Wait until nothing is being drawn. Raises what the drawing raised."""
+        if self._drawing is not None:
+            (step, drawing), self._drawing = self._drawing, None
+            self._waiting[step] = drawing.result()
+
+    def close(self) -> None:
+        """Wait for the thread, whatever becomes of its draw."""
+        if self._thread:
+            self._thread.shutdown(cancel_futures=True)
 
     def save(self, folder: Path) -> None:
         """Write the batches in waiting."""
+        self.settle()
         if not self._waiting:
             return
         with files.disk_errors(folder):
@@ -67,6 +92,19 @@ class AheadOfTraining:
             responses = tuple(_scored(item) for item in group["responses"])
             groups.append(Group(self._prompts[group["prompt_id"]], responses))
         return Draw(groups, stored["sampled_tokens"])
+
+
+class Settled:
+    """A generator for what samples beside such a source: it waits until the source has done. Implements `Generator`."""
+
+    def __init__(self, generator: Generator, source: AheadOfTraining) -> None:
+        self._generator, self._source = generator, source
+
+    def generate(
+        self, prompts: Sequence[Prompt], seeds: Sequence[Sequence[int]], decoding: Decoding, policy_version: int
+    ) -> list[list[Response]]:
+        self._source.settle()
+        return self._generator.generate(prompts, seeds, decoding, policy_version)
 
 
 def _as_json(draw: Draw) -> dict[str, Any]:

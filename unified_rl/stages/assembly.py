@@ -22,8 +22,9 @@ from unified_rl.engines.torch_trainer import AdamWOptions, Layout, Role, evaluat
 from unified_rl.engines.trainers import Trainer, build_trainer, state_name
 from unified_rl.engines.whole_copy import FollowingGenerator, WholeCopy
 from unified_rl.importance import corrected
+from unified_rl.sources import AheadOfTraining, Settled
 from unified_rl.stages import curve, world
-from unified_rl.stages.generators import Synced, live_sampler, synced, trained_temperature
+from unified_rl.stages.generators import Synced, live_sampler, samples_beside_training, synced, trained_temperature
 from unified_rl.stages.rewards import build_reward
 from unified_rl.stages.sources import Collaborators, build_source
 from unified_rl.train import Parts, Reference
@@ -51,21 +52,27 @@ def assemble(
     trained = _trained(config, weights, checkpoint, ranks, with_value="values" in coefficient.needs)
     reference = _reference(config, policy_path, trained.role, ranks) if "ref_logp" in coefficient.needs else None
     reward, reward_inputs = build_reward(config, store, task, trained.tokenizer, policy_key, policy_path, ranks)
-    live, reward = _sampling(config, trained, weights, task, reward, ranks)
+    beside = samples_beside_training(config)
+    live, reward = _sampling(config, trained, weights, task, reward, ranks, beside)
     engines.callback(live.close)
     collaborators = Collaborators(
         config=config,
         store=store,
         task=task,
         tokenizer=trained.tokenizer,
-        generator=live.generator,
+        generator=live.as_it_is if beside else live.generator,
         reward=reward,
         policy_key=policy_key,
         policy_path=policy_path,
         frozen_copy=lambda: _frozen_copy(config, trained, reward, ranks),
         context=getattr(trained.model.config, "max_position_embeddings", None) or 0,
+        begin=live.push.sync if beside and live.push else None,
     )
     source, inputs = build_source(collaborators)
+    evaluator = live.generator
+    if isinstance(source, AheadOfTraining):
+        engines.callback(source.close)
+        evaluator = Settled(live.generator, source)
     if checkpoint and isinstance(source, StatefulSource):
         source.load(checkpoint / "source")
     parts = Parts(
@@ -74,7 +81,7 @@ def assemble(
         policy=trained.policy,
         reference=reference,
         value=trained.value,
-        curve=curve.Curve(config, task, trained.tokenizer, live.generator).entries,
+        curve=curve.Curve(config, task, trained.tokenizer, evaluator).entries,
         save=lambda folder: _save(config, trained, source, folder, ranks),
         decode=lambda ids: [trained.tokenizer.decode([token]) for token in ids],
         ranks=ranks,
@@ -111,12 +118,13 @@ def _reference(config: Config, policy_path: Path, role: Role, ranks: Ranks) -> R
 
 
 def _sampling(
-    config: Config, trained: _Trained, weights: Path, task: Task, reward: Reward, ranks: Ranks
+    config: Config, trained: _Trained, weights: Path, task: Task, reward: Reward, ranks: Ranks, beside: bool
 ) -> tuple[Synced, Reward]:
-    """The generator of the policy as it is, and the reward, each doing this rank's share."""
+    """The generator of the policy, and the reward, each doing this rank's share; `beside` the training, if need be."""
     copied = _copy_to_sample(config, trained.policy)
     sampler = live_sampler(config, copied.model if copied else trained.model, trained.tokenizer, weights)
-    generator, reward = divided(world.solution_generator(config, sampler, trained.tokenizer), reward, ranks)
+    solver = world.solution_generator(config, sampler, trained.tokenizer)
+    generator, reward = divided(solver, reward, ranks.apart() if beside else ranks)
     generator = FollowingGenerator(generator, copied) if copied else generator
     return synced(config, generator, sampler, trained.policy, task, ranks), reward
 

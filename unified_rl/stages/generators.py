@@ -62,11 +62,24 @@ def live_sampler(
     return VllmGenerator(folder, tokenizer, _engine_options(config))
 
 
+def samples_beside_training(config: Config) -> bool:
+    """Whether rollouts ahead of training are drawn while it goes on: by an engine in another process, with weights of its own.
+
+    Not by a source that copies the policy in training, which must not change while it is copied.
+    """
+    own = config.generator.name == "vllm" and config.vllm.placement == "separate" and config.vllm.between_rollouts == "awake"
+    return own and config.rollout.staleness > 0 and config.source.name != "refreshed_samples"
+
+
 @dataclass(frozen=True)
 class Synced:
-    """A generator at the trainer's weights. push: None where they share them."""
+    """A generator at the trainer's weights.
+
+    push: None where they share them. as_it_is: the same generator at the weights that were pushed last.
+    """
 
     generator: Generator
+    as_it_is: Generator
     push: WeightPush | None = None
 
     def metrics(self) -> Mapping[str, float]:
@@ -87,11 +100,11 @@ def synced(
     On several ranks `generator` is the divided one, since all ranks push together.
     """
     if isinstance(sampler, TorchGenerator):
-        return Synced(generator)
+        return Synced(generator, generator)
     decoding = replace(config.generator.decoding, temperature=trained_temperature(config))
     prompts = _probe_prompts(config, task, sampler)
     push = WeightPush(sampler, trainer, prompts, decoding, config.vllm.max_logp_difference, ranks)
-    return Synced(SyncedGenerator(generator, push), push)
+    return Synced(SyncedGenerator(generator, push), generator, push)
 
 
 def trained_temperature(config: Config) -> float:

@@ -37,7 +37,8 @@ class Collaborators:
 
     policy_key, policy_path: the initial policy, which the stored samples come from. generator: samples the current policy.
     frozen_copy: makes a copy of the current policy and a generator that samples from it. context: most tokens a prompt and its
-    response may have together, 0 = no limit.
+    response may have together, 0 = no limit. begin: brings the generator to the present weights, where it can sample beside the
+    training; None where it does that itself.
     """
 
     config: Config
@@ -50,6 +51,7 @@ class Collaborators:
     policy_path: Path
     frozen_copy: Callable[[], tuple[PolicyCopy, Generator]]
     context: int = 0
+    begin: Callable[[], None] | None = None
 
     def prompts(self) -> list[Prompt]:
         """The training prompts."""
@@ -67,7 +69,9 @@ def build_source(collaborators: Collaborators) -> tuple[Source, dict[str, str]]:
     """The configured source, and the keys of the artefacts it reads."""
     source, keys = _BUILDERS[collaborators.config.source.name](collaborators)
     staleness = collaborators.config.rollout.staleness
-    return AheadOfTraining(source, collaborators.prompts(), staleness) if staleness else source, keys
+    if not staleness:
+        return source, keys
+    return AheadOfTraining(source, collaborators.prompts(), staleness, collaborators.begin), keys
 
 
 def _demonstrations(given: Collaborators) -> tuple[Source, dict[str, str]]:
