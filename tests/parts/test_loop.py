@@ -152,10 +152,10 @@ def test_learning_rate_schedules():
 
 def test_broken_invariant_is_named(tmp_path, artifacts, capsys, monkeypatch):
     """A reference that is not the initial policy is caught at the first update."""
-    from unified_rl.stages import training
+    from unified_rl.stages import assembly
 
-    original = training.evaluate_role
-    monkeypatch.setattr(training, "evaluate_role", lambda *a: {"logp": original(*a)["logp"] - 0.5})
+    original = assembly.evaluate_role
+    monkeypatch.setattr(assembly, "evaluate_role", lambda *a: {"logp": original(*a)["logp"] - 0.5})
     assert main(["train", *words("grpo", tmp_path / "run", artifacts)]) == 2
     message = capsys.readouterr().err
     assert "kl/max_log" in message

@@ -10,6 +10,7 @@ import pytest
 from tiny import words
 
 from unified_rl.artifacts import ArtifactStore
+from unified_rl.engines.policy_model import load_tokenizer
 from unified_rl.errors import ConfigError
 from unified_rl.loading import load_config
 from unified_rl.stages import sampling, training, world
@@ -123,8 +124,7 @@ def test_stored_samples_of_another_slice_are_another_artefact(tmp_path):
     found = {}
     for slices in ([], ["hard"], ["main", "hard"]):
         sliced = replace(config, data=replace(config.data, slices=slices))
-        _, tokenizer = training._load(sliced, path)
-        prompts = world.as_prompts(world.training_problems(task, sliced), tokenizer, sliced)
+        prompts = world.as_prompts(world.training_problems(task, sliced), load_tokenizer(path), sliced)
         found[tuple(slices)], stored = sampling.offline_samples(sliced, store, key, path, prompts)
         assert len(stored) == len(prompts) == 4
     assert len(set(found.values())) == 3
