@@ -22,6 +22,9 @@ MATHS = (("tests/maths/test_by_hand.py", "tests/maths/test_properties.py"), ("te
 REWARDS = (("tests/rewards", "tests/engines/test_reward_model.py", "tests/parts/test_replay.py"),)
 NOISE = (("tests/rewards", "tests/run/test_reward_model_stages.py", "tests/run/test_learned_rewards.py"),)
 LABELS = (("tests/run/test_reward_model_stages.py",),)
+IMPORTANCE = (("tests/maths/test_importance.py",), ("tests/maths/test_gradients.py",))
+AHEAD = (("tests/parts/test_ahead_of_training.py",),)
+PACKING = (("tests/engines/test_packing.py",),)
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ ADV, AGG, COEF, KL, PREF, TERMS = (
 CLS, SUR = "coefficients.py", "surrogate.py"
 RM, REPLAY, STEPS = "engines/reward_model.py", "sources/replay.py", "stages/step_labels.py"
 MODEL, MIXED = "rewards/model.py", "rewards/mixtures.py"
+IMP, CORRECTED, LATER, PACK = "ops/importance.py", "importance.py", "sources/ahead.py", "engines/packing.py"
 
 MUTANTS = (
     Mutant(
@@ -321,6 +325,45 @@ MUTANTS = (
     Mutant(STEPS, "hard label: all, not any", "first.any(1)", "first.all(1)", LABELS),
     Mutant(
         STEPS, "labels from the last completions", "self.successes[:, :completions]", "self.successes[:, -completions:]", LABELS
+    ),
+    Mutant(
+        IMP,
+        "importance: sampler over trainer",
+        "difference = old_logp_BT - behaviour_logp_BT",
+        "difference = behaviour_logp_BT - old_logp_BT",
+        IMPORTANCE,
+    ),
+    Mutant(
+        IMP,
+        "importance: padding counts",
+        "torch.where(response_mask_BT, difference, torch.zeros_like(difference))",
+        "difference",
+        IMPORTANCE,
+    ),
+    Mutant(IMP, "importance: mean over the response", ".sum(1, keepdim=True)", ".mean(1, keepdim=True)", IMPORTANCE),
+    Mutant(IMP, "truncated: from below", "(cap / weight).clamp(max=1.0)", "(cap / weight).clamp(min=1.0)", IMPORTANCE),
+    Mutant(IMP, "truncated: upside down", "(cap / weight)", "(weight / cap)", IMPORTANCE),
+    Mutant(IMP, "masked: no floor", "((weight >= floor) & (weight <= cap))", "(weight <= cap)", IMPORTANCE),
+    Mutant(IMP, "masked: no cap", "((weight >= floor) & (weight <= cap))", "(weight >= floor)", IMPORTANCE),
+    Mutant(IMP, "importance: first term only", "in terms.items()}", "in list(terms.items())[:1]}", IMPORTANCE),
+    Mutant(CORRECTED, "importance: of the present policy", "(inputs.old_or(logp_BT), inputs", "(logp_BT, inputs", IMPORTANCE),
+    Mutant(CORRECTED, "importance: forms swapped", 'name == "truncated"', 'name == "masked"', IMPORTANCE),
+    Mutant(ADV, "positives: the size", "return advantages_BT.clamp(min=0)", "return advantages_BT.abs()"),
+    Mutant(ADV, "negatives: the positives", "return advantages_BT.clamp(max=0)", "return advantages_BT.clamp(min=0)"),
+    Mutant(
+        CLS,
+        "GRPO, KL in the reward: sign",
+        "rewards_B = inputs.rewards_B + _kl_penalty(inputs, self.kl_coef)\n        normalised_B",
+        "rewards_B = inputs.rewards_B - _kl_penalty(inputs, self.kl_coef)\n        normalised_B",
+    ),
+    Mutant(LATER, "ahead: one step late", "step + self._staleness + 1)", "step + self._staleness)", AHEAD),
+    Mutant(LATER, "ahead: sampler not brought up to date", "            self._begin()\n", "            pass\n", AHEAD),
+    Mutant(
+        PACK,
+        "row lengths: the last token is read",
+        "read_tokens=[len(sequence.response_ids) - 1",
+        "read_tokens=[len(sequence.response_ids)",
+        PACKING,
     ),
     Mutant("rollout.py", "training sees the rule", "float(score.judged_correct)", 'float(score.verdict == "correct")', NOISE),
 )
