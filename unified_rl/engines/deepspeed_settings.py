@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
-from datetime import timedelta
 from types import ModuleType
 from typing import Any
 
@@ -13,6 +12,7 @@ import torch
 import torch.distributed as dist
 
 from unified_rl.engine_config import DeepSpeedConfig
+from unified_rl.engines.ranks import open_group
 from unified_rl.engines.torch_trainer import AdamWOptions
 from unified_rl.errors import ConfigError
 
@@ -39,7 +39,7 @@ def import_deepspeed(device: torch.device) -> ModuleType:
     os.environ.setdefault("LOCAL_RANK", "0")  # launchers set it; DeepSpeed insists on it without one too
     if not dist.is_initialized():
         backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
-        dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1, timeout=timedelta(hours=24))
+        open_group(backend, store=dist.HashStore(), rank=0, world_size=1)
     return deepspeed
 
 

@@ -12,7 +12,7 @@ import heapq
 import os
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -43,11 +43,18 @@ def join_ranks() -> Ranks:
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
     if not dist.is_initialized():
-        dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=PATIENCE)
-        # Its threads hold Python objects: one that lets go of them while the interpreter shuts down aborts the process, and a
-        # finished job is reported as failed.
-        atexit.register(_leave)
+        open_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
     return ProcessGroup()
+
+
+def open_group(backend: str, **rendezvous: Any) -> None:
+    """torch.distributed's default group, left again before the interpreter shuts down.
+
+    Its threads hold Python objects: one that lets go of them during the shutdown aborts the process, and a finished job is
+    reported as failed.
+    """
+    dist.init_process_group(backend, timeout=PATIENCE, **rendezvous)
+    atexit.register(_leave)
 
 
 def _leave() -> None:
