@@ -1,6 +1,6 @@
 """Which sequences share a row, and which rows a micro-batch: bin packing on lengths alone. No tokens, no tensors.
 
-Several thousand sequences are laid out between two updates, so it costs little: the length of the rows is chosen once per
+Hundreds of sequences are laid out between two updates, so it is to cost little: the length of the rows is chosen once per
 micro-batch, and how many sequences fit is looked for by proportion.
 """
 
