@@ -39,22 +39,9 @@ MORE = (
 @pytest.mark.parametrize("family", ["qwen2", "llama"])
 def test_from_transformers_through_both_engines_and_back(family, tied, tmp_path):
     tokenizer = train_tokenizer(["heads or tails? heads: 1"], vocab_size=300)
-    config_class, model_class = tiny.FAMILIES[family]
-    config = config_class(
-        vocab_size=len(tokenizer),
-        hidden_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        intermediate_size=96,
-        max_position_embeddings=256,
-        tie_word_embeddings=tied,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
     base, run = tmp_path / "base", tmp_path / "run"
-    model_class(config).save_pretrained(base)
+    ids = {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
+    tiny.tiny_model(base, family, tied, vocab_size=len(tokenizer), max_position_embeddings=256, **ids)
     tokenizer.save_pretrained(base)
 
     assert main(["train", *words("grpo", run, tmp_path / "artifacts", f"model.path={base}", *MORE)]) == 0

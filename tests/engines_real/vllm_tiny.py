@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,10 +38,10 @@ class Words:
         return " ".join(str(token) for token in token_ids if not (skip_special_tokens and token in EOS))
 
 
-def tiny_model(folder: Path, family: str = "llama", tied: bool = True, seed: int = 0):
-    """A model that has left `folder` as `save_pretrained` writes it."""
+def tiny_model(folder: Path, family: str = "llama", tied: bool = True, seed: int = 0, **changes: Any):
+    """A model that has left `folder` as `save_pretrained` writes it; `changes` to its configuration."""
     config_class, model_class = FAMILIES[family]
-    config = config_class(
+    settings = dict(
         vocab_size=VOCABULARY,
         hidden_size=64,
         num_hidden_layers=2,
@@ -54,6 +55,7 @@ def tiny_model(folder: Path, family: str = "llama", tied: bool = True, seed: int
         pad_token_id=0,
         bos_token_id=2,
     )
+    config = config_class(**(settings | changes))
     config.dtype = torch.float32
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
