@@ -31,6 +31,7 @@ from unified_rl.engines.ranks import divided, join_ranks
 from unified_rl.engines.torch_generator import TorchGenerator
 from unified_rl.engines.torch_trainer import AdamWOptions, Layout, TorchTrainer, evaluate_role, policy_role
 from unified_rl.sources import OnlineSamples, PromptPool
+from unified_rl.stages.generators import compiled_step
 from unified_rl.train import Parts, run_step
 from unified_rl.types import ONE_RANK, Decoding, Prompt, Ranks, Response, Score
 
@@ -70,12 +71,17 @@ def bench_step_on(ranks: int) -> None:
 
 
 def bench_step(
-    max_new_tokens: int = 43, mean_length: float | None = None, steps: int = 5, ranks: Ranks = ONE_RANK
+    max_new_tokens: int = 43,
+    mean_length: float | None = None,
+    steps: int = 5,
+    ranks: Ranks = ONE_RANK,
+    compiled: bool = False,
 ) -> dict[str, float]:
-    """The median of `steps` GRPO steps after one to warm up.
+    """The mean of `steps` GRPO steps after one to warm up. The steps are the same, however they are decoded and divided.
 
     Args:
         max_new_tokens: longest response. mean_length: mean of ragged lengths; None: EOS off, all responses of the longest length.
+        compiled: decode by the compiled step (generator.compiled=true).
         ranks: the processes that share the step's work.
 
     Returns:
@@ -83,7 +89,7 @@ def bench_step(
         all ranks at the same time.
     """
     reward = Parity()
-    parts, config = _parts(max_new_tokens, mean_length, reward, ranks)
+    parts, config = _parts(max_new_tokens, mean_length, reward, ranks, compiled)
     ranks.barrier()
     peak = sum(ranks.gather(matmul_peak()))
     measured: list[dict[str, float]] = []
@@ -96,12 +102,12 @@ def bench_step(
         timings["reward"] = reward.seconds
         timings["generation"] = timings.pop("source") - reward.seconds
         measured.append({"seconds": seconds, "tokens": entry["response/tokens"], **timings})
-    typical = _median(measured[1:])
+    typical = _mean(measured[1:])
     parameters = sum(parameter.numel() for parameter in parts.policy.model.parameters())
     typical["peak_gflops"] = peak
     typical["share_of_peak"] = FLOPS_PER_PARAMETER * parameters * typical["tokens"] / typical["seconds"] / 1e9 / peak
     if ranks.first:
-        _report(typical, max_new_tokens, mean_length, ranks)
+        _report(typical, max_new_tokens, mean_length, ranks, compiled)
     ranks.barrier()
     return typical
 
@@ -113,7 +119,7 @@ def bench_waiting_step(max_new_tokens: int = 200, mean_length: float = 40.0, ste
     model and as many responses; no reward, no optimiser, no framework around them.
 
     Returns:
-        "seconds" and response "tokens" of the median of `steps` steps after one to warm up.
+        "seconds" and response "tokens" of the mean of `steps` steps after one to warm up.
     """
     model, reference = random_model(VOCABULARY, mean_length), random_model(VOCABULARY, mean_length)
     prompts = [prompt for prompt in random_prompts(PROMPTS, VOCABULARY, 4, 8) for _ in range(GROUP)]
@@ -131,19 +137,23 @@ def bench_waiting_step(max_new_tokens: int = 200, mean_length: float = 40.0, ste
         tokens = transformers_generate(model, prompts, decoding, EOS)
         training_pass(model, reference, padded)
         measured.append({"seconds": time.perf_counter() - start, "tokens": float(tokens)})
-    return _median(measured[1:])
+    return _mean(measured[1:])
 
 
-def _median(measured: list[dict[str, float]]) -> dict[str, float]:
-    """The step of median seconds per response token: ragged steps differ in work, and the quickest of them is the least."""
-    return sorted(measured, key=lambda step: step["seconds"] / step["tokens"])[len(measured) // 2]
+def _mean(measured: list[dict[str, float]]) -> dict[str, float]:
+    """All steps count, by their sums: ragged steps differ in work, so that a median of them would be of other work each time."""
+    return {name: sum(step[name] for step in measured) / len(measured) for name in measured[0]}
 
 
-def _parts(max_new_tokens: int, mean_length: float | None, reward: Parity, ranks: Ranks) -> tuple[Parts, Config]:
+def _parts(
+    max_new_tokens: int, mean_length: float | None, reward: Parity, ranks: Ranks, compiled: bool
+) -> tuple[Parts, Config]:
     model, frozen = (use_torch_rms_norm(random_model(VOCABULARY, mean_length)) for _ in range(2))  # as `load_policy` does
     layout = Layout(TrainerConfig.row_tokens, TrainerConfig.micro_batch_tokens)
     policy = TorchTrainer(model, policy_role(1.0), AdamWOptions(1e-6, 100), layout, ranks)
-    sampler = TorchGenerator(model, IdTokenizer(), eos_token_ids=[] if mean_length is None else [EOS])
+    step = compiled_step(Config(), model) if compiled else None
+    ends = [] if mean_length is None else [EOS]
+    sampler = TorchGenerator(model, IdTokenizer(), eos_token_ids=ends, compiled_step=step)
     generator, scorer = divided(sampler, reward, ranks)
     source = OnlineSamples(
         PromptPool(random_prompts(PROMPTS * 20, VOCABULARY, 4, 8), 0),
@@ -160,13 +170,14 @@ def _parts(max_new_tokens: int, mean_length: float | None, reward: Parity, ranks
     return parts, config
 
 
-def _report(step: dict[str, float], max_new_tokens: int, mean_length: float | None, ranks: Ranks) -> None:
+def _report(step: dict[str, float], max_new_tokens: int, mean_length: float | None, ranks: Ranks, compiled: bool) -> None:
     cores = ranks.size * torch.get_num_threads()
     on = f"{ranks.size} rank{'s' * (ranks.size > 1)} of {torch.get_num_threads()} thread{'s' * (torch.get_num_threads() > 1)}"
     kind = "fixed length" if mean_length is None else f"ragged, at most {max_new_tokens} tokens"
     phases = " + ".join(f"{name} {step[key]:.3f}" for name, key in PHASES.items())
     line = (
-        f"GRPO step, {PROMPTS * GROUP} responses, {kind} (mean {step['tokens'] / (PROMPTS * GROUP):.1f}), {on}: "
+        f"GRPO step, {PROMPTS * GROUP} responses, {kind} (mean {step['tokens'] / (PROMPTS * GROUP):.1f}), "
+        f"{'compiled' if compiled else 'plain'} decoding, {on}: "
         f"{step['seconds']:.3f} s = {phases}; {step['share_of_peak']:.0%} of the measured matrix-multiply peak of "
         f"{step['peak_gflops']:.0f} GFLOP/s"
     )
@@ -192,7 +203,8 @@ def main(kinds: list[str]) -> int:
     torch.set_num_threads(1)
     ranks = join_ranks()
     for kind in kinds or WORK:
-        bench_step(*WORK[kind], ranks=ranks)
+        for compiled in (False, True):
+            bench_step(*WORK[kind], ranks=ranks, compiled=compiled)
     return 0
 
 

@@ -310,9 +310,12 @@ class GeneratorConfig:
     """How training samples are drawn. Training needs the whole support: top_p 1 and top_k 0.
 
     name: torch (by the very module that is trained) | vllm (by an engine of its own, to which weights are pushed; section vllm).
+    compiled: the torch generator's decoding step as machine code of this processor, made once for all models of one shape and kept
+        among the artefacts (float32 Llama and Qwen2 models of at most 30M parameters on a CPU; needs a C++ compiler).
     """
 
     name: str = "torch"
+    compiled: bool = False
     temperature: float = 1.0
     top_p: float = 1.0
     top_k: int = 0

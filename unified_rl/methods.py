@@ -357,6 +357,18 @@ def _importance(config: Config) -> None:
         )
 
 
+def _compiled(config: Config) -> None:
+    if not config.generator.compiled:
+        return
+    if config.generator.name != "torch" or config.model.device != "cpu":
+        raise ConfigError(
+            f"generator.compiled=true is the torch generator on a CPU, but generator={config.generator.name} and "
+            f"model.device={config.model.device}; leave generator.compiled out"
+        )
+    if config.model.dtype != "float32":
+        raise ConfigError(f"generator.compiled=true is for model.dtype=float32, not {config.model.dtype}; leave it out")
+
+
 def _vllm(config: Config) -> None:
     if config.generator.name != "vllm":
         return
@@ -436,6 +448,7 @@ RULES = (
     _source_options,
     _aggregation,
     _importance,
+    _compiled,
     _vllm,
     _staleness,
     _ahead,

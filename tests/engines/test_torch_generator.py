@@ -237,8 +237,8 @@ def test_eos_as_the_last_permitted_token_is_a_stop():
 def test_concurrency_is_capped_and_progress_reported(monkeypatch):
     model, prompts = build("llama"), make_prompts([5] * 10)
     rows, progress = [], []
-    step = LlamaDecoder.step
-    monkeypatch.setattr(LlamaDecoder, "step", lambda self, ids, *rest: rows.append(len(ids)) or step(self, ids, *rest))
+    step = LlamaDecoder.next_tokens
+    monkeypatch.setattr(LlamaDecoder, "next_tokens", lambda self, ids, *rest: rows.append(len(ids)) or step(self, ids, *rest))
     capped = TorchGenerator(
         model, IdTokenizer(), max_concurrent_sequences=20, on_progress=lambda done, total: progress.append((done, total))
     )
@@ -253,8 +253,8 @@ def test_long_responses_do_not_hold_up_the_rest(monkeypatch):
     """Row-steps are near the number of tokens (a static batch takes rows * longest), and free rows do not wait for the rest."""
     model, prompts = build("llama"), make_prompts([5] * 64)
     rows = []
-    step = LlamaDecoder.step
-    monkeypatch.setattr(LlamaDecoder, "step", lambda self, ids, *rest: rows.append(len(ids)) or step(self, ids, *rest))
+    step = LlamaDecoder.next_tokens
+    monkeypatch.setattr(LlamaDecoder, "next_tokens", lambda self, ids, *rest: rows.append(len(ids)) or step(self, ids, *rest))
     ragged = TorchGenerator(model, IdTokenizer(), eos_token_ids=range(6), max_concurrent_sequences=32)
     groups = ragged.generate(prompts, [range(4)] * 64, Decoding(max_new_tokens=80), 0)
     tokens = sum(len(response) for group in groups for response in group)

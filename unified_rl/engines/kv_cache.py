@@ -42,10 +42,18 @@ class RowCacheLayer(CacheLayerMixin):
             self.keys, self.values = _resized(self.keys, rows, length), _resized(self.values, rows, length)
 
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
+        self._allocate(key_states, key_states.shape[1], key_states.shape[3], value_states.shape[3])
+
+    def _allocate(self, like: torch.Tensor, heads: int, key_dim: int, value_dim: int) -> None:
         rows, length = self.shape
-        self.keys = key_states.new_zeros(rows, key_states.shape[1], length, key_states.shape[3])
-        self.values = value_states.new_zeros(rows, value_states.shape[1], length, value_states.shape[3])
+        self.keys, self.values = (like.new_zeros(rows, heads, length, dim) for dim in (key_dim, value_dim))
         self.is_initialized = True
+
+    def first_rows(self, count: int, heads: int, dim: int, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Keys and values of the first rows, for a caller that writes them itself; of dtype and device of `like`."""
+        if not self.is_initialized:
+            self._allocate(like, heads, dim, dim)
+        return self.keys[:count], self.values[:count]
 
     def plan_step(self, rows: torch.Tensor, positions: torch.Tensor) -> None:
         """Say where the next `update` writes: one token in each of the first rows, at `positions`."""
@@ -98,11 +106,14 @@ class RowCache(Cache):
     def __init__(self, layers: int) -> None:
         super().__init__(layers=[RowCacheLayer() for _ in range(layers)])
         self.rows, self.length = 0, 0
+        #: What `first_rows` answered last, by its count: the same at most steps, and to slice is a tenth of a small one.
+        self._first_rows: dict[int, tuple[list[torch.Tensor], list[torch.Tensor]]] = {}
 
     def fit(self, rows: int, length: int) -> None:
         """Make room for `rows` sequences of `length` tokens, and give back what is far too much. Round both up to TILE."""
         if rows > self.rows or length > self.length or 2 * length <= self.length:
             self.rows, self.length = rows, length
+            self._first_rows = {}
             for layer in self.layers:
                 layer.resize(rows, length)
 
@@ -111,6 +122,15 @@ class RowCache(Cache):
         rows = torch.arange(positions.shape[0], device=positions.device)
         for layer in self.layers:
             layer.plan_step(rows, positions)
+
+    def first_rows(
+        self, count: int, shape: tuple[int, int], like: torch.Tensor
+    ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+        """Keys and values of the first `count` rows, one tensor per layer; `shape` is (kv_heads, head_dim)."""
+        if count not in self._first_rows:
+            pairs = [layer.first_rows(count, *shape, like) for layer in self.layers]
+            self._first_rows = {count: ([keys for keys, _ in pairs], [values for _, values in pairs])}
+        return self._first_rows[count]
 
     def load(self, rows: np.ndarray, prompt_kv: list[tuple[torch.Tensor, torch.Tensor]], prompts: np.ndarray) -> None:
         """Start row `rows[i]` with entry `prompts[i]` of the prefilled keys and values, one pair per layer."""

@@ -3,9 +3,16 @@
 A step of a model of a million parameters spends most of its time on the way to the kernels, not in them: through the modules it
 takes some two hundred small operations. This is the same arithmetic with the projections of a layer joined, on the same weights
 (copied at the start of each `generate`, which is why it is kept to small models). Everything else goes through the modules.
+
+`DecodingStep` is the arithmetic alone, on weights that it is given, so that it can be compiled once for any weights, with the draw
+that follows it (`DrawingStep`, `compiled_step.py`); `LlamaDecoder` brings weights and cache to them.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -13,13 +20,159 @@ from torch import nn
 from transformers import LlamaForCausalLM, PreTrainedModel, Qwen2ForCausalLM
 
 from unified_rl.engines.kv_cache import RowCache
+from unified_rl.engines.sampling import draw, draw_by_inversion
+from unified_rl.types import Decoding
 
 MAX_PARAMETERS = 30_000_000
 """Above this the kernels outweigh the way to them, and a copy of the weights would be felt."""
 
+Tensors = list[torch.Tensor | None]
+CompiledStep = Callable[..., Sequence[torch.Tensor]]
+"""`DrawingStep.forward`, compiled."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepShape:
+    """All that a decoding step depends on but its weights' values."""
+
+    vocabulary: int
+    hidden: int
+    intermediate: int
+    layers: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    scaling: float
+    eps: float
+    qkv_bias: bool
+    output_bias: bool
+    head_bias: bool
+
+    @staticmethod
+    def of(model: PreTrainedModel) -> StepShape:
+        """The shape of a model that `LlamaDecoder.supports`."""
+        config, attention = model.config, model.model.layers[0].self_attn
+        return StepShape(
+            vocabulary=model.lm_head.weight.shape[0],
+            hidden=config.hidden_size,
+            intermediate=config.intermediate_size,
+            layers=config.num_hidden_layers,
+            heads=config.num_attention_heads,
+            kv_heads=config.num_key_value_heads,
+            head_dim=attention.head_dim,
+            scaling=attention.scaling,
+            eps=config.rms_norm_eps,
+            qkv_bias=attention.q_proj.bias is not None,
+            output_bias=attention.o_proj.bias is not None,
+            head_bias=model.lm_head.bias is not None,
+        )
+
+
+class DecodingStep(nn.Module):
+    """The forward of one token per row, from token ids to logits, on weights and a cache that it is given."""
+
+    def __init__(self, shape: StepShape) -> None:
+        super().__init__()
+        self.shape = shape
+        self.register_buffer("eps", torch.tensor(shape.eps))
+
+    def forward(
+        self,
+        token_ids: torch.Tensor,
+        positions: torch.Tensor,
+        cos: torch.Tensor,
+        sin: torch.Tensor,
+        keys: list[torch.Tensor],
+        values: list[torch.Tensor],
+        ends: Tensors,
+        layers: list[Tensors],
+    ) -> torch.Tensor:
+        """Logits [B, V] after `token_ids` [B] at `positions` [B], whose keys and values are written to the cache.
+
+        Args:
+            cos, sin: rotations by position [at least as many as positions are in use, 1, head_dim]; sin is negated in its first
+                half, so that a rotation is x * cos + roll(x) * sin.
+            keys, values: per layer [B, kv_heads, length, head_dim], contiguous; slots behind a row's position are not looked at.
+            ends: embedding [V, D], head [V, D] with the last norm's weight in it, the head's bias or None.
+            layers: `layer_weights` of every layer.
+        """
+        embedding, head, head_bias = ends
+        x = F.embedding(token_ids, embedding)
+        rows = torch.arange(token_ids.shape[0], device=token_ids.device)
+        turn = cos[positions], sin[positions]
+        mask = self._mask(positions, keys[0].shape[2], x.dtype)
+        for (qkv, qkv_bias, output, output_bias, gate_up, down), key, value in zip(layers, keys, values, strict=True):
+            projected = F.linear(self._normed(x), qkv, qkv_bias)
+            x = x + F.linear(self._attention(projected, turn, (rows, positions), key, value, mask), output, output_bias)
+            gate, up = F.linear(self._normed(x), gate_up).chunk(2, dim=-1)
+            x = torch.addmm(x, F.silu(gate).mul_(up), down)
+        return F.linear(self._normed(x), head, head_bias)
+
+    def _mask(self, positions: torch.Tensor, length: int, dtype: torch.dtype) -> torch.Tensor:
+        """What is added to the scores [B * kv_heads, 1, length]: one copy per key-value head, as all heads are one batch."""
+        hidden = torch.arange(length, device=positions.device) > positions[:, None]
+        mask = torch.zeros(hidden.shape, dtype=dtype, device=positions.device).masked_fill_(hidden, float("-inf"))
+        return mask.repeat_interleave(self.shape.kv_heads, dim=0)[:, None]
+
+    def _normed(self, x: torch.Tensor) -> torch.Tensor:
+        """x / rms(x); the norms' weights are in the matrices that read it."""
+        norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+        return x * torch.addcmul(self.eps, norm, norm, value=1 / self.shape.hidden).rsqrt_()
+
+    def _attention(self, qkv, turn, slots, keys, values, mask) -> torch.Tensor:
+        """Heads' outputs joined [B, heads * head_dim], of the projections [B, (heads + 2 kv_heads) * head_dim]."""
+        heads, kv_heads, dim = self.shape.heads, self.shape.kv_heads, self.shape.head_dim
+        qk, value = qkv.view(-1, heads + 2 * kv_heads, dim).split([heads + kv_heads, kv_heads], dim=1)
+        qk = torch.addcmul(qk * turn[0], qk.roll(dim // 2, dims=-1), turn[1])
+        query, key = qk.split([heads, kv_heads], dim=1)
+        rows, positions = slots
+        keys[rows, :, positions] = key
+        values[rows, :, positions] = value
+        query = query.reshape(-1, heads // kv_heads, dim)
+        scores = torch.baddbmm(mask, query, keys.flatten(0, 1).transpose(1, 2), alpha=self.shape.scaling)
+        mixed = torch.bmm(scores.softmax(dim=-1), values.flatten(0, 1))
+        return mixed.view(-1, heads * dim)
+
+
+class DrawingStep(nn.Module):
+    """A decoding step, and a draw from all its tokens at a temperature."""
+
+    def __init__(self, shape: StepShape) -> None:
+        super().__init__()
+        self.step = DecodingStep(shape)
+
+    def forward(
+        self, uniforms: torch.Tensor, temperature: torch.Tensor, *arguments: Any
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Logits [B, V], tokens [B] and their log-probability [B].
+
+        Args:
+            uniforms: float64 [B]. temperature: float32, one number above 0. arguments: those of `DecodingStep.forward`.
+        """
+        logits = self.step(*arguments)
+        return logits, *draw_by_inversion(torch.log_softmax(logits / temperature, dim=-1), uniforms)
+
+
+def layer_weights(layer: nn.Module) -> Tensors:
+    """[qkv, its bias, output, its bias, gate and up, down transposed] of one decoder layer.
+
+    Matrices that read the same input are joined, and hold the weight of the norm before them. Biases may be None.
+    """
+    attention, mlp = layer.self_attn, layer.mlp
+    projections = (attention.q_proj, attention.k_proj, attention.v_proj)
+    biased = projections[0].bias is not None
+    return [
+        torch.cat([projection.weight for projection in projections]) * layer.input_layernorm.weight,
+        torch.cat([projection.bias for projection in projections]) if biased else None,
+        attention.o_proj.weight,
+        attention.o_proj.bias,
+        torch.cat([mlp.gate_proj.weight, mlp.up_proj.weight]) * layer.post_attention_layernorm.weight,
+        mlp.down_proj.weight.t(),
+    ]
+
 
 class LlamaDecoder:
-    """`step` is the model's forward for one token per row. Holds copies of the weights: make a new one after an update."""
+    """One token more per row. Holds copies of the weights: make a new one after an update."""
 
     @staticmethod
     def supports(model: PreTrainedModel) -> bool:
@@ -33,66 +186,41 @@ class LlamaDecoder:
         plain = all(_is_plain(module) for module in model.modules())
         return standard and small and plain
 
-    def __init__(self, model: PreTrainedModel) -> None:
-        self.model = model
-        self.eps = torch.tensor(model.config.rms_norm_eps, device=model.device)
-        self.head = model.lm_head.weight * model.model.norm.weight
+    def __init__(self, model: PreTrainedModel, compiled: CompiledStep | None = None) -> None:
+        """
+        Args:
+            compiled: the step to run, compiled for `StepShape.of(model)`; None runs `DecodingStep` as it is.
+        """
+        self.model, self.shape, self.compiled = model, StepShape.of(model), compiled
+        self.plain = DecodingStep(self.shape).to(model.device)
         self.cos = self.sin = torch.empty(0)
-        attention = model.model.layers[0].self_attn
-        self.head_dim, self.scaling = attention.head_dim, attention.scaling
-        self.heads = model.config.num_attention_heads
-        self.kv_heads = model.config.num_key_value_heads
-        self.layers = [_LayerWeights(layer) for layer in model.model.layers]
+        body, head = model.model, model.lm_head
+        self.ends = [body.embed_tokens.weight, head.weight * body.norm.weight, head.bias]
+        self.layers = [layer_weights(layer) for layer in body.layers]
 
-    def step(self, token_ids: torch.Tensor, positions: torch.Tensor, mask: torch.Tensor, cache: RowCache) -> torch.Tensor:
-        """Logits [B, V] after `token_ids` [B] at `positions` [B]; `mask` [B, length] is added to the attention scores."""
-        x = F.embedding(token_ids, self.model.model.embed_tokens.weight)
-        cos, sin = self._rotation(x, positions, cache.length)
-        # One copy of the mask per key-value head, because the scores of all heads are one batch of small matrices.
-        mask = mask.repeat_interleave(self.kv_heads, dim=0)[:, None]
-        for weights, layer in zip(self.layers, cache.layers, strict=True):
-            x = x + self._attention(self._normed(x), weights, layer, cos, sin, mask)
-            gate, up = F.linear(self._normed(x), weights.gate_up).chunk(2, dim=-1)
-            x = torch.addmm(x, F.silu(gate).mul_(up), weights.down)
-        return F.linear(self._normed(x), self.head, self.model.lm_head.bias)
+    def next_tokens(
+        self, token_ids: torch.Tensor, positions: torch.Tensor, uniforms: torch.Tensor, decoding: Decoding, cache: RowCache
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """What `draw` returns for the logits after `token_ids` [B] at `positions` [B]."""
+        arguments = self._arguments(token_ids, positions, cache)
+        if self.compiled is None:
+            return draw(self.plain(*arguments), uniforms, decoding)
+        temperature = torch.tensor(decoding.temperature or 1.0)
+        logits, tokens, logp = self.compiled(uniforms, temperature, *arguments)
+        return (tokens, logp) if decoding.full_support else draw(logits, uniforms, decoding)
 
-    def _normed(self, x: torch.Tensor) -> torch.Tensor:
-        """x / rms(x); the norms' weights are in the matrices that read it."""
-        norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
-        return x * torch.addcmul(self.eps, norm, norm, value=1 / x.shape[-1]).rsqrt_()
+    def _arguments(self, token_ids: torch.Tensor, positions: torch.Tensor, cache: RowCache) -> tuple[Any, ...]:
+        """Those of `DecodingStep.forward`."""
+        if self.cos.shape[0] < cache.length:
+            self._make_rotations(2 * cache.length)
+        shape = (self.shape.kv_heads, self.shape.head_dim)
+        keys, values = cache.first_rows(len(token_ids), shape, self.ends[0])
+        return token_ids, positions, self.cos, self.sin, keys, values, self.ends, self.layers
 
-    def _rotation(self, x: torch.Tensor, positions: torch.Tensor, length: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """cos and sin [B, 1, head_dim], sin negated in its first half: then a rotation is x * cos + roll(x) * sin."""
-        if self.cos.shape[0] < length:
-            self.cos, self.sin = self.model.model.rotary_emb(x, torch.arange(length, device=x.device)[:, None])
-            self.sin[..., : self.head_dim // 2].neg_()
-        return self.cos[positions], self.sin[positions]
-
-    def _attention(self, x, weights, layer, cos, sin, mask) -> torch.Tensor:
-        rows, dim = x.shape[0], self.head_dim
-        qkv = F.linear(x, weights.qkv, weights.qkv_bias).view(rows, self.heads + 2 * self.kv_heads, dim)
-        qk, value = qkv.split([self.heads + self.kv_heads, self.kv_heads], dim=1)
-        qk = torch.addcmul(qk * cos, qk.roll(dim // 2, dims=-1), sin)
-        query, key = qk.split([self.heads, self.kv_heads], dim=1)
-        keys, values = layer.update(key[:, :, None], value[:, :, None])
-        query = query.reshape(rows * self.kv_heads, self.heads // self.kv_heads, dim)
-        scores = torch.baddbmm(mask, query, keys.flatten(0, 1).transpose(1, 2), alpha=self.scaling)
-        mixed = torch.bmm(scores.softmax(dim=-1), values.flatten(0, 1))
-        return F.linear(mixed.view(rows, self.heads * dim), weights.output, weights.output_bias)
-
-
-class _LayerWeights:
-    """Weights of one decoder layer: those that read the same input joined into one matrix, times that of the norm before."""
-
-    def __init__(self, layer: nn.Module) -> None:
-        attention, mlp = layer.self_attn, layer.mlp
-        projections = (attention.q_proj, attention.k_proj, attention.v_proj)
-        self.qkv = torch.cat([projection.weight for projection in projections]) * layer.input_layernorm.weight
-        biased = projections[0].bias is not None
-        self.qkv_bias = torch.cat([projection.bias for projection in projections]) if biased else None
-        self.output, self.output_bias = attention.o_proj.weight, attention.o_proj.bias
-        self.gate_up = torch.cat([mlp.gate_proj.weight, mlp.up_proj.weight]) * layer.post_attention_layernorm.weight
-        self.down = mlp.down_proj.weight.t()
+    def _make_rotations(self, length: int) -> None:
+        like = self.ends[0]
+        self.cos, self.sin = self.model.model.rotary_emb(like, torch.arange(length, device=like.device)[:, None])
+        self.sin[..., : self.shape.head_dim // 2].neg_()
 
 
 def _is_plain(module: nn.Module) -> bool:

@@ -68,15 +68,18 @@ def draw(logits: torch.Tensor, uniforms: torch.Tensor, decoding: Decoding) -> tu
         token ids, int64 [B], and their log-probability under `sampler_logp`, float32 [B].
     """
     logp = sampler_logp(logits, decoding)
-    tokens = logp.argmax(dim=-1) if decoding.temperature == 0 else _invert(logp, uniforms)
+    if decoding.temperature > 0:
+        return draw_by_inversion(logp, uniforms)
+    tokens = logp.argmax(dim=-1)
     return tokens, logp.gather(-1, tokens[:, None]).squeeze(-1)
 
 
-def _invert(logp: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:
-    """The first token whose cumulative probability exceeds uniform * total; it has positive probability, since u < 1.
+def draw_by_inversion(logp: torch.Tensor, uniforms: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The first token whose cumulative probability exceeds uniform * total, and its log-probability (shapes as in `draw`).
 
-    In float64, so that the rare tokens of a large vocabulary keep their share.
+    It has positive probability, since u < 1. In float64, so that the rare tokens of a large vocabulary keep their share.
     """
     cumulative = logp.double().exp().cumsum(dim=-1)
     target = uniforms[:, None] * cumulative[:, -1:]
-    return torch.searchsorted(cumulative, target, right=True).squeeze(-1)
+    tokens = torch.searchsorted(cumulative, target, right=True)
+    return tokens.squeeze(-1), logp.gather(-1, tokens).squeeze(-1)

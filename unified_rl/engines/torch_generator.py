@@ -21,7 +21,7 @@ from transformers import DynamicCache, PreTrainedModel
 
 from unified_rl.engines import policy_model
 from unified_rl.engines.kv_cache import RowCache, round_up
-from unified_rl.engines.llama_decoder import LlamaDecoder
+from unified_rl.engines.llama_decoder import CompiledStep, LlamaDecoder
 from unified_rl.engines.sampling import draw, request_uniforms
 from unified_rl.errors import ConfigError, DataError
 from unified_rl.types import Decoding, Prompt, Response, Tokenizer
@@ -71,6 +71,7 @@ class TorchGenerator:
         max_concurrent_sequences: int = 256,
         eos_token_ids: Sequence[int] | None = None,
         prefill_tokens: int = 8192,
+        compiled_step: CompiledStep | None = None,
         on_progress: ProgressHook | None = None,
     ) -> None:
         """
@@ -80,6 +81,7 @@ class TorchGenerator:
             max_concurrent_sequences: rows of the KV cache, which bounds memory. Does not change the responses.
             eos_token_ids: ids that end a response; None takes the model's generation config and the tokenizer's.
             prefill_tokens: prompt tokens, padding included, that go through the model at once. Does not change the responses.
+            compiled_step: the decoding step to run, compiled for the model's shape (`compiled_step.py`); None runs it by torch.
             on_progress: called with (responses done, responses wanted) whenever some are done.
 
         Raises:
@@ -91,6 +93,7 @@ class TorchGenerator:
         self.tokenizer = tokenizer
         self.max_concurrent_sequences = max_concurrent_sequences
         self.prefill_tokens = prefill_tokens
+        self.compiled_step = compiled_step
         self.on_progress = on_progress
         self.vocabulary = model.get_input_embeddings().weight.shape[0]
         ids = policy_model.eos_token_ids(model, tokenizer) if eos_token_ids is None else set(eos_token_ids)
@@ -180,7 +183,7 @@ class _Decoding:
         # Prompts of like length wait side by side, to be prefilled together. The order does not show in the responses.
         self.waiting = deque(sorted(requests, key=lambda request: round_up(request.prefix_length)))
         self.rows = min(owner.max_concurrent_sequences, len(requests))
-        self.decoder = LlamaDecoder(owner.model) if LlamaDecoder.supports(owner.model) else None
+        self.decoder = LlamaDecoder(owner.model, owner.compiled_step) if LlamaDecoder.supports(owner.model) else None
         self.cache = RowCache(owner.model.config.num_hidden_layers)
         self.split_prompt, self.split_kv = -1, []
         self.active = 0
@@ -269,11 +272,13 @@ class _Decoding:
         rows = round_up(self.active)
         positions = torch.from_numpy(self.position[:rows]).to(self.device)
         self.cache.fit(rows, round_up(int(self.position[: self.active].max()) + 1))
-        self.cache.plan_step(positions)
-        logits = self._forward(torch.from_numpy(self.last_token[:rows]).to(self.device), positions)
         row, count = np.arange(rows), self.count[:rows]
         uniforms = torch.from_numpy(self.uniforms[row, count]).to(self.device)
-        tokens, logp = draw(logits, uniforms, self.decoding)
+        last = torch.from_numpy(self.last_token[:rows]).to(self.device)
+        if self.decoder is not None:
+            tokens, logp = self.decoder.next_tokens(last, positions, uniforms, self.decoding, self.cache)
+        else:
+            tokens, logp = draw(self._forward(last, positions), uniforms, self.decoding)
         self.last_token[:rows] = tokens.cpu().numpy()
         self.tokens[row, count] = self.last_token[:rows]
         self.logp[row, count] = logp.cpu().numpy()
@@ -282,10 +287,9 @@ class _Decoding:
 
     def _forward(self, token_ids: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
         """Logits [rows, V] after one token per row, `token_ids` [rows] at `positions` [rows]."""
+        self.cache.plan_step(positions)
         hidden = torch.arange(self.cache.length, device=self.device) > positions[:, None]
         mask = torch.zeros(hidden.shape, dtype=self.model.dtype, device=self.device).masked_fill_(hidden, float("-inf"))
-        if self.decoder is not None:
-            return self.decoder.step(token_ids, positions, mask, self.cache)
         output = self.model(
             input_ids=token_ids[:, None],
             attention_mask=mask[:, None, None],

@@ -17,14 +17,20 @@ from unified_rl.config import Config
 from unified_rl.engines.policy_copy import FrozenCopy
 from unified_rl.engines.policy_model import ValueModel, build_value_model, load_policy, save_policy
 from unified_rl.engines.ranks import divided
-from unified_rl.engines.torch_generator import TorchGenerator
 from unified_rl.engines.torch_trainer import AdamWOptions, Layout, Role, evaluate_role, policy_role, value_role
 from unified_rl.engines.trainers import Trainer, build_trainer, state_name
 from unified_rl.engines.whole_copy import FollowingGenerator, WholeCopy
 from unified_rl.importance import corrected
 from unified_rl.sources import AheadOfTraining, Settled
 from unified_rl.stages import curve, world
-from unified_rl.stages.generators import Synced, live_sampler, samples_beside_training, synced, trained_temperature
+from unified_rl.stages.generators import (
+    Synced,
+    live_sampler,
+    samples_beside_training,
+    synced,
+    torch_sampler,
+    trained_temperature,
+)
 from unified_rl.stages.rewards import build_reward
 from unified_rl.stages.sources import Collaborators, build_source
 from unified_rl.train import Parts, Reference
@@ -132,8 +138,7 @@ def _sampling(
 def _frozen_copy(config: Config, trained: _Trained, reward: Reward, ranks: Ranks) -> tuple[FrozenCopy, Generator]:
     """A copy of the policy, and a generator that samples from the copy."""
     copy = FrozenCopy(trained.model)
-    at_once = config.generator.max_concurrent_sequences
-    sampler = TorchGenerator(copy.model, trained.tokenizer, max_concurrent_sequences=at_once)
+    sampler = torch_sampler(config, copy.model, trained.tokenizer)
     return copy, divided(world.solution_generator(config, sampler, trained.tokenizer), reward, ranks)[0]
 
 

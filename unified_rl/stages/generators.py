@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from types import ModuleType
 
 import torch.distributed as dist
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from unified_rl.artifacts import ArtifactStore
 from unified_rl.config import Config
+from unified_rl.engines.llama_decoder import CompiledStep, LlamaDecoder, StepShape
 from unified_rl.engines.policy_model import load_policy, load_tokenizer
 from unified_rl.engines.torch_generator import TorchGenerator
 from unified_rl.engines.vllm_generator import EngineOptions, VllmGenerator, require_vllm
 from unified_rl.engines.weight_sync import SyncedGenerator, Trained, WeightPush
+from unified_rl.errors import ConfigError
 from unified_rl.stages import world
 from unified_rl.types import Generator, Prompt, Ranks, Task
 
@@ -26,11 +31,51 @@ def preflight_generator(config: Config) -> None:
     """Raise ConfigError where the configured generator cannot be had."""
     if config.generator.name == "vllm":
         require_vllm()
+    if config.generator.compiled:
+        _recipe().require_compiler()
 
 
 def sampler_key(config: Config) -> dict[str, str]:
-    """What the key of stored samples says of the engine that drew them; nothing for the torch generator."""
-    return {} if config.generator.name == "torch" else {"generator": config.generator.name}
+    """What the key of stored samples says of the engine that drew them; nothing for the torch generator as it is."""
+    name = "compiled" if config.generator.compiled else config.generator.name
+    return {} if name == "torch" else {"generator": name}
+
+
+def torch_sampler(config: Config, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> TorchGenerator:
+    """The torch generator of a model, with the configured limit and decoding step."""
+    at_once = config.generator.max_concurrent_sequences
+    step = compiled_step(config, model) if config.generator.compiled else None
+    return TorchGenerator(model, tokenizer, max_concurrent_sequences=at_once, compiled_step=step)
+
+
+def compiled_step(config: Config, model: PreTrainedModel) -> CompiledStep:
+    """The decoding step of the model's shape, compiled first if that has not been done on such a machine.
+
+    Each rank asks for itself: whoever comes first compiles, the others wait for the lock.
+
+    Raises:
+        ConfigError: a model whose decoding step is not ours, or no compiler.
+    """
+    if not LlamaDecoder.supports(model):
+        raise ConfigError(
+            f"generator.compiled=true is for float32 Llama and Qwen2 models of at most 30M parameters as transformers makes them, "
+            f"and this {type(model).__name__} is none; leave generator.compiled out"
+        )
+    recipe, shape = _recipe(), StepShape.of(model)
+    recipe.require_compiler()
+    _, folder = ArtifactStore(Path(config.artifacts)).get_or_build(
+        "decoding_step",
+        {"shape": asdict(shape), **recipe.machine_facts()},
+        recipe_version=recipe.RECIPE_VERSION,
+        inputs={},
+        build=lambda folder: recipe.compile_step(shape, folder / "step.pt2"),
+    )
+    return recipe.load_step(folder / "step.pt2")
+
+
+def _recipe() -> ModuleType:
+    """The module that compiles. Imported when it is wanted, because torch's compiler takes a second to import."""
+    return importlib.import_module("unified_rl.engines.compiled_step")
 
 
 @contextmanager
@@ -41,7 +86,7 @@ def frozen_sampler(config: Config, folder: Path) -> Iterator[TorchGenerator | Vl
     """
     if config.generator.name == "torch":
         model, tokenizer = load_policy(folder, world.model_dtype(config), config.model.device)
-        yield TorchGenerator(model, tokenizer, max_concurrent_sequences=config.generator.max_concurrent_sequences)
+        yield torch_sampler(config, model, tokenizer)
         return
     options = _engine_options(config)
     if dist.is_initialized() and dist.get_world_size() > 1:
@@ -58,7 +103,7 @@ def live_sampler(
 ) -> TorchGenerator | VllmGenerator:
     """A sampler of the policy in training: its own module, or an engine that begins with the weights in `folder`."""
     if config.generator.name == "torch":
-        return TorchGenerator(model, tokenizer, max_concurrent_sequences=config.generator.max_concurrent_sequences)
+        return torch_sampler(config, model, tokenizer)
     return VllmGenerator(folder, tokenizer, _engine_options(config))
 
 

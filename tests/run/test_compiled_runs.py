@@ -1,0 +1,58 @@
+"""Whole runs with the compiled decoding step: what is interrupted ends as what is not, and every sampler of a run uses it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tiny import words
+
+from unified_rl import loading
+from unified_rl.config import EvaluationConfig
+from unified_rl.engines.llama_decoder import LlamaDecoder
+from unified_rl.stages.evaluate import evaluate
+from unified_rl.stages.training import run_training
+
+RECORDS = ("metrics.jsonl", "curve.jsonl", "samples.jsonl")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("compiled")
+
+
+def train(folder: Path, name: str, *more: str) -> Path:
+    line = words("grpo", folder / name, folder / "artifacts", "generator.compiled=true", *more)
+    run_training(loading.load_config(line))
+    return folder / name
+
+
+def test_a_run_that_is_taken_up_again_is_the_same_byte_for_byte(folder):
+    whole = train(folder, "whole")
+    train(folder, "parts", "trainer.steps=2")
+    parts = train(folder, "parts", "resume=true")
+    for name in RECORDS:
+        assert (parts / name).read_bytes() == (whole / name).read_bytes(), name
+    assert len(list(folder.glob("artifacts/decoding_step/*/step.pt2"))) == 1, "one shape, compiled once"
+
+
+def test_it_draws_the_same_first_batch_as_the_plain_step(folder):
+    compiled = train(folder, "compiled", "trainer.steps=1")
+    plain = train(folder, "plain", "trainer.steps=1", "generator.compiled=false")
+    drawn = [
+        [json.loads(line)["tokens"] for line in (run / "samples.jsonl").read_text().splitlines()] for run in (compiled, plain)
+    ]
+    assert drawn[0] == drawn[1] and drawn[0]
+
+
+@pytest.mark.parametrize("more", [("source=offline_samples",), ("source=refreshed_samples", "source.refresh_every=2")])
+def test_every_source_samples_with_it(folder, monkeypatch, more):
+    seen = []
+    next_tokens = LlamaDecoder.next_tokens
+    monkeypatch.setattr(
+        LlamaDecoder, "next_tokens", lambda self, *rest: seen.append(self.compiled is not None) or next_tokens(self, *rest)
+    )
+    run = train(folder, more[0].partition("=")[2], "trainer.steps=1", *more)
+    evaluate(run, EvaluationConfig(problems=2, samples=2, max_new_tokens=16), "again")
+    assert seen and all(seen)
