@@ -1,4 +1,4 @@
-"""Tokens per second of our generator beside transformers' `generate`: the same weights, prompts and process, EOS on.
+"""Tokens per second of our generator, plain and compiled, beside transformers' `generate`: the same weights, prompts and process.
 
 Ragged work, as in reinforcement learning: most responses end early and a few run to the limit. A random model draws its tokens
 almost uniformly; a bias on the EOS row of its head makes the length geometric with the mean that is asked for.
@@ -16,8 +16,10 @@ import numpy as np
 import torch
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
 
+from unified_rl.config import Config
 from unified_rl.engines.torch_generator import TorchGenerator
 from unified_rl.rng import generator
+from unified_rl.stages.generators import compiled_step
 from unified_rl.types import Decoding, Problem, Prompt
 
 EOS, PAD = 1, 0
@@ -85,7 +87,7 @@ def bench_generation(
     max_concurrent_sequences: int = 256,
     repeats: int = 3,
 ) -> dict[str, float]:
-    """Measure both on `batch` responses and print them side by side.
+    """Measure all on `batch` responses and print them side by side.
 
     Args:
         batch: responses wanted; transformers gets them as one static batch.
@@ -94,52 +96,46 @@ def bench_generation(
         mean_length: mean response length; None switches EOS off, so that every response has `max_new_tokens` tokens.
         vocabulary: tokens of the model.
         max_concurrent_sequences: rows of our generator.
-        repeats: the best time of so many is taken, after one call to warm up, the two alternating.
+        repeats: the best time of so many is taken, after one call to warm up, alternating.
 
     Returns:
-        tokens/s of both, their ratio, mean response lengths, and our seconds per call.
+        by name ("plain", "compiled", "transformers"): tokens/s; mean response lengths "... mean_length"; "... ratio" over
+        transformers; and "threads".
     """
     model = random_model(vocabulary, mean_length)
     eos = None if mean_length is None else EOS
     decoding = Decoding(max_new_tokens=max_new_tokens)
     prompts = random_prompts(batch // group_size, vocabulary, 10, 20)
     repeated = [prompt for prompt in prompts for _ in range(group_size)]
-    ours = TorchGenerator(
-        model,
-        IdTokenizer(),
-        eos_token_ids=[] if eos is None else [eos],
-        max_concurrent_sequences=max_concurrent_sequences,
-    )
+    ends = [] if eos is None else [eos]
+    settings = {"eos_token_ids": ends, "max_concurrent_sequences": max_concurrent_sequences}
+    plain = TorchGenerator(model, IdTokenizer(), **settings)
+    compiled = TorchGenerator(model, IdTokenizer(), compiled_step=compiled_step(Config(), model), **settings)
     seeds = np.arange(batch).reshape(-1, group_size).tolist()
 
-    def run_ours() -> int:
+    def run_ours(ours: TorchGenerator) -> int:
         return sum(len(response) for group in ours.generate(prompts, seeds, decoding, 0) for response in group)
 
-    def run_transformers() -> int:
-        return transformers_generate(model, repeated, decoding, eos)
-
-    torch.manual_seed(0)
-    runs: dict[str, list[tuple[float, int]]] = {"ours": [], "transformers": []}
-    for _ in range(repeats + 1):
-        runs["ours"].append(_timed(run_ours))
-        runs["transformers"].append(_timed(run_transformers))
-    best = {name: max(measured[1:], key=lambda run: run[1] / run[0]) for name, measured in runs.items()}
-    rate = {name: tokens / seconds for name, (seconds, tokens) in best.items()}
-    result = {
-        "ours_tokens_per_s": rate["ours"],
-        "transformers_tokens_per_s": rate["transformers"],
-        "ratio": rate["ours"] / rate["transformers"],
-        "ours_mean_length": best["ours"][1] / batch,
-        "transformers_mean_length": best["transformers"][1] / batch,
-        "ours_seconds": best["ours"][0],
-        "transformers_seconds": best["transformers"][0],
-        "threads": torch.get_num_threads(),
+    contestants: dict[str, Callable[[], int]] = {
+        "plain": lambda: run_ours(plain),
+        "compiled": lambda: run_ours(compiled),
+        "transformers": lambda: transformers_generate(model, repeated, decoding, eos),
     }
+    torch.manual_seed(0)
+    runs: dict[str, list[tuple[float, int]]] = {name: [] for name in contestants}
+    for _ in range(repeats + 1):
+        for name, contestant in contestants.items():
+            runs[name].append(_timed(contestant))
+    best = {name: max(measured[1:], key=lambda run: run[1] / run[0]) for name, measured in runs.items()}
+    result = {name: tokens / seconds for name, (seconds, tokens) in best.items()}
+    result |= {f"{name} mean_length": tokens / batch for name, (_, tokens) in best.items()}
+    result |= {f"{name} ratio": result[name] / result["transformers"] for name in ("plain", "compiled")}
+    rates = ", ".join(f"{name} {result[name]:,.0f} tokens/s ({result[f'{name} ratio']:.1f}x)" for name in ("plain", "compiled"))
     print(
-        f"generation, {batch} responses of at most {max_new_tokens} tokens (mean {result['ours_mean_length']:.1f}): "
-        f"ours {rate['ours']:,.0f} tokens/s, transformers {rate['transformers']:,.0f} tokens/s, ratio {result['ratio']:.1f}x"
+        f"generation, {batch} responses of at most {max_new_tokens} tokens (mean {result['plain mean_length']:.1f}): "
+        f"ours {rates}, transformers {result['transformers']:,.0f} tokens/s"
     )
-    return result
+    return {**result, "threads": torch.get_num_threads()}
 
 
 def _timed(run: Callable[[], int]) -> tuple[float, int]:

@@ -263,10 +263,11 @@ def test_long_responses_do_not_hold_up_the_rest(monkeypatch):
     assert len(rows) < 1.2 * tokens / 32 + longest
 
 
-def test_mode_attention_and_gradients_are_as_before():
-    model, (prompt,) = build("llama"), make_prompts([6])
+@pytest.mark.parametrize("kind", ["llama", "gpt_neox"])
+def test_mode_attention_and_gradients_are_as_before(kind):
+    model, (prompt,) = build(kind), make_prompts([6])
     model.train()
-    model.model.layers[1].eval()
+    model.base_model.layers[1].eval()
     modes, attention = [module.training for module in model.modules()], model.config._attn_implementation
     generate_one(model, prompt, 0, Decoding(max_new_tokens=5))
     assert [module.training for module in model.modules()] == modes
@@ -278,8 +279,9 @@ def test_mode_attention_and_gradients_are_as_before():
     assert all(parameter.grad is not None for parameter in model.parameters())
 
 
-def test_mode_is_restored_after_an_error():
-    model, (prompt,) = build("llama"), make_prompts([6])
+@pytest.mark.parametrize("kind", ["llama", "gpt_neox"])
+def test_mode_is_restored_after_an_error(kind):
+    model, (prompt,) = build(kind), make_prompts([6])
     model.train()
     broken = TorchGenerator(model, IdTokenizer(), on_progress=lambda done, total: 1 / 0)
     with pytest.raises(ZeroDivisionError):

@@ -27,6 +27,10 @@ MAX_PARAMETERS = 30_000_000
 """Above this the kernels outweigh the way to them, and a copy of the weights would be felt."""
 
 Tensors = list[torch.Tensor | None]
+Turn = tuple[torch.Tensor, torch.Tensor]
+"""cos and sin of the tokens' rotations, each [N, 1, head_dim]; sin is negated in its first half."""
+PromptKV = list[tuple[torch.Tensor, torch.Tensor]]
+"""Per layer keys and values [prompts, kv_heads, length, head_dim]."""
 CompiledStep = Callable[..., Sequence[torch.Tensor]]
 """`DrawingStep.forward`, compiled."""
 
@@ -101,12 +105,27 @@ class DecodingStep(nn.Module):
         rows = torch.arange(token_ids.shape[0], device=token_ids.device)
         turn = cos[positions], sin[positions]
         mask = self._mask(positions, keys[0].shape[2], x.dtype)
-        for (qkv, qkv_bias, output, output_bias, gate_up, down), key, value in zip(layers, keys, values, strict=True):
-            projected = F.linear(self._normed(x), qkv, qkv_bias)
-            x = x + F.linear(self._attention(projected, turn, (rows, positions), key, value, mask), output, output_bias)
-            gate, up = F.linear(self._normed(x), gate_up).chunk(2, dim=-1)
-            x = torch.addmm(x, F.silu(gate).mul_(up), down)
+        for weights, cached_keys, cached_values in zip(layers, keys, values, strict=True):
+            query, key, value = self.heads(x, turn, weights)
+            cached_keys[rows, :, positions] = key
+            cached_values[rows, :, positions] = value
+            x = self.after_attention(x, self._attention(query, cached_keys, cached_values, mask), weights)
         return F.linear(self._normed(x), head, head_bias)
+
+    def heads(self, x: torch.Tensor, turn: Turn, weights: Tensors) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Query [N, heads, head_dim], key and value [N, kv_heads, head_dim] of tokens whose residual stream is x [N, D]."""
+        heads, kv_heads, dim = self.shape.heads, self.shape.kv_heads, self.shape.head_dim
+        projected = F.linear(self._normed(x), weights[0], weights[1]).view(-1, heads + 2 * kv_heads, dim)
+        qk, value = projected.split([heads + kv_heads, kv_heads], dim=1)
+        query, key = torch.addcmul(qk * turn[0], qk.roll(dim // 2, dims=-1), turn[1]).split([heads, kv_heads], dim=1)
+        return query, key, value
+
+    def after_attention(self, x: torch.Tensor, mixed: torch.Tensor, weights: Tensors) -> torch.Tensor:
+        """The residual stream [N, D] behind the layer, from that before it and the heads' outputs [N, heads * head_dim]."""
+        _, _, output, output_bias, gate_up, down = weights
+        x = x + F.linear(mixed, output, output_bias)
+        gate, up = F.linear(self._normed(x), gate_up).chunk(2, dim=-1)
+        return torch.addmm(x, F.silu(gate).mul_(up), down)
 
     def _mask(self, positions: torch.Tensor, length: int, dtype: torch.dtype) -> torch.Tensor:
         """What is added to the scores [B * kv_heads, 1, length]: one copy per key-value head, as all heads are one batch."""
@@ -119,15 +138,9 @@ class DecodingStep(nn.Module):
         norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
         return x * torch.addcmul(self.eps, norm, norm, value=1 / self.shape.hidden).rsqrt_()
 
-    def _attention(self, qkv, turn, slots, keys, values, mask) -> torch.Tensor:
-        """Heads' outputs joined [B, heads * head_dim], of the projections [B, (heads + 2 kv_heads) * head_dim]."""
+    def _attention(self, query, keys, values, mask) -> torch.Tensor:
+        """Heads' outputs joined [B, heads * head_dim]."""
         heads, kv_heads, dim = self.shape.heads, self.shape.kv_heads, self.shape.head_dim
-        qk, value = qkv.view(-1, heads + 2 * kv_heads, dim).split([heads + kv_heads, kv_heads], dim=1)
-        qk = torch.addcmul(qk * turn[0], qk.roll(dim // 2, dims=-1), turn[1])
-        query, key = qk.split([heads, kv_heads], dim=1)
-        rows, positions = slots
-        keys[rows, :, positions] = key
-        values[rows, :, positions] = value
         query = query.reshape(-1, heads // kv_heads, dim)
         scores = torch.baddbmm(mask, query, keys.flatten(0, 1).transpose(1, 2), alpha=self.shape.scaling)
         mixed = torch.bmm(scores.softmax(dim=-1), values.flatten(0, 1))
@@ -208,6 +221,34 @@ class LlamaDecoder:
         temperature = torch.tensor(decoding.temperature or 1.0)
         logits, tokens, logp = self.compiled(uniforms, temperature, *arguments)
         return (tokens, logp) if decoding.full_support else draw(logits, uniforms, decoding)
+
+    def prefill(self, token_ids: torch.Tensor) -> PromptKV:
+        """Keys and values of prompts [P, length], right-padded: causality keeps the padding from being seen.
+
+        As many operations as a decoding step, and none behind the last layer's keys and values.
+        """
+        prompts, length = token_ids.shape
+        if self.cos.shape[0] < length:
+            self._make_rotations(2 * length)
+        turn = tuple(table[:length].repeat(prompts, 1, 1) for table in (self.cos, self.sin))
+        mask = torch.full((length, length), float("-inf"), device=token_ids.device).triu(1)
+        x = F.embedding(token_ids.flatten(), self.ends[0])
+        found: PromptKV = []
+        for weights in self.layers:
+            query, key, value = (
+                each.unflatten(0, (prompts, length)).transpose(1, 2) for each in self.plain.heads(x, turn, weights)
+            )
+            found.append((key, value))
+            if len(found) < len(self.layers):
+                x = self.plain.after_attention(x, self._causal(query, key, value, mask), weights)
+        return found
+
+    def _causal(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Heads' outputs joined [P * length, heads * head_dim]; the fused CPU kernel would round by its threads' memory."""
+        query = query.unflatten(1, (self.shape.kv_heads, -1))
+        scores = query @ key[:, :, None].transpose(-1, -2) * self.shape.scaling + mask
+        mixed = scores.softmax(dim=-1) @ value[:, :, None]
+        return mixed.flatten(1, 2).transpose(1, 2).flatten(0, 1).flatten(1)
 
     def _arguments(self, token_ids: torch.Tensor, positions: torch.Tensor, cache: RowCache) -> tuple[Any, ...]:
         """Those of `DecodingStep.forward`."""

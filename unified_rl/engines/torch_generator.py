@@ -21,13 +21,12 @@ from transformers import DynamicCache, PreTrainedModel
 
 from unified_rl.engines import policy_model
 from unified_rl.engines.kv_cache import RowCache, round_up
-from unified_rl.engines.llama_decoder import CompiledStep, LlamaDecoder
+from unified_rl.engines.llama_decoder import CompiledStep, LlamaDecoder, PromptKV
 from unified_rl.engines.sampling import draw, request_uniforms
 from unified_rl.errors import ConfigError, DataError
 from unified_rl.types import Decoding, Prompt, Response, Tokenizer
 
 ProgressHook = Callable[[int, int], None]
-PromptKV = list[tuple[torch.Tensor, torch.Tensor]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +117,11 @@ class TorchGenerator:
         responses: list[list[Response]] = [[None] * len(row) for row in seeds]  # type: ignore[list-item]
         if not requests:
             return responses
-        with _sampling_mode(self.model):
+        lean = LlamaDecoder.supports(self.model)
+        with torch.no_grad() if lean else _sampling_mode(self.model):
+            decoder = LlamaDecoder(self.model, self.compiled_step) if lean else None
             done = 0
-            for finished in _Decoding(self, requests, decoding, policy_version).run():
+            for finished in _Decoding(self, decoder, requests, decoding, policy_version).run():
                 for request, response in finished:
                     responses[request.prompt_index][request.index] = response
                 done += len(finished)
@@ -173,7 +174,14 @@ class _Decoding:
     Rows 0..active-1 are in use. Arrays are indexed by row; a row's response so far is `tokens[row, :count[row]]`.
     """
 
-    def __init__(self, owner: TorchGenerator, requests: list[_Request], decoding: Decoding, policy_version: int) -> None:
+    def __init__(
+        self,
+        owner: TorchGenerator,
+        decoder: LlamaDecoder | None,
+        requests: list[_Request],
+        decoding: Decoding,
+        policy_version: int,
+    ) -> None:
         self.model, self.tokenizer, self.eos_token_ids = owner.model, owner.tokenizer, owner.eos_token_ids
         self.prefill_tokens = owner.prefill_tokens
         self.decoding, self.policy_version = decoding, policy_version
@@ -183,7 +191,7 @@ class _Decoding:
         # Prompts of like length wait side by side, to be prefilled together. The order does not show in the responses.
         self.waiting = deque(sorted(requests, key=lambda request: round_up(request.prefix_length)))
         self.rows = min(owner.max_concurrent_sequences, len(requests))
-        self.decoder = LlamaDecoder(owner.model, owner.compiled_step) if LlamaDecoder.supports(owner.model) else None
+        self.decoder = decoder
         self.cache = RowCache(owner.model.config.num_hidden_layers)
         self.split_prompt, self.split_kv = -1, []
         self.active = 0
@@ -253,6 +261,8 @@ class _Decoding:
         ids = np.zeros((len(prompts), length), dtype=np.int64)
         for row, prompt in zip(ids, prompts, strict=True):
             row[: len(prompt.token_ids) - 1] = prompt.token_ids[:-1]
+        if self.decoder is not None:
+            return self.decoder.prefill(torch.from_numpy(ids).to(self.device))
         # Padding may lie behind the last position of a table of learned positions.
         last_position = getattr(self.model.config, "max_position_embeddings", None) or length
         positions = torch.arange(length, device=self.device).clamp(max=last_position - 1)
