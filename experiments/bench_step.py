@@ -16,6 +16,7 @@ import os
 import subprocess
 import sys
 import time
+from functools import cache
 
 import numpy as np
 import torch
@@ -190,6 +191,7 @@ def _report(step: dict[str, float], max_new_tokens: int, mean_length: float | No
     print(line, flush=True)
 
 
+@cache
 def _waiting_rate(cores: int, max_new_tokens: int, mean_length: float) -> float:
     """Response tokens per second of `bench_waiting_step`, in this process on as many cores as all ranks have."""
     threads = torch.get_num_threads()

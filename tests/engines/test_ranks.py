@@ -88,6 +88,19 @@ join_ranks().barrier()
 """
 
 
+def test_objects_of_every_size_are_gathered_in_order(tmp_path):
+    """About the size that one exchange takes, a byte less and more, and some far larger, each rank another."""
+    job = tmp_path / "gather_job.py"
+    job.write_text(
+        "from unified_rl.engines.ranks import HEAD_BYTES, join_ranks\n"
+        "ranks = join_ranks()\n"
+        "for size in (0, HEAD_BYTES - 40, *range(HEAD_BYTES - 30, HEAD_BYTES + 2), 3 * HEAD_BYTES):\n"
+        "    of_rank = lambda rank: (rank, bytes([rank + 1]) * (size if rank != 1 else size // 2))\n"
+        "    assert ranks.gather(of_rank(ranks.rank)) == [of_rank(rank) for rank in range(ranks.size)], size\n"
+    )
+    finish(torchrun(3, str(job)))
+
+
 def test_ranks_leave_before_the_interpreter_shuts_down(tmp_path):
     """A communication thread that outlives it aborts about one job in four of four ranks after its work is done."""
     script = tmp_path / "last_look.py"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import heapq
 import os
+import pickle
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -24,6 +25,8 @@ from unified_rl.types import ONE_RANK, Decoding, Generator, Prompt, Ranks, Respo
 T = TypeVar("T")
 #: While the first rank builds an artefact the others wait. A rank that dies is noticed at once, by its closed connection.
 PATIENCE = timedelta(hours=24)
+#: What is gathered of an object at once with its size; larger ones take a second exchange.
+HEAD_BYTES = 1 << 16
 
 
 def join_ranks() -> Ranks:
@@ -74,9 +77,20 @@ class ProcessGroup:
         return self.rank == 0
 
     def gather(self, item: T) -> list[T]:
-        found: list[T | None] = [None] * self.size
-        dist.all_gather_object(found, item, group=self._objects)
-        return found  # type: ignore[return-value]
+        # torch's all_gather_object asks for the sizes first: two waits for each other, where small items need one.
+        data = pickle.dumps(item)
+        heads = self._exchange(len(data).to_bytes(8, "little") + data[:HEAD_BYTES], 8 + HEAD_BYTES)
+        sizes = [int.from_bytes(head[:8], "little") for head in heads]
+        rest = max(sizes) - HEAD_BYTES
+        tails = self._exchange(data[HEAD_BYTES:], rest) if rest > 0 else [b""] * self.size
+        return [pickle.loads((head[8:] + tail)[:size]) for head, tail, size in zip(heads, tails, sizes, strict=True)]
+
+    def _exchange(self, data: bytes, length: int) -> list[bytes]:
+        """Every rank's `data`, filled up with zeros to `length` bytes."""
+        own = torch.frombuffer(bytearray(data.ljust(length, b"\0")), dtype=torch.uint8)
+        found = [torch.empty_like(own) for _ in range(self.size)]
+        dist.all_gather(found, own, group=self._objects)
+        return [part.numpy().tobytes() for part in found]
 
     def sum(self, tensors: Sequence[Tensor]) -> None:
         flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
