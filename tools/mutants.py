@@ -25,6 +25,7 @@ LABELS = (("tests/run/test_reward_model_stages.py",),)
 IMPORTANCE = (("tests/maths/test_importance.py",), ("tests/maths/test_gradients.py",))
 AHEAD = (("tests/parts/test_ahead_of_training.py",),)
 PACKING = (("tests/engines/test_packing.py",),)
+DECODING = (("tests/engines/test_torch_generator.py",), ("tests/engines/test_compiled_step.py",))
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ ADV, AGG, COEF, KL, PREF, TERMS = (
 CLS, SUR = "coefficients.py", "surrogate.py"
 RM, REPLAY, STEPS = "engines/reward_model.py", "sources/replay.py", "stages/step_labels.py"
 MODEL, MIXED = "rewards/model.py", "rewards/mixtures.py"
+LEAN, CACHE, SAMPLING = "engines/llama_decoder.py", "engines/kv_cache.py", "engines/sampling.py"
 IMP, CORRECTED, LATER, PACK = "ops/importance.py", "importance.py", "sources/ahead.py", "engines/packing.py"
 
 MUTANTS = (
@@ -366,6 +368,21 @@ MUTANTS = (
         PACKING,
     ),
     Mutant("rollout.py", "training sees the rule", "float(score.judged_correct)", 'float(score.verdict == "correct")', NOISE),
+    Mutant(LEAN, "decoding: a token does not see itself", "> positions[:, None]", ">= positions[:, None]", DECODING),
+    Mutant(LEAN, "rotation: halves not exchanged", "qk.roll(dim // 2, dims=-1)", "qk", DECODING),
+    Mutant(LEAN, "rotation: sign of the first half", "// 2].neg_()", "// 2].abs_()", DECODING),
+    Mutant(LEAN, "a norm's weight is forgotten", " * layer.post_attention_layernorm.weight", "", DECODING),
+    Mutant(LEAN, "the last norm's weight is forgotten", "head.weight * body.norm.weight", "head.weight", DECODING),
+    Mutant(LEAN, "projections without their bias", "weights[0], weights[1])", "weights[0])", DECODING),
+    Mutant(LEAN, "prefill: a token sees the next", ".triu(1)", ".triu(2)", DECODING),
+    Mutant(
+        LEAN, "prefill: all tokens at one place", "table[:length].repeat(", "table[:1].repeat(length, 1, 1).repeat(", DECODING
+    ),
+    Mutant(LEAN, "prefill: a layer too few", "< len(self.layers):", "< len(self.layers) - 1:", DECODING),
+    Mutant(LEAN, "compiled: drawn at temperature 1", "logits / temperature", "logits", DECODING),
+    Mutant(LEAN, "compiled: top-k and top-p ignored", "if decoding.full_support else", "if decoding else", DECODING),
+    Mutant(CACHE, "rows kept from before the cache grew", "            self._first_rows = {}", "            pass", DECODING),
+    Mutant(SAMPLING, "cumulative probability of the logits", "logp.double().exp().cumsum", "logp.double().cumsum", DECODING),
 )
 
 

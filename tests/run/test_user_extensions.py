@@ -38,6 +38,18 @@ def test_the_coefficient_of_contributing(tmp_path, artifacts):
     assert main(["explain", f"coefficient={path}:PositiveOnly"]) == 0
 
 
+def test_a_run_is_not_resumed_with_other_code(tmp_path, artifacts, capsys):
+    path = tmp_path / "my_coefficient.py"
+    path.write_text(snippet("PositiveOnly"))
+    line = words("grpo", tmp_path / "run", artifacts, f"coefficient={path}:PositiveOnly")
+    assert main(["train", *line, "trainer.steps=1"]) == 0
+    path.write_text(snippet("PositiveOnly") + "\n# another\n")
+    assert main(["train", *line, "trainer.steps=2", "resume=true"]) == 2
+    assert "code of coefficient changed since it began" in capsys.readouterr().err
+    path.write_text(snippet("PositiveOnly"))
+    assert main(["train", *line, "trainer.steps=2", "resume=true"]) == 0
+
+
 def test_the_objective_of_contributing(tmp_path, artifacts):
     (tmp_path / "loss.py").write_text(snippet("MyLoss"))
     metrics = trains(tmp_path / "run", artifacts, f"coefficient={tmp_path / 'loss.py'}:MyLoss")

@@ -166,6 +166,18 @@ def model_dtype(config: Config) -> torch.dtype:
     return {"float32": torch.float32, "bfloat16": torch.bfloat16}[config.model.dtype]
 
 
+def user_code(config: Config) -> dict[str, str]:
+    """Fingerprints of the user's own files (FILE.py:NAME) that a run is made of, by the field that names them."""
+    named = {
+        "method": config.method,
+        "coefficient": config.coefficient.name,
+        "reward.source": config.reward.source,
+        "task.name": config.task.name,
+    }
+    places = {field: name.rpartition(":")[0] for field, name in named.items()}
+    return {f"code of {field}": path_fingerprint(place) for field, place in places.items() if place.endswith(".py")}
+
+
 def path_fingerprint(path: str) -> str:
     """A hash that changes when the file or folder does, or the commit of a `hub:` data set; "" for no path.
 
