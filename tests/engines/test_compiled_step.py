@@ -110,7 +110,8 @@ def test_a_damaged_step_is_not_loaded(step, config):
 
 def test_it_is_compiled_once_for_all_weights_of_a_shape(step, config, monkeypatch):
     built = []
-    monkeypatch.setattr(recipe, "compile_step", lambda shape, path: built.append(shape) or path.write_bytes(b""))
+    monkeypatch.setattr(recipe, "export", lambda module, *_, **__: built.append(module.step.shape))
+    monkeypatch.setattr(recipe, "aoti_compile_and_package", lambda _, package_path: Path(package_path).write_bytes(b""))
     monkeypatch.setattr(recipe, "load_step", lambda path: path)
     again = build(KIND)
     torch.nn.init.normal_(again.lm_head.weight)
@@ -122,6 +123,9 @@ def test_it_is_compiled_once_for_all_weights_of_a_shape(step, config, monkeypatc
     torch.set_num_threads(2)
     compiled_step(config, other)
     assert len(built) == 2, "the code of two threads is not that of one"
+    monkeypatch.setattr(recipe, "draw_by_inversion", compiled_step)
+    compiled_step(config, other)
+    assert len(built) == 3, "other code is compiled again"
 
 
 def test_what_cannot_be_compiled_is_refused(config, monkeypatch):

@@ -6,6 +6,8 @@ through the interpreter. Compiling takes half a minute and a C++ compiler; loadi
 
 from __future__ import annotations
 
+import hashlib
+import inspect
 import os
 import platform
 import shutil
@@ -21,11 +23,9 @@ from torch._inductor import config as inductor
 from torch.export import Dim, export
 
 from unified_rl.engines.kv_cache import TILE
-from unified_rl.engines.llama_decoder import CompiledStep, DrawingStep, StepShape, Tensors
+from unified_rl.engines.llama_decoder import CompiledStep, DecodingStep, DrawingStep, StepShape, Tensors
+from unified_rl.engines.sampling import draw_by_inversion
 from unified_rl.errors import ConfigError
-
-RECIPE_VERSION = 1
-"""To be raised with any change of `DrawingStep`: what was compiled before is then compiled again."""
 
 #: One process: a pool of compiling workers would outlive the call and use more cores than the caller has threads. No headers
 #: compiled beforehand, which pays from the second program on.
@@ -43,8 +43,10 @@ def require_compiler() -> None:
 
 
 def machine_facts() -> dict[str, Any]:
-    """What the machine code depends on beside the shape: torch, the processor's instructions, the number of threads."""
+    """What the machine code depends on beside the shape: what is compiled, torch, the processor's instructions, the threads."""
+    compiled = (DecodingStep, DrawingStep, draw_by_inversion, compile_step, _example)
     return {
+        "code": hashlib.sha256("".join(map(inspect.getsource, compiled)).encode()).hexdigest(),
         "torch": torch.__version__,
         "machine": platform.machine(),
         "instructions": _instructions(),
@@ -81,7 +83,7 @@ def load_step(path: Path) -> CompiledStep:
 
 
 def _example(shape: StepShape, rows: int = 2 * TILE, length: int = 3 * TILE) -> tuple[Any, ...]:
-    """Arguments of `DrawingStep.forward`. No size is equal to another by accident, which would be taken for a rule."""
+    """Arguments of `DrawingStep.forward`. The sizes that vary differ, or their being equal would be taken for a rule."""
     query, pairs = shape.heads * shape.head_dim, (shape.heads + 2 * shape.kv_heads) * shape.head_dim
     bias = lambda size, wanted: torch.zeros(size) if wanted else None  # noqa: E731
     layer: Tensors = [
