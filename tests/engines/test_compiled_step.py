@@ -18,15 +18,9 @@ from unified_rl.rng import generator
 from unified_rl.stages.generators import compiled_step, preflight_generator
 from unified_rl.types import Decoding
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 KIND = "qwen2"  # grouped queries, biases on some of the projections, none on the head
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -22,6 +22,8 @@ from unified_rl.surrogate import SurrogateLoss, aggregation_weights
 from unified_rl.tasks.tokenizers import train_tokenizer
 from unified_rl.types import Decoding, Group, Problem, Prompt, Response, Score, ScoredResponse
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 EOS = 0
 BLOCK = "```python\nprint(6 * 7)\n```"
 OUTPUT = "\n```output\n42\n```\n"
@@ -211,14 +213,6 @@ class Policy:
     model: torch.nn.Module
     tokenizer: object
     prompt: Prompt
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -19,16 +19,9 @@ from unified_rl.errors import ConfigError, DataError
 from unified_rl.rng import generator
 from unified_rl.types import Decoding, Problem, Prompt
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 VOCABULARY, EOS = 50, 1
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Models this small gain nothing from a second thread, and lose much when the machine is busy."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 class IdTokenizer:
