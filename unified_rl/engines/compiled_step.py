@@ -55,7 +55,11 @@ def machine_facts() -> dict[str, Any]:
 
 
 def compile_step(shape: StepShape, path: Path) -> None:
-    """Compile `DrawingStep` for a shape, any weights, rows and lengths in whole tiles, and write it to `path` (.pt2)."""
+    """Compile `DrawingStep` for a shape, any weights, rows and lengths in whole tiles, and write it to `path` (.pt2).
+
+    Raises:
+        ConfigError: the compiler cannot do it.
+    """
     rows, length = TILE * Dim("row_tiles", min=1, max=1 << 16), TILE * Dim("length_tiles", min=1, max=1 << 20)
     cache = [{0: rows, 2: length}] * shape.layers
     table = {0: Dim("positions", min=2)}
@@ -65,7 +69,14 @@ def compile_step(shape: StepShape, path: Path) -> None:
         warnings.simplefilter("ignore", FutureWarning)
         warnings.simplefilter("ignore", DeprecationWarning)
         program = export(DrawingStep(shape), _example(shape), dynamic_shapes=dims)
-        aoti_compile_and_package(program, package_path=str(path))
+        try:
+            aoti_compile_and_package(program, package_path=str(path))
+        except (RuntimeError, OSError) as error:
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise ConfigError(
+                f"generator.compiled=true: the decoding step could not be compiled ({reason}); mend the C++ compiler that "
+                "CXX names (g++ by default), or leave generator.compiled out"
+            ) from error
 
 
 def load_step(path: Path) -> CompiledStep:

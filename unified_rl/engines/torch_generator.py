@@ -54,6 +54,7 @@ class TorchGenerator:
 
     - on a GPU, in bfloat16 or with another matrix library, where log-probabilities may differ by rounding and, when a uniform
       number falls that close to an edge, a token with them;
+    - between the plain and the compiled step, or compiled ones for other numbers of threads;
     - on more than two threads (a library that hands a thread fewer than four rows rounds otherwise), or between processors;
     - for models whose forward looks across the batch: rotary scaling of type "dynamic" or "longrope" (frequencies follow the
       longest sequence present), mixtures of experts (a row's matrix sizes follow its neighbours' routing).
