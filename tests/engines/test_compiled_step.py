@@ -124,9 +124,9 @@ def test_it_is_compiled_once_for_all_weights_of_a_shape(step, config, monkeypatc
 
 def test_a_compiler_that_fails_is_reported_in_a_line(tmp_path, monkeypatch):
     monkeypatch.setenv("CXX", "false")
-    monkeypatch.setattr("torch._inductor.config.cpp.cxx", (None, "false"))  # read when torch's compiler is imported
     config = Config(generator=GeneratorConfig(compiled=True), artifacts=str(tmp_path))
-    with pytest.raises(ConfigError, match=r"could not be compiled.*leave generator.compiled out"):
+    failing = recipe.inductor.patch({"cpp.cxx": (None, "false")})  # torch reads the variable once, when it is imported
+    with failing, pytest.raises(ConfigError, match=r"could not be compiled.*leave generator.compiled out"):
         compiled_step(config, build(KIND))
     assert not list(tmp_path.glob("decoding_step/*/step.pt2"))
 
