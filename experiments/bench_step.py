@@ -26,8 +26,9 @@ from experiments.bench_training import matmul_peak, padded_micro_batches, traini
 from unified_rl.coefficient_config import GrpoCoefficient
 from unified_rl.coefficients import Grpo
 from unified_rl.config import Config, RolloutConfig, RunConfig, TrainerConfig
+from unified_rl.engines.compiled_forward import CompiledForward
 from unified_rl.engines.packing import TokenSequence
-from unified_rl.engines.policy_model import use_torch_rms_norm
+from unified_rl.engines.policy_model import decoder_of, plain_forward, use_torch_rms_norm
 from unified_rl.engines.ranks import divided, join_ranks
 from unified_rl.engines.torch_generator import TorchGenerator
 from unified_rl.engines.torch_trainer import AdamWOptions, Layout, TorchTrainer, evaluate_role, policy_role
@@ -82,7 +83,7 @@ def bench_step(
 
     Args:
         max_new_tokens: longest response. mean_length: mean of ragged lengths; None: EOS off, all responses of the longest length.
-        compiled: decode by the compiled step (generator.compiled=true).
+        compiled: decode and train by compiled programs (generator.compiled=true trainer.compiled=true).
         ranks: the processes that share the step's work.
 
     Returns:
@@ -151,7 +152,9 @@ def _parts(
 ) -> tuple[Parts, Config]:
     model, frozen = (use_torch_rms_norm(random_model(VOCABULARY, mean_length)) for _ in range(2))  # as `load_policy` does
     layout = Layout(TrainerConfig.row_tokens, TrainerConfig.micro_batch_tokens)
-    policy = TorchTrainer(model, policy_role(1.0), AdamWOptions(1e-6, 100), layout, ranks)
+    forward = CompiledForward(decoder_of(model)) if compiled else plain_forward
+    role = policy_role(1.0, forward)
+    policy = TorchTrainer(model, role, AdamWOptions(1e-6, 100), layout, ranks)
     step = compiled_step(Config(), model) if compiled else None
     ends = [] if mean_length is None else [EOS]
     sampler = TorchGenerator(model, IdTokenizer(), eos_token_ids=ends, compiled_step=step)
@@ -165,7 +168,7 @@ def _parts(
         prompts_per_step=PROMPTS,
         responses_per_prompt=GROUP,
     )
-    reference = lambda sequences: evaluate_role(frozen, policy_role(1.0), sequences, layout, ranks)  # noqa: E731
+    reference = lambda sequences: evaluate_role(frozen, role, sequences, layout, ranks)  # noqa: E731
     parts = Parts(source, Grpo(), policy, reference, None, list, lambda _: None, lambda _: [], ranks)
     config = Config(coefficient=GrpoCoefficient(), rollout=RolloutConfig(PROMPTS, GROUP), logging=RunConfig(samples=0))
     return parts, config
@@ -178,7 +181,7 @@ def _report(step: dict[str, float], max_new_tokens: int, mean_length: float | No
     phases = " + ".join(f"{name} {step[key]:.3f}" for name, key in PHASES.items())
     line = (
         f"GRPO step, {PROMPTS * GROUP} responses, {kind} (mean {step['tokens'] / (PROMPTS * GROUP):.1f}), "
-        f"{'compiled' if compiled else 'plain'} decoding, {on}: "
+        f"{'compiled' if compiled else 'plain'}, {on}: "
         f"{step['seconds']:.3f} s = {phases}; {step['share_of_peak']:.0%} of the measured matrix-multiply peak of "
         f"{step['peak_gflops']:.0f} GFLOP/s"
     )

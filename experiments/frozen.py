@@ -268,7 +268,7 @@ def _set_values(frozen: Frozen, values_of: Path | None, checkpoint: Path | None)
 
 def _value_trainer(config: Config, model: ValueModel) -> TorchTrainer:
     options = AdamWOptions(learning_rate=1e-3, total_updates=1)
-    return TorchTrainer(model, value_role, options, Layout(config.trainer.row_tokens, config.trainer.micro_batch_tokens))
+    return TorchTrainer(model, value_role(), options, Layout(config.trainer.row_tokens, config.trainer.micro_batch_tokens))
 
 
 def _reward(frozen: Frozen) -> Reward:

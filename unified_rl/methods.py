@@ -358,6 +358,11 @@ def _importance(config: Config) -> None:
 
 
 def _compiled(config: Config) -> None:
+    if config.trainer.compiled and config.trainer.name != "torch":
+        raise ConfigError(
+            f"trainer.compiled=true is the torch trainer's, but trainer={config.trainer.name} runs its own passes; leave "
+            "trainer.compiled out"
+        )
     if not config.generator.compiled:
         return
     if config.generator.name != "torch" or config.model.device != "cpu":

@@ -60,7 +60,7 @@ class Problem:
         self.unit = inputs.group_B.numpy() if coefficient.unit in ("pair", "group") else None
         self._batch_unit = coefficient.unit == "batch"
         if method == VALUE:
-            self.model, self.role = build_value_model(policy), value_role
+            self.model, self.role = build_value_model(policy), value_role()
             self._loss = lambda: ValueLoss(inputs, weights)
         elif method == REWARD:
             self.model, self.role = build_reward_model(policy), reward_role

@@ -1,4 +1,4 @@
-"""Whole runs with the compiled decoding step: what is interrupted ends as what is not, and every sampler of a run uses it."""
+"""Whole runs with everything compiled: what is interrupted ends as what is not, and every sampler of a run uses its step."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from tiny import words
+from tiny import command, words
 
 from unified_rl import loading
 from unified_rl.config import EvaluationConfig
@@ -22,16 +22,20 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("compiled")
 
 
+def line(folder: Path, name: str, *more: str) -> list[str]:
+    return words("grpo", folder / name, folder / "artifacts", "generator.compiled=true", "trainer.compiled=true", *more)
+
+
 def train(folder: Path, name: str, *more: str) -> Path:
-    line = words("grpo", folder / name, folder / "artifacts", "generator.compiled=true", *more)
-    run_training(loading.load_config(line))
+    run_training(loading.load_config(line(folder, name, *more)))
     return folder / name
 
 
 def test_a_run_that_is_taken_up_again_is_the_same_byte_for_byte(folder):
-    whole = train(folder, "whole")
-    train(folder, "parts", "trainer.steps=2")
-    parts = train(folder, "parts", "resume=true")
+    """In a process of its own, which compiles the training pass anew and sees another batch first."""
+    whole, parts = train(folder, "whole"), train(folder, "parts", "trainer.steps=2")
+    made = command("train", *line(folder, "parts", "resume=true"))
+    assert made.returncode == 0, made.stderr
     for name in RECORDS:
         assert (parts / name).read_bytes() == (whole / name).read_bytes(), name
     assert len(list(folder.glob("artifacts/decoding_step/*/step.pt2"))) == 1, "one shape, compiled once"
@@ -39,7 +43,7 @@ def test_a_run_that_is_taken_up_again_is_the_same_byte_for_byte(folder):
 
 def test_it_draws_the_same_first_batch_as_the_plain_step(folder):
     compiled = train(folder, "compiled", "trainer.steps=1")
-    plain = train(folder, "plain", "trainer.steps=1", "generator.compiled=false")
+    plain = train(folder, "plain", "trainer.steps=1", "generator.compiled=false", "trainer.compiled=false")
     drawn = [
         [json.loads(line)["tokens"] for line in (run / "samples.jsonl").read_text().splitlines()] for run in (compiled, plain)
     ]

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-import os
 import platform
-import shutil
 import warnings
 from collections.abc import Sequence
 from itertools import chain
@@ -22,24 +20,14 @@ from torch._inductor import aoti_compile_and_package, aoti_load_package
 from torch._inductor import config as inductor
 from torch.export import Dim, export
 
+from unified_rl.engines.cpp_compiler import compiler_failed
 from unified_rl.engines.kv_cache import TILE
 from unified_rl.engines.llama_decoder import CompiledStep, DecodingStep, DrawingStep, StepShape, Tensors
 from unified_rl.engines.sampling import draw_by_inversion
-from unified_rl.errors import ConfigError
 
 #: One process: a pool of compiling workers would outlive the call and use more cores than the caller has threads. No headers
 #: compiled beforehand, which pays from the second program on.
 _SETTINGS = {"compile_threads": 1, "aot_inductor.precompile_headers": False}
-
-
-def require_compiler() -> None:
-    """Raises ConfigError where there is no C++ compiler."""
-    name = os.environ.get("CXX", "g++")
-    if shutil.which(name) is None:
-        raise ConfigError(
-            f"generator.compiled=true needs a C++ compiler, and there is no {name!r}: install one (g++), name it in the variable "
-            "CXX, or leave generator.compiled out"
-        )
 
 
 def machine_facts() -> dict[str, Any]:
@@ -72,11 +60,7 @@ def compile_step(shape: StepShape, path: Path) -> None:
         try:
             aoti_compile_and_package(program, package_path=str(path))
         except (RuntimeError, OSError) as error:
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise ConfigError(
-                f"generator.compiled=true: the decoding step could not be compiled ({reason}); mend the C++ compiler that "
-                "CXX names (g++ by default), or leave generator.compiled out"
-            ) from error
+            raise compiler_failed("generator.compiled", "the decoding step", error) from error
 
 
 def load_step(path: Path) -> CompiledStep:

@@ -35,6 +35,9 @@ from unified_rl.engines.packing import PackedRows
 from unified_rl.errors import CheckpointError, ConfigError, DataError
 from unified_rl.ops.logprobs import token_logps
 
+#: A decoder's last hidden states [R, L, D] on packed rows; gradients flow through it to the decoder's weights.
+Forward = Callable[[PreTrainedModel, PackedRows], Tensor]
+
 HEAD_FILES = "*_head.safetensors"
 # What loading a damaged directory raises, depending on which file is damaged.
 _LOAD_ERRORS = (OSError, ValueError, KeyError, RuntimeError, TypeError, json.JSONDecodeError, SafetensorError)
@@ -219,7 +222,7 @@ def check_linear_head(model: PreTrainedModel) -> None:
         raise ConfigError(f"{name} has no linear output head; choose a causal language model")
     probe_BL = torch.arange(8, device=model.device)[None] % _embedding_rows(model)
     expected = model(input_ids=probe_BL, use_cache=False).logits.float()
-    hidden = _decoder(model)(input_ids=probe_BL, use_cache=False).last_hidden_state
+    hidden = decoder_of(model)(input_ids=probe_BL, use_cache=False).last_hidden_state
     found = nn.functional.linear(hidden, head.weight, getattr(head, "bias", None)).float()
     scale = expected.abs().max().clamp_min(1.0)
     if found.shape != expected.shape or (found - expected).abs().max() > 1e-3 * scale:
@@ -229,10 +232,26 @@ def check_linear_head(model: PreTrainedModel) -> None:
         )
 
 
-def response_logps(model: PreTrainedModel, packed: PackedRows, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
+def plain_forward(decoder: PreTrainedModel, packed: PackedRows) -> Tensor:
+    """Last hidden states [R, L, D] of packed rows, as the module computes them."""
+    hidden_RLD: Tensor = decoder(
+        input_ids=packed.input_ids_RL,
+        position_ids=packed.position_ids_RL,
+        attention_mask=packed.attention_mask(decoder.dtype),
+        use_cache=False,
+    ).last_hidden_state
+    return hidden_RLD
+
+
+def response_logps(
+    model: PreTrainedModel, packed: PackedRows, temperature: float = 1.0, forward: Forward = plain_forward
+) -> tuple[Tensor, Tensor]:
     """Log-probability and entropy, in nats, of the packed response tokens at the sampling temperature.
 
     The head is applied only to the positions that predict a response token. Dropout must be off (see the module's docstring).
+
+    Args:
+        forward: what runs the decoder.
 
     Returns:
         (logp_N, entropy_N) in the order of `packed.sequence_N`; the entropy carries no gradient.
@@ -241,7 +260,7 @@ def response_logps(model: PreTrainedModel, packed: PackedRows, temperature: floa
         DataError: a sequence longer than the model's positions or its sliding window.
     """
     head = model.get_output_embeddings()
-    hidden_ND = _predicting_hidden(_decoder(model), packed)
+    hidden_ND = _predicting_hidden(decoder_of(model), packed, forward)
     return token_logps(hidden_ND, head.weight, getattr(head, "bias", None), packed.targets_N, temperature=temperature)
 
 
@@ -296,17 +315,17 @@ def build_value_model(policy: PreTrainedModel) -> ValueModel:
     return ValueModel(copy_of_decoder(policy)).eval()
 
 
-def response_values(model: ScalarModel, packed: PackedRows) -> Tensor:
+def response_values(model: ScalarModel, packed: PackedRows, forward: Forward = plain_forward) -> Tensor:
     """Head's output [N] at the state in which each response token is chosen: the position that predicts it. Order of `packed`."""
-    return model.head(_predicting_hidden(model.backbone, packed))[:, 0]
+    return model.head(_predicting_hidden(model.backbone, packed, forward))[:, 0]
 
 
 def copy_of_decoder(model: PreTrainedModel) -> PreTrainedModel:
     """A model's decoder, without its head, with weights of its own."""
-    return copy.deepcopy(_decoder(model))
+    return copy.deepcopy(decoder_of(model))
 
 
-def _decoder(model: PreTrainedModel) -> PreTrainedModel:
+def decoder_of(model: PreTrainedModel) -> PreTrainedModel:
     """The model without its head."""
     return model.get_decoder()
 
@@ -316,16 +335,10 @@ def _embedding_rows(model: PreTrainedModel) -> int:
     return rows
 
 
-def _predicting_hidden(decoder: PreTrainedModel, packed: PackedRows) -> Tensor:
+def _predicting_hidden(decoder: PreTrainedModel, packed: PackedRows, forward: Forward) -> Tensor:
     """Hidden states [N, D] that predict the response tokens."""
     _check_length(decoder.config, packed.longest)
-    hidden_RLD = decoder(
-        input_ids=packed.input_ids_RL,
-        position_ids=packed.position_ids_RL,
-        attention_mask=packed.attention_mask(decoder.dtype),
-        use_cache=False,
-    ).last_hidden_state
-    return hidden_RLD.flatten(0, 1).index_select(0, packed.hidden_index_N)
+    return forward(decoder, packed).flatten(0, 1).index_select(0, packed.hidden_index_N)
 
 
 def _check_length(config: Any, longest: int) -> None:

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from unified_rl.engines.packing import PackedRows, TokenSequence, pack
-from unified_rl.engines.policy_model import response_logps, response_values
+from unified_rl.engines.policy_model import Forward, plain_forward, response_logps, response_values
 from unified_rl.engines.ranks import shares
 from unified_rl.errors import CheckpointError, TrainingError
 from unified_rl.types import ONE_RANK, Ranks
@@ -30,19 +30,19 @@ Role = Callable[[nn.Module, PackedRows], Outputs]
 Loss = Callable[[Outputs, Tensor], Tensor]
 
 
-def policy_role(temperature: float) -> Role:
-    """Outputs "logp" and "entropy" (no gradient), in nats, at the sampling temperature."""
+def policy_role(temperature: float, forward: Forward = plain_forward) -> Role:
+    """Outputs "logp" and "entropy" (no gradient), in nats, at the sampling temperature; `forward` runs the decoder."""
 
     def outputs(model: nn.Module, packed: PackedRows) -> Outputs:
-        logp_N, entropy_N = response_logps(model, packed, temperature)
+        logp_N, entropy_N = response_logps(model, packed, temperature, forward)
         return {"logp": logp_N, "entropy": entropy_N}
 
     return outputs
 
 
-def value_role(model: nn.Module, packed: PackedRows) -> Outputs:
+def value_role(forward: Forward = plain_forward) -> Role:
     """Output "value": the expected return where each response token is chosen."""
-    return {"value": response_values(model, packed)}
+    return lambda model, packed: {"value": response_values(model, packed, forward)}
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,16 @@ from unified_rl import files
 from unified_rl.artifacts import ArtifactStore
 from unified_rl.coefficients import build as build_coefficient
 from unified_rl.config import Config
+from unified_rl.engines.compiled_forward import CompiledForward
 from unified_rl.engines.policy_copy import FrozenCopy
-from unified_rl.engines.policy_model import ValueModel, build_value_model, load_policy, save_policy
+from unified_rl.engines.policy_model import (
+    ValueModel,
+    build_value_model,
+    decoder_of,
+    load_policy,
+    plain_forward,
+    save_policy,
+)
 from unified_rl.engines.ranks import divided
 from unified_rl.engines.torch_trainer import AdamWOptions, Layout, Role, evaluate_role, policy_role, value_role
 from unified_rl.engines.trainers import Trainer, build_trainer, state_name
@@ -98,7 +106,7 @@ def assemble(
 
 @dataclass(frozen=True)
 class _Trained:
-    """What the run trains. model: the policy's module, which a trainer may divide."""
+    """What the run trains. model: the policy's module, which a trainer may divide. role: the policy's."""
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
@@ -109,9 +117,10 @@ class _Trained:
 
 def _trained(config: Config, weights: Path, checkpoint: Path | None, ranks: Ranks, with_value: bool) -> _Trained:
     model, tokenizer = _load(config, weights)
-    role = policy_role(trained_temperature(config))
+    forward = CompiledForward(decoder_of(model)) if config.trainer.compiled else plain_forward
+    role = policy_role(trained_temperature(config), forward)
     # before the policy's trainer, which may divide the weights that the value model begins with
-    value = _value_trainer(config, model, checkpoint, ranks) if with_value else None
+    value = _value_trainer(config, model, value_role(forward), checkpoint, ranks) if with_value else None
     policy = _trainer(config, model, role, _adamw(config, config.trainer.learning_rate, config.rollout.updates), ranks)
     if checkpoint:
         policy.load(checkpoint / state_name(config.trainer.name, "optimizer"))
@@ -180,14 +189,14 @@ def _adamw(config: Config, learning_rate: float, updates: int) -> AdamWOptions:
     )
 
 
-def _value_trainer(config: Config, policy: PreTrainedModel, checkpoint: Path | None, ranks: Ranks) -> Trainer:
+def _value_trainer(config: Config, policy: PreTrainedModel, role: Role, checkpoint: Path | None, ranks: Ranks) -> Trainer:
     model = (
         ValueModel.load(checkpoint / "value", world.model_dtype(config), config.model.device)
         if checkpoint
         else build_value_model(policy)
     )
     options = _adamw(config, config.coefficient.value_learning_rate, config.coefficient.value_epochs)
-    trainer = _trainer(config, model, value_role, options, ranks)
+    trainer = _trainer(config, model, role, options, ranks)
     if checkpoint:
         trainer.load(checkpoint / state_name(config.trainer.name, "value_optimizer"))
     return trainer

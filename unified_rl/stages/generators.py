@@ -14,6 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from unified_rl.artifacts import ArtifactStore
 from unified_rl.config import Config
+from unified_rl.engines.cpp_compiler import require_compiler
 from unified_rl.engines.llama_decoder import CompiledStep, LlamaDecoder, StepShape
 from unified_rl.engines.policy_model import load_policy, load_tokenizer
 from unified_rl.engines.torch_generator import TorchGenerator
@@ -32,7 +33,7 @@ def preflight_generator(config: Config) -> None:
     if config.generator.name == "vllm":
         require_vllm()
     if config.generator.compiled:
-        _recipe().require_compiler()
+        require_compiler("generator.compiled")
 
 
 def sampler_key(config: Config) -> dict[str, str]:
@@ -61,8 +62,8 @@ def compiled_step(config: Config, model: PreTrainedModel) -> CompiledStep:
             f"generator.compiled=true is for float32 Llama and Qwen2 models of at most 30M parameters as transformers makes them, "
             f"and this {type(model).__name__} is none; leave generator.compiled out"
         )
+    require_compiler("generator.compiled")
     recipe, shape = _recipe(), StepShape.of(model)
-    recipe.require_compiler()
     _, folder = ArtifactStore(Path(config.artifacts)).get_or_build(
         "decoding_step",
         {"shape": asdict(shape), **recipe.machine_facts()},

@@ -13,6 +13,7 @@ import transformers
 from unified_rl import files, loading, runs
 from unified_rl.artifacts import ArtifactStore
 from unified_rl.config import Config
+from unified_rl.engines.cpp_compiler import require_compiler
 from unified_rl.engines.trainers import preflight_trainer
 from unified_rl.errors import ConfigError, DataError, RunDirectoryError
 from unified_rl.progress import progress
@@ -25,7 +26,7 @@ from unified_rl.types import ONE_RANK, Ranks
 
 SFT_RECIPE = 1
 #: Of the trainer's settings: packing, which results do not depend on, and a budget, which stages do not have.
-_NOT_IN_KEY = frozenset({"micro_batch_tokens", "row_tokens", "token_budget", "budget_counts"})
+_NOT_IN_KEY = frozenset({"compiled", "micro_batch_tokens", "row_tokens", "token_budget", "budget_counts"})
 StepHook = Callable[[int, dict[str, float]], None]
 
 
@@ -87,6 +88,8 @@ def preflight(config: Config) -> None:
     preflight_generator(config)
     for trainer in {config.trainer.name, config.sft.trainer or config.trainer.name}:
         preflight_trainer(trainer)
+    if config.trainer.compiled and config.model.device == "cpu":
+        require_compiler("trainer.compiled")
     try:
         torch.zeros(1, device=config.model.device)
     except (RuntimeError, AssertionError) as error:
