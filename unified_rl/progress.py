@@ -49,13 +49,11 @@ def _plain(label: str, total: int, unit: str) -> Callable[[int, Mapping[str, flo
     last = [time.monotonic()]
 
     def hook(done: int, metrics: Mapping[str, float]) -> None:
-        now = time.monotonic()
+        now, rate = time.monotonic(), clock.per_second(done)
         if done == total or now - last[0] >= PLAIN_INTERVAL_SECONDS:
             last[0] = now
-            rate = clock.per_second(done)
-            remaining = (total - done) / rate if rate else 0.0
-            line = f"{label}: {done}/{total} {unit}, {rate:.2f} {unit}/s, {remaining:.0f} s left"
-            print(line + _note(metrics), file=sys.stderr, flush=True)
+            pace = f", {rate:.2f} {unit}/s, {(total - done) / rate:.0f} s left" if rate else ""
+            print(f"{label}: {done}/{total} {unit}{pace}{_note(metrics)}", file=sys.stderr, flush=True)
 
     return hook
 
