@@ -10,6 +10,11 @@ from contextlib import contextmanager
 PLAIN_INTERVAL_SECONDS = 15.0
 
 
+def announce(line: str) -> None:
+    """Say on the terminal what takes its time and shows no progress."""
+    print(line, file=sys.stderr, flush=True)
+
+
 @contextmanager
 def progress(label: str, total: int, unit: str = "steps") -> Iterator[Callable[[int, Mapping[str, float]], None]]:
     """A hook to call with how many of `total` are done and, for training steps, their metrics (else {})."""

@@ -36,6 +36,8 @@ def test_a_run_that_is_taken_up_again_is_the_same_byte_for_byte(folder):
     whole, parts = train(folder, "whole"), train(folder, "parts", "trainer.steps=2")
     made = command("train", *line(folder, "parts", "resume=true"))
     assert made.returncode == 0, made.stderr
+    assert "compiling the training pass" in made.stderr
+    assert "compiling the decoding step" not in made.stderr, "the first run left it among the artefacts"
     for name in RECORDS:
         assert (parts / name).read_bytes() == (whole / name).read_bytes(), name
     assert len(list(folder.glob("artifacts/decoding_step/*/step.pt2"))) == 1, "one shape, compiled once"

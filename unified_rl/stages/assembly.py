@@ -17,6 +17,7 @@ from unified_rl.config import Config
 from unified_rl.engines.compiled_forward import CompiledForward
 from unified_rl.engines.policy_copy import FrozenCopy
 from unified_rl.engines.policy_model import (
+    Forward,
     ValueModel,
     build_value_model,
     decoder_of,
@@ -29,6 +30,7 @@ from unified_rl.engines.torch_trainer import AdamWOptions, Layout, Role, evaluat
 from unified_rl.engines.trainers import Trainer, build_trainer, state_name
 from unified_rl.engines.whole_copy import FollowingGenerator, WholeCopy
 from unified_rl.importance import corrected
+from unified_rl.progress import announce
 from unified_rl.sources import AheadOfTraining, Settled
 from unified_rl.stages import curve, world
 from unified_rl.stages.generators import (
@@ -117,7 +119,7 @@ class _Trained:
 
 def _trained(config: Config, weights: Path, checkpoint: Path | None, ranks: Ranks, with_value: bool) -> _Trained:
     model, tokenizer = _load(config, weights)
-    forward = CompiledForward(decoder_of(model)) if config.trainer.compiled else plain_forward
+    forward = _compiled_forward(model, ranks) if config.trainer.compiled else plain_forward
     role = policy_role(trained_temperature(config), forward)
     # before the policy's trainer, which may divide the weights that the value model begins with
     value = _value_trainer(config, model, value_role(forward), checkpoint, ranks) if with_value else None
@@ -125,6 +127,12 @@ def _trained(config: Config, weights: Path, checkpoint: Path | None, ranks: Rank
     if checkpoint:
         policy.load(checkpoint / state_name(config.trainer.name, "optimizer"))
     return _Trained(model, tokenizer, role, policy, value)
+
+
+def _compiled_forward(model: PreTrainedModel, ranks: Ranks) -> Forward:
+    if ranks.first:
+        announce("compiling the training pass (trainer.compiled=true), which may take a minute")
+    return CompiledForward(decoder_of(model))
 
 
 def _reference(config: Config, policy_path: Path, role: Role, ranks: Ranks) -> Reference:

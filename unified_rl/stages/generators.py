@@ -21,6 +21,7 @@ from unified_rl.engines.torch_generator import TorchGenerator
 from unified_rl.engines.vllm_generator import EngineOptions, VllmGenerator, require_vllm
 from unified_rl.engines.weight_sync import SyncedGenerator, Trained, WeightPush
 from unified_rl.errors import ConfigError
+from unified_rl.progress import announce
 from unified_rl.stages import world
 from unified_rl.types import Generator, Prompt, Ranks, Task
 
@@ -64,12 +65,17 @@ def compiled_step(config: Config, model: PreTrainedModel) -> CompiledStep:
         )
     require_compiler("generator.compiled")
     recipe, shape = _recipe(), StepShape.of(model)
+
+    def build(folder: Path) -> None:
+        announce("compiling the decoding step (generator.compiled=true), which takes about half a minute")
+        recipe.compile_step(shape, folder / "step.pt2")
+
     _, folder = ArtifactStore(Path(config.artifacts)).get_or_build(
         "decoding_step",
         {"shape": asdict(shape), **recipe.machine_facts()},
         recipe_version=1,
         inputs={},
-        build=lambda folder: recipe.compile_step(shape, folder / "step.pt2"),
+        build=build,
     )
     return recipe.load_step(folder / "step.pt2")
 
