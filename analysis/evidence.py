@@ -9,7 +9,7 @@ A verdict is read off the 95 % interval alone:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -113,12 +113,22 @@ def p_from_interval(low: float, high: float, null: float, degrees: int) -> float
 
 def pair_findings(experiments: Sequence[Experiment], pairs: Sequence[tuple[str, str]], metric: str) -> list[Finding]:
     """Claims that `label` is better than `baseline` by a metric: a finding per experiment, pair and slice."""
-    return [
-        _of_row(experiment, row, direction(row["low"], row["high"]), null=0.0)
-        for pair in pairs
-        for experiment in experiments
-        for row in experiment.contrasts(pair, metric).to_dict("records")
-    ]
+    return counted_once(
+        [
+            _of_row(experiment, row, direction(row["low"], row["high"]), null=0.0)
+            for pair in pairs
+            for experiment in experiments
+            for row in experiment.contrasts(pair, metric).to_dict("records")
+        ]
+    )
+
+
+def counted_once(findings: Sequence[Finding]) -> list[Finding]:
+    """Experiments that share runs are one test: where all numbers are equal, one finding names them all."""
+    same: dict[Finding, list[str]] = {}
+    for finding in findings:
+        same.setdefault(replace(finding, experiment=""), []).append(finding.experiment)
+    return [replace(finding, experiment=", ".join(names)) for finding, names in same.items()]
 
 
 def coverage_findings(experiments: Sequence[Experiment], pair: tuple[str, str]) -> list[Finding]:

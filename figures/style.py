@@ -2,7 +2,8 @@
 
 The colours are Okabe and Ito's (with Tol's "muted" for what they do not reach), which colour-blind readers tell apart; the
 markers and line styles tell the methods apart in grey. A label that is not in the map, such as a user's own coefficient or an
-ablation, gets a further look that depends on the label, and on the other unknown labels only where two would coincide.
+ablation, gets a further look that depends on the label, and on the other unknown labels only so that no two share a colour, marker
+or line as long as there are others.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import zlib
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -63,24 +65,31 @@ STYLES: dict[str, Style] = {
 }
 FURTHER_COLORS = ("#44AA99", "#AA4499", "#117733", "#B8860B", "#661100", "#5566AA")
 FURTHER_MARKERS = ("h", "d", ">", "p", "X")
+FURTHER_LINES: tuple[LineStyle, ...] = ("-", (0, (4, 1.5)), (0, (1.5, 1.2)), (0, (4, 1, 1, 1)), (0, (6, 1, 1, 1, 1, 1)))
 
 
 def styles(labels: Iterable[str]) -> dict[str, Style]:
     """A look for each label, in legend order: the map's own labels first, then others by name."""
     labels = set(labels)
     chosen = {label: style for label, style in STYLES.items() if label in labels}
-    taken: set[int] = set()
+    colors, markers = [0] * len(FURTHER_COLORS), [0] * len(FURTHER_MARKERS)  # how often each has been given
+    free = set(product(range(len(colors)), range(len(markers))))
     for label in sorted(labels - chosen.keys()):
-        place = zlib.crc32(label.encode()) % _NUM_FURTHER
-        while place in taken and len(taken) < _NUM_FURTHER:
-            place = (place + 1) % _NUM_FURTHER
-        taken.add(place)
-        chosen[label] = Style(FURTHER_COLORS[place % len(FURTHER_COLORS)], FURTHER_MARKERS[place % len(FURTHER_MARKERS)])
+        first = zlib.crc32(label.encode())
+        color, marker = min(
+            free or {(0, 0)},
+            key=lambda pair: (
+                colors[pair[0]],
+                markers[pair[1]],
+                (pair[0] - first) % len(colors),
+                (pair[1] - first) % len(markers),
+            ),
+        )
+        free.discard((color, marker))
+        colors[color] += 1
+        markers[marker] += 1
+        chosen[label] = Style(FURTHER_COLORS[color], FURTHER_MARKERS[marker], FURTHER_LINES[marker])
     return chosen
-
-
-# 6 colours and 5 markers have no common divisor, so that counting through both gives 30 different pairs.
-_NUM_FURTHER = len(FURTHER_COLORS) * len(FURTHER_MARKERS)
 
 
 def sheet() -> AbstractContextManager[None]:

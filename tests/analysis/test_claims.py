@@ -77,6 +77,15 @@ def test_a_claim_of_each_verdict_and_a_mixture(tmp_path):
     assert verdicts["e1"] == "**supports** (the one test)"
 
 
+def test_runs_that_two_experiments_share_are_one_test(tmp_path):
+    shared = contrast("Online RFT", "RFT", "greedy", 0.05, 0.02)
+    other = contrast("Online RFT", "RFT", "greedy", 0.06, 0.02)
+    found = [experiment(tmp_path / name, rows) for name, rows in (("a", [shared]), ("b", [shared]), ("c", [other]))]
+    findings = claims.CLAIMS[0].ours(found)
+    assert [finding.experiment for finding in findings] == ["a, b", "c"]
+    assert claims.verdict_of(findings) == "**supports** (both tests)"
+
+
 def test_coverage_is_judged_only_below_its_ceiling(tmp_path):
     rows = [contrast("GRPO+OS", "SFT", "pass", 0.03, 0.005, slice_name=name, k=64) for name in ("main", "hard")]
     found = evidence.coverage_findings([experiment(tmp_path, rows, {"main": 0.95, "hard": 0.7})], ("GRPO+OS", "SFT"))

@@ -139,6 +139,10 @@ def test_known_labels_look_different_from_each_other():
 def test_unknown_labels_get_a_look_of_their_own():
     alone = style.styles(["my loss"])["my loss"]
     assert style.styles(["SFT", "GRPO+OS", "my loss"])["my loss"] == alone
+    five = style.styles([f"loss {number}" for number in range(5)]).values()
+    assert (
+        len({look.color for look in five}) == len({look.marker for look in five}) == len({look.linestyle for look in five}) == 5
+    )
     many = style.styles([f"loss {number}" for number in range(25)])
     assert len({(look.color, look.marker) for look in many.values()}) == 25
     assert not {look.color for look in many.values()} & {look.color for look in style.STYLES.values()}
