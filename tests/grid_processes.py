@@ -22,7 +22,14 @@ def start(cwd: Path, *words: str, grid: str = str(COIN_GRID), **variables: str) 
     tests = COIN_GRID.parent
     environment = {**tiny.environment(), "PYTHONPATH": f"{tests.parent}{os.pathsep}{tests}", **variables}
     line = [sys.executable, "-m", "experiments.grid", grid, "out=grid", "artifacts=store", *words]
-    return subprocess.Popen(line, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return subprocess.Popen(
+        line, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=_hear_ctrl_c
+    )
+
+
+def _hear_ctrl_c() -> None:
+    """A suite that was started in the background ignores Ctrl-C, and so would its children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def finish(cwd: Path, *words: str, status: int = 0) -> str:
