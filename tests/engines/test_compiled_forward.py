@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from test_policy_model import batches, model_named, weighted_sum
 from tiny import environment
 from torch._dynamo.utils import counters
-from torch._inductor.utils import fresh_cache
 
 from unified_rl.engines.compiled_forward import CompiledForward
 from unified_rl.engines.packing import TokenSequence, pack
@@ -81,7 +80,14 @@ def test_one_program_serves_all_sizes_and_all_models_of_a_shape(compiled):
     assert before > 0
 
 
-def test_a_compiler_that_fails_is_reported_in_a_line():
+def test_a_model_that_is_no_single_program_is_refused():
+    decoder = decoder_of(model_named("llama untied"))  # of a shape that nobody else compiles here
+    decoder.norm.register_forward_hook(lambda module, inputs, hidden: hidden if hidden.sum().item() > 0 else -hidden)
+    with pytest.raises(ConfigError, match=r"the training pass of LlamaModel could not be compiled.*leave trainer.compiled out"):
+        CompiledForward(decoder)
+
+
+def test_a_compiler_that_fails_is_reported_in_a_line(tmp_path):
     """In a process of its own, for torch keeps what it compiled by the process."""
     code = (
         "import torch\n"
@@ -95,9 +101,8 @@ def test_a_compiler_that_fails_is_reported_in_a_line():
         "except ConfigError as error:\n"
         "    print(error)\n"
     )
-    with fresh_cache():
-        line = [sys.executable, "-c", code]
-        found = subprocess.run(line, env={**environment(), "CXX": "false"}, capture_output=True, text=True, check=False)
+    variables = {**environment(), "CXX": "false", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)}
+    found = subprocess.run([sys.executable, "-c", code], env=variables, capture_output=True, text=True, check=False)
     assert "the training pass of LlamaModel could not be compiled" in found.stdout, found
     assert "leave trainer.compiled out" in found.stdout and found.stdout.count("\n") == 1
 

@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 
 from unified_rl.engines.cpp_compiler import compiler_failed
 from unified_rl.engines.packing import PackedRows
+from unified_rl.engines.policy_model import last_hidden
 
 #: Rows and tokens of the batch that is compiled with; they differ, or their being equal would be taken for a rule.
 _EXAMPLE = 8, 96
@@ -32,11 +33,11 @@ class CompiledForward:
         """Compile for a decoder's shape. Others are compiled when they come.
 
         Raises:
-            ConfigError: the compiler cannot do it.
+            ConfigError: the compiler fails, or cannot take the model's pass as one program.
         """
         # One process: a pool of compiling workers would use more cores than the caller has threads.
         options = {"compile_threads": 1, "cpp.threads": torch.get_num_threads()}
-        self._run = torch.compile(_last_hidden, fullgraph=True, dynamic=True, recompile_limit=_MOST_PROGRAMS, options=options)
+        self._run = torch.compile(last_hidden, fullgraph=True, dynamic=True, recompile_limit=_MOST_PROGRAMS, options=options)
         try:
             self._compile(decoder)
         except (RuntimeError, OSError) as error:
@@ -69,9 +70,3 @@ def _with_two(input_ids_RL: Tensor, position_ids_RL: Tensor, mask_R1LL: Tensor) 
     rows, length = (max(0, 2 - size) for size in input_ids_RL.shape)
     padded_mask = pad(mask_R1LL, (0, length, 0, length, 0, 0, 0, rows), value=torch.finfo(mask_R1LL.dtype).min)
     return pad(input_ids_RL, (0, length, 0, rows)), pad(position_ids_RL, (0, length, 0, rows)), padded_mask
-
-
-def _last_hidden(decoder: PreTrainedModel, input_ids_RL: Tensor, position_ids_RL: Tensor, mask_R1LL: Tensor) -> Tensor:
-    return decoder(
-        input_ids=input_ids_RL, position_ids=position_ids_RL, attention_mask=mask_R1LL, use_cache=False
-    ).last_hidden_state

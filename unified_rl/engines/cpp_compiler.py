@@ -22,6 +22,6 @@ def compiler_failed(setting: str, what: str, error: Exception) -> ConfigError:
     """The error that says in one line why `what` could not be compiled, and what to do."""
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
     return ConfigError(
-        f"{setting}=true: {what} could not be compiled ({reason}); mend the C++ compiler that CXX names (g++ by default), or "
-        f"leave {setting} out"
+        f"{setting}=true: {what} could not be compiled ({reason}); leave {setting} out, or, where the C++ compiler failed, mend "
+        "what CXX names (g++ by default)"
     )

@@ -233,12 +233,14 @@ def check_linear_head(model: PreTrainedModel) -> None:
 
 
 def plain_forward(decoder: PreTrainedModel, packed: PackedRows) -> Tensor:
-    """Last hidden states [R, L, D] of packed rows, as the module computes them."""
+    """Last hidden states [R, L, D] of packed rows, as the module computes them. Implements `Forward`."""
+    return last_hidden(decoder, packed.input_ids_RL, packed.position_ids_RL, packed.attention_mask(decoder.dtype))
+
+
+def last_hidden(decoder: PreTrainedModel, input_ids_RL: Tensor, position_ids_RL: Tensor, mask_R1LL: Tensor) -> Tensor:
+    """The decoder's last hidden states [R, L, D] under an additive attention mask [R, 1, L, L]."""
     hidden_RLD: Tensor = decoder(
-        input_ids=packed.input_ids_RL,
-        position_ids=packed.position_ids_RL,
-        attention_mask=packed.attention_mask(decoder.dtype),
-        use_cache=False,
+        input_ids=input_ids_RL, position_ids=position_ids_RL, attention_mask=mask_R1LL, use_cache=False
     ).last_hidden_state
     return hidden_RLD
 

@@ -25,7 +25,7 @@ from unified_rl.train import train
 from unified_rl.types import ONE_RANK, Ranks
 
 SFT_RECIPE = 1
-#: Of the trainer's settings: packing, which results do not depend on, and a budget, which stages do not have.
+#: Of the trainer's settings: packing, which results do not depend on; a budget and a compiled pass, which stages do not have.
 _NOT_IN_KEY = frozenset({"compiled", "micro_batch_tokens", "row_tokens", "token_budget", "budget_counts"})
 StepHook = Callable[[int, dict[str, float]], None]
 
