@@ -113,14 +113,12 @@ def p_from_interval(low: float, high: float, null: float, degrees: int) -> float
 
 def pair_findings(experiments: Sequence[Experiment], pairs: Sequence[tuple[str, str]], metric: str) -> list[Finding]:
     """Claims that `label` is better than `baseline` by a metric: a finding per experiment, pair and slice."""
-    return counted_once(
-        [
-            _of_row(experiment, row, direction(row["low"], row["high"]), null=0.0)
-            for pair in pairs
-            for experiment in experiments
-            for row in experiment.contrasts(pair, metric).to_dict("records")
-        ]
-    )
+    return [
+        _of_row(experiment, row, direction(row["low"], row["high"]), null=0.0)
+        for pair in pairs
+        for experiment in experiments
+        for row in experiment.contrasts(pair, metric).to_dict("records")
+    ]
 
 
 def counted_once(findings: Sequence[Finding]) -> list[Finding]:

@@ -73,11 +73,12 @@ def styles(labels: Iterable[str]) -> dict[str, Style]:
     labels = set(labels)
     chosen = {label: style for label, style in STYLES.items() if label in labels}
     colors, markers = [0] * len(FURTHER_COLORS), [0] * len(FURTHER_MARKERS)  # how often each has been given
-    free = set(product(range(len(colors)), range(len(markers))))
+    pairs = set(product(range(len(colors)), range(len(markers))))
+    free = set(pairs)
     for label in sorted(labels - chosen.keys()):
         first = zlib.crc32(label.encode())
         color, marker = min(
-            free or {(0, 0)},
+            free or pairs,
             key=lambda pair: (
                 colors[pair[0]],
                 markers[pair[1]],
