@@ -390,7 +390,7 @@ def survives(mutant: Mutant) -> bool:
     """Whether the suite passes with the mutant in place."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for part in ("unified_rl", "tests", "analysis", "figures"):
+        for part in ("unified_rl", "tests", "analysis", "experiments"):
             shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(ROOT / "pyproject.toml", folder)
         target = folder / "unified_rl" / mutant.file
