@@ -160,9 +160,8 @@ def _policy_update(
     parts: Parts, config: Config, rollout: Rollout, rows: np.ndarray, watched: frozenset[int]
 ) -> tuple[SurrogateLoss, UpdateReport]:
     coefficient = parts.coefficient
-    sequences = [rollout.sequences[row] for row in rows]
-    longest = max(len(sequence.response_ids) for sequence in sequences)
-    inputs = rollout.inputs.rows(torch.from_numpy(rows).to(rollout.inputs.group_B.device)).first_tokens(longest)
+    sequences = rollout.sequences.subset(rows)
+    inputs = rollout.inputs.rows(torch.from_numpy(rows).to(rollout.inputs.group_B.device)).first_tokens(sequences.longest)
     weights_B = None if coefficient.contains_weights else _weights(config, inputs)
     loss = SurrogateLoss(coefficient, inputs, weights_B, watched)
     if coefficient.unit == "batch":
