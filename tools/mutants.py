@@ -46,6 +46,7 @@ CLS, SUR = "coefficients.py", "surrogate.py"
 RM, REPLAY, STEPS = "engines/reward_model.py", "sources/replay.py", "stages/step_labels.py"
 MODEL, MIXED = "rewards/model.py", "rewards/mixtures.py"
 LEAN, CACHE, SAMPLING = "engines/llama_decoder.py", "engines/kv_cache.py", "engines/sampling.py"
+ATTEND = "engines/attention.py"
 IMP, CORRECTED, LATER, PACK = "ops/importance.py", "importance.py", "sources/ahead.py", "engines/packing.py"
 
 MUTANTS = (
@@ -367,6 +368,8 @@ MUTANTS = (
         "read_tokens=[len(sequence.response_ids)",
         PACKING,
     ),
+    Mutant(ATTEND, "a response does not see its prompt", "visible_RLL |= continues_RL", "visible_RLL |= segment_RL", PACKING),
+    Mutant(ATTEND, "a token sees what comes after it", "visible_RLL.tril_()", "visible_RLL", PACKING),
     Mutant("rollout.py", "training sees the rule", "float(score.judged_correct)", 'float(score.verdict == "correct")', NOISE),
     Mutant(LEAN, "decoding: a token does not see itself", "> positions[:, None]", ">= positions[:, None]", DECODING),
     Mutant(LEAN, "rotation: halves not exchanged", "qk.roll(dim // 2, dims=-1)", "qk", DECODING),
@@ -390,7 +393,7 @@ def survives(mutant: Mutant) -> bool:
     """Whether the suite passes with the mutant in place."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for part in ("unified_rl", "tests", "analysis", "figures"):
+        for part in ("unified_rl", "tests", "analysis", "experiments"):
             shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(ROOT / "pyproject.toml", folder)
         target = folder / "unified_rl" / mutant.file

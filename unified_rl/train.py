@@ -19,8 +19,8 @@ from unified_rl import rng
 from unified_rl.coefficients import Coefficient, Inputs
 from unified_rl.config import Config
 from unified_rl.engines.packing import TokenSequence
-from unified_rl.engines.torch_trainer import Outputs, UpdateReport
-from unified_rl.engines.trainers import Trainer
+from unified_rl.engines.protocol import Trainer, UpdateReport
+from unified_rl.engines.roles import Outputs
 from unified_rl.errors import TrainingError
 from unified_rl.rollout import Rollout, collate, facts, staleness
 from unified_rl.runs import Run

@@ -11,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unified_rl.engines import reward_model as module
+from unified_rl.engines.layout import Layout
+from unified_rl.engines.optimiser import AdamWOptions
 from unified_rl.engines.policy_model import build_llama
 from unified_rl.engines.reward_model import (
     Card,
@@ -23,7 +25,7 @@ from unified_rl.engines.reward_model import (
     reward_role,
     save_reward_model,
 )
-from unified_rl.engines.torch_trainer import AdamWOptions, Layout, TorchTrainer
+from unified_rl.engines.torch_trainer import TorchTrainer
 from unified_rl.errors import CheckpointError, DataError
 from unified_rl.tasks.tokenizers import word_tokenizer
 from unified_rl.types import Problem, Prompt, Response

@@ -13,8 +13,10 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
 from unified_rl.engine_config import VllmConfig
+from unified_rl.engines.layout import Layout
+from unified_rl.engines.optimiser import AdamWOptions
 from unified_rl.engines.packing import TokenSequence
-from unified_rl.engines.torch_trainer import AdamWOptions, Layout, policy_role
+from unified_rl.engines.roles import policy_role
 from unified_rl.engines.vllm_generator import EngineOptions, VllmGenerator
 from unified_rl.types import Decoding, Problem, Prompt
 

@@ -13,7 +13,7 @@ from ragged import gradient, ragged_batch, token_logps
 
 from unified_rl import coefficients as c
 from unified_rl.engines.packing import pack
-from unified_rl.engines.torch_trainer import policy_role
+from unified_rl.engines.roles import policy_role
 from unified_rl.ops.terms import coefficient as total
 from unified_rl.surrogate import SurrogateLoss, aggregation_weights
 

@@ -11,7 +11,8 @@ from ragged import gradient, ragged_batch, token_logps
 
 from unified_rl import coefficients as c
 from unified_rl.config import ImportanceConfig
-from unified_rl.engines.torch_trainer import Layout, policy_role
+from unified_rl.engines.layout import Layout
+from unified_rl.engines.roles import policy_role
 from unified_rl.errors import ConfigError, DataError
 from unified_rl.importance import corrected
 from unified_rl.loading import load_config

@@ -14,7 +14,10 @@ from tiny import words
 
 from unified_rl import coefficients as c
 from unified_rl.cli import main
-from unified_rl.engines.torch_trainer import AdamWOptions, Layout, TorchTrainer, policy_role
+from unified_rl.engines.layout import Layout
+from unified_rl.engines.optimiser import AdamWOptions
+from unified_rl.engines.roles import policy_role
+from unified_rl.engines.torch_trainer import TorchTrainer
 from unified_rl.errors import CheckpointError, TrainingError
 from unified_rl.surrogate import Record, SurrogateLoss, aggregation_weights
 

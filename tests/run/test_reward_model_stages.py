@@ -12,8 +12,6 @@ import pandas as pd
 import pytest
 from tiny import words
 
-from analysis import first_error as first_error_analysis
-from analysis import reward_models as analysis
 from unified_rl import loading, rng
 from unified_rl.artifacts import ArtifactStore
 from unified_rl.engines.policy_model import load_policy
@@ -29,6 +27,8 @@ from unified_rl.stages.reward_model import labelled, load_scorer, reward_model, 
 from unified_rl.stages.reward_model_quality import write_quality
 from unified_rl.stages.step_labels import label_steps
 from unified_rl.stages.training import initial_policy
+from unified_rl.statistics import first_error as first_error_analysis
+from unified_rl.statistics import reward_models as analysis
 from unified_rl.types import Decoding, Prompt
 
 SECTION = RewardModelConfig(

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 from transformers import PreTrainedModel
 
+from unified_rl.engines.attention import attention_mask
 from unified_rl.engines.cpp_compiler import compiler_failed
 from unified_rl.engines.packing import PackedRows
 from unified_rl.engines.policy_model import last_hidden
@@ -45,7 +46,7 @@ class CompiledForward:
 
     def __call__(self, decoder: PreTrainedModel, packed: PackedRows) -> Tensor:
         rows, length = packed.input_ids_RL.shape
-        inputs = packed.input_ids_RL, packed.position_ids_RL, packed.attention_mask(decoder.dtype)
+        inputs = packed.input_ids_RL, packed.position_ids_RL, attention_mask(decoder, packed)
         if min(rows, length) > 1:
             return self._run(decoder, *inputs)
         return self._run(decoder, *_with_two(*inputs))[:rows, :length]

@@ -1,6 +1,6 @@
 """Trains any model role with DeepSpeed's ZeRO: optimiser state, gradients and weights divided among the ranks.
 
-The same protocol as `TorchTrainer`, and the same numbers: a loss is a sum whose weights are fixed over the whole update, so the
+The same protocol as the torch trainer, and the same numbers: a loss is a sum whose weights are fixed over the whole update, so the
 gradients of all micro-batches of all ranks are added. DeepSpeed averages over ranks; the loss is multiplied by their number.
 
 ZeRO-3 gathers each layer's weights from all ranks for every pass, so all ranks must make equally many passes. Ranks hold different
@@ -24,18 +24,12 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from unified_rl.engine_config import DeepSpeedConfig
 from unified_rl.engines import deepspeed_checkpoint
 from unified_rl.engines.deepspeed_settings import engine_settings, import_deepspeed
+from unified_rl.engines.layout import Layout
+from unified_rl.engines.optimiser import AdamWOptions
 from unified_rl.engines.packing import PackedRows, TokenSequence
-from unified_rl.engines.torch_trainer import (
-    AdamWOptions,
-    Layout,
-    Loss,
-    Outputs,
-    Role,
-    UpdateReport,
-    longest,
-    share_of_units,
-    whole_outputs,
-)
+from unified_rl.engines.protocol import Loss, UpdateReport
+from unified_rl.engines.roles import Outputs, Role
+from unified_rl.engines.shares import longest, share_of_units, whole_outputs
 from unified_rl.engines.weight_sync import whole_weights
 from unified_rl.errors import ConfigError, TrainingError
 from unified_rl.types import ONE_RANK, Ranks
