@@ -84,7 +84,8 @@ def assemble(
         reward=reward,
         policy_key=policy_key,
         policy_path=policy_path,
-        frozen_copy=lambda: _frozen_copy(config, trained, reward, ranks),
+        copy_policy=lambda: _frozen_copy(config, trained, reward, ranks),
+        responses=config.rollout.responses_per_prompt,
         context=getattr(trained.model.config, "max_position_embeddings", None) or 0,
         begin=live.push.sync if beside and live.push else None,
     )
