@@ -101,10 +101,10 @@ def run_step(
     """One rollout and its updates: the step's metrics and samples."""
     with _timed(timings, "source"):
         draw = parts.source.draw(config.rollout.first_step + step - 1, parts.policy.updates)
-    entry = {"step": step, "tokens/sampled": draw.sampled_tokens}
+    entry: dict[str, float] = {"step": step, "tokens/sampled": draw.sampled_tokens}
     if not draw.groups:  # preference pairs of a batch in which no prompt has both a right and a wrong sample
         return entry | {"groups/count": 0.0}, []
-    entry |= staleness(draw.groups, parts.policy.updates) | (parts.sampler_metrics() if draw.sampled_tokens else {})
+    entry |= staleness(draw.groups, parts.policy.updates) | dict(parts.sampler_metrics() if draw.sampled_tokens else {})
     with _timed(timings, "prepare"):
         rollout = _prepare(parts, config, draw.groups)
     with _timed(timings, "update"):
@@ -179,7 +179,7 @@ def _value_updates(parts: Parts, config: Config, rollout: Rollout) -> dict[str, 
     weights_B = _weights(config, rollout.inputs)
     reports = [
         parts.value.update(rollout.sequences, ValueLoss(rollout.inputs, weights_B))
-        for _ in range(parts.coefficient.value_epochs)
+        for _ in range(config.coefficient.value_epochs)
     ]
     return {"value/loss": reports[0].loss, "value/grad_norm": reports[0].grad_norm}
 

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from unified_rl.engine_config import DeepSpeedConfig
@@ -201,8 +202,9 @@ def _checkpoint_layers(model: nn.Module) -> None:
         ConfigError: a model with dropout, or whose layers cannot be checkpointed.
     """
     for part in model.modules():
-        settings = getattr(part, "config", None)
-        for name, value in (settings.to_dict() if hasattr(settings, "to_dict") else {}).items():
+        if not isinstance(part, PreTrainedModel):
+            continue
+        for name, value in part.config.to_dict().items():
             if name.endswith(("dropout", "pdrop")) and isinstance(value, float) and value > 0:
                 raise ConfigError(
                     f"deepspeed.activation_checkpointing=layers would switch the model's {name}={value} on; set it to 0 in the "
@@ -214,7 +216,7 @@ def _checkpoint_layers(model: nn.Module) -> None:
             f"{type(model).__name__} has no layers that can be checkpointed; set deepspeed.activation_checkpointing=none"
         )
     for part in model.modules():
-        if hasattr(part, "gradient_checkpointing_enable"):
+        if isinstance(part, PreTrainedModel):
             part.gradient_checkpointing_enable({"use_reentrant": False})
     for layer in layers:
         layer.training = True

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
+from transformers import PreTrainedModel
 
 from unified_rl.engines.packing import PackedRows
 from unified_rl.engines.policy_model import Forward, plain_forward, response_logps, response_values
@@ -18,7 +19,7 @@ Role = Callable[[Any, PackedRows], Outputs]
 def policy_role(temperature: float, forward: Forward = plain_forward) -> Role:
     """Outputs "logp" and "entropy" (no gradient), in nats, at the sampling temperature; `forward` runs the decoder."""
 
-    def outputs(model: nn.Module, packed: PackedRows) -> Outputs:
+    def outputs(model: PreTrainedModel, packed: PackedRows) -> Outputs:
         logp_N, entropy_N = response_logps(model, packed, temperature, forward)
         return {"logp": logp_N, "entropy": entropy_N}
 
