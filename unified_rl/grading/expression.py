@@ -269,7 +269,7 @@ class Parser:
         token = self.tokens[self.place]
         if token.kind == "number":
             return self.number()
-        if token.text == "{" and self.peek(1) == "}":
+        if (token.text == "{" and self.peek(1) == "}") or token.text in ("_", "^"):
             return self.arrangements()
         if token.text in _CLOSING and token.text != r"\{":
             return self.bracketed()
@@ -288,8 +288,8 @@ class Parser:
         raise Unread
 
     def number(self) -> Tree:
-        tree = literal(self.take().text)
-        digits = self.tokens[self.place - 1].text
+        digits = self.take().text
+        tree = literal(digits)
         repeated = self._repeated(digits)
         if repeated is not None:
             return repeated
@@ -337,24 +337,34 @@ class Parser:
 
     def _repeated(self, digits: str) -> Tree | None:
         r"""0.1\overline{6}, 0.\dot{3}, 0.1(6) and 0.333\ldots as fractions."""
-        if self.peek() == r"\ldots" and "." in digits:
-            return self._ellipsis(digits)
-        if self.peek() not in (r"\overline", r"\dot") or self.peek(1) != "{" or self.peek(3) != "}":
+        if "." not in digits:
+            if self.peek() in (r"\overline", r"\dot") and self.peek(2).isdigit():
+                raise Unread  # 3\overline{4}
             return None
-        block, length = self.peek(2), 4
-        if self.peek() == r"\dot":  # dots stand over the first and last digit
-            while [self.peek(length), self.peek(length + 1), self.peek(length + 3)] == [r"\dot", "{", "}"]:
-                block, length = block + self.peek(length + 2), length + 4
-        if not block.isdigit() or self.tokens[self.place - 1].kind != "number":
-            raise Unread
-        whole, _, fixed = digits.partition(".")
-        if not digits.endswith(".") and "." not in digits and not self._point_before():
-            raise Unread
+        if self.peek() == r"\ldots":
+            return self._ellipsis(digits)
+        block, length = self._block()
+        if not block:
+            if digits.endswith("."):
+                raise Unread
+            return None
         self.place += length
+        whole, _, fixed = digits.partition(".")
         return ("num", _repeating(whole, fixed, block), None)
 
-    def _point_before(self) -> bool:
-        return self.tokens[self.place - 1].spaced is False
+    def _block(self) -> tuple[str, int]:
+        """The repeated digits that are next, and how many tokens they take; dots stand over the first and the last digit."""
+        if self.peek() in (r"\overline", r"\dot") and self.peek(1) == "{" and self.peek(3) == "}" and self.peek(2).isdigit():
+            block, length = self.peek(2), 4
+            while self.peek() == r"\dot" and self.peek(length) == r"\dot" and self.peek(length + 2).isdigit():
+                block, length = block + self.peek(length + 2), length + 4
+            middle = self.peek(4) if self.peek() == r"\dot" else ""
+            if middle.isdigit() and self.peek(5) == r"\dot" and self.peek(7).isdigit():  # 0.\dot{1}4285\dot{7}
+                return self.peek(2) + middle + self.peek(7), 9
+            return block, length
+        if self.peek() == "(" and self.peek(2) == ")" and self.peek(1).isdigit() and not self.tokens[self.place].spaced:
+            return self.peek(1), 3
+        return "", 0
 
     def _ellipsis(self, digits: str) -> Tree | None:
         """A block that is written three times is repeated for ever."""
@@ -471,10 +481,10 @@ class Parser:
         return ("big", operation, variable[1], lower, upper, self.nested(self.product))
 
     def arrangements(self) -> Tree:
-        r"""{}_5C_2, {}_5P_2."""
-        self.take("{")
-        self.take("}")
-        self.take("_")
+        r"""{}_5C_2, {}^5P_2."""
+        if self.peek() == "{":
+            self.place += 2
+        self.take("_", "^")
         top = self.nested(self.script)
         name = self.take("C", "P").text
         self.take("_")
@@ -682,7 +692,7 @@ def are_thousands(texts: list[str]) -> bool:
 
 def literal(text: str) -> Tree:
     """A number as written, commas between thousands allowed. Raises Unread where it is too long."""
-    text = text.replace(",", "")
+    text = text.replace(",", "").removesuffix(".")
     if len(text) > MAX_DIGITS:
         raise Unread
     if "." not in text:

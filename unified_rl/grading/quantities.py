@@ -39,7 +39,12 @@ def ground(left: Scalar, right: Scalar, policy: GradingPolicy) -> str:
     scale = _units(left, right, policy)
     if scale is None:
         return ""
+    marks = [side.percent or side.degree for side in (left, right)]
+    if any(mark and other.unit.dimensions for mark, other in zip(marks, (right, left), strict=True)):
+        return ""  # 8 cm, 8 degrees
     if left.percent != right.percent:
+        if left.degree or right.degree:
+            return ""
         return _percent(left, right, policy)
     if left.degree != right.degree:
         return _degrees(left, right, policy)

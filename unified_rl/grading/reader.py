@@ -19,6 +19,7 @@ from unified_rl.grading.normalise import tidy
 from unified_rl.grading.realsets import ALL, complement, intersection, interval, point, union
 from unified_rl.grading.scalars import read_scalar
 from unified_rl.grading.tokens import Token, Unread, tokenize
+from unified_rl.grading.words import number_in_words
 
 MAX_DEPTH = 10
 MAX_ITEMS = 400
@@ -65,7 +66,19 @@ def read(tokens: list[Token], depth: int = 0) -> Node:
 
 def _read(tokens: list[Token], depth: int) -> Node:
     tokens = _joined_thousands(_parted_or(tokens))
-    for reader in (_environment, _time, _list, _relation, _congruence, _set_operation, _brackets, _signs, _ratio, _named_set):
+    for reader in (
+        _environment,
+        _number_in_words,
+        _time,
+        _list,
+        _relation,
+        _congruence,
+        _set_operation,
+        _brackets,
+        _signs,
+        _ratio,
+        _named_set,
+    ):
         if (node := reader(tokens, depth)) is not None:
             return node
     return read_scalar(tokens)
@@ -227,15 +240,32 @@ def _multiple(factor: list[Token], matrix: Node | None) -> Node:
 
 
 def _row_ends(tokens: list[Token]) -> list[Token]:
-    r"""A lone backslash before a number ends a row, too (`\-7`, `\2`: a backslash was lost)."""
-    ends = []
-    for token in tokens:
-        if token.kind == "command" and len(token.text) == 2 and token.text[1] in "-+0123456789":
+    r"""With `\\` at each end: without the spacing of `\\[2pt]`, and where a backslash was lost before a number (`\-7`, `\2`)."""
+    ends: list[Token] = []
+    place = 0
+    while place < len(tokens):
+        token = tokens[place]
+        texts = [part.text for part in tokens[place : place + 5]]
+        if token.text == r"\\" and texts[1:2] == ["["] and texts[4:] == ["]"] and texts[3] in ("pt", "em", "ex", "mm", "cm"):
+            ends.append(token)
+            place += 4
+        elif token.kind == "command" and len(token.text) == 2 and token.text[1] in "-+0123456789":
             digit = token.text[1].isdigit()
             ends += [Token("command", r"\\"), Token("number" if digit else "sign", token.text[1])]
         else:
             ends.append(token)
+        place += 1
     return ends
+
+
+def _number_in_words(tokens: list[Token], depth: int) -> Node | None:
+    """one hundred and five, 2 and a half: the word "and" joins no list here."""
+    del depth
+    words = [token.text.lower() for token in tokens if token.text != "-"]
+    if len(words) > 3 and words[0].isdigit() and words[1:] == ["and", "a", "half"]:
+        return Scalar(("num", int(words[0]) + Fraction(1, 2), None))
+    value = number_in_words(words) if all(word.isalpha() for word in words) and "and" in words else None
+    return None if value is None else Scalar(("num", value, None))
 
 
 def _time(tokens: list[Token], depth: int) -> Node | None:

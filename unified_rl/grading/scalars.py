@@ -14,6 +14,7 @@ from unified_rl.grading.words import (
     CHINESE_MAGNITUDES,
     FRACTIONS,
     MAGNITUDES,
+    MAX_CHINESE,
     OPERATORS,
     SIGNS,
     chinese_number,
@@ -168,7 +169,7 @@ def _spelled_chinese(tokens: list[Token]) -> Scalar | None:
         return _percent(Scalar(Parser(tokens[1:]).sum()))
     if text.startswith("百分之") and len(tokens) == 1 and (value := chinese_number(text[3:])) is not None:
         return _percent(Scalar(("num", -value if minus else value, None)))
-    for size in range(len(text), 0, -1):
+    for size in range(min(len(text), MAX_CHINESE), 0, -1):
         if not all(letter in CHINESE_DIGITS or letter in "分之又" for letter in text[:size]):
             continue
         value = chinese_number(text[:size])

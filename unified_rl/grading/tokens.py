@@ -12,6 +12,7 @@ from typing import NamedTuple
 from unified_rl.grading.normalise import CJK
 
 MAX_TOKENS = 2500
+MAX_GROUP = 6  # pieces between two groups of digits
 
 
 class Unread(Exception):
@@ -34,7 +35,24 @@ _WITHOUT_MEANING = r"""
 """
 _NOTHING = frozenset(_WITHOUT_MEANING.split())
 _SPACES = frozenset(
-    [r"\,", r"\;", r"\:", r"\>", r"\quad", r"\qquad", r"\enspace", r"\thinspace", r"\space", "\\ ", "~", "\\\n"]
+    [
+        r"\(",
+        r"\)",
+        r"\[",
+        r"\]",
+        r"\,",
+        r"\;",
+        r"\:",
+        r"\>",
+        r"\quad",
+        r"\qquad",
+        r"\enspace",
+        r"\thinspace",
+        r"\space",
+        "\\ ",
+        "~",
+        "\\\n",
+    ]
 )
 _FONT_NAMES = r"""
 \text \textbf \textit \textrm \textnormal \texttt \textsf \mbox \hbox \mathrm \mathbf \mathit \mathsf \mathnormal
@@ -60,6 +78,7 @@ _SYNONYMS = {
     r"\pounds": "£",
     r"\yen": "¥", r"\mathdollar": r"\$", r"\textdollar": r"\$", r"\newline": r"\\", r"\cr": r"\\", r"\tfracs": r"\frac",
 }  # fmt: skip
+_REPEATS = frozenset((r"\overline", r"\bar", r"\dot", "("))
 _PHANTOM = frozenset((r"\phantom", r"\hphantom", r"\vphantom", r"\hspace"))
 _DOUBLE = {("<", "="): r"\le", (">", "="): r"\ge", ("!", "="): r"\neq", ("=", "="): "=", ("*", "*"): "^", ("-", ">"): r"\to"}
 
@@ -145,30 +164,23 @@ class _Scanner:
             if len(following) == 2 and following[1][:1].isdigit():
                 piece += "." + following[1]
                 self.place += 2
-            elif len(following) == 1 or following[1] not in (".",):
+            elif len(following) == 2 and following[1] in _REPEATS:
+                piece += "."  # 0.\overline{3}
+                self.place += 1
+            elif len(following) == 1 or following[1] != ".":
                 self.place += 1  # 5.
         return self._emit("number", piece)
 
     def _group(self) -> int | None:
-        """How many pieces part this number from three more digits of it, None where none do."""
-        ahead = self.raw[self.place : self.place + 5]
-        for mark in (
-            ["{", ",", "}"],
-            [",", r"\!"],
-            [",", "{", "}"],
-            [r"\,"],
-            [r"\!"],
-            ["\\ "],
-            [",", " ", r"\!"],
-            [r"\!", ",", r"\!"],
-        ):
-            if ahead[: len(mark)] == mark and len(ahead) > len(mark):
-                digits = ahead[len(mark)]
-                if len(digits) == 3 and digits.isdigit() and digits.isascii():
-                    return len(mark)
-        if ahead[:2] == [",", r"\!"] and len(ahead) > 3 and ahead[2].isspace() and len(ahead[3]) == 3 and ahead[3].isdigit():
-            return 3
-        return None
+        r"""How many pieces part this number from three more digits of it: `{,}`, `,\!`, `\,`; None where none do."""
+        size = 0
+        ahead = self.raw[self.place : self.place + MAX_GROUP + 1]
+        while size < len(ahead) and (ahead[size] in (",", "{", "}", r"\!", r"\,") or ahead[size].isspace()):
+            size += 1
+        marks = [piece for piece in ahead[:size] if not piece.isspace()]
+        plain = "".join(marks) in ("{,}", ",{}", r"\,", r"\!", r",\!", r"\!,", r"\!,\!", r",\!\!")
+        digits = ahead[size] if size < len(ahead) else ""
+        return size if plain and len(digits) == 3 and digits.isdigit() and digits.isascii() else None
 
     def _sign(self, piece: str) -> None:
         following = self.raw[self.place] if self.place < len(self.raw) else ""

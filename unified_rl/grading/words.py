@@ -55,6 +55,9 @@ def number_in_words(words: list[str]) -> Fraction | None:
     """The value of "twenty-one", "three hundred and five", "two thirds", "three quarters"; None for anything else."""
     if not words or len(words) > 24:
         return None
+    if words[-3:] == ["and", "a", "half"]:
+        whole = number_in_words(words[:-3])
+        return None if whole is None else whole + Fraction(1, 2)
     if words[-1] in FRACTIONS and len(words) > 1:
         top = Fraction(1) if words[:-1] in (["a"], ["one"]) else number_in_words(words[:-1])
         return None if top is None or top.denominator != 1 else top / FRACTIONS[words[-1]]
@@ -83,13 +86,16 @@ _DIGITS = {"零": 0, "〇": 0, "一": 1, "二": 2, "两": 2, "三": 3, "四": 4,
 _SCALES = {"十": 10, "百": 100, "千": 1000}
 _GREAT = {"万": 10**4, "亿": 10**8}
 CHINESE_DIGITS = frozenset(_DIGITS) | frozenset(_SCALES) | frozenset(_GREAT) | frozenset("点半")
+MAX_CHINESE = 24  # characters of a number
 CHINESE_MAGNITUDES = {"百": 100, "千": 1000, "万": 10**4, "十万": 10**5, "百万": 10**6, "千万": 10**7, "亿": 10**8}
 
 
 def chinese_number(word: str) -> Fraction | None:
     """The value of 二十五, 一百零五, 零点五, 三又二分之一, 五分之三, 两千零五, 一万; None for anything else."""
-    if not word or len(word) > 24:
+    if not word or len(word) > MAX_CHINESE:
         return None
+    if word in ("半", "一半"):
+        return Fraction(1, 2)
     whole, again, part = word.partition("又")
     if again:
         left, right = chinese_number(whole), chinese_number(part)
