@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
 
 from unified_rl.grading.compare import Comparer
 from unified_rl.grading.keys import key
@@ -32,19 +30,6 @@ class Judgement:
     ground: str
     gold: Node
     prediction: Node
-
-
-def serve(payload: dict[str, Any]) -> Any:
-    """What a worker does with one item: {"gold", "prediction", "policy"} -> bool, or {"answer", "policy"} -> class name."""
-    policy = _policy(tuple(sorted(payload["policy"].items())))
-    if "answer" in payload:
-        return canonical(payload["answer"], policy)
-    return equivalent(payload["gold"], payload["prediction"], policy)
-
-
-@lru_cache(maxsize=16)
-def _policy(settings: tuple) -> GradingPolicy:
-    return GradingPolicy(**dict(settings))
 
 
 def equivalent(gold: str, prediction: str, policy: GradingPolicy) -> bool:

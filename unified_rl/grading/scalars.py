@@ -60,8 +60,15 @@ def read_scalar(tokens: list[Token]) -> Scalar:
         except Unread:
             return scalar
         if quantity.unit.dimensions and not symbols(quantity.tree):
+            if len(quantity.unit.dimensions) > 1 and _has_spaced_unit(tokens):
+                return quantity  # 5 m/s
             return Scalar(**{**vars(scalar), "as_quantity": quantity})
     return scalar
+
+
+def _has_spaced_unit(tokens: list[Token]) -> bool:
+    place = next(place for place, token in enumerate(tokens) if token.text in UNITS and token.kind == "letters")
+    return tokens[place].spaced
 
 
 def _is_unit(token: Token) -> bool:
