@@ -24,8 +24,8 @@ from unified_rl.grading.nodes import (
 from unified_rl.grading.policies import GradingPolicy
 from unified_rl.grading.polynomials import Polynomial, TooLarge
 from unified_rl.grading.quantities import PROOF, SAME, equal_trees, ground
-from unified_rl.grading.reader import as_real_set
 from unified_rl.grading.sampling import generic
+from unified_rl.grading.sets import as_real_set
 from unified_rl.grading.values import NoValue, evaluate, is_real
 
 MAX_PAIRS = 10_000

@@ -200,7 +200,7 @@ class Parser:
 
     def _is_mathematical(self, token: Token) -> bool:
         text = token.text
-        if text.lower() in SHORT_WORDS:
+        if text.lower() in SHORT_WORDS or OPERATORS.get(text.lower()) == "%":
             return False
         return text in FUNCTIONS or text in ("pi", "oo") or len(text) <= 3 or text.isupper() or _splits(text)
 
