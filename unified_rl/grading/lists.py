@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from unified_rl.grading.brackets import CLOSE, OPEN, split
-from unified_rl.grading.expression import are_thousands
 from unified_rl.grading.nodes import EMPTY, Named, Node, RealSet, Scalar
 from unified_rl.grading.realsets import ALL, intersection, point, union
 from unified_rl.grading.sets import items
 from unified_rl.grading.tokens import Token, Unread
+from unified_rl.grading.trees import are_thousands
 
 Reader = Callable[[list[Token]], Node]
 

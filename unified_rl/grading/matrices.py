@@ -8,9 +8,9 @@ from fractions import Fraction
 
 from unified_rl.grading import relations
 from unified_rl.grading.brackets import closing, split
-from unified_rl.grading.expression import Tree
 from unified_rl.grading.nodes import Items, Matrix, Node, Scalar
 from unified_rl.grading.tokens import Token, Unread
+from unified_rl.grading.trees import Tree
 
 Reader = Callable[[list[Token]], Node]
 

@@ -13,7 +13,6 @@ from functools import lru_cache
 
 from unified_rl.grading import names, relations
 from unified_rl.grading.brackets import balanced, closing, split
-from unified_rl.grading.expression import are_thousands
 from unified_rl.grading.lists import joined_thousands, parted_or, read_list
 from unified_rl.grading.matrices import read_environment
 from unified_rl.grading.nodes import Congruence, Items, Node, Ratio, Scalar, Text, Time
@@ -23,6 +22,7 @@ from unified_rl.grading.programs import is_program_object, program_object
 from unified_rl.grading.scalars import read_scalar
 from unified_rl.grading.sets import brackets, named_set, set_operation
 from unified_rl.grading.tokens import Token, Unread, tokenize
+from unified_rl.grading.trees import are_thousands
 from unified_rl.grading.words import number_in_words
 
 Reader = Callable[[list[Token]], Node]

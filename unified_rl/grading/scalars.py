@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
-from unified_rl.grading.expression import DEGREE, FUNCTIONS, MINUS_ONE, Parser, Tree, negative, symbols
+from unified_rl.grading.expression import Parser
+from unified_rl.grading.functions import FUNCTIONS
 from unified_rl.grading.nodes import Scalar
 from unified_rl.grading.tokens import Token, Unread
+from unified_rl.grading.trees import DEGREE, MINUS_ONE, Tree, negative, symbols
 from unified_rl.grading.units import NONE, UNITS, Unit, counted, counted_chinese, known_unit
 from unified_rl.grading.words import (
     CHINESE_DIGITS,
