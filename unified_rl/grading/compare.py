@@ -6,7 +6,6 @@ from dataclasses import replace
 from fractions import Fraction
 
 from unified_rl.grading.algebra import Algebra, Quotient
-from unified_rl.grading.expression import Tree, negative, symbols
 from unified_rl.grading.nodes import (
     Congruence,
     Items,
@@ -24,8 +23,9 @@ from unified_rl.grading.nodes import (
 from unified_rl.grading.policies import GradingPolicy
 from unified_rl.grading.polynomials import Polynomial, TooLarge
 from unified_rl.grading.quantities import PROOF, SAME, equal_trees, ground
-from unified_rl.grading.reader import as_real_set
 from unified_rl.grading.sampling import generic
+from unified_rl.grading.sets import as_real_set
+from unified_rl.grading.trees import Tree, negative, symbols
 from unified_rl.grading.values import NoValue, evaluate, is_real
 
 MAX_PAIRS = 10_000

@@ -9,12 +9,12 @@ import mpmath
 
 from unified_rl.grading.algebra import Algebra
 from unified_rl.grading.compare import as_relation, on_24_hours
-from unified_rl.grading.expression import Tree, negative, symbols
 from unified_rl.grading.nodes import Congruence, Items, Matrix, Named, Node, Options, Ratio, RealSet, Relation, Scalar, Time
 from unified_rl.grading.policies import GradingPolicy
 from unified_rl.grading.polynomials import ONE, UNIT, TooLarge
-from unified_rl.grading.reader import as_real_set
 from unified_rl.grading.sampling import generic
+from unified_rl.grading.sets import as_real_set
+from unified_rl.grading.trees import Tree, negative, symbols
 from unified_rl.grading.values import DIGITS, NoValue, evaluate, is_real, shown
 
 

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from unified_rl.grading.brackets import split
-from unified_rl.grading.expression import FUNCTIONS, Parser, Tree
+from unified_rl.grading.expression import Parser
+from unified_rl.grading.functions import FUNCTIONS
 from unified_rl.grading.nodes import Named, Node
 from unified_rl.grading.tokens import Token, Unread
+from unified_rl.grading.trees import Tree
 from unified_rl.grading.words import NOT_COUNTED, OPERATORS
 
 _IS = ("等于", "是", "为", "共有", "一共有", "共")

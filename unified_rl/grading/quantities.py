@@ -13,12 +13,13 @@ from functools import lru_cache
 import mpmath
 
 from unified_rl.grading.algebra import Algebra, Quotient
-from unified_rl.grading.expression import DEGREE, TRIGONOMETRIC, Tree, symbols, written
+from unified_rl.grading.functions import TRIGONOMETRIC
 from unified_rl.grading.nodes import Scalar
 from unified_rl.grading.numbers import Number, rounds_to
 from unified_rl.grading.policies import GradingPolicy
 from unified_rl.grading.polynomials import ONE, UNIT, Polynomial, TooLarge
 from unified_rl.grading.sampling import agree
+from unified_rl.grading.trees import DEGREE, Tree, symbols, written
 from unified_rl.grading.values import DIGITS, NoValue, evaluate, is_real
 
 FLOAT_DIGITS = 15  # a decimal of so many digits was printed from a float

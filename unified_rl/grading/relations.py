@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from unified_rl.grading.brackets import level, split
-from unified_rl.grading.expression import Tree, symbols
 from unified_rl.grading.names import Name, name_of
 from unified_rl.grading.nodes import Congruence, Items, Named, Node, Relation
 from unified_rl.grading.realsets import ALL, HIGHEST, LOWEST, intersection, interval, solve
 from unified_rl.grading.scalars import read_scalar
 from unified_rl.grading.tokens import Token, Unread
+from unified_rl.grading.trees import Tree, symbols
 from unified_rl.grading.values import NoValue, evaluate, same
 
 Reader = Callable[[list[Token]], Node]

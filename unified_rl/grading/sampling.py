@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from itertools import product
 
-from unified_rl.grading.expression import Tree, symbols
+from unified_rl.grading.trees import Tree, symbols
 from unified_rl.grading.values import NoValue, Number, draw, evaluate, is_real, same
 
 ENOUGH = 5  # points at which both sides have a value

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
-from unified_rl.grading.expression import DEGREE, FUNCTIONS, MINUS_ONE, Parser, Tree, negative, symbols
+from unified_rl.grading.expression import Parser
+from unified_rl.grading.functions import FUNCTIONS
 from unified_rl.grading.nodes import Scalar
 from unified_rl.grading.tokens import Token, Unread
+from unified_rl.grading.trees import DEGREE, MINUS_ONE, Tree, negative, symbols
 from unified_rl.grading.units import NONE, UNITS, Unit, counted, counted_chinese, known_unit
 from unified_rl.grading.words import (
     CHINESE_DIGITS,
@@ -60,8 +62,15 @@ def read_scalar(tokens: list[Token]) -> Scalar:
         except Unread:
             return scalar
         if quantity.unit.dimensions and not symbols(quantity.tree):
+            if len(quantity.unit.dimensions) > 1 and _has_spaced_unit(tokens):
+                return quantity  # 5 m/s
             return Scalar(**{**vars(scalar), "as_quantity": quantity})
     return scalar
+
+
+def _has_spaced_unit(tokens: list[Token]) -> bool:
+    place = next(place for place, token in enumerate(tokens) if token.text in UNITS and token.kind == "letters")
+    return tokens[place].spaced
 
 
 def _is_unit(token: Token) -> bool:

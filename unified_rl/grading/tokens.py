@@ -28,7 +28,7 @@ class Token(NamedTuple):
     upright: bool = False
 
 
-_TOKEN = re.compile(rf"\s+|\\[a-zA-Z]+|\\.|[0-9]+|[A-Za-z]+|[{CJK}〇]+|.", re.DOTALL)
+_TOKEN = re.compile(rf"\s+|\\q?quad|\\[a-zA-Z]+|\\.|[0-9]+|[A-Za-z]+|[{CJK}〇]+|.", re.DOTALL)
 _WITHOUT_MEANING = r"""
 \left \right \mleft \mright \big \Big \bigg \Bigg \bigl \bigr \Bigl \Bigr \biggl \biggr \bigm \displaystyle \textstyle
 \limits \nolimits \rm \bf \it \! \/ \strut \hline

@@ -15,7 +15,7 @@ from typing import Any
 import mpmath
 
 from unified_rl.grading.algebra import number_function
-from unified_rl.grading.expression import Tree, indices, symbols
+from unified_rl.grading.trees import Tree, indices, symbols
 
 DIGITS = 80
 SWALLOWED = mpmath.mpf(10) ** -40  # a term this much smaller than the sum's largest is not seen

@@ -26,7 +26,7 @@ FRACTIONS = _FRACTIONS | {word + "s": value for word, value in _FRACTIONS.items(
 OPERATORS = {
     "plus": "+", "minus": "-", "times": r"\times", "over": "/", "squared": "^2", "cubed": "^3", "factorial": "!", "mod": r"\bmod",
     "modulo": r"\bmod", "choose": r"\choose", "pi": r"\pi", "infinity": r"\infty", "equals": "=", "degrees": r"\circ",
-    "degree": r"\circ", "percent": "%", "pct": "%",
+    "degree": r"\circ", "percent": "%", "percentage": "%", "pct": "%",
 }  # fmt: skip
 #: Words before a number.
 SIGNS = {"negative": -1, "minus": -1, "plus": 1, "positive": 1}
