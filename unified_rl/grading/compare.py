@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
 
 from unified_rl.grading.algebra import Algebra, Quotient
 from unified_rl.grading.nodes import (
@@ -157,7 +158,7 @@ class Comparer:
         if self.policy.left_side == "require":
             return False
         one_name = [len(set(found) - {None}) <= 1 for found in names]
-        gold, node = (replace(side, items=tuple(_value(item) for item in side.items)) for side in (gold, node))
+        gold, node = (replace(side, items=tuple(map(_value, _by_name(side.items)))) for side in (gold, node))
         if all(one_name) and "tuple" not in (gold.kind, node.kind):
             return self._same_members(gold.items, node.items)
         return self._in_order(gold.items, node.items)
@@ -234,6 +235,9 @@ class Comparer:
         found, other = (gold, node) if isinstance(gold, Congruence) else (node, gold)
         if self.policy.left_side == "require" and found.left is not None:
             return False
+        residue, modulus = found.residue, found.modulus
+        if residue[0] == modulus[0] == "num" and not 0 <= residue[1] < modulus[1]:
+            return False  # 42 (mod 5) is 2
         return isinstance(other, Scalar) and self.equal(Scalar(found.residue), other)
 
 
@@ -258,7 +262,7 @@ def _as_list(node: Node, other: Node) -> Node:
     """60,120 as a list, where it is compared with one of as many members."""
     if not isinstance(node, Scalar) or not node.groups or not isinstance(other, Items) or other.kind not in ("list", "set"):
         return node
-    if len(node.groups) != len(other.items):
+    if len(node.groups) != len(other.items) or any(len(group) > 1 and group[0] == "0" for group in node.groups):
         return node
     return Items("list", tuple(Scalar(("num", Fraction(group), None)) for group in node.groups))
 
@@ -269,6 +273,16 @@ def _is_named(items: Items) -> bool:
 
 def _names(items: Items) -> list[str | None]:
     return [item.name if isinstance(item, Named) else None for item in items.items]
+
+
+def _by_name(items: tuple) -> tuple:
+    """Assignments to letters that follow each other in the alphabet (y = 2, x = 1) in its order; others as written."""
+    names = [item.name if isinstance(item, Named) else "" for item in items]
+    if not all(len(name) == 1 for name in names):
+        return items
+    codes = sorted(map(ord, names))
+    follow = all(second - first == 1 for first, second in pairwise(codes))
+    return tuple(sorted(items, key=lambda item: item.name)) if follow else items
 
 
 def _value(node: Node) -> Node:

@@ -23,7 +23,7 @@ from unified_rl.grading.scalars import read_scalar
 from unified_rl.grading.sets import brackets, named_set, set_operation
 from unified_rl.grading.tokens import Token, Unread, tokenize
 from unified_rl.grading.trees import are_thousands
-from unified_rl.grading.words import number_in_words
+from unified_rl.grading.words import SHORT_WORDS, number_in_words
 
 Reader = Callable[[list[Token]], Node]
 
@@ -80,9 +80,19 @@ def text_of(tokens: list[Token]) -> Text:
     for place, token in enumerate(tokens):
         if _single_group(tokens, place) or _single_group(tokens, place - 2):
             continue
-        text = token.text.casefold() if len(token.text) > 1 else token.text
+        text = token.text.casefold() if _is_prose(token) else token.text
         pieces.append(f" {text}" if pieces and _is_word(text) and _is_word(pieces[-1]) else text)
-    return Text("".join(pieces).strip(" .,;:") or "".join(pieces))
+    text = "".join(pieces)
+    return Text(text.rstrip(" .,;:").lstrip(" ,;:") or text)
+
+
+def _is_prose(token: Token) -> bool:
+    """Whether case is only spelling: of words, not of units (MW, mW) and names (ABC, abc)."""
+    text = token.text
+    if text.lower() in SHORT_WORDS:
+        return True
+    size = len(text) + token.upright
+    return text.isalpha() and ((size > 3 and (text.islower() or text.istitle())) or (size > 4 and text.isupper()))
 
 
 def _single_group(tokens: list[Token], place: int) -> bool:
