@@ -33,7 +33,7 @@ from transformers.models.qwen3.modeling_qwen3 import Qwen3RMSNorm
 
 from unified_rl.engines.attention import attention_mask
 from unified_rl.engines.packing import PackedRows
-from unified_rl.engines.requests import eos_ids
+from unified_rl.engines.requests import context_limit, eos_ids
 from unified_rl.errors import CheckpointError, ConfigError, DataError
 from unified_rl.ops.logprobs import token_logps
 from unified_rl.types import Tokenizer
@@ -347,14 +347,13 @@ def _predicting_hidden(decoder: PreTrainedModel, packed: PackedRows, forward: Fo
 
 
 def _check_length(config: Any, longest: int) -> None:
-    # A ready-made mask replaces the model's own, sliding window included: refuse where the window would have mattered.
-    window = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
-    for limit, meaning in ((config.max_position_embeddings, "max_position_embeddings"), (window, "sliding_window")):
-        if limit is not None and longest > limit:
-            raise DataError(
-                f"a sequence of {longest} input tokens exceeds the model's {meaning} of {limit}; "
-                "shorten the prompts, lower max_new_tokens, or choose a model with a longer context"
-            )
+    # The rows' mask replaces the model's own, sliding window included: refuse where the window would have mattered.
+    limit, name = context_limit(config)
+    if limit is not None and longest > limit:
+        raise DataError(
+            f"a sequence of {longest} input tokens exceeds the model's {name} of {limit}; "
+            "shorten the prompts, lower max_new_tokens, or choose a model with a longer context"
+        )
 
 
 _REMEDY = "Give the directory of a complete checkpoint in Hugging Face format, or make it again"
