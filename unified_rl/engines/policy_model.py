@@ -59,6 +59,8 @@ def build_llama(
     """
     if hidden_size % num_heads:
         raise ConfigError(f"hidden_size {hidden_size} is not divisible by num_heads {num_heads}")
+    special_ids: dict[str, Any] = {"eos_token_id": eos_token_id, "pad_token_id": pad_token_id, "bos_token_id": bos_token_id}
+    _check_ids(special_ids, vocab_size)
     config = LlamaConfig(
         vocab_size=vocab_size,
         hidden_size=hidden_size,
@@ -69,12 +71,14 @@ def build_llama(
         max_position_embeddings=max_position_embeddings,
         tie_word_embeddings=tie_word_embeddings,
         initializer_range=init_std,
-        eos_token_id=eos_token_id,
-        pad_token_id=pad_token_id,
-        bos_token_id=bos_token_id,
+        **special_ids,
     )
     config.dtype = torch.float32
-    _check_ids({"eos_token_id": eos_token_id, "pad_token_id": pad_token_id, "bos_token_id": bos_token_id}, vocab_size)
+    return _drawn(config, seed)
+
+
+def _drawn(config: LlamaConfig, seed: int) -> LlamaForCausalLM:
+    """A Llama with random weights."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = LlamaForCausalLM(config)
