@@ -15,19 +15,12 @@ from unified_rl.artifacts import ArtifactStore
 from unified_rl.coefficients import build as build_coefficient
 from unified_rl.config import Config
 from unified_rl.engines.compiled_forward import CompiledForward
+from unified_rl.engines.forward import Forward, plain_forward
 from unified_rl.engines.layout import Layout
 from unified_rl.engines.optimiser import AdamWOptions
 from unified_rl.engines.passes import evaluate_role
 from unified_rl.engines.policy_copy import FrozenCopy
-from unified_rl.engines.policy_model import (
-    Forward,
-    ValueModel,
-    build_value_model,
-    decoder_of,
-    load_policy,
-    plain_forward,
-    save_policy,
-)
+from unified_rl.engines.policy_model import ValueModel, build_value_model, decoder_of, load_policy, save_policy
 from unified_rl.engines.protocol import Trainer
 from unified_rl.engines.ranks import divided
 from unified_rl.engines.roles import Role, policy_role, value_role
