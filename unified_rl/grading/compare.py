@@ -29,7 +29,7 @@ from unified_rl.grading.sets import as_real_set
 from unified_rl.grading.trees import Tree, negative, symbols
 from unified_rl.grading.values import NoValue, evaluate, is_real
 
-MAX_PAIRS = 10_000
+MAX_PAIRS = 3000
 
 
 class Comparer:
@@ -38,6 +38,7 @@ class Comparer:
     def __init__(self, policy: GradingPolicy) -> None:
         self.policy = policy
         self.grounds: list[str] = []
+        self.pairs = 0  # members of lists compared with each other
 
     def equal(self, gold: Node, node: Node) -> bool:
         """Whether two answers are equal."""
@@ -171,26 +172,37 @@ class Comparer:
         plain = [_plain_members(side) for side in (left, right)]
         if None not in plain and plain[0] == plain[1]:
             return self._because("exact arithmetic")
-        if len(left) * len(right) > MAX_PAIRS:
-            return False
         left, right = self._distinct(left), self._distinct(right)
         if len(left) != len(right):
             return False
         free = list(right)
         for member in left:
-            place = next((index for index, other in enumerate(free) if self.equal(member, other)), None)
+            place = next((index for index, other in enumerate(free) if self._may_equal(member, other)), None)
             if place is None:
                 return False
             del free[place]
         return True
 
     def _distinct(self, members: tuple) -> tuple:
-        trial = Comparer(self.policy)
         kept: list[Node] = []
         for member in members:
-            if not any(trial.equal(member, other) for other in kept):
+            if not any(self._may_equal(member, other, quietly=True) for other in kept):
                 kept.append(member)
         return tuple(kept)
+
+    def _may_equal(self, left: Node, right: Node, quietly: bool = False) -> bool:
+        """`equal`, but quick where two members surely differ, and no within a budget of real comparisons."""
+        if _surely_different(left, right):
+            return False
+        self.pairs += 1
+        if self.pairs > MAX_PAIRS:
+            return False
+        if not quietly:
+            return self.equal(left, right)
+        grounds = list(self.grounds)
+        found = self.equal(left, right)
+        self.grounds = grounds
+        return found
 
     # --- sets, matrices
 
@@ -311,6 +323,22 @@ def _plain_members(members: tuple) -> set[Fraction] | None:
             return None
         found.add(member.tree[1])
     return found
+
+
+def _surely_different(left: Node, right: Node) -> bool:
+    """Two whole numbers or fractions, or two names, that are not the same."""
+    if isinstance(left, Scalar) and isinstance(right, Scalar):
+        return _is_exact(left) and _is_exact(right) and left.tree[1] != right.tree[1]
+    if isinstance(left, Named) and isinstance(right, Named) and left.name == right.name:
+        return _surely_different(left.value, right.value)
+    named = isinstance(left, Named) and isinstance(right, Named) and not left.bound and not right.bound
+    return named and not any(isinstance(side.value, Scalar) and symbols(side.value.tree) for side in (left, right))
+
+
+def _is_exact(scalar: Scalar) -> bool:
+    """A whole number or fraction with nothing around it."""
+    marked = scalar.unit.dimensions or scalar.percent or scalar.degree or scalar.base
+    return scalar.tree[0] == "num" and scalar.tree[2] is None and not marked
 
 
 def _rows(node: Node) -> tuple | None:

@@ -44,7 +44,7 @@ for _code in (*range(0x2070, 0x20A0), *range(0x1D2C, 0x1D7F)):
 _INVISIBLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\xad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 _RUN = re.compile(f"([{''.join(_SUPERSCRIPTS)}]+)|([{''.join(_SUBSCRIPTS)}]+)|([^\\x00-\\x7f])")
 _ESCAPED = re.compile(r"\\\\(?=[a-zA-Z{}%$])")
-_NOON = re.compile(r"(?<![A-Za-z])([apAP])\.\s?[mM](?![A-Za-z])")
+_NOON = re.compile(r"(?<![A-Za-z])([apAP])\.\s?[mM](?![A-Za-z])\.?")
 _DOLLAR = re.compile(r"\\\$|\$")
 _TRAILING = re.compile(r"(?:\\[ ,;:!]|[\s,;:。])$")
 

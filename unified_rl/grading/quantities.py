@@ -20,10 +20,12 @@ from unified_rl.grading.policies import GradingPolicy
 from unified_rl.grading.polynomials import ONE, UNIT, Polynomial, TooLarge
 from unified_rl.grading.sampling import agree
 from unified_rl.grading.trees import DEGREE, Tree, symbols, written
+from unified_rl.grading.units import UNITS
 from unified_rl.grading.values import DIGITS, NoValue, evaluate, is_real, within
 
 FLOAT_DIGITS = range(15, 18)  # a decimal of so many digits was printed from a float
 FLOAT_ERROR = Fraction(4, 10**15)
+RADIAN = UNITS["rad"]
 PROOF, SAME = "exact algebra", "the same reading"
 _HUNDREDTH: Tree = ("num", Fraction(1, 100), None)
 
@@ -40,6 +42,8 @@ def ground(left: Scalar, right: Scalar, policy: GradingPolicy) -> str:
     scale = _units(left, right, policy)
     if scale is None:
         return ""
+    if RADIAN in (left.unit, right.unit) and left.degree != right.degree:
+        return _in_unit_of_angle(left, right, policy)
     marks = [side.percent or side.degree for side in (left, right)]
     if any(mark and other.unit.dimensions for mark, other in zip(marks, (right, left), strict=True)):
         return ""  # 8 cm, 8 degrees
@@ -96,6 +100,12 @@ def _degrees(left: Scalar, right: Scalar, policy: GradingPolicy) -> str:
     if _in_radians(other.tree) and (found := values(replace(angle, tree=("mul", angle.tree, DEGREE)), other, policy)):
         return found
     return values(angle, other, policy) if policy.degrees == "drop" else ""
+
+
+def _in_unit_of_angle(left: Scalar, right: Scalar, policy: GradingPolicy) -> str:
+    """60 degrees are pi/3 radians, and never 60."""
+    angle, other = (left, right) if left.degree else (right, left)
+    return values(replace(angle, tree=("mul", angle.tree, DEGREE)), other, policy) if other.unit == RADIAN else ""
 
 
 def _in_radians(tree: Tree) -> bool:

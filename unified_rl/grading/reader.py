@@ -8,7 +8,6 @@ slice of tokens and splits it outside brackets, so the work is linear in each of
 from __future__ import annotations
 
 from collections.abc import Callable
-from fractions import Fraction
 from functools import lru_cache
 
 from unified_rl.grading import names, relations
@@ -114,7 +113,7 @@ def _stripped(tokens: list[Token]) -> list[Token]:
     while True:
         while tokens and tokens[0].text in (",", ";", '"'):
             tokens = tokens[1:]
-        while tokens and tokens[-1].text in (",", ";", '"', "\\", "."):
+        while tokens and tokens[-1].text in (",", ";", '"', "\\"):
             tokens = tokens[:-1]
         if len(tokens) < 3 or tokens[0].text != "{" or closing(tokens, 0) != len(tokens) - 1:
             return tokens
@@ -128,8 +127,9 @@ def _number_in_words(tokens: list[Token], read: Reader) -> Node | None:
     """one hundred and five, 2 and a half: the word "and" joins no list here."""
     del read
     words = [token.text.lower() for token in tokens if token.text != "-"]
-    if len(words) > 3 and words[0].isdigit() and words[1:] == ["and", "a", "half"]:
-        return Scalar(("num", int(words[0]) + Fraction(1, 2), None))
+    if len(words) > 3 and words[0].isdigit() and words[1] == "and":
+        part = number_in_words(words[2:])
+        return Scalar(("num", int(words[0]) + part, None)) if part is not None and part < 1 else None
     value = number_in_words(words) if all(word.isalpha() for word in words) and "and" in words else None
     return None if value is None else Scalar(("num", value, None))
 

@@ -23,7 +23,17 @@ from unified_rl.grading.words import (
     number_in_words,
 )
 
-_CURRENCY = {r"\$": "dollar", "€": "euro", "£": "£", "¥": "yuan", "¢": "cent"}
+_CURRENCY = {
+    r"\$": "dollar",
+    "€": "euro",
+    "£": "£",
+    "¥": "yuan",
+    "¢": "cent",
+    "USD": "dollar",
+    "EUR": "euro",
+    "GBP": "£",
+    "CNY": "yuan",
+}
 _BESIDE_NUMBERS = """
 cm mm km kg ml mL ft lb lbs yd hr hrs min mins sec mph kph dm oz kW kJ Hz kHz MHz GHz Pa kPa MPa eV keV MeV GeV mol
 rad
@@ -107,6 +117,10 @@ def _based(tokens: list[Token]) -> Scalar | None:
         return None
     base = int(rest[0]) if rest[0].isdigit() and len(rest[0]) <= 2 else _BASES.get(rest[0].lower(), 0)
     minus = head[0].text == "-"
+    if head[0].text == "(" and head[-1].text == ")":
+        head = head[1:-1]
+    if not head:
+        return None
     digits = "".join(token.text for token in head[minus:]).upper()
     if (
         not 2 <= base <= 36
@@ -134,7 +148,7 @@ def _spelled(tokens: list[Token]) -> Scalar | None:
     """A number in words, with a unit or without: twenty-one, negative four, three quarters, 二十五 ."""
     if tokens[0].kind == "cjk":
         return _spelled_chinese(tokens)
-    if tokens[0].kind != "letters" or len(tokens[0].text) < 3:
+    if tokens[0].kind != "letters" or (len(tokens[0].text) < 3 and tokens[0].text != "a"):
         return None
     sign, start = SIGNS.get(tokens[0].text.lower(), 0), 0
     if sign:
@@ -259,6 +273,9 @@ def _chinese_fraction(tokens: list[Token]) -> list[Token]:
 
 def _with_suffix(tree: Tree, rest: list[Token], unit: Unit = NONE) -> Scalar:
     tree, degree = _without_degree(tree)
+    rest = [
+        token for place, token in enumerate(rest) if not (token.text == "." and place and rest[place - 1].kind == "letters")
+    ]
     if rest:
         tree, rest = _magnitude(tree, rest)
     percent = False

@@ -13,6 +13,7 @@ from unified_rl.grading.tokens import Token, Unread
 Reader = Callable[[list[Token]], Node]
 
 MAX_ITEMS = 400
+_NAMED = {"all real numbers": ALL, "all reals": ALL, "the empty set": EMPTY, "empty set": EMPTY}
 
 
 def items(kind: str, parts: list[list[Token]], read: Reader, brackets: str = "") -> Node:
@@ -141,6 +142,9 @@ def _set_of_solutions(head: list[Token], condition: list[Token], read: Reader) -
 
 def named_set(tokens: list[Token], read: Reader) -> Node | None:
     del read
+    words = " ".join(token.text.lower() for token in tokens)
+    if words in _NAMED:
+        return _NAMED[words]
     if len(tokens) == 1:
         if tokens[0].text == r"\emptyset":
             return EMPTY

@@ -185,10 +185,13 @@ class _Scanner:
 
     def _sign(self, piece: str) -> None:
         following = self.raw[self.place] if self.place < len(self.raw) else ""
+        if piece == "." and self.raw[self.place : self.place + 2] == [".", "."]:
+            self.place += 2
+            return self._emit("command", r"\ldots")
         if (piece, following) in _DOUBLE:
             self.place += 1
             piece = _DOUBLE[piece, following]
-        self._emit("command" if piece[0] == "\\" else "sign", piece)
+        return self._emit("command" if piece[0] == "\\" else "sign", piece)
 
     def _skip_dot(self, piece: str) -> None:
         if piece in (r"\left", r"\right") and self.place < len(self.raw) and self.raw[self.place] == ".":
