@@ -21,6 +21,7 @@ from unified_rl.coefficient_config import COEFFICIENTS, CoefficientConfig
 from unified_rl.config import Config, DataConfig, TaskConfig
 from unified_rl.errors import ConfigError
 from unified_rl.plugins import did_you_mean, import_by_path
+from unified_rl.presets import rules
 
 CONFIGS = Path(__file__).parent / "configs"
 SHORTHANDS = {
@@ -46,7 +47,7 @@ def load_config(words: Sequence[str]) -> Config:
         ConfigError: unknown key (with the nearest known one), wrong type, unknown method or stack, or an illegal combination.
     """
     config = compose(words)
-    methods.check(config)
+    rules.check(config)
     return config
 
 

@@ -27,11 +27,15 @@ from unified_rl.coefficient_config import GrpoCoefficient
 from unified_rl.coefficients import Grpo
 from unified_rl.config import Config, RolloutConfig, RunConfig, TrainerConfig
 from unified_rl.engines.compiled_forward import CompiledForward
+from unified_rl.engines.layout import Layout
+from unified_rl.engines.optimiser import AdamWOptions
 from unified_rl.engines.packing import TokenSequence
+from unified_rl.engines.passes import evaluate_role
 from unified_rl.engines.policy_model import decoder_of, plain_forward, use_torch_rms_norm
 from unified_rl.engines.ranks import divided, join_ranks
+from unified_rl.engines.roles import policy_role
 from unified_rl.engines.torch_generator import TorchGenerator
-from unified_rl.engines.torch_trainer import AdamWOptions, Layout, TorchTrainer, evaluate_role, policy_role
+from unified_rl.engines.torch_trainer import TorchTrainer
 from unified_rl.sources import OnlineSamples, PromptPool
 from unified_rl.stages.generators import compiled_step
 from unified_rl.train import Parts, run_step

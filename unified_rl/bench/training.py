@@ -112,18 +112,20 @@ def padded_micro_batches(sequences: Sequence[TokenSequence], rows: int) -> list[
 def _stack(packed: Sequence[PackedRows], length: int, first: int) -> PackedRows:
     """Micro-batches of one row each as one, padded to `length`."""
 
-    def pad(tensor: Tensor, dims: int) -> Tensor:
-        return nn.functional.pad(tensor, (0, length - tensor.shape[-1]) * dims)
+    def pad(tensor: Tensor, value: int = 0) -> Tensor:
+        return nn.functional.pad(tensor, (0, length - tensor.shape[-1]), value=value)
 
     sizes = torch.tensor([len(one.targets_N) for one in packed])
     row_N = torch.repeat_interleave(torch.arange(len(packed)), sizes)
     return PackedRows(
-        input_ids_RL=torch.cat([pad(one.input_ids_RL, 1) for one in packed]),
-        position_ids_RL=torch.cat([pad(one.position_ids_RL, 1) for one in packed]),
-        visible_RLL=torch.cat([pad(one.visible_RLL, 2) for one in packed]),
+        input_ids_RL=torch.cat([pad(one.input_ids_RL) for one in packed]),
+        position_ids_RL=torch.cat([pad(one.position_ids_RL) for one in packed]),
+        segment_RL=torch.cat([pad(one.segment_RL, -1) for one in packed]),
+        continues_RL=torch.cat([pad(one.continues_RL, -2) for one in packed]),
         hidden_index_N=torch.cat([one.hidden_index_N for one in packed]) + length * row_N,
         targets_N=torch.cat([one.targets_N for one in packed]),
         sequence_N=row_N + first,
+        row_N=row_N,
         token_N=torch.cat([one.token_N for one in packed]),
         sequences_b=torch.arange(first, first + len(packed)),
         input_tokens=sum(one.input_tokens for one in packed),

@@ -14,9 +14,9 @@ from pathlib import Path
 from unified_rl import loading
 from unified_rl.config import Config
 from unified_rl.launch.cells import Cell, read_record
+from unified_rl.sources.registry import declared
 
 TRAINED = 4.0
-SAMPLING_SOURCES = frozenset({"online_samples", "informative_samples", "refreshed_samples", "tree_search"})
 TINY_UNITS_PER_SECOND = 25_000.0
 SLICES = 2  # the arithmetic task's; other tasks differ by a small factor
 
@@ -46,13 +46,13 @@ def units_per_second(cells: Sequence[Cell], units: Mapping[str, float], folder: 
 
 def _training(config: Config, command: str) -> float:
     """Units of training and its learning curve."""
-    steps = config.trainer.steps
+    steps, provides = config.trainer.steps, declared(config.source).provides
     if command == "iterate":
         steps = (config.iterate.iterations + 1) * (config.iterate.steps + config.iterate.control_steps)
     length, rollout = config.generator.max_new_tokens / 2, config.rollout
-    each = 1 if config.source.name == "demonstrations" else rollout.responses_per_prompt
+    each = 1 if provides.responses == "one" else rollout.responses_per_prompt
     responses = rollout.prompts_per_step * each * length
-    step = responses * (TRAINED * rollout.epochs + (config.source.name in SAMPLING_SOURCES))
+    step = responses * (TRAINED * rollout.epochs + provides.fresh)
     points = 1 + (steps // config.logging.curve_every if config.logging.curve_every else 1)
     return steps * step + points * SLICES * config.logging.curve_problems * length
 

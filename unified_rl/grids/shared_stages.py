@@ -14,12 +14,12 @@ from typing import Any
 
 from unified_rl.artifacts import ArtifactStore
 from unified_rl.config import Config
+from unified_rl.sources.registry import declared
 from unified_rl.stages import world
 from unified_rl.stages.rewards import initial_reward_model
 from unified_rl.stages.sampling import offline_samples
 from unified_rl.stages.training import initial_policy
 
-STORED = frozenset({"offline_samples", "preference_pairs"})
 #: Where looking ends: nothing shared is made from these.
 _LAST = frozenset({"sft", "offline_samples", "reward_model"})
 
@@ -42,7 +42,7 @@ def shared_stages(config: Config) -> list[Stage]:
     store = _Looking(Path(config.artifacts))
     policy = store.look(lambda: initial_policy(config, store), "sft") if config.init == "sft" else None
     key, path = (policy.key, store.root / "sft" / policy.key) if policy else initial_policy(config, store)
-    if config.source.name in STORED:
+    if declared(config.source).artefacts:
         problems: Any = world.training_problems(world.make_task(config), config)  # only their number is looked at
         store.look(lambda: offline_samples(config, store, key, path, problems), "offline_samples")
     if config.reward.learned and not config.reward.model_path:

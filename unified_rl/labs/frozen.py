@@ -19,10 +19,14 @@ from unified_rl.artifacts import ArtifactStore
 from unified_rl.coefficients import Coefficient, Inputs, Terms
 from unified_rl.coefficients import build as build_coefficient
 from unified_rl.config import Config
+from unified_rl.engines.layout import Layout
+from unified_rl.engines.optimiser import AdamWOptions
 from unified_rl.engines.packing import TokenSequence
+from unified_rl.engines.passes import evaluate_role
 from unified_rl.engines.policy_model import ValueModel, build_value_model, load_policy
+from unified_rl.engines.roles import policy_role, value_role
 from unified_rl.engines.torch_generator import TorchGenerator
-from unified_rl.engines.torch_trainer import AdamWOptions, Layout, TorchTrainer, evaluate_role, policy_role, value_role
+from unified_rl.engines.torch_trainer import TorchTrainer
 from unified_rl.errors import CheckpointError, ConfigError, DataError
 from unified_rl.methods import METHODS
 from unified_rl.rewards import ExactProcessReward, OutcomeReward

@@ -20,8 +20,8 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from unified_rl import files
+from unified_rl.engines.layout import Layout
 from unified_rl.engines.reward_model import RewardScorer, load_reward_model
-from unified_rl.engines.torch_trainer import Layout
 from unified_rl.errors import DataError
 from unified_rl.tasks.templates import encode
 from unified_rl.types import Problem, Prompt, Response

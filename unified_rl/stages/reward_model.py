@@ -21,7 +21,10 @@ from transformers import PreTrainedTokenizerBase
 from unified_rl import files, rng
 from unified_rl.artifacts import ArtifactStore
 from unified_rl.config import Config
+from unified_rl.engines.layout import Layout
+from unified_rl.engines.optimiser import AdamWOptions
 from unified_rl.engines.policy_model import load_policy, load_tokenizer
+from unified_rl.engines.protocol import Trainer
 from unified_rl.engines.reward_model import (
     Card,
     RewardLoss,
@@ -33,8 +36,7 @@ from unified_rl.engines.reward_model import (
     reward_role,
     save_reward_model,
 )
-from unified_rl.engines.torch_trainer import AdamWOptions, Layout
-from unified_rl.engines.trainers import Trainer, build_trainer, state_name
+from unified_rl.engines.trainers import build_trainer, state_name
 from unified_rl.progress import progress
 from unified_rl.reward_model_config import RewardModelConfig
 from unified_rl.rewards import build_segmenter
