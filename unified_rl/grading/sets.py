@@ -13,6 +13,7 @@ from unified_rl.grading.tokens import Token, Unread
 Reader = Callable[[list[Token]], Node]
 
 MAX_ITEMS = 400
+_CLOSED_BY = {"(": ")]", "[": ")]", "{": "}", r"\{": (r"\}",), r"\langle": (r"\rangle",)}
 _NAMED = {"all real numbers": ALL, "all reals": ALL, "the empty set": EMPTY, "empty set": EMPTY}
 
 
@@ -102,6 +103,8 @@ def brackets(tokens: list[Token], read: Reader) -> Node | None:
     if first not in ("(", "[", "{", r"\{", r"\langle") or closing(tokens, 0) != len(tokens) - 1:
         return None
     last, inner = tokens[-1].text, tokens[1:-1]
+    if last not in _CLOSED_BY[first]:
+        raise Unread
     if first in ("{", r"\{"):
         return _set(first, inner, read)
     if not inner:
