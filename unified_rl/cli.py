@@ -85,7 +85,8 @@ def _train(words: Sequence[str], as_json: bool) -> None:
     if not config.run_dir:
         raise ConfigError("train needs run_dir=DIR, the folder that will hold the run")
     from unified_rl.engines.ranks import join_ranks
-    from unified_rl.stages.training import run_training, shown_by_first
+    from unified_rl.stages.trained import shown_by_first
+    from unified_rl.stages.training import run_training
 
     ranks = join_ranks()
     with shown_by_first(ranks, config.label, config.trainer.steps) as on_step:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from unified_rl.artifacts import ArtifactStore
+from unified_rl.artifacts import ArtifactStore, key_of
 from unified_rl.errors import CheckpointError
 
 
@@ -35,17 +35,16 @@ def test_built_once_and_found_again(tmp_path):
     assert get(store, build=must_not_build) == (key, folder)
 
 
-def test_key_depends_on_settings_recipe_and_inputs(tmp_path):
-    store = ArtifactStore(tmp_path)
+def test_key_depends_on_settings_recipe_and_inputs():
     keys = {
-        store.key("stage", {"a": 1}, 1, {}),
-        store.key("stage", {"a": 2}, 1, {}),
-        store.key("stage", {"a": 1}, 2, {}),
-        store.key("stage", {"a": 1}, 1, {"policy": "k"}),
-        store.key("other", {"a": 1}, 1, {}),
+        key_of("stage", {"a": 1}, 1, {}),
+        key_of("stage", {"a": 2}, 1, {}),
+        key_of("stage", {"a": 1}, 2, {}),
+        key_of("stage", {"a": 1}, 1, {"policy": "k"}),
+        key_of("other", {"a": 1}, 1, {}),
     }
     assert len(keys) == 5
-    assert store.key("stage", {"a": 1, "b": 2}, 1, {}) == store.key("stage", {"b": 2, "a": 1}, 1, {})
+    assert key_of("stage", {"a": 1, "b": 2}, 1, {}) == key_of("stage", {"b": 2, "a": 1}, 1, {})
 
 
 @pytest.mark.parametrize("harm", ["change", "delete", "manifest"])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from transformers import PreTrainedTokenizerBase
 
-from unified_rl.artifacts import ArtifactStore
+from unified_rl.artifacts import Artifact, ArtifactStore
 from unified_rl.config import Config
 from unified_rl.rewards.steps import build_segmenter
 from unified_rl.sources import (
@@ -26,8 +26,9 @@ from unified_rl.sources import (
     TreeSearch,
     as_response,
 )
-from unified_rl.stages import sampling, world
+from unified_rl.stages import world
 from unified_rl.stages.demonstrations import batches, load_demonstrations, stored_demonstrations
+from unified_rl.stages.kinds.offline_samples import offline_samples
 from unified_rl.types import Generator, Prompt, Response, Reward, Source, Task
 
 
@@ -62,7 +63,7 @@ class Collaborators:
 
     def stored(self) -> tuple[str, list[list[Response]]]:
         """Key and content of the stored samples of the initial policy."""
-        return sampling.offline_samples(self.config, self.store, self.policy_key, self.policy_path, self.prompts())
+        return offline_samples(self.config, self.store, Artifact(self.policy_key, self.policy_path), self.prompts())
 
 
 def build_source(collaborators: Collaborators) -> tuple[Source, dict[str, str]]:
