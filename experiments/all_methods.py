@@ -15,8 +15,8 @@ holds at most 128 pairs, and fewer where a prompt's samples are all right or all
 offline methods sample nothing during training, so "equal sampled tokens" means nothing for them.
 """
 
-from experiments.grids import Arm, Grid, equal_updates
-from experiments.presets import DEFAULT_COVERAGE, RESPONSES_PER_STEP, SWEPT, TESTING, with_small_arms
+from unified_rl.grids.definition import Arm, Grid, equal_updates
+from unified_rl.grids.presets import DEFAULT_COVERAGE, RESPONSES_PER_STEP, SWEPT, TESTING, with_small_arms
 
 GRID = Grid(
     name="all_methods",

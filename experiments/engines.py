@@ -15,8 +15,8 @@ difference has the spread of two sampling seeds. Evaluations are sampled by the 
 
 from dataclasses import replace
 
-from experiments.grids import Arm, Grid, equal_updates
-from experiments.presets import DEFAULT, SWEPT, TESTING
+from unified_rl.grids.definition import Arm, Grid, equal_updates
+from unified_rl.grids.presets import DEFAULT, SWEPT, TESTING
 
 LARGE = ("engine=deepspeed", "sft.trainer=torch", "generator=vllm", "vllm.cpu_cache_gib=0.25")
 

@@ -14,8 +14,8 @@ is shared only among equal places in a step.
 
 from dataclasses import replace
 
-from experiments.grids import Arm, Grid, equal_sampled_tokens
-from experiments.presets import DEFAULT, RESPONSES_PER_STEP, SAMPLED_TOKENS, SWEPT, TESTING, with_small_arms
+from unified_rl.grids.definition import Arm, Grid, equal_sampled_tokens
+from unified_rl.grids.presets import DEFAULT, RESPONSES_PER_STEP, SAMPLED_TOKENS, SWEPT, TESTING, with_small_arms
 
 GROUP_SIZES = (2, 4, 8, 16)
 

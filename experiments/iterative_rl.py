@@ -13,8 +13,8 @@ What cannot be matched: a renewal costs samples and training that the control do
 with neither renewed still does the latter, and so tells that apart.
 """
 
-from experiments.grids import Arm, Grid, equal_updates
-from experiments.presets import DEFAULT_ITERATED, SWEPT, TESTING_ITERATED
+from unified_rl.grids.definition import Arm, Grid, equal_updates
+from unified_rl.grids.presets import DEFAULT_ITERATED, SWEPT, TESTING_ITERATED
 
 
 def _arm(label: str, reward_model: str, reference: str) -> Arm:

@@ -14,8 +14,8 @@ reward it weighs a response's sum against a reward of size 1, before the divisio
 over tokens and passes the value model.
 """
 
-from experiments.grids import Arm, Grid, equal_updates
-from experiments.presets import DEFAULT, SWEPT, TESTING
+from unified_rl.grids.definition import Arm, Grid, equal_updates
+from unified_rl.grids.presets import DEFAULT, SWEPT, TESTING
 
 GRID = Grid(
     name="kl",

@@ -14,8 +14,8 @@ that are all right, which have no advantage. Adam's steps hardly depend on a con
 term. The two halves' gradients add up to GRPO's with the KL term counted twice.
 """
 
-from experiments.grids import Arm, Grid, equal_updates
-from experiments.presets import DEFAULT_COVERAGE, SWEPT, TESTING
+from unified_rl.grids.definition import Arm, Grid, equal_updates
+from unified_rl.grids.presets import DEFAULT_COVERAGE, SWEPT, TESTING
 
 GRID = Grid(
     name="negative_signal",

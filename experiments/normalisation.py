@@ -12,8 +12,8 @@ What cannot be matched: the size of the gradient. A constant factor is one that 
 lengths is the effect in question. Gradients are clipped at norm 1, which acts on the larger ones more often.
 """
 
-from experiments.grids import Arm, Grid, equal_updates
-from experiments.presets import DEFAULT, SWEPT, TESTING
+from unified_rl.grids.definition import Arm, Grid, equal_updates
+from unified_rl.grids.presets import DEFAULT, SWEPT, TESTING
 
 _WITH_STD = ("method=grpo", "coefficient.kl_coef=0")
 _WITHOUT_STD = ("method=grpo", "coefficient=dr_grpo")

@@ -14,8 +14,8 @@ other responses; n = infinity against it tells how much that costs. The shares o
 gradient, differ because the policies differ: that is the effect in question.
 """
 
-from experiments.grids import Arm, Grid, equal_updates
-from experiments.presets import DEFAULT_COVERAGE, SWEPT, TESTING
+from unified_rl.grids.definition import Arm, Grid, equal_updates
+from unified_rl.grids.presets import DEFAULT_COVERAGE, SWEPT, TESTING
 
 
 def _refreshed(steps: int) -> tuple[str, ...]:

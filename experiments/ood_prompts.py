@@ -13,8 +13,8 @@ What cannot be matched: the prompts, which are what differs; so neither their or
 have longer solutions and lower rewards: their updates have more tokens, and more groups without a single right answer.
 """
 
-from experiments.grids import Arm, Grid, equal_updates
-from experiments.presets import DEFAULT_COVERAGE, SWEPT, TESTING
+from unified_rl.grids.definition import Arm, Grid, equal_updates
+from unified_rl.grids.presets import DEFAULT_COVERAGE, SWEPT, TESTING
 
 GRID = Grid(
     name="ood_prompts",

@@ -12,8 +12,8 @@ supervision a token's advantage is a sum over its own and later steps, and so la
 Learned step rewards are in rule_vs_model.
 """
 
-from experiments.grids import Arm, Grid, equal_updates
-from experiments.presets import DEFAULT, SWEPT, TESTING
+from unified_rl.grids.definition import Arm, Grid, equal_updates
+from unified_rl.grids.presets import DEFAULT, SWEPT, TESTING
 
 _PROCESS = ("reward.source=exact", "reward.supervision=process")
 

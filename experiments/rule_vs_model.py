@@ -15,8 +15,8 @@ same SFT policy and with the same reward models.
 What cannot be matched: a reward model costs samples, labels and training of its own, which no rule counts here.
 """
 
-from experiments.grids import Arm, Grid, equal_updates
-from experiments.presets import DEFAULT, SWEPT, TESTING_LEARNED
+from unified_rl.grids.definition import Arm, Grid, equal_updates
+from unified_rl.grids.presets import DEFAULT, SWEPT, TESTING_LEARNED
 
 
 def _noise(share: float) -> tuple[str, ...]:

@@ -18,8 +18,8 @@ not independent. Log-probs are those at the sampling temperature, so at
 another temperature it is the tempered policy that is trained; evaluation is at 0.7 in every arm.
 """
 
-from experiments.grids import Arm, Grid, equal_updates
-from experiments.presets import DEFAULT_COVERAGE, SWEPT, TESTING
+from unified_rl.grids.definition import Arm, Grid, equal_updates
+from unified_rl.grids.presets import DEFAULT_COVERAGE, SWEPT, TESTING
 
 _ONLINE, _STORED = "method=online_rft", "method=rft"
 _TREE = (_ONLINE, "source=tree_search", "source.roots=2", "source.branch_rounds=2")

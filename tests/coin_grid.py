@@ -2,7 +2,7 @@
 
 from tiny import WORDS
 
-from experiments.grids import Arm, Grid, Preset
+from unified_rl.grids.definition import Arm, Grid, Preset
 
 GRID = Grid(
     name="coin",

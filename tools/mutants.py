@@ -46,6 +46,7 @@ CLS, SUR = "coefficients.py", "surrogate.py"
 RM, REPLAY, STEPS = "engines/reward_model.py", "sources/replay.py", "stages/step_labels.py"
 MODEL, MIXED = "rewards/model.py", "rewards/mixtures.py"
 LEAN, CACHE, SAMPLING = "engines/llama_decoder.py", "engines/kv_cache.py", "engines/sampling.py"
+ATTEND = "engines/attention.py"
 IMP, CORRECTED, LATER, PACK = "ops/importance.py", "importance.py", "sources/ahead.py", "engines/packing.py"
 
 MUTANTS = (
@@ -294,13 +295,18 @@ MUTANTS = (
     ),
     Mutant(CLS, "RLOO: KL not in the reward", "inputs.rewards_B + penalty_B", "inputs.rewards_B"),
     Mutant(CLS, "Dr. GRPO: divided by std", "centred_B = advantages.group_centred", "centred_B = advantages.group_normalised"),
-    Mutant(SUR, "surrogate: sign", "return -(self._weights_B[rows, None]", "return (self._weights_B[rows, None]"),
-    Mutant(SUR, "surrogate: weights of the wrong rows", "self._weights_B[rows, None]", "self._weights_B[: len(rows), None]"),
+    Mutant(SUR, "surrogate: sign", "return -token_sum(self", "return token_sum(self"),
+    Mutant(
+        SUR,
+        "surrogate: weights of the wrong rows",
+        "-token_sum(self._weights_B[rows_b, None]",
+        "-token_sum(self._weights_B[: len(rows_b), None]",
+    ),
     Mutant(
         SUR,
         "surrogate: inputs of the wrong rows",
-        "inputs, logp_bT = self._inputs.rows(rows)",
-        "inputs, logp_bT = self._inputs.rows(torch.arange(len(rows)))",
+        "self._inputs.rows(members.rows_b), outputs",
+        "self._inputs.rows(torch.arange(len(members.rows_b))), outputs",
     ),
     Mutant(
         SUR,
@@ -308,8 +314,14 @@ MUTANTS = (
         '"prompt_token_mean": lambda: aggregation.prompt_token_mean(lengths_B, inputs.group_B)',
         '"prompt_token_mean": lambda: aggregation.batch_token_mean(lengths_B)',
     ),
-    Mutant(RM, "read before the token, not after", "end_K[known] + 1)", "end_K[known])", REWARDS),
-    Mutant(RM, "loss: mean of the micro-batch", 'reduction="sum") / self._count', 'reduction="mean")', REWARDS),
+    Mutant(RM, "read before the token, not after", "row[end_K + 1] = label_K", "row[end_K] = label_K", REWARDS),
+    Mutant(
+        RM,
+        "loss: mean of the micro-batch",
+        "torch.where(known_N, loss_N, 0).sum() / self._count",
+        "loss_N[known_N].mean()",
+        REWARDS,
+    ),
     Mutant(MODEL, "minimum becomes mean", "float(values_K.min())", "float(values_K.mean())", REWARDS),
     Mutant(MODEL, "min form: weight on the best step", "exponents_K = -(rewards_K", "exponents_K = (rewards_K", REWARDS),
     Mutant(MODEL, "everything is accepted", "accepted=probability > 0.5", "accepted=probability > 0.0", REWARDS),
@@ -367,6 +379,8 @@ MUTANTS = (
         "read_tokens=[len(sequence.response_ids)",
         PACKING,
     ),
+    Mutant(ATTEND, "a response does not see its prompt", "visible_RLL |= continues_RL", "visible_RLL |= segment_RL", PACKING),
+    Mutant(ATTEND, "a token sees what comes after it", "visible_RLL.tril_()", "visible_RLL", PACKING),
     Mutant("rollout.py", "training sees the rule", "float(score.judged_correct)", 'float(score.verdict == "correct")', NOISE),
     Mutant(LEAN, "decoding: a token does not see itself", "> positions[:, None]", ">= positions[:, None]", DECODING),
     Mutant(LEAN, "rotation: halves not exchanged", "qk.roll(dim // 2, dims=-1)", "qk", DECODING),
@@ -390,7 +404,7 @@ def survives(mutant: Mutant) -> bool:
     """Whether the suite passes with the mutant in place."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for part in ("unified_rl", "tests", "analysis", "figures"):
+        for part in ("unified_rl", "tests", "analysis", "experiments"):
             shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(ROOT / "pyproject.toml", folder)
         target = folder / "unified_rl" / mutant.file

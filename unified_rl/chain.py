@@ -13,8 +13,9 @@ from pathlib import Path
 from unified_rl.artifacts import Artifact, Stage
 from unified_rl.config import Config
 from unified_rl.errors import ConfigError
-from unified_rl.methods import STORED_SOURCES
 from unified_rl.plugins import did_you_mean, import_by_path
+from unified_rl.sources.declaration import STORED
+from unified_rl.sources.registry import declared
 
 KINDS_FOLDER = Path(__file__).parent / "stages" / "kinds"
 #: As an input: the stage that the run starts from.
@@ -25,7 +26,6 @@ POLICY = "a policy"
 RESPONSES = "responses of a policy"
 STEP_FACTS = "facts of the responses' steps"
 REWARD = "a reward model"
-STORED = "stored samples to train on"
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def read_by(config: Config) -> list[str]:
     names = [start(config)]
     if config.reward.learned and not config.reward.model_path:
         names.append(provider(config, REWARD))
-    if config.source.name in STORED_SOURCES:
+    if STORED in declared(config.source).artefacts:
         names.append(provider(config, STORED))
     return names
 

@@ -7,6 +7,7 @@ unit      what has to stay together in a micro-batch: "token", "sequence", "pair
 needs     inputs beyond the rollout itself: "ref_logp", "old_logp" (fixed over a rollout's updates), "values", "pairs", "groups"
 corrects_staleness   whether it carries an importance weight, so that several updates per rollout follow the right gradient
 contains_weights     whether it is already multiplied by the aggregation weight (derived from a whole objective)
+constant             whether it is the same for every response, whatever its reward and its probability
 any_sampler          whether it only raises or lowers the likelihood of the texts it is given, and so means something whoever chose
                      them; the others estimate an expectation over samples of a policy, and need that policy's whole support
 """
@@ -27,6 +28,7 @@ class CoefficientConfig:
     supervisions: ClassVar[frozenset[str]] = frozenset({"outcome"})
     corrects_staleness: ClassVar[bool] = False
     contains_weights: ClassVar[bool] = False
+    constant: ClassVar[bool] = False
     any_sampler: ClassVar[bool] = False
     formula: ClassVar[str] = ""
     equation: ClassVar[str] = ""
@@ -40,6 +42,7 @@ class CoefficientConfig:
 class SftCoefficient(CoefficientConfig):
     name: str = "sft"
     supervisions: ClassVar[frozenset[str]] = frozenset({"none", "outcome"})
+    constant: ClassVar[bool] = True
     any_sampler: ClassVar[bool] = True
     formula: ClassVar[str] = "1"
     equation: ClassVar[str] = "Eq. 7"

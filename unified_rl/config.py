@@ -1,7 +1,8 @@
 """The configuration schema: one dataclass per section, with defaults, units and range checks. No torch.
 
 `loading.load_config` composes defaults, a stack, a method and `key=value` overrides into a `Config`. Each coefficient has its own
-dataclass (`coefficient_config.py`), so an option that a coefficient does not have is an error, not a silently ignored line.
+dataclass (`coefficient_config.py`), so an option that a coefficient does not have is an error, not a silently ignored line. The
+source's options stand beside the sources (`sources/settings.py`).
 """
 
 from __future__ import annotations
@@ -16,61 +17,18 @@ from unified_rl.errors import ConfigError
 from unified_rl.plan_config import ArchitectureConfig, PlanConfig
 from unified_rl.ranges import at_least, between, not_negative, one_of, positive
 from unified_rl.reward_model_config import RewardModelConfig
+from unified_rl.sources.settings import SourceConfig
 from unified_rl.stage_config import LearningRateConfig, StageConfig
 from unified_rl.types import Decoding
 
 # --------------------------------------------------------------------------------------------------------------------------------
 # The other axes
 
-SOURCES = (
-    "demonstrations",
-    "offline_samples",
-    "refreshed_samples",
-    "online_samples",
-    "informative_samples",
-    "tree_search",
-    "preference_pairs",
-)
 REWARD_SOURCES = ("none", "rule", "exact", "model", "mixture")
 MODEL_SOURCES = frozenset({"model", "mixture"})
 SUPERVISIONS = ("none", "outcome", "process")
 AGGREGATIONS = ("sequence_mean", "prompt_token_mean", "batch_token_mean", "constant_length", "pair_mean")
 IMPORTANCES = ("none", "truncated", "masked")
-
-
-@dataclass
-class SourceConfig:
-    """The data source.
-
-    name: demonstrations | offline_samples (of the frozen initial policy, stored once) | refreshed_samples (fresh ones of a copy of
-        the policy that is renewed now and then) | online_samples (of the current policy) | informative_samples (online, prompts
-        whose rewards all agree are replaced: DAPO's dynamic sampling) | tree_search (online, responses that branch off from each
-        other at step ends) | preference_pairs (built from the stored samples by the reward). docs/sources.md has more.
-    samples_per_prompt: stored samples per prompt (offline_samples, preference_pairs).
-    max_rounds: most batches of prompts that informative_samples tries per step.
-    refresh_every: steps between two refreshes of the policy that refreshed_samples samples from; 0 = never, the start policy.
-    roots, branch_rounds, branch_from, segmentation: of tree_search. The first `roots` responses to a prompt are sampled from the
-        prompt, the others in `branch_rounds` rounds from step ends of those before: random ones, or of the responses with the
-        best reward. Where steps end: newline | step_n | task | token:ID (rewards/steps.py).
-    """
-
-    name: str = "online_samples"
-    samples_per_prompt: int = 8
-    max_rounds: int = 3
-    refresh_every: int = 1
-    roots: int = 2
-    branch_rounds: int = 2
-    branch_from: str = "random"
-    segmentation: str = "newline"
-
-    def __post_init__(self) -> None:
-        one_of("source.name", self.name, SOURCES)
-        at_least("source.samples_per_prompt", self.samples_per_prompt, 1)
-        at_least("source.max_rounds", self.max_rounds, 1)
-        at_least("source.refresh_every", self.refresh_every, 0)
-        at_least("source.roots", self.roots, 1)
-        at_least("source.branch_rounds", self.branch_rounds, 1)
-        one_of("source.branch_from", self.branch_from, ("random", "best"))
 
 
 @dataclass

@@ -11,9 +11,10 @@ from typing import Any
 
 from unified_rl import chain, loading, planning
 from unified_rl.config import Config
-from unified_rl.methods import ONLINE_SOURCES, SOURCE_IN_WORDS
 from unified_rl.planning import render as render_plan
 from unified_rl.reward_model_config import default_reduction
+from unified_rl.sources.pairs import pairs_per_prompt
+from unified_rl.sources.registry import declared
 
 WEIGHTS = {
     "sequence_mean": "1/(N |o|)",
@@ -66,7 +67,7 @@ def _equation(config: Config) -> list[str]:
     options = {name: value for name, value in vars(coefficient).items() if name != "name"}
     return [
         "grad J = sum over responses and tokens of  w  GC  grad log pi(o_t | q, o_<t)      (Eq. 5)",
-        f"  data    {SOURCE_IN_WORDS.get(config.source.name, config.source.name)}",
+        f"  data    {declared(config.source).in_words}",
         f"  w     = {weight}",
         f"  GC    = {coefficient.describe(config.reward.supervision)}   [{coefficient.equation}]",
         f"          with {', '.join(f'{name}={value}' for name, value in options.items())}"
@@ -89,10 +90,14 @@ def _importance(config: Config) -> list[str]:
 
 def _axes(config: Config) -> dict[str, str]:
     decoding = config.generator
-    sampled = config.source.name != "demonstrations"
+    source = declared(config.source)
     return {
-        "data source": config.source.name
-        + (f" at temperature {decoding.temperature:g}, at most {decoding.max_new_tokens} tokens" if sampled else ""),
+        "data source": " ".join([source.name, *source.wrappers])
+        + (
+            f" at temperature {decoding.temperature:g}, at most {decoding.max_new_tokens} tokens"
+            if source.provides.sampled
+            else ""
+        ),
         "reward": _reward(config),
         "coefficient": f"{config.coefficient.name} (unit {config.coefficient.unit}; needs {_listed(config.coefficient.needs)})",
         "aggregation": f"{config.aggregation.name}, truncated responses: {config.aggregation.truncated}",
@@ -156,10 +161,9 @@ def _batch(config: Config) -> dict[str, str]:
     responses = rollout.prompts_per_step * rollout.responses_per_prompt
     tokens = responses * config.generator.max_new_tokens
     per_prompt = rollout.responses_per_prompt
-    if config.source.name == "preference_pairs":
-        made = (
-            f"up to {max(1, per_prompt // 2)} pairs each = at most {rollout.prompts_per_step * max(1, per_prompt // 2)} pairs"
-        )
+    if declared(config.source).provides.responses == "pair":
+        pairs = pairs_per_prompt(config)
+        made = f"up to {pairs} pairs each = at most {rollout.prompts_per_step * pairs} pairs"
     else:
         made = f"{per_prompt} responses = {responses} responses"
     epochs = f", {steps * rollout.prompts_per_step / prompts:.2f} passes over {prompts} prompts" if prompts else ""
@@ -187,7 +191,7 @@ def _roles(config: Config) -> dict[str, str]:
         "old log-probs": "one pass before each rollout's updates"
         if "old_logp" in needs or config.rollout.updates > 1
         else "those of the only update",
-        "sampler": _sampler(config),
+        "sampler": declared(config.source).sampler(config),
     }
 
 
@@ -200,17 +204,6 @@ def _start(config: Config) -> str:
             break
         name = chain.begins_with(config, name)
     return ", made from ".join(words)
-
-
-def _sampler(config: Config) -> str:
-    if config.source.name == "refreshed_samples":
-        every = config.source.refresh_every
-        return (
-            f"a copy of the policy, refreshed every {every} steps"
-            if every
-            else "a copy of the policy that training starts from"
-        )
-    return "the current policy" if config.source.name in ONLINE_SOURCES else "none during training"
 
 
 def _iterations(config: Config) -> dict[str, str]:

@@ -22,6 +22,7 @@ from unified_rl.coefficient_config import COEFFICIENTS, CoefficientConfig
 from unified_rl.config import Config, DataConfig, TaskConfig
 from unified_rl.errors import ConfigError
 from unified_rl.plugins import did_you_mean, import_by_path
+from unified_rl.presets import rules
 
 CONFIGS = Path(__file__).parent / "configs"
 SHORTHANDS = {
@@ -50,7 +51,7 @@ def load_config(words: Sequence[str]) -> Config:
     chain.check(config)
     for name in config.stages:
         stage_config(config, name)
-    methods.check(config)
+    rules.check(config)
     return config
 
 

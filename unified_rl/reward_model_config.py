@@ -28,7 +28,7 @@ class RewardModelConfig(LearningRateConfig):
         from, which is the default since the tiny world's base model is untrained.
     prompts, samples_per_prompt: training responses, sampled by the SFT policy for the first `prompts` training problems.
     completions: N of Math-Shepherd: samples from each step's end. Its authors take 8; on the tiny world the labels of 4 agree with
-        the exact checker as often (`python -m experiments.reward_models`) at half the cost.
+        the exact checker as often (`python -m unified_rl.labs.reward_models`) at half the cost.
     epochs, sequences_per_step, learning_rate, schedule (constant | linear to zero), warmup_steps: of its training.
     checkpoint_every: in updates; what a kill can cost.
     """

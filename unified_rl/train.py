@@ -17,8 +17,8 @@ from unified_rl import rng
 from unified_rl.coefficients import Coefficient, Inputs
 from unified_rl.config import Config
 from unified_rl.engines.packing import TokenSequence
-from unified_rl.engines.torch_trainer import Outputs, UpdateReport
-from unified_rl.engines.trainers import Trainer
+from unified_rl.engines.protocol import Trainer, UpdateReport
+from unified_rl.engines.roles import Outputs
 from unified_rl.errors import TrainingError
 from unified_rl.loop import Work, due, repeat, timed
 from unified_rl.rollout import Rollout, collate, facts, staleness
@@ -77,10 +77,10 @@ def run_step(
     """One rollout and its updates: the step's metrics and samples."""
     with timed(timings, "source"):
         draw = parts.source.draw(config.rollout.first_step + step - 1, parts.policy.updates)
-    entry = {"step": step, "tokens/sampled": draw.sampled_tokens}
+    entry: dict[str, float] = {"step": step, "tokens/sampled": draw.sampled_tokens}
     if not draw.groups:  # preference pairs of a batch in which no prompt has both a right and a wrong sample
         return entry | {"groups/count": 0.0}, []
-    entry |= staleness(draw.groups, parts.policy.updates) | (parts.sampler_metrics() if draw.sampled_tokens else {})
+    entry |= staleness(draw.groups, parts.policy.updates) | dict(parts.sampler_metrics() if draw.sampled_tokens else {})
     with timed(timings, "prepare"):
         rollout = _prepare(parts, config, draw.groups)
     with timed(timings, "update"):
@@ -136,9 +136,8 @@ def _policy_update(
     parts: Parts, config: Config, rollout: Rollout, rows: np.ndarray, watched: frozenset[int]
 ) -> tuple[SurrogateLoss, UpdateReport]:
     coefficient = parts.coefficient
-    sequences = [rollout.sequences[row] for row in rows]
-    longest = max(len(sequence.response_ids) for sequence in sequences)
-    inputs = rollout.inputs.rows(torch.from_numpy(rows).to(rollout.inputs.group_B.device)).first_tokens(longest)
+    sequences = rollout.sequences.subset(rows)
+    inputs = rollout.inputs.rows(torch.from_numpy(rows).to(rollout.inputs.group_B.device)).first_tokens(sequences.longest)
     weights_B = None if coefficient.contains_weights else _weights(config, inputs)
     loss = SurrogateLoss(coefficient, inputs, weights_B, watched)
     if coefficient.unit == "batch":
@@ -156,7 +155,7 @@ def _value_updates(parts: Parts, config: Config, rollout: Rollout) -> dict[str, 
     weights_B = _weights(config, rollout.inputs)
     reports = [
         parts.value.update(rollout.sequences, ValueLoss(rollout.inputs, weights_B))
-        for _ in range(parts.coefficient.value_epochs)
+        for _ in range(config.coefficient.value_epochs)
     ]
     return {"value/loss": reports[0].loss, "value/grad_norm": reports[0].grad_norm}
 

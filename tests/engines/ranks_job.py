@@ -13,8 +13,11 @@ from pathlib import Path
 import numpy as np
 from test_gradients import CASES, LENGTH, case
 
+from unified_rl.engines.layout import Layout
+from unified_rl.engines.optimiser import AdamWOptions
 from unified_rl.engines.ranks import join_ranks
-from unified_rl.engines.torch_trainer import AdamWOptions, Layout, TorchTrainer, policy_role
+from unified_rl.engines.roles import policy_role
+from unified_rl.engines.torch_trainer import TorchTrainer
 from unified_rl.surrogate import SurrogateLoss, aggregation_weights
 from unified_rl.types import Ranks
 

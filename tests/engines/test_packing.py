@@ -1,11 +1,15 @@
 """The layout of packed rows, without a model: who sees whom, what predicts what, and how micro-batches are filled."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from unified_rl.engines import attention
+from unified_rl.engines.attention import additive_mask, attention_mask, visible
 from unified_rl.engines.packing import TokenSequence, pack, padding_fraction, response_mask, scatter
 from unified_rl.errors import ConfigError, DataError
 
@@ -40,12 +44,12 @@ layouts = st.fixed_dictionaries(
 def test_each_response_token_is_predicted_once_from_all_that_precedes_it_and_nothing_else(sequences, layout):
     found = []
     for packed in pack(sequences, **layout):
-        ids_RL, length = packed.input_ids_RL, packed.input_ids_RL.shape[1]
+        ids_RL, length, visible_RLL = packed.input_ids_RL, packed.input_ids_RL.shape[1], visible(packed)
         rows = zip(packed.hidden_index_N, packed.sequence_N, packed.token_N, packed.targets_N, strict=True)
         for index, b, t, target in ((int(i), int(b), int(t), int(target)) for i, b, t, target in rows):
             row, column = divmod(index, length)
             context = [*sequences[b].prompt_ids, *sequences[b].response_ids[:t]]
-            seen = packed.visible_RLL[row, column]
+            seen = visible_RLL[row, column]
             assert ids_RL[row][seen].tolist() == context
             assert packed.position_ids_RL[row][seen].tolist() == list(range(len(context)))
             assert ids_RL[row, column] == context[-1]
@@ -96,7 +100,7 @@ def test_two_responses_share_a_prompt_by_hand():
     (packed,) = pack([sequence([5, 6], [7, 8, 1]), sequence([5, 6], [9, 1])], row_tokens=8)
     assert packed.input_ids_RL.tolist() == [[5, 6, 7, 8, 9]]
     assert packed.position_ids_RL.tolist() == [[0, 1, 2, 3, 2]]
-    assert packed.visible_RLL.int().tolist() == [
+    assert visible(packed).int().tolist() == [
         [[1, 0, 0, 0, 0], [1, 1, 0, 0, 0], [1, 1, 1, 0, 0], [1, 1, 1, 1, 0], [1, 1, 0, 0, 1]]
     ]
     # Both first tokens are predicted from the prompt's last.
@@ -144,9 +148,28 @@ def test_padding_fraction_counts_padding():
 def test_attention_mask_is_additive_and_finite():
     (packed,) = pack([sequence([1, 2], [3, 4]), sequence([5], [6])], row_tokens=3)
     for dtype in (torch.float32, torch.bfloat16):
-        mask = packed.attention_mask(dtype)
+        mask = additive_mask(packed, dtype)
         assert mask.dtype == dtype and mask.shape == (2, 1, 3, 3) and torch.isfinite(mask).all()
-        assert torch.equal(mask[:, 0] == 0, packed.visible_RLL)
+        assert torch.equal(mask[:, 0] == 0, visible(packed))
+
+
+def test_a_mask_is_made_once_unless_it_is_large(monkeypatch):
+    (packed,) = pack([sequence([1, 2], [3, 4]), sequence([5], [6])], row_tokens=3)
+    first = additive_mask(packed, torch.float32)
+    assert additive_mask(packed, torch.float32) is first
+    assert additive_mask(packed, torch.float64).dtype == torch.float64
+    assert not packed.to("cpu").masks
+    monkeypatch.setattr(attention, "KEPT_MASK_BYTES", first.nbytes - 1)
+    large = packed.to("cpu")
+    assert additive_mask(large, torch.float32) is not additive_mask(large, torch.float32)
+    assert torch.equal(additive_mask(large, torch.float32), first)
+
+
+def test_an_attention_that_cannot_keep_segments_apart_is_refused():
+    (packed,) = pack([sequence([1, 2], [3, 4])])
+    decoder = SimpleNamespace(config=SimpleNamespace(_attn_implementation="flash_attention_2"), dtype=torch.float32)
+    with pytest.raises(ConfigError, match=r"flash_attention_2.*choose one of: eager, sdpa"):
+        attention_mask(decoder, packed)
 
 
 def test_scatter_is_differentiable():
@@ -160,7 +183,7 @@ def test_scatter_is_differentiable():
 def test_to_moves_every_tensor():
     (packed,) = pack([sequence([1, 2], [3, 4])])
     moved = packed.to("meta")
-    assert moved.targets_N.is_meta and moved.visible_RLL.is_meta and moved.sequences_b.is_meta
+    assert moved.targets_N.is_meta and moved.segment_RL.is_meta and moved.sequences_b.is_meta
     assert moved.longest == packed.longest
 
 

@@ -10,11 +10,14 @@ import torch
 from plain_runner import PlainRunner, Result
 
 from unified_rl.coefficients import Grpo, Inputs
+from unified_rl.engines.layout import Layout
+from unified_rl.engines.optimiser import AdamWOptions
 from unified_rl.engines.policy_model import build_llama
+from unified_rl.engines.roles import policy_role
 from unified_rl.engines.text_cuts import StoppingGenerator, tokens_until
 from unified_rl.engines.tool_integrated import ToolIntegratedGenerator
 from unified_rl.engines.torch_generator import TorchGenerator
-from unified_rl.engines.torch_trainer import AdamWOptions, Layout, TorchTrainer, policy_role
+from unified_rl.engines.torch_trainer import TorchTrainer
 from unified_rl.errors import ConfigError
 from unified_rl.ops.terms import Term
 from unified_rl.rollout import collate

@@ -23,18 +23,15 @@ from maths.test_gradients import CASES, LENGTH
 from ragged import ragged_batch
 
 from unified_rl.engine_config import DeepSpeedConfig
+from unified_rl.engines.layout import Layout
+from unified_rl.engines.optimiser import AdamWOptions
 from unified_rl.engines.policy_model import build_value_model
+from unified_rl.engines.protocol import UpdateReport
 from unified_rl.engines.ranks import join_ranks
 from unified_rl.engines.reward_model import RewardLoss, build_reward_model, reward_role
-from unified_rl.engines.torch_trainer import (
-    AdamWOptions,
-    Layout,
-    TorchTrainer,
-    UpdateReport,
-    policy_role,
-    share_of_units,
-    value_role,
-)
+from unified_rl.engines.roles import policy_role, value_role
+from unified_rl.engines.shares import share_of_units
+from unified_rl.engines.torch_trainer import TorchTrainer
 from unified_rl.engines.weight_sync import whole_weights
 from unified_rl.surrogate import SurrogateLoss, ValueLoss, aggregation_weights
 from unified_rl.types import ONE_RANK

@@ -13,8 +13,10 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
 from unified_rl.engine_config import VllmConfig
+from unified_rl.engines.layout import Layout
+from unified_rl.engines.optimiser import AdamWOptions
 from unified_rl.engines.packing import TokenSequence
-from unified_rl.engines.torch_trainer import AdamWOptions, Layout, policy_role
+from unified_rl.engines.roles import policy_role
 from unified_rl.engines.vllm_generator import EngineOptions, VllmGenerator
 from unified_rl.types import Decoding, Problem, Prompt
 
@@ -91,4 +93,7 @@ def largest_difference(trainer, prompts, responses) -> float:
 def some_update(trainer, prompts, responses) -> None:
     """One optimiser step that moves every weight: half of the responses up, the others down."""
     sequences = as_sequences(prompts, responses)
-    trainer.update(sequences, lambda outputs, rows: -(outputs["logp"].sum(1) * (1.0 - 2.0 * (rows % 2))).sum() / len(sequences))
+    trainer.update(
+        sequences,
+        lambda outputs, members: -(outputs["logp"].sum(1) * (1.0 - 2.0 * (members.rows_b % 2))).sum() / len(sequences),
+    )

@@ -11,7 +11,8 @@ from ragged import gradient, ragged_batch, token_logps
 
 from unified_rl import coefficients as c
 from unified_rl.config import ImportanceConfig
-from unified_rl.engines.torch_trainer import Layout, policy_role
+from unified_rl.engines.layout import Layout
+from unified_rl.engines.roles import policy_role
 from unified_rl.errors import ConfigError, DataError
 from unified_rl.importance import corrected
 from unified_rl.loading import load_config
@@ -81,7 +82,7 @@ def ours(batch, coefficient, row_tokens=40):
     width = inputs.response_mask_BT.shape[1]
     for packed in Layout(row_tokens, 2 * row_tokens).pack(batch.sequences, None, torch.device("cpu")):
         outputs = {name: packed.scatter(v, width) for name, v in policy_role(1.0)(batch.policy, packed).items()}
-        loss(outputs, packed.sequences_b).backward()
+        loss(outputs, packed.members()).backward()
     return -gradient(batch.policy), loss.record.metrics()
 
 

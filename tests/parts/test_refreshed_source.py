@@ -50,7 +50,7 @@ def online(model):
 
 def refreshed(model, every):
     copy = FrozenCopy(model)
-    return RefreshedSamples(online(copy.model), pool(), copy, prompts_per_step=PROMPTS, refresh_every=every)
+    return RefreshedSamples(online(copy.model), copy, refresh_every=every)
 
 
 def train(model, step):

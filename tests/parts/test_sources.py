@@ -14,7 +14,7 @@ from unified_rl.sources import (
     InformativeSamples,
     OfflineSamples,
     OnlineSamples,
-    PreferencePairs,
+    Pairs,
     PromptPool,
     as_response,
 )
@@ -120,9 +120,15 @@ def test_offline_samples_refuse_a_store_that_does_not_fit():
         make([[response(1)]] * 2, 1)
 
 
+def pairs_of(stored, pairs_per_prompt):
+    pool, count = PromptPool(prompts(len(stored)), 0), len(stored)
+    inside = OfflineSamples(pool, stored, OneIsRight(), seed=0, prompts_per_step=count, responses_per_prompt=None)
+    return Pairs(inside, seed=0, pairs_per_prompt=pairs_per_prompt)
+
+
 def test_preference_pairs_put_the_right_response_first_and_use_each_once():
     stored = [[response(token % 2, seed=token) for token in range(8)] for _ in range(5)]
-    source = PreferencePairs(PromptPool(prompts(5), 0), stored, OneIsRight(), seed=0, prompts_per_step=5, pairs_per_prompt=3)
+    source = pairs_of(stored, pairs_per_prompt=3)
     groups = source.draw(0, 0).groups
     assert len(groups) == 5 * 3
     for group in groups:
@@ -134,7 +140,7 @@ def test_preference_pairs_put_the_right_response_first_and_use_each_once():
 
 def test_preference_pairs_skip_prompts_without_both():
     stored = [[response(1), response(1)], [response(0), response(1)]]
-    source = PreferencePairs(PromptPool(prompts(2), 0), stored, OneIsRight(), seed=0, prompts_per_step=2, pairs_per_prompt=4)
+    source = pairs_of(stored, pairs_per_prompt=4)
     (group,) = source.draw(0, 0).groups
     assert group.prompt.id == "p1"
 

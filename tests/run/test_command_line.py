@@ -15,8 +15,9 @@ from tiny import command, words
 from unified_rl import methods
 from unified_rl.cli import main
 from unified_rl.coefficient_config import COEFFICIENTS
-from unified_rl.config import SOURCES
 from unified_rl.loading import CONFIGS, compose, load_config
+from unified_rl.presets import rules
+from unified_rl.sources.registry import SOURCES
 
 
 def fails(capsys, *arguments: str) -> str:
@@ -136,7 +137,7 @@ def test_every_combination_of_axes_runs_or_says_why():
                 axes = (source, coefficient, reward, supervision)
                 judged = replace(config.reward, source=reward, supervision=supervision)
                 try:
-                    methods.check(replace(config, source=replace(config.source, name=source), reward=judged))
+                    rules.check(replace(config, source=replace(config.source, name=source), reward=judged))
                     accepted.add((source, coefficient, supervision))
                 except ValueError as error:
                     assert "set " in str(error) or "both or neither" in str(error), f"{axes}: no remedy in {error}"

@@ -15,12 +15,12 @@ import pyarrow.parquet as parquet
 import pytest
 from tiny import environment, words
 
-from analysis.load import load_run
 from unified_rl.cli import main
 from unified_rl.config import DataConfig, EvaluationConfig, TaskConfig
 from unified_rl.run_reading import read_evaluation
 from unified_rl.stages import solutions
 from unified_rl.stages.evaluate import evaluate
+from unified_rl.statistics.load import load_run
 
 SETTINGS = (
     "problems=24",

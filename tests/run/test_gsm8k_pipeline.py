@@ -9,9 +9,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis.tables import main as make_tables
-from figures.make import main as make_figures
 from unified_rl.cli import main
+from unified_rl.plotting.make import main as make_figures
+from unified_rl.statistics.tables import main as make_tables
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 

@@ -12,8 +12,6 @@ import pandas as pd
 import pytest
 from tiny import words
 
-from analysis import first_error as first_error_analysis
-from analysis import reward_models as analysis
 from unified_rl import chain, loading, rng
 from unified_rl.artifacts import ArtifactStore
 from unified_rl.engines.policy_model import load_policy
@@ -31,6 +29,8 @@ from unified_rl.stages.kinds.step_labels import facts_of, read_step_facts
 from unified_rl.stages.reward_model import labelled, load_scorer
 from unified_rl.stages.reward_model_quality import write_quality
 from unified_rl.stages.step_labels import label_steps
+from unified_rl.statistics import first_error as first_error_analysis
+from unified_rl.statistics import reward_models as analysis
 from unified_rl.types import Decoding, Prompt
 
 SECTION = RewardModelConfig(

@@ -229,7 +229,7 @@ def _alive(pid: int) -> bool:
 def test_real_programs_reproduce_their_predictions(sandbox):
     if not TRACES.exists():
         pytest.skip("the real programs are not at hand")
-    from experiments.bench_sandbox import read_traces, reproduced
+    from unified_rl.bench.sandbox import read_traces, reproduced
 
     traces = read_traces(TRACES)
     assert len(traces) == 1319

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 from transformers import PreTrainedModel
 
+from unified_rl.engines.attention import attention_mask
 from unified_rl.engines.cpp_compiler import compiler_failed
 from unified_rl.engines.packing import PackedRows
 from unified_rl.engines.policy_model import last_hidden
@@ -37,7 +38,9 @@ class CompiledForward:
         """
         # One process: a pool of compiling workers would use more cores than the caller has threads.
         options = {"compile_threads": 1, "cpp.threads": torch.get_num_threads()}
-        self._run = torch.compile(last_hidden, fullgraph=True, dynamic=True, recompile_limit=_MOST_PROGRAMS, options=options)
+        self._run = torch.compile(  # type: ignore[call-overload]  # its overloads leave `recompile_limit` out
+            last_hidden, fullgraph=True, dynamic=True, recompile_limit=_MOST_PROGRAMS, options=options
+        )
         try:
             self._compile(decoder)
         except (RuntimeError, OSError) as error:
@@ -45,7 +48,7 @@ class CompiledForward:
 
     def __call__(self, decoder: PreTrainedModel, packed: PackedRows) -> Tensor:
         rows, length = packed.input_ids_RL.shape
-        inputs = packed.input_ids_RL, packed.position_ids_RL, packed.attention_mask(decoder.dtype)
+        inputs = packed.input_ids_RL, packed.position_ids_RL, attention_mask(decoder, packed)
         if min(rows, length) > 1:
             return self._run(decoder, *inputs)
         return self._run(decoder, *_with_two(*inputs))[:rows, :length]

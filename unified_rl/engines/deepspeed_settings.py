@@ -12,8 +12,8 @@ import torch
 import torch.distributed as dist
 
 from unified_rl.engine_config import DeepSpeedConfig
+from unified_rl.engines.optimiser import AdamWOptions
 from unified_rl.engines.ranks import open_group
-from unified_rl.engines.torch_trainer import AdamWOptions
 from unified_rl.errors import ConfigError
 
 

@@ -1,8 +1,9 @@
 """Layout of training sequences: from ragged (prompt, response) pairs to micro-batches of packed rows. No model here.
 
-Several sequences share a row, so that a micro-batch holds little padding; an attention mask keeps them from seeing each other
-and each starts again at position 0. Responses to the same prompt may also share one copy of that prompt: each response sees
-the prompt and itself, and continues the prompt's positions, so its log-probabilities are those of the sequence on its own.
+Several sequences share a row, so that a micro-batch holds little padding. Segments say which tokens may see each other
+(`attention.py` makes of them what a model's attention wants), and each sequence starts again at position 0. Responses to the
+same prompt may also share one copy of that prompt: each response sees the prompt and itself, and continues the prompt's
+positions, so its log-probabilities are those of the sequence on its own.
 
 A response token is predicted from the hidden state one place before it: the first from the prompt's last token (which all the
 responses that share the prompt then share), the last from the last but one. The last token itself predicts nothing that is
@@ -12,7 +13,7 @@ trained, so it is a target and never an input.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,24 @@ class TokenSequence:
 
 
 @dataclass(frozen=True, slots=True)
+class Members:
+    """The sequences of a batch that are in one micro-batch, and where their response tokens are in a right-padded [b, T].
+
+    Attributes:
+        rows_b: int64 [b], the sequences' indices in the batch, ascending.
+        row_N, token_N: int64 [N], place in `rows_b` and in its response of each response token, by sequence, then by position.
+    """
+
+    rows_b: Tensor
+    row_N: Tensor
+    token_N: Tensor
+
+    def tokens(self, values_bT: Tensor) -> Tensor:
+        """Values [N] of the response tokens. Their number is known beforehand, so that no device is waited for."""
+        return values_bT[self.row_N, self.token_N]
+
+
+@dataclass(frozen=True, slots=True)
 class PackedRows:
     """One micro-batch: R rows of L input tokens, which predict N response tokens of b sequences.
 
@@ -53,50 +72,51 @@ class PackedRows:
     Attributes:
         input_ids_RL: int64 [R, L], padded on the right.
         position_ids_RL: int64 [R, L], restarting at 0 with each prompt.
-        visible_RLL: bool [R, L, L]; entry (r, i, j) says whether token i of row r attends to token j.
+        segment_RL: int32 [R, L], the number in its row of each token's segment: a copy of a prompt, or a response; -1 on padding.
+        continues_RL: int32 [R, L], the segment that each token's segment continues, and sees: a response's prompt; -2 for none.
         hidden_index_N: int64 [N], flat index into R * L of the hidden state that predicts each response token.
         targets_N: int64 [N], the response tokens.
         sequence_N: int64 [N], index of each response token's sequence in the list that was packed.
+        row_N: int64 [N], index of each response token's sequence in `sequences_b`.
         token_N: int64 [N], index of each response token in its response.
         sequences_b: int64 [b], the sequences in this micro-batch, ascending.
         input_tokens: number of input tokens that are not padding.
         longest: input tokens of the longest sequence, i.e. the largest position + 1.
+        masks: what was made of the segments, kept for the next pass (see `attention.py`).
     """
 
     input_ids_RL: Tensor
     position_ids_RL: Tensor
-    visible_RLL: Tensor
+    segment_RL: Tensor
+    continues_RL: Tensor
     hidden_index_N: Tensor
     targets_N: Tensor
     sequence_N: Tensor
+    row_N: Tensor
     token_N: Tensor
     sequences_b: Tensor
     input_tokens: int
     longest: int
-
-    def attention_mask(self, dtype: torch.dtype) -> Tensor:
-        """Additive mask [R, 1, L, L]: 0 where a token may look, the dtype's minimum elsewhere.
-
-        Hugging Face models take it as it is, under eager and sdpa attention. The minimum rather than -inf, so that no softmax
-        over an empty set of tokens can give NaN.
-        """
-        mask_RLL = torch.zeros(self.visible_RLL.shape, dtype=dtype, device=self.visible_RLL.device)
-        return mask_RLL.masked_fill_(~self.visible_RLL, torch.finfo(dtype).min)[:, None]
+    masks: dict[torch.dtype, Tensor] = field(default_factory=dict, compare=False, repr=False)
 
     def scatter(self, values_N: Tensor, num_tokens: int, fill: float = 0.0) -> Tensor:
         """Values of this micro-batch's response tokens as a right-padded [b, num_tokens], row i being `sequences_b[i]`."""
-        row_N = torch.searchsorted(self.sequences_b, self.sequence_N)
-        return scatter(values_N, row_N, self.token_N, (len(self.sequences_b), num_tokens), fill)
+        return scatter(values_N, self.row_N, self.token_N, (len(self.sequences_b), num_tokens), fill)
 
     def gather(self, values_BT: Tensor) -> Tensor:
         """Values [N] of this micro-batch's response tokens, from a right-padded [B, T] over all sequences that were packed."""
         return values_BT[self.sequence_N, self.token_N]
 
+    def members(self, rows_B: Tensor | None = None) -> Members:
+        """The sequences of this micro-batch. `rows_B`: int64 [B], indices of the packed sequences in a larger batch, ascending."""
+        rows_b = self.sequences_b if rows_B is None else rows_B[self.sequences_b]
+        return Members(rows_b, self.row_N, self.token_N)
+
     def to(self, device: torch.device | str) -> PackedRows:
         """The same micro-batch on `device`."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         tensors: dict[str, Any] = {name: value.to(device) for name, value in values.items() if isinstance(value, Tensor)}
-        return replace(self, **tensors)
+        return replace(self, **tensors, masks={})
 
 
 def pack(
@@ -192,16 +212,12 @@ def _lengths(sequences: Sequence[TokenSequence]) -> Lengths:
 
 
 def _materialise(sequences: Sequence[TokenSequence], filled: Rows, pad_id: int) -> PackedRows:
-    """The tensors of a layout.
-
-    Every prompt copy and every response is a segment. A token sees the earlier tokens of its own segment and of the segment
-    which that one continues. Padding is a segment too, and sees only padding.
-    """
+    """The tensors of a layout. Every prompt copy and every response is a segment, and padding is one too."""
     shape = (len(filled.rows), filled.length)
     input_ids_RL = np.full(shape, pad_id, dtype=np.int64)
     position_ids_RL = np.zeros(shape, dtype=np.int64)
-    segment_RL = np.full(shape, -1, dtype=np.int64)
-    continues_RL = np.full(shape, -2, dtype=np.int64)
+    segment_RL = np.full(shape, -1, dtype=np.int32)
+    continues_RL = np.full(shape, -2, dtype=np.int32)
     hidden_index: dict[int, np.ndarray] = {}
     input_tokens = 0
 
@@ -232,18 +248,14 @@ def _materialise(sequences: Sequence[TokenSequence], filled: Rows, pad_id: int) 
     return PackedRows(
         input_ids_RL=torch.from_numpy(input_ids_RL),
         position_ids_RL=torch.from_numpy(position_ids_RL),
-        visible_RLL=_visible(torch.from_numpy(segment_RL), torch.from_numpy(continues_RL)),
+        segment_RL=torch.from_numpy(segment_RL),
+        continues_RL=torch.from_numpy(continues_RL),
         hidden_index_N=torch.from_numpy(np.concatenate([hidden_index[index] for index in members])),
         targets_N=torch.from_numpy(np.concatenate([sequences[index].response_ids for index in members]).astype(np.int64)),
         sequence_N=torch.from_numpy(np.repeat(members, lengths)),
+        row_N=torch.from_numpy(np.repeat(np.arange(len(members)), lengths)),
         token_N=torch.from_numpy(np.concatenate([np.arange(length) for length in lengths])),
         sequences_b=torch.tensor(members),
         input_tokens=input_tokens,
         longest=max(sequences[index].input_tokens for index in members),
     )
-
-
-def _visible(segment_RL: Tensor, continues_RL: Tensor) -> Tensor:
-    same_RLL = segment_RL[:, :, None] == segment_RL[:, None, :]
-    prompt_RLL = continues_RL[:, :, None] == segment_RL[:, None, :]
-    return (same_RLL | prompt_RLL).tril_()

@@ -31,6 +31,7 @@ from transformers.models.mistral.modeling_mistral import MistralRMSNorm
 from transformers.models.qwen2.modeling_qwen2 import Qwen2RMSNorm
 from transformers.models.qwen3.modeling_qwen3 import Qwen3RMSNorm
 
+from unified_rl.engines.attention import attention_mask
 from unified_rl.engines.packing import PackedRows
 from unified_rl.errors import CheckpointError, ConfigError, DataError
 from unified_rl.ops.logprobs import token_logps
@@ -234,7 +235,7 @@ def check_linear_head(model: PreTrainedModel) -> None:
 
 def plain_forward(decoder: PreTrainedModel, packed: PackedRows) -> Tensor:
     """Last hidden states [R, L, D] of packed rows, as the module computes them. Implements `Forward`."""
-    return last_hidden(decoder, packed.input_ids_RL, packed.position_ids_RL, packed.attention_mask(decoder.dtype))
+    return last_hidden(decoder, packed.input_ids_RL, packed.position_ids_RL, attention_mask(decoder, packed))
 
 
 def last_hidden(decoder: PreTrainedModel, input_ids_RL: Tensor, position_ids_RL: Tensor, mask_R1LL: Tensor) -> Tensor:

@@ -1,57 +1,61 @@
-"""The trainers by name, and what the loop asks of any of them."""
+"""The trainers by name: where each is built, and where its state is in a checkpoint."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Protocol
+from collections.abc import Callable
+from dataclasses import dataclass
 
-import numpy as np
 from torch import nn
 
 from unified_rl.engine_config import DeepSpeedConfig
 from unified_rl.engines.deepspeed_settings import require_deepspeed
-from unified_rl.engines.packing import TokenSequence
-from unified_rl.engines.torch_trainer import AdamWOptions, Layout, Loss, Outputs, Role, TorchTrainer, UpdateReport
+from unified_rl.engines.layout import Layout
+from unified_rl.engines.optimiser import AdamWOptions
+from unified_rl.engines.protocol import Trainer
+from unified_rl.engines.roles import Role
+from unified_rl.engines.torch_trainer import TorchTrainer
 from unified_rl.types import Ranks
 
+Build = Callable[[DeepSpeedConfig, nn.Module, Role, AdamWOptions, Layout, Ranks], Trainer]
 
-class Trainer(Protocol):
-    """Trains one role. On several ranks all of them call every method together, with equal arguments."""
 
-    @property
-    def model(self) -> nn.Module:
-        """The module that is trained; where ZeRO-3 divides its weights, they cannot be read off it."""
+@dataclass(frozen=True)
+class Kind:
+    """build: the trainer of a model. preflight: raises ConfigError where it cannot be had. state: its state's file name."""
 
-    @property
-    def updates(self) -> int:
-        """Updates made."""
+    build: Build
+    preflight: Callable[[], None]
+    state: str
 
-    def outputs(self, sequences: Sequence[TokenSequence]) -> Outputs:
-        """The role's outputs [B, T] under the present weights, whole on every rank."""
 
-    def update(self, sequences: Sequence[TokenSequence], loss: Loss, unit_B: np.ndarray | None = None) -> UpdateReport:
-        """One optimiser step on the sum of the micro-batches' losses."""
+def _torch(
+    settings: DeepSpeedConfig, model: nn.Module, role: Role, options: AdamWOptions, layout: Layout, ranks: Ranks
+) -> Trainer:
+    return TorchTrainer(model, role, options, layout, ranks)
 
-    def whole_model(self) -> nn.Module | None:
-        """The model with all its weights, to be saved: on the first rank; None on the others."""
 
-    def save(self, path: Path) -> None:
-        """Write the optimiser's state."""
+def _deepspeed(
+    settings: DeepSpeedConfig, model: nn.Module, role: Role, options: AdamWOptions, layout: Layout, ranks: Ranks
+) -> Trainer:
+    from unified_rl.engines.deepspeed_trainer import DeepSpeedTrainer
 
-    def load(self, path: Path) -> None:
-        """Read it back."""
+    return DeepSpeedTrainer(model, role, options, layout, settings, ranks)
+
+
+TRAINERS = {
+    "torch": Kind(_torch, preflight=lambda: None, state="{role}.safetensors"),
+    "deepspeed": Kind(_deepspeed, preflight=require_deepspeed, state="{role}"),  # a folder, each rank's part in a file
+}
 
 
 def state_name(trainer: str, role: str) -> str:
-    """Where in a checkpoint a trainer's state is: a file, or DeepSpeed's folder."""
-    return role if trainer == "deepspeed" else f"{role}.safetensors"
+    """Where in a checkpoint the state of a role's trainer is: a file, or DeepSpeed's folder."""
+    return TRAINERS[trainer].state.format(role=role)
 
 
 def preflight_trainer(name: str) -> None:
     """Raise ConfigError where this trainer cannot be had."""
-    if name == "deepspeed":
-        require_deepspeed()
+    TRAINERS[name].preflight()
 
 
 def build_trainer(
@@ -64,8 +68,4 @@ def build_trainer(
     ranks: Ranks,
 ) -> Trainer:
     """The trainer of `trainer.name`; `settings` are read by DeepSpeed's."""
-    if name == "torch":
-        return TorchTrainer(model, role, options, layout, ranks)
-    from unified_rl.engines.deepspeed_trainer import DeepSpeedTrainer
-
-    return DeepSpeedTrainer(model, role, options, layout, settings, ranks)
+    return TRAINERS[name].build(settings, model, role, options, layout, ranks)

@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import torch
 from torch import nn
 
-from unified_rl.engines.deepspeed_trainer import DeepSpeedTrainer
 from unified_rl.engines.weight_sync import whole_weights
 from unified_rl.types import Decoding, Generator, Prompt, Response
+
+
+class Divided(Protocol):
+    """A trainer whose model's weights may be divided among the ranks."""
+
+    @property
+    def model(self) -> nn.Module: ...
+
+    @property
+    def updates(self) -> int: ...
+
+    def empty_copy(self) -> nn.Module:
+        """A plain copy of the model on its device, whose weights are yet to be filled in."""
 
 
 class WholeCopy:
     """A copy on every rank, renewed before it is sampled from. `model`: the copy, a plain module."""
 
-    def __init__(self, trainer: DeepSpeedTrainer) -> None:
+    def __init__(self, trainer: Divided) -> None:
         self.model: nn.Module = trainer.empty_copy().requires_grad_(False).eval()
         self._trainer = trainer
         self._version: int | None = None

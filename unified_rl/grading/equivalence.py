@@ -10,8 +10,6 @@ import logging
 import re
 from dataclasses import replace
 from fractions import Fraction
-from functools import lru_cache
-from typing import Any
 
 import mpmath
 from math_verify import LatexExtractionConfig, verify
@@ -32,19 +30,6 @@ _OTHER_LETTER = re.compile(r"(?<![A-Za-z\\])[A-H](?![A-Za-z])")
 _LETTERS_ONLY = re.compile(r"\(?\{?[A-H](?:(?:\s|,|\(|\)|;|and)*[A-H]){1,7}\)?\}?")
 _TIME = re.compile(r"([0-9]{1,2}:[0-9]{2}(?::[0-9]{2})?)([ap]m)?")
 FLOAT_DIGITS = 12
-
-
-def serve(payload: dict[str, Any]) -> Any:
-    """What a worker does with one item: {"gold", "prediction", "policy"} -> bool, or {"answer", "policy"} -> class name."""
-    policy = _policy(tuple(sorted(payload["policy"].items())))
-    if "answer" in payload:
-        return canonical(payload["answer"], policy)
-    return equivalent(payload["gold"], payload["prediction"], policy)
-
-
-@lru_cache(maxsize=16)
-def _policy(settings: tuple) -> GradingPolicy:
-    return GradingPolicy(**dict(settings))
 
 
 def equivalent(gold: str, prediction: str, policy: GradingPolicy) -> bool:

@@ -12,9 +12,8 @@ from unified_rl.planning import memory, work
 from unified_rl.planning.gpus import Gpu, find_gpu
 from unified_rl.planning.memory import PHASES, Part, Sharding
 from unified_rl.planning.shapes import ModelShape, shape_of
+from unified_rl.sources.registry import declared
 
-#: Sources whose responses were written before the run.
-_STORED = frozenset({"demonstrations", "offline_samples", "preference_pairs"})
 _OFFLOAD_ASSUMES = "{:g} GB/s to the host (plan.host_bandwidth); the host's own Adam arithmetic not counted"
 
 
@@ -76,15 +75,15 @@ def sharding_of(config: Config) -> Sharding:
 
 def step_tokens(config: Config) -> work.StepTokens:
     """The tokens of one step under the plan's lengths; demonstrations that fill rows count as rows."""
-    rollout, lengths = config.rollout, config.plan
-    if config.source.name == "demonstrations" and config.data.batch == "rows":
+    rollout, lengths, provides = config.rollout, config.plan, declared(config.source).provides
+    if not provides.sampled and config.data.batch == "rows":
         context = config.data.context_tokens
         return work.StepTokens(rollout.prompts_per_step, 1, 0, context, 1, sampled=False)
     response = lengths.response_tokens or config.generator.max_new_tokens
-    per_prompt = 1 if config.source.name == "demonstrations" else rollout.responses_per_prompt
+    per_prompt = 1 if provides.responses == "one" else rollout.responses_per_prompt
     share = work.sharing(per_prompt, lengths.prompt_tokens, response, config.trainer.row_tokens)
-    sampled = config.source.name not in _STORED
-    return work.StepTokens(rollout.prompts_per_step * per_prompt, per_prompt, lengths.prompt_tokens, response, share, sampled)
+    responses = rollout.prompts_per_step * per_prompt
+    return work.StepTokens(responses, per_prompt, lengths.prompt_tokens, response, share, sampled=provides.fresh)
 
 
 def memory_parts(config: Config, shape: ModelShape, tokens: work.StepTokens, gpu: Gpu | None) -> list[Part]:

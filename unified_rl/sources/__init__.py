@@ -2,9 +2,11 @@
 
 from unified_rl.sources.ahead import AheadOfTraining, Settled
 from unified_rl.sources.demonstrations import Demonstrations, as_response
+from unified_rl.sources.informative import InformativeSamples
 from unified_rl.sources.mixture import MixedDemonstrations
-from unified_rl.sources.offline import OfflineSamples, PreferencePairs
-from unified_rl.sources.online import InformativeSamples, OnlineSamples, score_groups
+from unified_rl.sources.offline import OfflineSamples
+from unified_rl.sources.online import OnlineSamples, score_groups
+from unified_rl.sources.pairs import Pairs
 from unified_rl.sources.prompts import PromptPool
 from unified_rl.sources.refreshed import PolicyCopy, RefreshedSamples
 from unified_rl.sources.tree_search import BRANCH_FROM, TreeSearch
@@ -17,8 +19,8 @@ __all__ = [
     "MixedDemonstrations",
     "OfflineSamples",
     "OnlineSamples",
+    "Pairs",
     "PolicyCopy",
-    "PreferencePairs",
     "PromptPool",
     "RefreshedSamples",
     "Settled",

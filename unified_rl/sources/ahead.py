@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,10 @@ import numpy as np
 
 from unified_rl import files
 from unified_rl.errors import DataError
-from unified_rl.types import Decoding, Draw, Generator, Group, Prompt, Response, Score, ScoredResponse, Source
+from unified_rl.sources.declaration import WrapperDeclaration, Writer
+from unified_rl.types import Decoding, Draw, Generator, Group, Prompt, Response, Score, ScoredResponse, Source, StatefulSource
 
-FILE = "pending.json"
+FILE, INSIDE = "pending.json", "inside"
 
 
 class AheadOfTraining:
@@ -68,19 +69,23 @@ class AheadOfTraining:
             self._thread.shutdown(cancel_futures=True)
 
     def save(self, folder: Path) -> None:
-        """Write the batches in waiting."""
+        """Write the batches in waiting, and the state of the source inside, where it has one."""
         self.settle()
         if not self._waiting:
             return
         with files.disk_errors(folder):
             folder.mkdir()
         files.write_json(folder / FILE, {str(step): _as_json(draw) for step, draw in self._waiting.items()})
+        if isinstance(self._source, StatefulSource):
+            self._source.save(folder / INSIDE)
 
     def load(self, folder: Path) -> None:
         """Go on as the run that was saved would have. Raises DataError where its prompts are not there any more."""
         if folder.exists():
             stored = json.loads((folder / FILE).read_text(encoding="utf-8"))
             self._waiting = {int(step): self._from_json(draw) for step, draw in stored.items()}
+            if isinstance(self._source, StatefulSource):
+                self._source.load(folder / INSIDE)
 
     def _from_json(self, stored: Mapping[str, Any]) -> Draw:
         groups = []
@@ -139,3 +144,14 @@ def _scored(stored: Mapping[str, Any]) -> ScoredResponse:
 
 def _arrays(values: Mapping[str, Any], types: Mapping[str, Any]) -> dict[str, Any]:
     return {name: None if values[name] is None else np.array(values[name], dtype=dtype) for name, dtype in types.items()}
+
+
+WRAPPER = WrapperDeclaration(
+    name="ahead",
+    takes=lambda inside: inside.fresh,
+    wants="samples of the current policy",
+    over=lambda inside: replace(inside, writer=Writer.EARLIER, prompted=False),
+    in_words=lambda inside: inside,
+    what="drawn a bounded number of steps before they are used (rollout.staleness)",
+    wrap=lambda build, given: AheadOfTraining(build(given), given.prompts(), given.config.rollout.staleness, given.begin),
+)

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from unified_rl.errors import DataError
+from unified_rl.sources.declaration import Given, Provides, SourceDeclaration, Writer
 from unified_rl.sources.online import score_groups
 from unified_rl.sources.prompts import PromptPool
-from unified_rl.types import Demonstration, Draw, Prompt, Response, Reward, Tokenizer
+from unified_rl.types import Demonstration, Draw, Prompt, Response, Reward, Source, Tokenizer
 
 NO_POLICY = -1
 
@@ -44,3 +45,22 @@ def as_response(demonstration: Demonstration, prompt: Prompt, tokenizer: Tokeniz
         seed=0,
         text=demonstration.solution,
     )
+
+
+def build(given: Given) -> Source:
+    """The configured source: a mix of parts, or the task's own solutions."""
+    if given.config.data.mixed:
+        return given.mixed(label="demonstrations")
+    pool, responses = given.written()
+    return Demonstrations(pool, responses, given.reward, prompts_per_step=given.config.rollout.prompts_per_step)
+
+
+DECLARATION = SourceDeclaration(
+    name="demonstrations",
+    provides=Provides(Writer.DATA, stored=True, responses="one", logp=False, pool=False, prompted=False),
+    in_words="q, o ~ P_sft(Q, O)",
+    what="the one written solution of each prompt",
+    by="nobody's policy",
+    build=build,
+    offers=lambda config: 1,
+)

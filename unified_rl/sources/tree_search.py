@@ -5,17 +5,21 @@ from its own distribution, and `behaviour_logp` are those probabilities. But res
 independent; a beginning is continued only where a response went on beyond it, so what long responses begin with comes up more often
 than by sampling; and `best` lets the reward choose. The probability with which the search finds a response is not the product of
 its tokens' and is not known. So the responses are data for a likelihood (Online RFT), and not for a coefficient that estimates an
-expectation over the policy's samples: `methods.check` refuses those.
+expectation over the policy's samples: those are refused (`Provides.unknown_probability`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from unified_rl import rng
+from unified_rl.errors import ConfigError
+from unified_rl.ranges import at_least, one_of
+from unified_rl.sources.declaration import Given, Provides, SourceDeclaration, Writer, decoding_of, group_size
 from unified_rl.sources.online import score_groups
 from unified_rl.sources.prompts import PromptPool
 from unified_rl.types import Decoding, Draw, Generator, Group, Prompt, Response, Reward, ScoredResponse, Tokenizer
@@ -100,17 +104,23 @@ class TreeSearch:
         self._rounds = [np.arange(roots), *(indices for indices in branches if len(indices))]
 
     def draw(self, step: int, policy_version: int) -> Draw:
-        """The step's groups. Tokens of a beginning are counted once, where they were sampled; those cut off are counted too."""
-        prompts = [self._pool[index] for index in self._pool.indices(step, self._prompts_per_step)]
+        return self.sample(self._pool.indices(step, self._prompts_per_step), step, policy_version)
+
+    def sample(self, indices: Sequence[int], draw: int, policy_version: int) -> Draw:
+        """Groups for given prompts of the pool.
+
+        Tokens of a beginning are counted once, where they were sampled; those cut off are counted too.
+        """
+        prompts = [self._pool[index] for index in indices]
         groups = [Group(prompt, ()) for prompt in prompts]
         sampled = 0
-        for indices in self._rounds:
+        for numbers in self._rounds:
             wanted = [
-                _Branch(place, int(index), self._beginning(group, step, place, int(index)))
+                _Branch(place, int(index), self._beginning(group, draw, place, int(index)))
                 for place, group in enumerate(groups)
-                for index in indices
+                for index in numbers
             ]
-            pieces = self._continue(prompts, wanted, step, policy_version)
+            pieces = self._continue(prompts, wanted, draw, policy_version)
             sampled += sum(map(len, pieces))
             whole: list[list[Response]] = [[] for _ in prompts]
             for branch, piece in zip(wanted, pieces, strict=True):
@@ -185,3 +195,68 @@ class TreeSearch:
             decoding=self._decoding,
             text=self._tokenizer.decode(token_ids[:limit].tolist(), skip_special_tokens=True),
         )
+
+
+@dataclass
+class TreeOptions:
+    """roots, branch_rounds, branch_from, segmentation: the first `roots` responses to a prompt are sampled from the prompt, the
+    others in `branch_rounds` rounds from step ends of those before: random ones, or of the responses with the best reward. Where
+    steps end: newline | step_n | task | token:ID (rewards/steps.py).
+    """
+
+    roots: int = 2
+    branch_rounds: int = 2
+    branch_from: str = "random"
+    segmentation: str = "newline"
+
+    def check_tree(self) -> None:
+        at_least("source.roots", self.roots, 1)
+        at_least("source.branch_rounds", self.branch_rounds, 1)
+        one_of("source.branch_from", self.branch_from, tuple(BRANCH_FROM))
+
+
+def _check(config: Any) -> None:
+    if config.source.roots > config.rollout.responses_per_prompt:
+        raise ConfigError(
+            f"source.roots={config.source.roots} exceeds rollout.responses_per_prompt={config.rollout.responses_per_prompt}, which "
+            "counts roots and branches together; lower source.roots"
+        )
+
+
+def build(given: Given) -> TreeSearch:
+    """The configured source."""
+    config = given.config
+    return TreeSearch(
+        given.pool(),
+        given.generator,
+        given.reward,
+        decoding_of(given),
+        given.tokenizer,
+        given.step_ends(config.source.segmentation),
+        BRANCH_FROM[config.source.branch_from],
+        seed=config.seed,
+        prompts_per_step=config.rollout.prompts_per_step,
+        responses_per_prompt=group_size(given),
+        roots=config.source.roots,
+        rounds=config.source.branch_rounds,
+        context=given.context,
+    )
+
+
+DECLARATION = SourceDeclaration(
+    name="tree_search",
+    provides=Provides(
+        Writer.CURRENT,
+        unknown_probability="yields responses that share beginnings and were continued where the search chose to: nobody knows how "
+        "likely it was to find each, so no importance weight can correct for it",
+    ),
+    in_words="q ~ P_sft(Q), o ~ pi_theta(O|q, a prefix of another o that ends with a step)",
+    what="some from the prompt, the others from step ends of those before",
+    by="the current policy, where the search led it",
+    build=build,
+    offers=lambda config: config.rollout.responses_per_prompt,
+    options=(TreeOptions,),
+    needs=frozenset({"continuations"}),
+    check=_check,
+    sampler=lambda config: "the current policy",
+)

@@ -15,6 +15,9 @@ from unified_rl.artifacts import ArtifactStore
 from unified_rl.coefficients import build as build_coefficient
 from unified_rl.config import Config
 from unified_rl.engines.compiled_forward import CompiledForward
+from unified_rl.engines.layout import Layout
+from unified_rl.engines.optimiser import AdamWOptions
+from unified_rl.engines.passes import evaluate_role
 from unified_rl.engines.policy_copy import FrozenCopy
 from unified_rl.engines.policy_model import (
     Forward,
@@ -25,9 +28,10 @@ from unified_rl.engines.policy_model import (
     plain_forward,
     save_policy,
 )
+from unified_rl.engines.protocol import Trainer
 from unified_rl.engines.ranks import divided
-from unified_rl.engines.torch_trainer import AdamWOptions, Layout, Role, evaluate_role, policy_role, value_role
-from unified_rl.engines.trainers import Trainer, build_trainer, state_name
+from unified_rl.engines.roles import Role, policy_role, value_role
+from unified_rl.engines.trainers import build_trainer, state_name
 from unified_rl.engines.whole_copy import FollowingGenerator, WholeCopy
 from unified_rl.importance import corrected
 from unified_rl.progress import announce
@@ -83,7 +87,8 @@ def assemble(
         reward=reward,
         policy_key=policy_key,
         policy_path=policy_path,
-        frozen_copy=lambda: _frozen_copy(config, trained, reward, ranks),
+        copy_policy=lambda: _frozen_copy(config, trained, reward, ranks),
+        responses=config.rollout.responses_per_prompt,
         context=getattr(trained.model.config, "max_position_embeddings", None) or 0,
         begin=live.push.sync if beside and live.push else None,
     )

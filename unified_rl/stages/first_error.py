@@ -1,7 +1,7 @@
 """First-error detection on real text: written solutions whose first wrong step people have marked, scored by any reward model.
 
 A record is `{"question", "steps": [text, ...], "first_error_step": 1-based number or null}` (MR-GSM8K, BIG-Bench-Mistake). Written
-down are raw facts, `solutions.parquet`: the logit at the end of each step. `analysis.first_error` derives the rest.
+down are raw facts, `solutions.parquet`: the logit at the end of each step. `statistics.first_error` derives the rest.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from unified_rl import files
+from unified_rl.engines.layout import Layout
 from unified_rl.engines.reward_model import RewardScorer, load_reward_model
-from unified_rl.engines.torch_trainer import Layout
 from unified_rl.errors import DataError
 from unified_rl.tasks.templates import encode
 from unified_rl.types import Problem, Prompt, Response

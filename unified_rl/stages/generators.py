@@ -22,6 +22,7 @@ from unified_rl.engines.vllm_generator import EngineOptions, VllmGenerator, requ
 from unified_rl.engines.weight_sync import SyncedGenerator, Trained, WeightPush
 from unified_rl.errors import ConfigError
 from unified_rl.progress import announce
+from unified_rl.sources.registry import declared
 from unified_rl.stages import world
 from unified_rl.stages.models import model_dtype
 from unified_rl.types import Generator, Prompt, Ranks, Task
@@ -115,7 +116,7 @@ def samples_beside_training(config: Config) -> bool:
     Not by a source that copies the policy in training, which must not change while it is copied.
     """
     own = config.generator.name == "vllm" and config.vllm.placement == "separate" and config.vllm.between_rollouts == "awake"
-    return own and config.rollout.staleness > 0 and config.source.name != "refreshed_samples"
+    return own and config.rollout.staleness > 0 and "frozen_copy" not in declared(config.source).needs
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,7 @@ def synced(
 
 def trained_temperature(config: Config) -> float:
     """The temperature at which the trainer computes log-probs: the sampling temperature, where it trains on samples."""
-    return config.generator.temperature if config.source.name != "demonstrations" else 1.0
+    return config.generator.temperature if declared(config.source).provides.sampled else 1.0
 
 
 def _probe_prompts(config: Config, task: Task, sampler: VllmGenerator) -> Sequence[Prompt]:

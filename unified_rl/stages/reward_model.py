@@ -13,7 +13,9 @@ from transformers import PreTrainedTokenizerBase
 from unified_rl import files, rng
 from unified_rl.artifacts import Artifact
 from unified_rl.config import Config
+from unified_rl.engines.layout import Layout
 from unified_rl.engines.policy_model import load_policy, load_tokenizer
+from unified_rl.engines.protocol import Trainer
 from unified_rl.engines.reward_model import (
     Card,
     RewardLoss,
@@ -25,8 +27,7 @@ from unified_rl.engines.reward_model import (
     reward_role,
     save_reward_model,
 )
-from unified_rl.engines.torch_trainer import Layout
-from unified_rl.engines.trainers import Trainer, build_trainer, state_name
+from unified_rl.engines.trainers import build_trainer, state_name
 from unified_rl.loop import Made, Work, repeat, timed
 from unified_rl.reward_model_config import RewardModelConfig
 from unified_rl.stages.kinds.reward_model import MODEL_FOLDER

@@ -1,31 +1,21 @@
-"""Builds the configured data source, given its collaborators: one function per source."""
+"""Builds the configured data source: what its builder is given, made from the run's parts and the stages."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 from transformers import PreTrainedTokenizerBase
 
+from unified_rl import chain
 from unified_rl.artifacts import Artifact, ArtifactStore
 from unified_rl.config import Config
 from unified_rl.rewards.steps import build_segmenter
-from unified_rl.sources import (
-    BRANCH_FROM,
-    AheadOfTraining,
-    Demonstrations,
-    InformativeSamples,
-    MixedDemonstrations,
-    OfflineSamples,
-    OnlineSamples,
-    PolicyCopy,
-    PreferencePairs,
-    PromptPool,
-    RefreshedSamples,
-    TreeSearch,
-    as_response,
-)
+from unified_rl.sources import MixedDemonstrations, PolicyCopy, PromptPool, as_response
+from unified_rl.sources.ahead import WRAPPER as AHEAD
+from unified_rl.sources.registry import declared
 from unified_rl.stages import world
 from unified_rl.stages.demonstrations import batches, load_demonstrations, stored_demonstrations
 from unified_rl.stages.kinds.offline_samples import offline_samples
@@ -34,12 +24,13 @@ from unified_rl.types import Generator, Prompt, Response, Reward, Source, Task
 
 @dataclass(frozen=True)
 class Collaborators:
-    """What sources are made of.
+    """What sources are made of. Implements `sources.declaration.Given`.
 
     policy_key, policy_path: the initial policy, which the stored samples come from. generator: samples the current policy.
-    frozen_copy: makes a copy of the current policy and a generator that samples from it. context: most tokens a prompt and its
-    response may have together, 0 = no limit. begin: brings the generator to the present weights, where it can sample beside the
-    training; None where it does that itself.
+    copy_policy: makes a copy of the current policy and a generator that samples from it. responses: how many to each prompt are
+    wanted, None = all that a source has. context: most tokens a prompt and its response may have together, 0 = no limit.
+    begin: brings the generator to the present weights, where it can sample beside the training; None where it does that itself.
+    read: the keys of the artefacts that the source has read so far.
     """
 
     config: Config
@@ -50,142 +41,56 @@ class Collaborators:
     reward: Reward
     policy_key: str
     policy_path: Path
-    frozen_copy: Callable[[], tuple[PolicyCopy, Generator]]
+    copy_policy: Callable[[], tuple[PolicyCopy, Generator]]
+    responses: int | None
     context: int = 0
     begin: Callable[[], None] | None = None
+    read: dict[str, str] = field(default_factory=dict)
 
     def prompts(self) -> list[Prompt]:
-        """The training prompts."""
         return world.as_prompts(world.training_problems(self.task, self.config), self.tokenizer, self.config)
 
     def pool(self) -> PromptPool:
         return PromptPool(self.prompts(), self.config.seed)
 
-    def stored(self) -> tuple[str, list[list[Response]]]:
-        """Key and content of the stored samples of the initial policy."""
-        return offline_samples(self.config, self.store, Artifact(self.policy_key, self.policy_path), self.prompts())
+    def stored(self) -> list[list[Response]]:
+        policy = Artifact(self.policy_key, self.policy_path)
+        key, stored = offline_samples(self.config, self.store, policy, self.prompts())
+        self.read[chain.provider(self.config, chain.STORED)] = key
+        return stored
+
+    def written(self) -> tuple[PromptPool, list[Response]]:
+        config, tokenizer = self.config, self.tokenizer
+        demonstrations = list(self.task.demonstrations(config.data.prompts or None))
+        prompts = world.as_prompts([item.problem for item in demonstrations], tokenizer, config)
+        responses = [
+            as_response(item, prompt, tokenizer, tokenizer.eos_token_id)
+            for item, prompt in zip(demonstrations, prompts, strict=True)
+        ]
+        return PromptPool(prompts, config.seed), responses
+
+    def mixed(self, label: str) -> Source:
+        key, folder = stored_demonstrations(self.config, self.store, self.task, self.tokenizer, self.policy_key)
+        self.read[label] = key
+        stored = load_demonstrations(self.config, folder)
+        return MixedDemonstrations(batches(self.config, stored), lambda index: stored.item(index, self.tokenizer))
+
+    def step_ends(self, segmentation: str) -> Callable[[Prompt, Response], np.ndarray]:
+        return build_segmenter(segmentation, self.task, self.tokenizer).step_ends
+
+    def frozen_copy(self) -> tuple[PolicyCopy, Generator]:
+        return self.copy_policy()
+
+    def sampling_from(self, generator: Generator) -> Collaborators:
+        return replace(self, generator=generator)
+
+    def wanting_all(self) -> Collaborators:
+        return replace(self, responses=None)
 
 
 def build_source(collaborators: Collaborators) -> tuple[Source, dict[str, str]]:
     """The configured source, and the keys of the artefacts it reads."""
-    source, keys = _BUILDERS[collaborators.config.source.name](collaborators)
-    staleness = collaborators.config.rollout.staleness
-    if not staleness:
-        return source, keys
-    return AheadOfTraining(source, collaborators.prompts(), staleness, collaborators.begin), keys
-
-
-def _demonstrations(given: Collaborators) -> tuple[Source, dict[str, str]]:
-    config, tokenizer = given.config, given.tokenizer
-    if config.data.mixed:
-        return _mixed_demonstrations(given)
-    demonstrations = list(given.task.demonstrations(config.data.prompts or None))
-    prompts = world.as_prompts([item.problem for item in demonstrations], tokenizer, config)
-    responses = [
-        as_response(item, prompt, tokenizer, tokenizer.eos_token_id)
-        for item, prompt in zip(demonstrations, prompts, strict=True)
-    ]
-    pool = PromptPool(prompts, config.seed)
-    return Demonstrations(pool, responses, given.reward, prompts_per_step=config.rollout.prompts_per_step), {}
-
-
-def _mixed_demonstrations(given: Collaborators) -> tuple[Source, dict[str, str]]:
-    config, tokenizer = given.config, given.tokenizer
-    key, folder = stored_demonstrations(config, given.store, given.task, tokenizer, given.policy_key)
-    stored = load_demonstrations(config, folder)
-    source = MixedDemonstrations(batches(config, stored), lambda index: stored.item(index, tokenizer))
-    return source, {"demonstrations": key}
-
-
-def _online(given: Collaborators) -> tuple[OnlineSamples, dict[str, str]]:
-    return _online_samples(given, given.generator), {}
-
-
-def _online_samples(given: Collaborators, generator: Generator) -> OnlineSamples:
-    config = given.config
-    return OnlineSamples(
-        given.pool(),
-        generator,
-        given.reward,
-        config.generator.decoding,
-        seed=config.seed,
-        prompts_per_step=config.rollout.prompts_per_step,
-        responses_per_prompt=config.rollout.responses_per_prompt,
-    )
-
-
-def _refreshed(given: Collaborators) -> tuple[Source, dict[str, str]]:
-    copy, generator = given.frozen_copy()
-    source = RefreshedSamples(
-        _online_samples(given, generator),
-        given.pool(),
-        copy,
-        prompts_per_step=given.config.rollout.prompts_per_step,
-        refresh_every=given.config.source.refresh_every,
-    )
-    return source, {}
-
-
-def _tree_search(given: Collaborators) -> tuple[Source, dict[str, str]]:
-    config = given.config
-    source = TreeSearch(
-        given.pool(),
-        given.generator,
-        given.reward,
-        config.generator.decoding,
-        given.tokenizer,
-        build_segmenter(config.source.segmentation, given.task, given.tokenizer).step_ends,
-        BRANCH_FROM[config.source.branch_from],
-        seed=config.seed,
-        prompts_per_step=config.rollout.prompts_per_step,
-        responses_per_prompt=config.rollout.responses_per_prompt,
-        roots=config.source.roots,
-        rounds=config.source.branch_rounds,
-        context=given.context,
-    )
-    return source, {}
-
-
-def _informative(given: Collaborators) -> tuple[Source, dict[str, str]]:
-    online, keys = _online(given)
-    prompts_per_step, rounds = given.config.rollout.prompts_per_step, given.config.source.max_rounds
-    return InformativeSamples(online, given.pool(), prompts_per_step=prompts_per_step, max_rounds=rounds), keys
-
-
-def _offline(given: Collaborators) -> tuple[Source, dict[str, str]]:
-    key, stored = given.stored()
-    config = given.config
-    source = OfflineSamples(
-        given.pool(),
-        stored,
-        given.reward,
-        seed=config.seed,
-        prompts_per_step=config.rollout.prompts_per_step,
-        responses_per_prompt=config.rollout.responses_per_prompt,
-    )
-    return source, {"offline_samples": key}
-
-
-def _pairs(given: Collaborators) -> tuple[Source, dict[str, str]]:
-    key, stored = given.stored()
-    config = given.config
-    source = PreferencePairs(
-        given.pool(),
-        stored,
-        given.reward,
-        seed=config.seed,
-        prompts_per_step=config.rollout.prompts_per_step,
-        pairs_per_prompt=max(1, config.rollout.responses_per_prompt // 2),
-    )
-    return source, {"offline_samples": key}
-
-
-_BUILDERS: dict[str, Callable[[Collaborators], tuple[Source, dict[str, str]]]] = {
-    "demonstrations": _demonstrations,
-    "online_samples": _online,
-    "refreshed_samples": _refreshed,
-    "tree_search": _tree_search,
-    "informative_samples": _informative,
-    "offline_samples": _offline,
-    "preference_pairs": _pairs,
-}
+    source = declared(collaborators.config.source)
+    if collaborators.config.rollout.staleness:
+        source = AHEAD.around(source, listed=False)
+    return source.build(collaborators), collaborators.read

@@ -1,6 +1,0 @@
-"""The synthetic runs of the analysis tests serve the figures too."""
-
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "analysis"))

@@ -1,0 +1,154 @@
+"""The shipped ablations: every cell is a legal run, and differs from its neighbours in what the ablation varies, nothing else."""
+
+from __future__ import annotations
+
+import importlib
+from collections import Counter
+from functools import cache
+
+import pytest
+
+from unified_rl import loading
+from unified_rl.grids.definition import START_LABEL, Grid, cells, with_choices
+from unified_rl.grids.shared_stages import shared_stages
+from unified_rl.launch.cells import Cell
+from unified_rl.plotting.make import FIGURES
+from unified_rl.stages.iterate import check_iterate
+
+#: What each ablation's arms may differ in, beside the label. `method` names the row that an arm's presets come from.
+VARIED = {
+    "all_methods": {"method", "source", "reward", "coefficient", "aggregation", "trainer.learning_rate", "rollout"},
+    "online_vs_offline": {"method", "source.name", "source.refresh_every", "trainer.learning_rate"},
+    "outcome_vs_process": {"method", "reward", "coefficient", "trainer.learning_rate"},
+    "rule_vs_model": {"method", "reward", "reward_model.kind", "trainer.learning_rate"},
+    "negative_signal": {"method", "coefficient", "trainer.learning_rate"},
+    "iterative_rl": {"iterate.reference", "iterate.reward_model"},
+    "kl": {"method", "coefficient"},
+    "normalisation": {"coefficient", "aggregation.name"},
+    "group_size": {"rollout.prompts_per_step", "rollout.responses_per_prompt"},
+    "ood_prompts": {"data.slices"},
+    "engines": {"method", "coefficient", "trainer.name", "sft.trainer", "generator.name", "vllm", "trainer.learning_rate"},
+    "sampling_strategy": {"method", "source", "generator.temperature", "generator.top_p", "trainer.learning_rate"},
+}
+CASES = [(name, preset) for name in VARIED for preset in ("testing", "default")]
+INCIDENTAL = {"label", "seed"}
+
+
+def grid_of(name: str) -> Grid:
+    return importlib.import_module(f"experiments.{name}").GRID
+
+
+def flat(config, prefix=""):
+    """A configuration as dotted keys."""
+    if not isinstance(config, dict) or not config:
+        return {prefix[:-1]: config}
+    return {key: value for name, part in config.items() for key, value in flat(part, f"{prefix}{name}.").items()}
+
+
+def one_seed(name: str, preset: str) -> list[Cell]:
+    """The start's cell and those of one seed: `test_seeds_differ_in_nothing_else` speaks for the others."""
+    return cells(with_choices(grid_of(name), preset, seeds=1, matching=None), preset)
+
+
+@cache
+def loaded(words):
+    return flat(loading.as_dict(loading.load_config(words)))
+
+
+def resolved(cell):
+    return loaded(cell.train)
+
+
+def allowed(key: str, varied: set[str]) -> bool:
+    return key in INCIDENTAL or any(key == name or key.startswith(f"{name}.") for name in varied)
+
+
+@pytest.mark.parametrize(("name", "preset"), CASES)
+def test_every_cell_is_a_legal_run_and_differs_in_what_is_varied(name, preset):
+    grid = grid_of(name)
+    assert grid.name == name
+    found = [(cell, resolved(cell)) for cell in one_seed(name, preset) if cell.label != START_LABEL]
+    _, first = found[0]
+    for cell, settings in found:
+        changed = {key for key in settings.keys() | first.keys() if settings.get(key) != first.get(key)}
+        strange = {key for key in changed if not allowed(key, VARIED[name])}
+        assert not strange, f"{cell.name} also differs in {strange}"
+        if cell.command == "iterate":
+            check_iterate(loading.load_config(cell.train))
+
+
+@pytest.mark.parametrize(("name", "preset"), CASES)
+def test_arms_of_one_seed_are_different_runs(name, preset):
+    runs = [resolved(cell) | {"label": ""} for cell in one_seed(name, preset)]
+    assert all(runs.count(run) == 1 for run in runs)
+
+
+@pytest.mark.parametrize(("name", "preset"), CASES)
+def test_seeds_differ_in_nothing_else(name, preset):
+    of_label = {}
+    for cell in cells(grid_of(name), preset)[1:]:
+        of_label.setdefault(cell.label, []).append([word for word in cell.train if word != f"seed={cell.seed}"])
+    for runs in of_label.values():
+        assert len(runs) == len(grid_of(name).preset(preset).seeds)
+        assert all(run == runs[0] for run in runs)
+
+
+@pytest.mark.parametrize(("name", "preset"), CASES)
+def test_the_start_policy_is_the_one_that_every_arm_starts_from(name, preset):
+    start, *arms = one_seed(name, preset)
+    begun = resolved(start)
+    assert begun["trainer.steps"] == 0
+    for cell in arms:
+        settings = resolved(cell)
+        for key in begun:
+            if key.split(".")[0] in ("stack", "init", "task", "model", "sft") and key != "sft.trainer":
+                assert settings[key] == begun[key], (cell.name, key)
+
+
+def test_ids_are_unique_and_stable():
+    ids = [cell.name for name, preset in CASES for cell in cells(grid_of(name), preset) if cell.label != START_LABEL]
+    shared = {name for name, count in Counter(ids).items() if count > 1}
+    words = {}
+    for name, preset in CASES:
+        for cell in cells(grid_of(name), preset):
+            if cell.name in shared:  # two grids may name the same run, and then mean the same
+                assert words.setdefault(cell.name, (cell.train, cell.evaluate)) == (cell.train, cell.evaluate)
+    for name, preset in CASES:
+        once, again = ([cell.name for cell in cells(grid_of(name), preset)] for _ in range(2))
+        assert once == again
+        assert len(set(once)) == len(once)
+
+
+@pytest.mark.parametrize("name", VARIED)
+def test_a_definition_says_what_it_must(name):
+    module, grid = importlib.import_module(f"experiments.{name}"), grid_of(name)
+    text = module.__doc__
+    for part in ("Hypothesis", "Arms", "Settings:", "Seeds:", "Budget:", "Matching rule:", "What cannot be matched:"):
+        assert part in text, f"the docstring has no {part!r}"
+    runs = len(grid.arms) * len(grid.preset("default").seeds)
+    assert f"Budget: {runs} " in text, f"the docstring's budget is not the grid's {runs} runs"
+    assert set(grid.figures) <= set(FIGURES)
+    assert "sweep" in grid.tuning
+    assert len(grid.preset("default").seeds) == 5
+    assert len(grid.preset("testing").seeds) == 1
+
+
+def test_both_pairs_of_engines_start_from_one_policy():
+    keys = {stage.key for cell in one_seed("engines", "default") for stage in shared_stages(loading.load_config(cell.train))}
+    assert len(keys) == 2, "a base model and an SFT policy"
+    other = loading.load_config(["method=grpo", "engine=deepspeed"])
+    assert not {stage.key for stage in shared_stages(other) if stage.name == "sft"} & keys, "by default the run's own trainer"
+
+
+def test_learning_rates_are_the_swept_ones_where_the_definition_says_so():
+    swept = {"rft": 1e-4, "online_rft": 3e-5, "grpo": 1e-4, "grpo_ps": 3e-5, "ppo": 1e-4, "dpo": 3e-5, "sft": 3e-4}
+    for cell in one_seed("all_methods", "default")[1:]:
+        settings = resolved(cell)
+        assert settings["trainer.learning_rate"] == swept[settings["method"]], cell.name
+
+
+def test_updates_have_equally_many_responses():
+    for name in VARIED:
+        for cell in one_seed(name, "default")[1:]:
+            settings = resolved(cell)
+            assert settings["rollout.prompts_per_step"] * settings["rollout.responses_per_prompt"] == 256, cell.name

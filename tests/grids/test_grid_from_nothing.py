@@ -1,0 +1,38 @@
+"""A shipped ablation at its test size, from nothing to its figure and page, by the command that a user types."""
+
+from __future__ import annotations
+
+import html
+import json
+import subprocess
+import sys
+
+import pytest
+from tiny import environment
+
+from experiments import online_vs_offline
+
+
+@pytest.mark.timeout(900)
+def test_online_vs_offline(tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "unified_rl.grids.runner",
+        "online_vs_offline",
+        "preset=testing",
+        "out=grid",
+        "artifacts=store",
+    ]
+    done = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=800, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    folder = tmp_path / "grid"
+    labels = {cell["label"] for cell in json.loads((folder / "grid.json").read_text())["cells"]}
+    assert labels == {"SFT", *(arm.label for arm in online_vs_offline.GRID.arms)}
+    for name in online_vs_offline.GRID.figures:
+        caption = (folder / "figures" / f"{name}.md").read_text()
+        assert (folder / "figures" / f"{name}.png").stat().st_size > 10_000
+        assert "Matched by updates" in " ".join(caption.split()), name
+    page = (folder / "index.html").read_text()
+    assert all(html.escape(label) in page for label in labels)
+    assert (folder / "tables" / "grid_contrasts.csv").exists()

@@ -1,0 +1,176 @@
+"""CLAIMS.md: what is shipped regenerates from the shipped tables; verdicts by rule; the paper's numbers."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from unified_rl.statistics import claims, evidence, paper_effects
+from unified_rl.statistics.evidence import CANNOT_TELL, CONTRADICTS, MARGIN, SUPPORTS, direction, no_rise, p_from_interval
+from unified_rl.statistics.intervals import paired_difference
+from unified_rl.statistics.planning import paired_p_value
+from unified_rl.statistics.table_files import write_table
+
+FACTS = {
+    "schema": 1,
+    "command": "python -m unified_rl.statistics.grid_table GRID",
+    "matching": "equal updates",
+    "seeds": [0, 1],
+}
+
+
+def contrast(label, baseline, metric, estimate, half, *, slice_name="main", k=None, p=0.5):
+    row = {"label": label, "baseline": baseline, "slice": slice_name, "split": "test", "metric": metric, "k": k}
+    return row | {
+        "estimate": estimate,
+        "low": estimate - half,
+        "high": estimate + half,
+        "p": p,
+        "num_problems": 200,
+        "num_seeds": 5,
+    }
+
+
+def experiment(folder, contrasts, start_pass=None):
+    """A folder of tables as `statistics.grid_table` writes them. start_pass: slice -> the SFT policy's Pass@K."""
+    write_table(pd.DataFrame(contrasts), folder / "grid_contrasts.csv", FACTS)
+    rows = [{"label": "SFT", "slice": name, "metric": "pass", "estimate": value} for name, value in (start_pass or {}).items()]
+    if rows:
+        write_table(pd.DataFrame(rows), folder / "grid.csv", FACTS)
+    return evidence.read_experiment_tables(folder)
+
+
+def test_what_is_shipped_is_what_the_command_makes(tmp_path):
+    result = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "unified_rl.statistics.claims", "--out", str(tmp_path / "c.md")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (tmp_path / "c.md").read_text() == claims.OUT.read_text(), f"run: {claims.COMMAND}"
+    loaded = {line.rpartition("|")[2].strip() for line in result.stderr.splitlines()}
+    assert "unified_rl.statistics.evidence" in loaded and "torch" not in loaded
+
+
+def test_verdicts_are_read_off_the_interval():
+    assert [direction(0.01, 0.02), direction(-0.02, -0.01), direction(-0.01, 0.02)] == [SUPPORTS, CONTRADICTS, CANNOT_TELL]
+    beyond = MARGIN + 0.01
+    assert [no_rise(-0.3, MARGIN), no_rise(beyond, 0.2), no_rise(0.001, beyond)] == [SUPPORTS, CONTRADICTS, CANNOT_TELL]
+
+
+def test_a_claim_of_each_verdict_and_a_mixture(tmp_path):
+    found = experiment(
+        tmp_path / "all_methods",
+        [
+            contrast("Online RFT", "RFT", "greedy", 0.05, 0.02),
+            contrast("Online RFT", "RFT", "greedy", -0.05, 0.02, slice_name="hard"),
+            contrast("GRPO+OS", "Online RFT", "greedy", -0.05, 0.02),
+            contrast("GRPO+PS", "GRPO+OS", "greedy", 0.01, 0.02),
+            contrast("GRPO+OS", "SFT", "maj", 0.05, 0.02, k=64),
+        ],
+    )
+    verdicts = {claim.key: claims.verdict_of(claim.ours([found])) for claim in claims.CLAIMS}
+    assert verdicts["a"] == "**mixed**: supports in 1, contradicts in 1 of 2 tests"
+    assert verdicts["b"] == "**contradicts** (the one test)"
+    assert verdicts["c"] == "**cannot tell** (the one test)"
+    assert verdicts["d1"] == verdicts["d2"] == verdicts["e2"] == "**not measured yet**"
+    assert verdicts["e1"] == "**supports** (the one test)"
+
+
+def test_runs_that_two_experiments_share_are_one_test(tmp_path):
+    shared = contrast("Online RFT", "RFT", "greedy", 0.05, 0.02)
+    other = contrast("Online RFT", "RFT", "greedy", 0.06, 0.02)
+    found = [experiment(tmp_path / name, rows) for name, rows in (("a", [shared]), ("b", [shared]), ("c", [other]))]
+    text = claims.document(found)
+    assert text.count("| a, b | Online RFT - RFT |") == text.count("| c | Online RFT - RFT |") == 1
+    assert "of 2 tests at 5 %" in text and "**supports** (both tests)" in text
+
+
+def test_coverage_is_judged_only_below_its_ceiling(tmp_path):
+    rows = [contrast("GRPO+OS", "SFT", "pass", 0.03, 0.005, slice_name=name, k=64) for name in ("main", "hard")]
+    found = evidence.coverage_findings([experiment(tmp_path, rows, {"main": 0.95, "hard": 0.7})], ("GRPO+OS", "SFT"))
+    assert [finding.verdict for finding in found] == ["not asked", CONTRADICTS]
+    assert found[0].p is None and "SFT has Pass@64 = 95.0 %" in found[0].note
+    text = claims.document([experiment(tmp_path, rows, {"main": 0.95, "hard": 0.7})])
+    assert "| GRPO+OS - SFT, Pass@64 | main | +3.0 [+2.5, +3.5] | 5 | 200 | - | - | not asked (at its ceiling" in text
+
+
+def test_holm_is_over_the_whole_document(tmp_path):
+    rows = [
+        contrast("Online RFT", "RFT", "greedy", 0.05, 0.02, p=0.01),
+        contrast("GRPO+OS", "Online RFT", "greedy", 0.05, 0.02, p=0.02),
+        contrast("GRPO+OS", "SFT", "maj", 0.05, 0.02, k=8, p=0.04),
+    ]
+    text = claims.document([experiment(tmp_path, rows)])
+    assert "of 3 tests at 5 %" in text
+    for p, adjusted in (("0.010", "0.030"), ("0.020", "0.040"), ("0.040", "0.040")):
+        assert f"| {p} | {adjusted} | supports |" in text
+
+
+@pytest.mark.parametrize("seeds", [1, 3, 5])
+def test_a_p_value_read_off_an_interval_is_at_its_bound_005_and_never_too_small(seeds):
+    rng = np.random.default_rng(seeds)
+    checked = 0
+    for _ in range(80):
+        scores = np.clip(rng.normal(0.6, 0.3, (seeds, 60)) + rng.normal(0, 0.05, (seeds, 1)), 0, 1)
+        others = np.full((seeds, 60), 0.5)
+        found, p = paired_difference(scores, others), paired_p_value(scores, others)
+        degrees = seeds - 1 if seeds > 1 else 61
+        read = p_from_interval(found.low, found.high, 0.0, degrees)
+        if p < 0.05:
+            assert p - 1e-9 <= read < 0.05
+            checked += 1
+        assert p_from_interval(found.low, found.high, found.low, degrees) == pytest.approx(0.05)
+    assert checked > 15
+
+
+def test_first_round_against_second_allows_for_any_dependence(tmp_path):
+    rows = [
+        {"iteration": i, "step": 48, "slice": "main", "estimate": gain, "low": gain - 0.02, "high": gain + 0.02}
+        | {"num_problems": 200, "num_seeds": 3}
+        for i, gain in ((1, 0.2), (2, 0.01))
+    ]
+    write_table(pd.DataFrame(rows), tmp_path / "iteration_gains.csv", FACTS)
+    found = evidence.first_round_findings([evidence.read_experiment_tables(tmp_path)])
+    wider = stats.t.ppf(0.9875, 2) / stats.t.ppf(0.975, 2)
+    assert (found[0].estimate, found[0].low) == (pytest.approx(0.19), pytest.approx(0.19 - 2 * 0.02 * wider))
+    assert found[0].verdict == SUPPORTS
+    helps = evidence.renewal_findings([evidence.read_experiment_tables(tmp_path)])
+    assert [finding.verdict for finding in helps] == [SUPPORTS, CANNOT_TELL]
+
+
+def test_the_papers_numbers_are_those_of_its_figures():
+    def rounded(effects):
+        return {effect.benchmark: round(100 * effect.estimate, 2) for effect in effects}
+
+    assert rounded(paper_effects.curve_difference("Online RFT", "RFT")) == {"GSM8K": 2.27, "MATH": 1.2}
+    assert rounded(paper_effects.curve_difference("GRPO+OS", "Online RFT")) == {"GSM8K": 1.55, "MATH": 0.6}
+    assert rounded(paper_effects.curve_difference("GRPO+PS", "GRPO+OS")) == {"GSM8K": 1.15, "MATH": 0.15}
+    assert rounded(paper_effects.sampled_difference("pass", 64)) == {"GSM8K": -1.8, "MATH": -0.7}
+    assert rounded(paper_effects.sampled_difference("maj", 64)) == {"GSM8K": 1.5, "MATH": 1.0}
+    first = paper_effects.iteration_difference(1)
+    assert all(effect.low > 0 for effect in first)
+
+
+def test_blocks_keep_what_neighbours_share():
+    """A series of equal neighbours has as many independent values as blocks, not as points."""
+    values = np.repeat(np.random.default_rng(1).normal(size=12), 4)
+    apart = paper_effects.block_bootstrap(values, block=1)
+    together = paper_effects.block_bootstrap(values, block=4)
+    assert (together[1] - together[0]) > 1.4 * (apart[1] - apart[0])
+
+
+def test_a_folder_without_tables_is_an_error(tmp_path, capsys):
+    assert claims.main([str(tmp_path), "--out", str(tmp_path / "c.md")]) == 2
+    assert "unified_rl.statistics.grid_table" in capsys.readouterr().err
+
+
+def test_tables_below_a_grid_are_found(tmp_path):
+    experiment(tmp_path / "my_grid" / "tables", [contrast("Online RFT", "RFT", "greedy", 0.05, 0.02)])
+    assert claims.main([str(tmp_path / "my_grid"), "--out", str(tmp_path / "c.md")]) == 0
+    assert "| my_grid | Online RFT - RFT | main |" in (tmp_path / "c.md").read_text()

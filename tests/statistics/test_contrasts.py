@@ -1,0 +1,81 @@
+"""Paired contrasts between labels, and their figure."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pytest
+from synthetic_runs import write_experiment
+
+from unified_rl.errors import DataError
+from unified_rl.plotting import contrasts as figure
+from unified_rl.statistics.contrasts import contrasts, main, verdict
+from unified_rl.statistics.counts import read_cells
+from unified_rl.statistics.intervals import paired_difference
+from unified_rl.statistics.table_files import read_table
+
+
+@pytest.fixture(scope="module")
+def experiment(tmp_path_factory):
+    root = tmp_path_factory.mktemp("contrasts") / "exp"
+    return write_experiment(root, labels=("RFT", "GRPO+OS"), seeds=(0, 1, 2), problems=30, samples=8)
+
+
+def test_a_contrast_is_the_paired_difference_over_common_seeds(experiment, tmp_path):
+    folder = shutil.copytree(experiment, tmp_path / "exp")
+    shutil.rmtree(next(folder.glob("rft-1")))
+    cells, _ = read_cells([folder])
+    table = contrasts(cells, [("GRPO+OS", "RFT"), ("RFT", "GRPO+OS"), ("GRPO+OS", "SFT")])
+    greedy = {
+        (cell.label, cell.seed): np.asarray(cell.scores["main", "test"].greedy, dtype=float)
+        for cell in cells
+        if cell.path is not None
+    }
+    row = table[(table["label"] == "GRPO+OS") & (table["baseline"] == "RFT") & (table["slice"] == "main")].iloc[0]
+    expected = paired_difference(*(np.stack([greedy[label, seed] for seed in (0, 2)]) for label in ("GRPO+OS", "RFT")))
+    assert (row["metric"], row["num_seeds"]) == ("greedy", 2)
+    assert (row["estimate"], row["low"], row["high"]) == (expected.estimate, expected.low, expected.high)
+    turned = table[(table["label"] == "RFT") & (table["slice"] == "main")].iloc[0]
+    assert turned["estimate"] == -row["estimate"]
+    to_start = table[(table["baseline"] == "SFT") & (table["metric"] == "greedy")]
+    assert (to_start["num_seeds"] == 3).all()
+    assert "one baseline policy" in to_start["note"].iloc[0]
+    assert set(table["metric"]) == {"greedy", "avg", "maj", "pass"}
+
+
+def test_verdicts():
+    assert [verdict(0.1, 0.2), verdict(-0.2, -0.1), verdict(-0.1, 0.1), verdict(0.0, 0.1)] == [
+        "above 0",
+        "below 0",
+        "includes 0",
+        "includes 0",
+    ]
+
+
+def test_command_and_figure(experiment, tmp_path, capsys):
+    assert main([str(experiment), "GRPO+OS|RFT", "GRPO+OS|SFT", "--out", str(tmp_path)]) == 0
+    assert "GRPO+OS" in capsys.readouterr().out
+    table, provenance = read_table(tmp_path / "contrasts.csv")
+    assert len(table) == 2 * 2 * 4
+    assert "GRPO+OS|RFT" in provenance["command"]
+    files = figure.draw(tmp_path, tmp_path)
+    assert files[1].stat().st_size > 5_000
+    assert "not corrected for the number of comparisons" in " ".join(files[2].read_text().split())
+
+
+@pytest.mark.parametrize(
+    ("pair", "says"), [("GRPO+OS", "LABEL|BASELINE"), ("GRPO+OS|nothing", "no run has the label"), ("|RFT", "LABEL|BASELINE")]
+)
+def test_bad_pairs_are_refused(experiment, tmp_path, capsys, pair, says):
+    assert main([str(experiment), pair, "--out", str(tmp_path)]) != 0
+    assert says in capsys.readouterr().err
+
+
+def test_labels_without_a_common_seed_cannot_be_paired(experiment, tmp_path):
+    folder = shutil.copytree(experiment, tmp_path / "exp")
+    for name in ("rft-0", "grpo-1", "grpo-2"):
+        shutil.rmtree(folder / name)
+    cells, _ = read_cells([folder])
+    with pytest.raises(DataError, match="no seed in common"):
+        contrasts([cell for cell in cells if cell.path is not None], [("RFT", "GRPO+OS")])

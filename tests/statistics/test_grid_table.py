@@ -1,0 +1,243 @@
+"""A grid's tables: numbers by hand, settings from configurations, Holm's families, censoring, holes made visible."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from synthetic_runs import curve_entry, write_experiment, write_lines, write_status
+
+from unified_rl.errors import DataError
+from unified_rl.statistics import grid_table
+from unified_rl.statistics.grid_cells import largest_ks, read, varying_settings
+from unified_rl.statistics.grid_file import NOT_STATED, matching_of, matching_sentence
+from unified_rl.statistics.intervals import mean_interval, paired_difference
+from unified_rl.statistics.planning import holm, paired_p_value
+from unified_rl.statistics.table_files import read_table
+
+SIZE = {"problems": 20, "samples": 8, "steps": 16}
+LABELS = ("RFT", "Online RFT", "GRPO+OS")
+RUNS = {"RFT": "rft", "Online RFT": "online_rft", "GRPO+OS": "grpo"}
+SEEDS = (0, 1, 2)
+
+
+def planned(seeds=SEEDS, labels=LABELS):
+    cells = [{"id": "initial", "label": "SFT", "seed": 0}]
+    return [*cells, *({"id": f"{RUNS[name]}-{seed}", "label": name, "seed": seed} for name in labels for seed in seeds)]
+
+
+def write_grid_file(root, **facts):
+    given = {
+        "name": "toy",
+        "title": "A toy",
+        "hypothesis": "Nothing differs.",
+        "matching": {"rule": "equal_updates", "budget": 0, "caption": "Matched by updates: 16 each."},
+        "contrasts": [["Online RFT", "RFT"], ["GRPO+OS", "Online RFT"]],
+        "seeds": list(SEEDS),
+        "cells": planned(),
+    }
+    (root / "grid.json").write_text(json.dumps(given | facts))
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    root = tmp_path_factory.mktemp("grid") / "toy"
+    write_experiment(root / "runs", labels=LABELS, seeds=SEEDS, **SIZE)
+    write_grid_file(root)
+    return root
+
+
+@pytest.fixture
+def grid(made, tmp_path):
+    return shutil.copytree(made, tmp_path / "toy")
+
+
+@pytest.fixture(scope="module")
+def data(made):
+    return grid_table.read_data(made)
+
+
+def only(table, **conditions):
+    for name, value in conditions.items():
+        table = table[table[name] == value]
+    assert len(table) == 1, (conditions, len(table))
+    return table.iloc[0]
+
+
+# ---- numbers
+
+
+def test_summary_and_contrasts_are_those_of_the_score_tables(data):
+    scores = {
+        (cell.label, cell.seed): cell.cell.scores["hard", "test"].greedy for cell in data.cells if cell.cell.path is not None
+    }
+    online, rft = (np.stack([scores[label, seed] for seed in SEEDS]) for label in ("Online RFT", "RFT"))
+    row = only(grid_table.summary(data), label="Online RFT", slice="hard", metric="greedy")
+    expected = mean_interval(online)
+    assert (row["estimate"], row["low"], row["high"]) == (expected.estimate, expected.low, expected.high)
+    assert (row["seeds"], row["num_seeds"], row["spread"]) == ("0 1 2", 3, "95 % interval")
+    contrast = only(grid_table.contrast_table(data), label="Online RFT", baseline="RFT", slice="hard", metric="greedy")
+    expected = paired_difference(online, rft)
+    assert (contrast["estimate"], contrast["low"], contrast["high"]) == (expected.estimate, expected.low, expected.high)
+    assert contrast["p"] == paired_p_value(online, rft)
+    start = only(grid_table.contrast_table(data), label="RFT", baseline="SFT", slice="hard", metric="greedy")
+    expected = paired_difference(rft, scores["SFT", 0][None])
+    assert (start["estimate"], start["low"]) == (expected.estimate, expected.low)
+    assert "one baseline policy" in start["note"]
+
+
+def test_p_values_agree_with_their_intervals(data):
+    made = grid_table.contrast_table(data).dropna(subset=["p"])
+    assert len(made) > 20
+    assert ((made["p"] < 0.05) == (made["verdict"] != "includes 0")).all()
+
+
+def test_holm_is_over_all_comparisons_of_one_metric_on_one_slice(data):
+    made = grid_table.contrast_table(data)
+    for _, family in made.groupby(["slice", "metric"]):
+        tested = family.dropna(subset=["p"])
+        np.testing.assert_allclose(tested["p_holm"], holm(tested["p"]))
+        assert (tested["comparisons"] == len(tested)).all()
+        assert ((tested["p_holm"] <= 0.05) == (tested["decision"] != "not told apart")).all()
+    # 3 labels against the start and 2 planned; the start was evaluated only, and has no curve to compare areas with.
+    assert set(made[made["metric"] == "greedy"]["comparisons"]) == {5}
+    assert set(made[made["metric"] == "area"].dropna(subset=["p"])["comparisons"]) == {2}
+
+
+def test_cells_carry_tokens_and_the_level_or_its_censoring(grid):
+    for label, last in (("rft", 0), ("grpo", 1)):  # of 20 problems: 5 right at step 0, then 5 or 15
+        entries = [
+            curve_entry(step, name, [1] * (5 if step == 0 or not last else 15) + [0] * (15 if step == 0 or not last else 5))
+            for name in ("main", "hard")
+            for step in (0, 8, 16)
+        ]
+        for seed in SEEDS:
+            write_lines(grid / "runs" / f"{label}-{seed}" / "curve.jsonl", entries)
+    shutil.rmtree(grid / "runs" / "online_rft-0")
+    shutil.rmtree(grid / "runs" / "online_rft-1")
+    shutil.rmtree(grid / "runs" / "online_rft-2")
+    data = grid_table.read_data(grid, gain=0.2)
+    assert data.levels == {"main": pytest.approx(0.45), "hard": pytest.approx(0.45)}
+    cells = grid_table.cells_table(data)
+    never = only(cells, label="RFT", seed="1", slice="main")
+    assert (never["level_reached"], never["steps_to_level"], never["trained_to_level"]) == ("no", 16, 7000 * 16)
+    reached = only(cells, label="GRPO+OS", seed="1", slice="main")
+    assert (reached["level_reached"], reached["steps_to_level"], reached["sampled_to_level"]) == ("yes", 8, 8000 * 8)
+    assert reached["area"] == pytest.approx((0.25 + 0.75) / 2 / 2 + 0.75 / 2)
+    table = grid_table.summary(data)
+    row = only(table, label="RFT", slice="main", metric="trained_to_level")
+    assert np.isinf(row["estimate"]) and "0 of 3 reached it, the others not in 112000 tokens" in row["note"]
+    assert only(table, label="GRPO+OS", slice="main", metric="trained_to_level")["estimate"] == 7000 * 8
+    text = grid_table.format_tables(data, table, grid_table.contrast_table(data))
+    assert "never" in next(line for line in text.splitlines() if line.startswith("RFT  "))
+
+
+def test_only_validation_chooses_a_checkpoint(grid):
+    for path in (grid / "runs").glob("rft-*/curve.jsonl"):
+        path.write_text(path.read_text().replace('"validation"', '"test"'))
+    cells = grid_table.cells_table(grid_table.read_data(grid))
+    assert cells[cells["label"] == "RFT"]["best"].isna().all()
+    assert cells[cells["label"] == "RFT"]["note"].str.contains("only validation may choose").all()
+    assert cells[cells["label"] == "GRPO+OS"]["best"].notna().all()
+
+
+# ---- settings
+
+
+def test_settings_come_from_the_configuration_and_only_those_that_vary(grid):
+    for path in (grid / "runs").glob("*/config.yaml"):
+        config = yaml.safe_load(path.read_text())
+        rate = 3e-5 if config["method"] == "rft" else 1e-4
+        config["trainer"] |= {"learning_rate": rate, "beta1": 0.9}
+        config |= {"run_dir": str(path.parent), "threads": config["seed"]}
+        path.write_text(yaml.safe_dump(config))
+    (grid / "runs" / "rft-0").rename(grid / "runs" / "grpo-lr1e-4")
+    facts = json.loads((grid / "grid.json").read_text())
+    facts["cells"][1]["id"] = "grpo-lr1e-4"
+    write_grid_file(grid, cells=facts["cells"])
+    _, cells = read(grid)
+    assert varying_settings(cells) == ["trainer.learning_rate"]
+    table = grid_table.cells_table(grid_table.read_data(grid))
+    moved = table[table["run"] == "grpo-lr1e-4"]
+    assert set(moved["label"]) == {"RFT"} and set(moved["trainer.learning_rate"]) == {3e-5}
+
+
+# ---- holes
+
+
+def test_failed_and_missing_cells_are_rows_and_stay_out_of_the_numbers(grid, capsys):
+    write_status(grid / "runs" / "grpo-1", "failed", 8, 16, "loss is not finite")
+    shutil.rmtree(grid / "runs" / "rft-2")
+    (grid / "logs").mkdir()
+    (grid / "logs" / "rft-2.log").write_text("starting\nerror: no space left\n")
+    write_grid_file(grid, cells=[*planned(), {"id": "dpo-0", "label": "DPO", "seed": 0}], contrasts=[["DPO", "RFT"]])
+    assert grid_table.main([str(grid)]) == 0
+    text = capsys.readouterr().out
+    cells, _ = read_table(grid / "tables" / "cells.csv")
+    assert only(cells, run="grpo-1")["status"] == "failed at step 8 of 16: loss is not finite"
+    assert pd.isna(only(cells, run="grpo-1")["greedy"])
+    assert only(cells, run="rft-2")["status"] == "missing: error: no space left"
+    assert only(cells, run="dpo-0")["status"] == "missing"
+    table, provenance = read_table(grid / "tables" / "grid.csv")
+    assert only(table, label="GRPO+OS", slice="main", metric="greedy")["seeds"] == "0 2"
+    assert (table[table["label"] == "DPO"]["status"] == "no seed complete; seed 0 missing").all()
+    assert provenance["unfinished"]["GRPO+OS, seed 1"] == "failed at step 8 of 16: loss is not finite"
+    contrasts, _ = read_table(grid / "tables" / "grid_contrasts.csv")
+    assert (contrasts[contrasts["label"] == "DPO"]["note"].str.startswith("nothing to compare")).all()
+    assert only(contrasts, label="GRPO+OS", baseline="SFT", slice="main", metric="greedy")["num_seeds"] == 2
+    for words in ("Matched by updates: 16 each.", "loss is not finite", "error: no space left", "DPO, seed 0 (dpo-0): missing"):
+        assert words in text
+    assert "nan" not in text
+
+
+def test_an_iterative_cell_is_a_row_without_numbers(grid):
+    run = grid / "iterative" / "it-0"
+    run.mkdir(parents=True)
+    write_status(run, "finished", 1, 1)
+    cell = {"id": "it-0", "label": "iterated", "seed": 0, "command": "iterate", "group": "iterative"}
+    write_grid_file(grid, cells=[*planned(), cell])
+    row = only(grid_table.cells_table(grid_table.read_data(grid)), label="iterated")
+    assert row["status"] == "complete" and "iteration_curves.csv" in row["note"]
+
+
+def test_a_folder_without_a_grid_file_states_no_rule(made, tmp_path):
+    write_experiment(tmp_path / "runs", labels=("RFT",), seeds=(0,), **SIZE)
+    assert grid_table.main([str(tmp_path / "runs"), "--out", str(tmp_path)]) == 0
+    _, provenance = read_table(tmp_path / "grid.csv")
+    assert provenance["matching"] == NOT_STATED == matching_of([tmp_path / "runs"])
+    assert matching_of([made / "runs"]) == "Matched by updates: 16 each."
+    assert matching_sentence("equal updates") == "Matching rule: equal updates."
+    assert matching_sentence("Matched by updates: 16 each.") == "Matched by updates: 16 each."
+
+
+def test_the_same_k_for_all_cells(grid):
+    before = largest_ks(read(grid)[1])
+    assert before == {("main", "test"): 8, ("hard", "test"): 8}
+    path = grid / "runs" / "rft-0" / "evaluations" / "final" / "samples.parquet"
+    samples = pd.read_parquet(path)
+    samples[(samples["mode"] == "greedy") | (samples["sample_index"] < 5)].to_parquet(path, index=False)
+    data = grid_table.read_data(grid)
+    assert set(grid_table.summary(data).query("metric == 'pass'")["k"]) == {4}
+
+
+def test_clear_errors(grid, tmp_path, capsys):
+    write_grid_file(grid, contrasts=[["RFT", "GRPO"]])
+    assert grid_table.main([str(grid)]) == 2
+    assert "planned contrasts name 'GRPO'" in capsys.readouterr().err
+    (grid / "grid.json").write_text("{")
+    assert grid_table.main([str(grid)]) == 2
+    assert "start the grid's command again" in capsys.readouterr().err
+    write_grid_file(grid, cells=[{"id": "x"}])
+    with pytest.raises(DataError, match="a cell lacks"):
+        read(grid)
+    write_grid_file(grid)
+    lines = (grid / "runs" / "rft-0" / "curve.jsonl").read_text().splitlines()
+    entry = json.loads(lines[0])
+    lines[0] = json.dumps(entry | {"problem_ids": ["other", *entry["problem_ids"][1:]]})
+    (grid / "runs" / "rft-0" / "curve.jsonl").write_text("\n".join(lines) + "\n")
+    with pytest.raises(DataError, match=r"rft-0: the points of the curve on validation/main are over different problems"):
+        grid_table.read_data(grid)

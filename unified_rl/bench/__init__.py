@@ -1,0 +1,1 @@
+"""Benchmarks: ratios and times measured side by side in one run."""

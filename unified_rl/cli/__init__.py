@@ -1,0 +1,5 @@
+"""The command line: `unified-rl COMMAND [key=value ...]`."""
+
+from unified_rl.cli.command import main
+
+__all__ = ["main"]

@@ -1,0 +1,31 @@
+"""What a model role computes on packed rows: log-probs and entropies for a policy, expected returns for a value model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from unified_rl.engines.packing import PackedRows
+from unified_rl.engines.policy_model import Forward, plain_forward, response_logps, response_values
+
+#: What a role computes per response token: name -> [N], in the order of `packed.sequence_N`.
+Outputs = dict[str, Tensor]
+Role = Callable[[Any, PackedRows], Outputs]
+
+
+def policy_role(temperature: float, forward: Forward = plain_forward) -> Role:
+    """Outputs "logp" and "entropy" (no gradient), in nats, at the sampling temperature; `forward` runs the decoder."""
+
+    def outputs(model: PreTrainedModel, packed: PackedRows) -> Outputs:
+        logp_N, entropy_N = response_logps(model, packed, temperature, forward)
+        return {"logp": logp_N, "entropy": entropy_N}
+
+    return outputs
+
+
+def value_role(forward: Forward = plain_forward) -> Role:
+    """Output "value": the expected return where each response token is chosen."""
+    return lambda model, packed: {"value": response_values(model, packed, forward)}

@@ -1,0 +1,1 @@
+"""Ablations as data, and what runs them: cells, presets, plan, costs, folder."""

@@ -1,0 +1,71 @@
+"""From a grid's runs to its tables, figures and page: the commands of `analysis` and `figures`, one after the other.
+
+A command that fails is reported and does not keep the others from what they can do. Two launchers on one folder take turns.
+"""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from unified_rl.grids.definition import GROUPS, Grid, slug
+from unified_rl.grids.folder import exclusively
+from unified_rl.launch.cells import Cell
+
+#: Figures of one arm's iterative runs.
+ITERATED_FIGURES = frozenset({"iterations"})
+
+
+def commands(grid: Grid, cells: Sequence[Cell], folder: Path) -> list[list[str]]:
+    """What is to be run, as `python -m` arguments."""
+    tables, runs = str(folder / "tables"), str(folder / GROUPS["train"])
+    iterated = _by_label(cells, folder)
+    steps: list[list[str]] = []
+    if any(arm.command == "train" for arm in grid.arms):
+        steps += [
+            ["unified_rl.statistics.tables", runs, "--out", tables],
+            ["unified_rl.statistics.contrasts", runs, *_pairs(grid), "--out", tables],
+        ]
+    for label, found in iterated.items():  # one arm's runs are one analysis; several arms have a folder each
+        place = "" if len(iterated) == 1 else slug(label)
+        of_arm, pictures = folder / "tables" / place, folder / "figures" / place
+        steps.append(["unified_rl.statistics.iterations", *found, "--out", str(of_arm)])
+        steps += _drawn(sorted(ITERATED_FIGURES & {*grid.figures}), of_arm, pictures)
+    steps.append(["unified_rl.statistics.grid_table", str(folder)])
+    steps += _drawn([name for name in grid.figures if name not in ITERATED_FIGURES], folder / "tables", folder / "figures")
+    steps.append(["unified_rl.statistics.page", str(folder)])
+    return steps
+
+
+def _drawn(names: Sequence[str], tables: Path, out: Path) -> list[list[str]]:
+    return [["unified_rl.plotting.make", "--tables", str(tables), "--out", str(out), *names]] if names else []
+
+
+def analyse(grid: Grid, cells: Sequence[Cell], folder: Path) -> list[str]:
+    """Run the commands; returns those that failed."""
+    failed = []
+    with exclusively(folder / ".analysis.lock"):
+        for command in commands(grid, cells, folder):
+            if subprocess.run([sys.executable, "-m", *command], check=False).returncode:
+                failed.append("python -m " + shlex.join(command))
+    return failed
+
+
+def _pairs(grid: Grid) -> list[str]:
+    """Every arm with the baseline, and the further planned pairs; `statistics.contrasts` reads them as LABEL|BASELINE."""
+    trained = {arm.label for arm in grid.arms if arm.command == "train"} | {grid.baseline}
+    pairs = [(arm.label, grid.baseline) for arm in grid.arms] + list(grid.contrasts)
+    return [f"{ours}|{theirs}" for ours, theirs in dict.fromkeys(pairs) if ours != theirs and {ours, theirs} <= trained]
+
+
+def _by_label(cells: Sequence[Cell], folder: Path) -> dict[str, list[str]]:
+    """Label -> the folders of its iterative runs that have begun."""
+    found: dict[str, list[str]] = {}
+    for cell in cells:
+        run_dir = cell.run_dir(folder)
+        if cell.command == "iterate" and (run_dir / "iterate.json").exists():
+            found.setdefault(cell.label, []).append(str(run_dir))
+    return found

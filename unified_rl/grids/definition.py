@@ -1,0 +1,236 @@
+"""Grids: an ablation as data, and the pure function from it to its cells. No torch, nothing is read or run.
+
+An ablation is a module of `experiments` (or any file) that holds one `GRID`; `python -m unified_rl.grids.runner NAME` runs it.
+A cell differs from its neighbours only in the words of its arm and in its seed; its id is a readable name and a hash of all its
+words, so a cell that is defined otherwise tomorrow is another cell, in another folder. docs/grids.md has an example.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from unified_rl.errors import ConfigError
+from unified_rl.launch.cells import Cell
+from unified_rl.plugins import did_you_mean
+
+START_LABEL = "SFT"
+#: What the start policy depends on; an arm's other words are about its training, and mean nothing to a run of no steps.
+START_SECTIONS = frozenset({"stack", "init", "task", "data", "model", "sft", "generator", "logging", "evaluation", "artifacts"})
+GROUPS = {"train": "runs", "iterate": "iterative"}
+DEFAULT_TUNING = (
+    "learning rates are those of one sweep on the validation split, the same rates for every method "
+    "(experiments/lr_sweep.py, recorded in experiments/results/lr_sweep.csv)"
+)
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One of the things compared.
+
+    label: what tables and figures show. words: added to `unified-rl COMMAND`. command: train | iterate. note: why an arm exists
+    that the question itself does not call for.
+    """
+
+    label: str
+    words: tuple[str, ...]
+    command: str = "train"
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        if self.command not in GROUPS:
+            raise ConfigError(
+                f"arm {self.label!r}: command={self.command!r} is not a command of grids{did_you_mean(self.command, GROUPS)}"
+            )
+
+
+@dataclass(frozen=True)
+class Matching:
+    """What the arms have equal amounts of. Made by `equal_updates`, `equal_sampled_tokens` or `equal_training_tokens`.
+
+    budget: response tokens of a run, for the two token rules.
+    """
+
+    rule: str
+    budget: int = 0
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Added to every arm's training."""
+        counts = _COUNTED.get(self.rule)
+        return () if counts is None else (f"trainer.token_budget={self.budget}", f"trainer.budget_counts={counts}")
+
+    @property
+    def caption(self) -> str:
+        """A sentence for captions."""
+        if self.rule == "equal_updates":
+            return "Matched by updates: every arm makes the same number of updates of equally many responses."
+        kind = "sampled" if self.rule == "equal_sampled_tokens" else "training"
+        return f"Matched by {kind} tokens: every run ends with the step in which it reaches {self.budget:,} {kind} tokens."
+
+
+_COUNTED = {"equal_sampled_tokens": "sampled", "equal_training_tokens": "trained"}
+RULES = ("equal_updates", *_COUNTED)
+
+
+def equal_updates() -> Matching:
+    """The number of updates is the presets' `trainer.steps`, the same for every arm."""
+    return Matching("equal_updates")
+
+
+def equal_sampled_tokens(budget: int) -> Matching:
+    """A run ends once its policy has sampled `budget` response tokens (stored samples and demonstrations cost none)."""
+    return Matching("equal_sampled_tokens", _budget(budget))
+
+
+def equal_training_tokens(budget: int) -> Matching:
+    """A run ends once it has been trained on `budget` response tokens, each epoch counted."""
+    return Matching("equal_training_tokens", _budget(budget))
+
+
+def matching_of(text: str) -> Matching:
+    """A rule as written on the command line: `equal_updates`, `equal_sampled_tokens:200000`, `equal_training_tokens:200000`."""
+    rule, _, budget = text.partition(":")
+    if rule == "equal_updates" and not budget:
+        return equal_updates()
+    if rule not in _COUNTED or not budget.isdecimal():
+        raise ConfigError(f"matching={text}: use equal_updates, equal_sampled_tokens:TOKENS or equal_training_tokens:TOKENS")
+    return Matching(rule, _budget(int(budget)))
+
+
+@dataclass(frozen=True)
+class Preset:
+    """How large a grid is run.
+
+    train, evaluate: words added to every arm's training and evaluation (evaluate None: none). arms: label -> words of that arm
+    in this preset alone. matching: in place of the grid's own, e.g. a smaller budget. cores, gpus: what one cell is given (8 x 1
+    or 1 x 8 GPUs).
+    """
+
+    seeds: tuple[int, ...]
+    train: tuple[str, ...] = ()
+    evaluate: tuple[str, ...] | None = ()
+    arms: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    matching: Matching | None = None
+    cores: int = 1
+    gpus: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
+            raise ConfigError(f"a preset's seeds={self.seeds} must be different numbers, at least one")
+
+
+@dataclass(frozen=True)
+class Grid:
+    """An ablation: its arms, how they are matched, and how large it is run.
+
+    presets: at least "testing" (a minute or two on one core in all) and "default". baseline: label that the others are compared
+    with. contrasts: further planned (label, baseline) pairs. common: words of every arm. figures: names of `plotting.make`.
+    tuning: where the learning rates come from, one sentence.
+    """
+
+    name: str
+    title: str
+    arms: tuple[Arm, ...]
+    presets: Mapping[str, Preset]
+    matching: Matching = Matching("equal_updates")
+    baseline: str = START_LABEL
+    contrasts: tuple[tuple[str, str], ...] = ()
+    common: tuple[str, ...] = ()
+    figures: tuple[str, ...] = ("learning_curves", "contrasts", "results_table")
+    tuning: str = DEFAULT_TUNING
+
+    def __post_init__(self) -> None:
+        labels = [START_LABEL, *(arm.label for arm in self.arms)]
+        doubled = sorted({label for label in labels if labels.count(label) > 1})
+        if doubled:
+            raise ConfigError(f"grid {self.name}: two arms have the label {doubled[0]!r}; tables would pool them")
+        of_presets = [label for preset in self.presets.values() for label in preset.arms]
+        for label in (self.baseline, *(label for pair in self.contrasts for label in pair), *of_presets):
+            if label not in labels:
+                raise ConfigError(f"grid {self.name}: no arm has the label {label!r}{did_you_mean(label, labels)}")
+
+    def preset(self, name: str) -> Preset:
+        """The named preset. Raises ConfigError, naming the nearest, where there is none."""
+        if name not in self.presets:
+            raise ConfigError(f"grid {self.name}: preset={name} is not known{did_you_mean(name, self.presets)}")
+        return self.presets[name]
+
+    def matching_in(self, preset: str) -> Matching:
+        """The matching rule of a preset."""
+        return self.preset(preset).matching or self.matching
+
+
+def cells(grid: Grid, preset: str) -> list[Cell]:
+    """The start policy's cell, then a cell per arm and seed, seed by seed. The same grid gives the same cells, ids and order."""
+    size = grid.preset(preset)
+    return [start_cell(grid, preset), *(_cell(grid, preset, arm, seed) for seed in size.seeds for arm in grid.arms)]
+
+
+def start_cell(grid: Grid, preset: str) -> Cell:
+    """The policy that every arm starts from, as a run of no steps."""
+    size = grid.preset(preset)
+    world = tuple(word for word in (*grid.common, *size.train) if re.split(r"[.=]", word)[0] in START_SECTIONS)
+    words = ("method=sft", f"label={START_LABEL}", *world, "trainer.steps=0")
+    return _identified(Cell("sft_policy", words, size.evaluate, label=START_LABEL, cores=size.cores, gpus=size.gpus))
+
+
+def with_choices(grid: Grid, preset: str, *, seeds: int | None, matching: Matching | None) -> Grid:
+    """The grid with one preset changed: the first `seeds` seeds (counting on where it has fewer), another matching rule."""
+    size = grid.preset(preset)
+    if seeds is not None:
+        size = replace(size, seeds=_first(size.seeds, seeds))
+    if matching is not None:
+        size = replace(size, matching=matching)
+    return replace(grid, presets={**grid.presets, preset: size})
+
+
+def slug(text: str) -> str:
+    """Text as part of a file's name: `GRPO+PS, lr 3e-5` -> `grpo_ps_lr_3e_5`."""
+    return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_") or "arm"
+
+
+def _cell(grid: Grid, preset: str, arm: Arm, seed: int) -> Cell:
+    size, matching = grid.preset(preset), grid.matching_in(preset)
+    if arm.command == "iterate" and matching.words:
+        raise ConfigError(
+            f"grid {grid.name}: arm {arm.label!r} is iterated, which counts steps (iterate.steps), but the grid is matched by "
+            f"{matching.rule}; use matching=equal_updates, or leave the arm out"
+        )
+    own = (*arm.words, *size.arms.get(arm.label, ()))  # after the words of all: what the ablation varies has the last word
+    words = (f"label={arm.label}", f"seed={seed}", *grid.common, *size.train, *own, *matching.words)
+    return _identified(
+        Cell(
+            f"{slug(arm.label)}-seed{seed}-{matching.rule}",
+            words,
+            size.evaluate if arm.command == "train" else None,
+            command=arm.command,
+            group=GROUPS[arm.command],
+            label=arm.label,
+            seed=seed,
+            cores=size.cores,
+            gpus=size.gpus,
+        )
+    )
+
+
+def _identified(cell: Cell) -> Cell:
+    """The cell with a hash of everything that defines its numbers in its name: not where it finds things."""
+    defining = [word for word in cell.train if not word.startswith("artifacts=")]
+    facts = json.dumps([cell.command, defining, cell.evaluate], ensure_ascii=False)
+    return replace(cell, name=f"{cell.name}-{hashlib.sha256(facts.encode()).hexdigest()[:8]}")
+
+
+def _first(seeds: tuple[int, ...], count: int) -> tuple[int, ...]:
+    if count < 1:
+        raise ConfigError(f"seeds={count} must be 1 or more")
+    return tuple([*seeds, *range(max(seeds) + 1, max(seeds) + 1 + count)][:count])
+
+
+def _budget(tokens: int) -> int:
+    if tokens < 1:
+        raise ConfigError(f"a token budget of {tokens} must be 1 or more")
+    return tokens

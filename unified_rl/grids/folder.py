@@ -1,0 +1,96 @@
+"""The folder of a grid: what it says of itself in `grid.json`, and the refusal to mix two grids in one folder."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from unified_rl import files
+from unified_rl.errors import RunDirectoryError
+from unified_rl.grids.definition import GROUPS, Grid
+from unified_rl.launch.cells import Cell
+
+SCHEMA = 1
+FILE = "grid.json"
+#: What a folder must agree on to go on with: tables would otherwise pool what is not comparable.
+_IDENTITY = ("name", "preset", "matching")
+
+
+def describe(grid: Grid, preset: str, cells: Sequence[Cell], hypothesis: str) -> dict[str, Any]:
+    """The content of grid.json: the grid in words, and each cell with its id, label, seed, command, group and words."""
+    matching = grid.matching_in(preset)
+    return {
+        "schema": SCHEMA,
+        "name": grid.name,
+        "title": grid.title,
+        "hypothesis": hypothesis,
+        "preset": preset,
+        "matching": {**asdict(matching), "caption": matching.caption},
+        "seeds": list(grid.preset(preset).seeds),
+        "baseline": grid.baseline,
+        "contrasts": [list(pair) for pair in grid.contrasts],
+        "figures": list(grid.figures),
+        "tuning": grid.tuning,
+        "arms": [asdict(arm) for arm in grid.arms],
+        "cells": [_cell(cell) for cell in cells],
+    }
+
+
+def open_folder(folder: Path, facts: dict[str, Any]) -> None:
+    """Make the folder, or take up the one that is there, and write its grid.json.
+
+    Raises:
+        RunDirectoryError: it holds another grid, preset or matching rule, or runs that are not cells of this one.
+    """
+    with files.disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    with exclusively(folder / ".grid.lock"):
+        _refuse_another_grid(folder, facts)
+        _refuse_strangers(folder, facts)
+        files.write_json(folder / FILE, facts)
+
+
+@contextmanager
+def exclusively(lock: Path) -> Iterator[None]:
+    """Alone among all launchers on the folder; waits for its turn."""
+    with lock.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _refuse_another_grid(folder: Path, facts: dict[str, Any]) -> None:
+    path = folder / FILE
+    if not path.exists():
+        return
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RunDirectoryError(f"{path} is not readable ({error}); delete it if the runs beside it are this grid's") from error
+    for name in _IDENTITY:
+        if before.get(name) != facts[name]:
+            raise RunDirectoryError(
+                f"{folder} holds a grid with {name} {before.get(name)!r}, this one has {facts[name]!r}; choose another out=DIR"
+            )
+
+
+def _refuse_strangers(folder: Path, facts: dict[str, Any]) -> None:
+    """A run of a definition that has changed since would be pooled with the new one's, having the same label and seed."""
+    known = {(cell["group"], cell["id"]) for cell in facts["cells"]}
+    found = [path for group in GROUPS.values() for path in sorted((folder / group).glob("*")) if path.is_dir()]
+    strangers = [path for path in found if (path.parent.name, path.name) not in known]
+    if strangers:
+        listed = ", ".join(str(path) for path in strangers[:3]) + (" ..." if len(strangers) > 3 else "")
+        raise RunDirectoryError(
+            f"{len(strangers)} runs in {folder} are no cells of this grid (other seeds, or it was defined otherwise): {listed}; "
+            "move them away, or choose another out=DIR"
+        )
+
+
+def _cell(cell: Cell) -> dict[str, Any]:
+    facts = asdict(cell)
+    return {"id": facts.pop("name"), "words": facts.pop("train"), **facts}

@@ -1,0 +1,78 @@
+"""What a grid would do: its shared stages and cells, which of them are done, and what the rest costs. Builds and starts nothing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from unified_rl import loading
+from unified_rl.errors import UnifiedRLError
+from unified_rl.grids import costs as grid_costs
+from unified_rl.grids import status as grid_status
+from unified_rl.grids.definition import Grid
+from unified_rl.grids.shared_stages import SharedStage, shared_stages
+from unified_rl.launch.cells import Cell
+from unified_rl.launch.progress import duration
+
+
+def render(grid: Grid, preset: str, cells: Sequence[Cell], folder: Path, cores: int) -> str:
+    """The dry run's text.
+
+    Args:
+        cores: how many the cells would share.
+    """
+    found = grid_status.standings(cells, folder)
+    units, problems = _units(cells)
+    common = [word for word in cells[-1].train if all(word in cell.train for cell in cells[1:])]
+    lines = [
+        f"{grid.name}: {grid.title}; preset {preset}, into {folder}",
+        grid.matching_in(preset).caption,
+        f"tuning: {grid.tuning}",
+        "",
+        *_stages(cells),
+        "",
+        f"every cell but the start policy's: {' '.join(common)}",
+        f"evaluation: {'none' if cells[0].evaluate is None else ' '.join(cells[0].evaluate) or 'the default'}",
+        "",
+        grid_status.summary(found),
+    ]
+    speed, timed = grid_costs.units_per_second(cells, units, folder)
+    for cell in cells:
+        words = " ".join(word for word in cell.train if word not in common)
+        cost = f"about {duration(units[cell.name] / speed)}" if cell.name in units else f"error: {problems[cell.name]}"
+        state = found[cell.name].state
+        lines += [f"  {cell.name}  {state if state != 'missing' else cost}", f"      {cell.command} {words}"]
+    left = sum(units.get(cell.name, 0.0) * cell.cores for cell in cells if found[cell.name].state != "done") / speed
+    basis = f"as {timed} finished cells took" if timed else "of the right order: no cell has finished here yet"
+    whole = f"left: about {duration(left)} of one core, {duration(left / cores)} on {cores}"
+    lines += ["", f"{whole} ({basis}; shared stages come on top)"]
+    return "\n".join(lines)
+
+
+def _units(cells: Sequence[Cell]) -> tuple[dict[str, float], dict[str, str]]:
+    """Work by cell id; and the errors of cells whose words mean nothing."""
+    units: dict[str, float] = {}
+    problems: dict[str, str] = {}
+    for cell in cells:
+        try:
+            units[cell.name] = grid_costs.work(cell)
+        except UnifiedRLError as error:
+            problems[cell.name] = str(error)
+    return units, problems
+
+
+def _stages(cells: Sequence[Cell]) -> list[str]:
+    """One line per shared stage: whether it is there, its key, and how many cells read it."""
+    readers: Counter[SharedStage] = Counter()
+    problems: dict[str, None] = {}
+    for cell in cells:
+        try:
+            readers.update(dict.fromkeys(shared_stages(loading.load_config(cell.train)), 1))
+        except UnifiedRLError as error:
+            problems[str(error)] = None
+    lines = ["shared stages"]
+    for stage in readers:
+        key = stage.key or "key known once what it reads is there"
+        lines.append(f"  {stage.name:16} {'there' if stage.there else 'missing':8} {key}  (read by {readers[stage]} cells)")
+    return lines + [f"  error: {problem}" for problem in problems]

@@ -1,0 +1,114 @@
+"""Reward models on the tiny world: how good are completion labels, and what do models trained on them know? One table, one figure.
+
+    python -m unified_rl.labs.reward_models [preset=smoke|default|full] [out=DIR] [artifacts=DIR] [threads=N] [key=value ...]
+
+Hypotheses (Math-Shepherd, arXiv 2312.08935): hard labels get better with N and then worse again, as wrong steps find their way to
+the answer by luck; a process model tells right answers from wrong ones better than an outcome model trained on the same responses.
+Matching rule: all models are trained on the same sampled responses, from the same SFT policy, with the same optimiser settings
+and as many epochs; they differ in their labels alone. Held-out problems are validation problems. Further `key=value` words set the
+run's configuration (as of `unified-rl train`).
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+from unified_rl import chain, loading
+from unified_rl.artifacts import ArtifactStore, built
+from unified_rl.errors import UnifiedRLError
+from unified_rl.plotting import reward_models as figure
+from unified_rl.reward_model_config import RewardModelConfig
+from unified_rl.stages.chain import initial_policy, stage
+from unified_rl.stages.reward_model_quality import write_quality
+from unified_rl.statistics import reward_models as analysis
+
+ORM = {"kind": "outcome"}
+PRM_HARD = {"kind": "process", "labels": "shepherd_hard"}
+PRM_SOFT = {"kind": "process", "labels": "shepherd_soft"}
+PRM_EXACT = {"kind": "process", "labels": "exact"}
+
+
+@dataclass(frozen=True)
+class Preset:
+    """models: label -> a reward model's own options. section: options of all. held_out: of the measurement. words: of the run."""
+
+    models: Mapping[str, Mapping[str, Any]]
+    section: Mapping[str, Any]
+    held_out: Mapping[str, int]
+    words: tuple[str, ...] = ()
+
+
+MAIN = {"ORM": ORM, "PRM, hard labels": PRM_HARD}
+PRESETS = {
+    "smoke": Preset(
+        MAIN,
+        {"prompts": 32, "samples_per_prompt": 2, "completions": 4, "epochs": 1},
+        {"problems": 24, "per_prompt": 4, "completions": 4},
+        ("sft.steps=60", "sft.demonstrations=2000"),
+    ),
+    "default": Preset(MAIN, {}, {"problems": 200, "per_prompt": 8, "completions": 16}),
+    "full": Preset(
+        {**MAIN, "PRM, soft labels": PRM_SOFT, "PRM, exact labels": PRM_EXACT},
+        {"prompts": 4096, "epochs": 6},
+        {"problems": 500, "per_prompt": 16, "completions": 64},
+    ),
+}
+
+
+def run(preset: Preset, folder: Path, words: Sequence[str]) -> None:
+    """Train what the preset names, measure it, and write `folder/quality`, `folder/tables` and `folder/figures`."""
+    config = loading.load_config(["method=grpo", *preset.words, *words])
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    transformers.utils.logging.disable_progress_bar()
+    store = ArtifactStore(Path(config.artifacts))
+    policy = initial_policy(config, store)
+    models = {}
+    for label, options in preset.models.items():
+        section = replace(RewardModelConfig(), **preset.section, **options)
+        made = stage(replace(config, reward_model=section), chain.provider(config, chain.REWARD))
+        models[label] = _timed(f"reward model {label!r}", built, made, store).path
+    quality = folder / "quality"
+    _timed("quality", write_quality, config, store, policy, models, quality, **preset.held_out)
+    frame = analysis.write(quality, folder / "tables")
+    figure.draw(folder / "tables", folder / "figures")
+    print(analysis.format_table(frame))
+
+
+def _timed(what: str, work: Any, *args: Any, **options: Any) -> Any:
+    start = time.perf_counter()
+    result = work(*args, **options)
+    print(f"{what}: {time.perf_counter() - start:.0f} s", file=sys.stderr, flush=True)
+    return result
+
+
+def main(words: Sequence[str]) -> int:
+    given = dict(word.partition("=")[::2] for word in words)
+    name = given.pop("preset", "default")
+    if name not in PRESETS or not all(given.values()):
+        presets = "|".join(PRESETS)
+        print(
+            f"error: usage: python -m unified_rl.labs.reward_models [preset={presets}] [out=DIR] [key=value ...]",
+            file=sys.stderr,
+        )
+        return 2
+    folder = Path(given.pop("out", f"runs/reward_models_{name}"))
+    try:
+        run(PRESETS[name], folder, [f"{key}={value}" for key, value in given.items()])
+    except UnifiedRLError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    print(f"facts: {folder / 'quality'}   table: {folder / 'tables'}   figure: {folder / 'figures'}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,53 @@
+"""One line per cell that ends: how many are done, how fast it goes, how long it will take."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+
+from unified_rl.launch.cells import Cell
+
+
+class Progress:
+    """Prints `[done/total] cell: state (elapsed, rate, about N left)`.
+
+    Args of the constructor:
+        costs: name -> expected cost in any unit; cells that are not in it cost 1. The remaining time goes by these.
+    """
+
+    def __init__(self, cells: Sequence[Cell], costs: Mapping[str, float]) -> None:
+        self._costs = {cell.name: costs.get(cell.name, 1.0) for cell in cells}
+        self._left = dict(self._costs)
+        self._started, self._worked, self._count = time.monotonic(), 0.0, 0
+
+    def done(self, cell: Cell) -> None:
+        self._end(cell, "done", worked=True)
+
+    def already(self, cell: Cell) -> None:
+        """It was done before, or by another launcher."""
+        self._end(cell, "done already", worked=False)
+
+    def failed(self, cell: Cell, error: str) -> None:
+        self._end(cell, f"FAILED: {error}", worked=True)
+
+    def _end(self, cell: Cell, state: str, *, worked: bool) -> None:
+        self._left.pop(cell.name, None)
+        if worked:
+            self._worked += self._costs[cell.name]
+            self._count += 1
+        place = f"[{len(self._costs) - len(self._left)}/{len(self._costs)}]"
+        print(f"{place} {cell.name}: {state} ({self._pace()})", flush=True)
+
+    def _pace(self) -> str:
+        elapsed = time.monotonic() - self._started
+        if not self._worked:
+            return f"{duration(elapsed)} so far"
+        left = elapsed / self._worked * sum(self._left.values())
+        return f"{duration(elapsed)} so far, {60 * self._count / elapsed:.1f} cells/min, about {duration(left)} left"
+
+
+def duration(seconds: float) -> str:
+    """Seconds in the unit that suits them: `45 s`, `12 min`, `3.4 h`."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,102 @@
+"""What training did, step by step: reward, KL to the reference, entropy, length, truncation, clipping, gradient norm."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from unified_rl.errors import DataError
+from unified_rl.plotting import inputs, style
+from unified_rl.plotting.output import save
+
+INPUTS = ("dynamics.csv",)
+COLUMNS = ("label", "seed", "step", "num_seeds", "status")
+POOLED = "all"
+#: Column -> title of its panel, and whether it is a share (shown in percent).
+PANELS = {
+    "reward": ("Mean reward", False),
+    "kl": ("KL to the reference (k3), nats/token", False),
+    "entropy": ("Entropy, nats/token", False),
+    "length": ("Response length, tokens", False),
+    "truncated": ("Truncated responses, %", True),
+    "clip_fraction": ("Clipped tokens, %", True),
+    "grad_norm": ("Gradient norm before clipping", False),
+}
+SMOOTHING = 5  # steps
+NUM_COLUMNS = 3
+LONGEST_OF_FOUR = 18  # characters of a label, where a legend has four columns
+
+
+def draw(tables: Path | str, out: Path | str) -> list[Path]:
+    """Draw dynamics.pdf/.png/.md from dynamics.csv: a panel per quantity that any run has.
+
+    Raises:
+        DataError: the table is missing or has no numbers.
+    """
+    source = inputs.load(tables, INPUTS[0], COLUMNS)
+    table = inputs.with_numbers(source, "step")
+    table = table[table["seed"] == POOLED]
+    shown = [name for name in PANELS if name in table and table[name].notna().any()]
+    flat = [name for name in shown if table[name].dropna().eq(0).all()]  # a line at 0 shows nothing: the caption says it
+    shown = [name for name in shown if name not in flat]
+    if not shown:
+        raise DataError(f"{source.path} has none of {', '.join(PANELS)}: nothing to draw")
+    columns = min(NUM_COLUMNS, len(shown))
+    rows = -(-len(shown) // columns)
+    with style.sheet():
+        figure = Figure(figsize=(style.FULL_WIDTH, 0.6 + 1.75 * rows), layout="constrained")
+        axes = figure.subplots(rows, columns, squeeze=False)
+        for axis, name in zip(axes.flat, shown, strict=False):
+            _panel(axis, table, name)
+        for axis in list(axes.flat)[len(shown) :]:
+            axis.set_visible(False)
+        entries = {}
+        for axis in axes.flat:
+            entries |= {label: handle for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+        columns = 4 if max(map(len, entries)) <= LONGEST_OF_FOUR else 2
+        figure.legend(entries.values(), entries, loc="outside lower center", ncols=columns)
+        return save(figure, out, "dynamics", _caption(table, source, flat))
+
+
+def _panel(axis: Axes, table: pd.DataFrame, name: str) -> None:
+    title, share = PANELS[name]
+    for label, look in style.styles(table["label"].unique()).items():
+        line = table[(table["label"] == label) & table[name].notna()].sort_values("step")
+        if line.empty:
+            continue
+        smooth = line[[name, f"{name}_sd"]].rolling(SMOOTHING, min_periods=1, center=True).mean()
+        low, high = smooth[name] - smooth[f"{name}_sd"], smooth[name] + smooth[f"{name}_sd"]
+        low = low.clip(lower=0) if share else low
+        axis.fill_between(line["step"], low, high, color=look.color, alpha=style.BAND_ALPHA, linewidth=0)
+        every = max(1, len(line) // 5)
+        shown = inputs.legend_label(label, line["status"].iloc[0])
+        axis.plot(line["step"], smooth[name], label=shown, markevery=every, **look.line())
+    axis.set_title(title)
+    axis.set_xlabel("Training step")
+    axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    if share:
+        style.percent_axis(axis.yaxis)
+
+
+def _caption(table: pd.DataFrame, source: inputs.Input, flat: list[str]) -> list[str]:
+    seeds = " ".join(str(seed) for seed in source.provenance.get("seeds", []))
+    most = int(table["num_seeds"].max())
+    over = (
+        f"Lines are means over up to {most} seeds ({seeds}), bands one standard deviation of the seeds to either side"
+        if most > 1
+        else f"One training seed ({seeds}): no bands"
+    )
+    zero = [PANELS[name][0].split(",")[0] for name in flat]
+    return [
+        "**Training dynamics.** Means over the responses that each step trains on: the policy's own for online methods, stored",
+        "samples or demonstrations for offline ones (their reward, length and truncation are then those of the data; SFT has no",
+        "reward: 0).",
+        f"{over}; both smoothed over {SMOOTHING} steps. A method without a reference policy has no KL.",
+        f"Zero at every step, and not drawn: {', '.join(zero)}." if zero else "",
+        inputs.status_sentence(source),
+        inputs.source_sentence(source),
+    ]

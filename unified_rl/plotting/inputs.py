@@ -1,0 +1,99 @@
+"""Analysis tables as figures read them, and the sentences about them that every caption needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from unified_rl.errors import DataError
+from unified_rl.statistics.grid_file import NOT_STATED, matching_sentence
+from unified_rl.statistics.table_files import MAKE_COMMAND, read_table
+
+
+@dataclass(frozen=True)
+class Input:
+    """A table (rows with a status of their own included), its file and its provenance."""
+
+    table: pd.DataFrame
+    path: Path
+    provenance: dict[str, Any]
+
+
+def load(tables: Path | str, name: str, columns: tuple[str, ...]) -> Input:
+    """Read one table.
+
+    Args:
+        tables: folder of analysis tables. name: file name. columns: what the figure needs.
+
+    Raises:
+        DataError: the file is missing, malformed or lacks a column; the message names it and the command that makes it.
+    """
+    path = Path(tables) / name
+    table, provenance = read_table(path)
+    missing = [column for column in columns if column not in table]
+    if missing:
+        raise DataError(f"{path} lacks the columns {', '.join(missing)}; make it again with: {MAKE_COMMAND}")
+    return Input(table, path, provenance)
+
+
+def with_numbers(source: Input, column: str) -> pd.DataFrame:
+    """The rows that have a number in `column`.
+
+    Raises:
+        DataError: there are none, so there is nothing to draw.
+    """
+    table = source.table[source.table[column].notna()]
+    if table.empty:
+        raise DataError(
+            f"{source.path} has no row with a number in {column!r}: nothing to draw yet; runs.csv beside it says why"
+        )
+    return table
+
+
+def intervals_sentence(drawn_as: str, table: pd.DataFrame, source: Input) -> str:
+    """What the intervals are over, which seeds, how many problems.
+
+    Args:
+        drawn_as: "Bands" or "Bars". table: the rows that were drawn.
+    """
+    counts = table.groupby("label", sort=False)["num_seeds"].max().astype(int)
+    level = f"{drawn_as} are {100 * source.provenance.get('confidence', 0.95):g} % intervals over problems"
+    seeds = " ".join(str(seed) for seed in source.provenance.get("seeds", []))
+    if (counts == 1).all():
+        text = (
+            f"{level} only, because there is one training seed per method (seeds: {seeds}); other training seeds may differ "
+            "by more than they show."
+        )
+    else:
+        fewer = [f"{label} {count}" + (" (over problems only)" if count == 1 else "") for label, count in counts.items()]
+        fewer = [words for words, count in zip(fewer, counts, strict=True) if count < counts.max()]
+        exceptions = f"; except {', '.join(fewer)}" if fewer else ""
+        text = f"{level} and training seeds, crossed; {counts.max()} seeds per method (seeds: {seeds}){exceptions}."
+    problems = table.groupby("slice", sort=False)["num_problems"].max().astype(int)
+    return text + " Problems: " + ", ".join(f"{name} {count}" for name, count in problems.items()) + "."
+
+
+def status_sentence(source: Input) -> str:
+    """What is unfinished or missing; empty if nothing is."""
+    lacking = source.provenance.get("unfinished", {})
+    return "Incomplete: " + "; ".join(f"{cell}: {status}" for cell, status in lacking.items()) + "." if lacking else ""
+
+
+def source_sentence(source: Input) -> str:
+    """By which rule the policies are comparable, and where the numbers come from."""
+    facts = source.provenance
+    matching = matching_sentence(str(facts.get("matching", NOT_STATED)))
+    commits = ", ".join(commit[:12] for commit in facts.get("commits", [])) or "not recorded"
+    experiments = ", ".join(facts.get("experiments", [])) or "not recorded"
+    return (
+        f"{matching} Source: {source.path.name} of experiment {experiments}; code commit {commits}; made by "
+        f"`{facts.get('command', '?')}`."
+    )
+
+
+def legend_label(label: str, status: str) -> str:
+    """A label, marked where seeds of it are missing or unfinished."""
+    return label if status == "complete" else f"{label} ({status.split(';')[0]})"

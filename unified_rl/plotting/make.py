@@ -1,0 +1,113 @@
+"""Tables -> figures.
+
+`python -m unified_rl.plotting.make --tables DIR --out DIR [NAME ...]`: those named, or all whose tables are there."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+
+from unified_rl.errors import ConfigError, UnifiedRLError
+from unified_rl.plotting import (
+    contrasts,
+    dynamics,
+    iterations,
+    learning_curves,
+    maj_pass,
+    microscope,
+    paper_figure5,
+    paper_figure6,
+    paper_figure7,
+    pass_rate,
+    results_table,
+    reward_models,
+    sft_vs_rl,
+    table10,
+)
+
+#: Each module declares `INPUTS`, the tables it reads, and has `draw(tables, out) -> files`. One without inputs is drawn from what
+#: the library holds (the method table, the paper's points), with our own curves beside them where `OPTIONAL_INPUTS` are there.
+FIGURES: dict[str, ModuleType] = {
+    "learning_curves": learning_curves,
+    "maj_pass": maj_pass,
+    "sft_vs_rl": sft_vs_rl,
+    "paper_figure7": paper_figure7,
+    "results_table": results_table,
+    "contrasts": contrasts,
+    "iterations": iterations,
+    "dynamics": dynamics,
+    "microscope": microscope,
+    "pass_rate": pass_rate,
+    "reward_models": reward_models,
+    "table10": table10,
+    "paper_figure5": paper_figure5,
+    "paper_figure6": paper_figure6,
+}
+
+
+def make(tables: Path | str, out: Path | str, names: Sequence[str] = ()) -> tuple[list[Path], list[UnifiedRLError]]:
+    """Draw the named figures, or all whose tables are there. One that cannot be drawn does not stop the others.
+
+    Returns:
+        The files written, and an error per figure that could not be drawn.
+
+    Raises:
+        ConfigError: no figure has that name.
+    """
+    for name in names:
+        if name not in FIGURES:
+            close = difflib.get_close_matches(name, FIGURES, 1)
+            hint = f"did you mean {close[0]!r}? " if close else ""
+            raise ConfigError(f"there is no figure {name!r}; {hint}choose from: {', '.join(FIGURES)}")
+    files: list[Path] = []
+    errors: list[UnifiedRLError] = []
+    for name in names or (drawable(tables) and [*drawable(tables), *without_inputs()]) or FIGURES:
+        try:
+            files += FIGURES[name].draw(tables, out)
+        except UnifiedRLError as error:
+            errors.append(type(error)(f"figure {name}: {error}"))
+    return files, errors
+
+
+def drawable(tables: Path | str) -> list[str]:
+    """The figures whose tables are all in the folder: not every experiment makes every table."""
+    fed = {name: module for name, module in FIGURES.items() if module.INPUTS}
+    return [name for name, module in fed.items() if all((Path(tables) / table).exists() for table in module.INPUTS)]
+
+
+def without_inputs() -> list[str]:
+    """The figures that need no table."""
+    return [name for name, module in FIGURES.items() if not module.INPUTS]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    listed = "; ".join(f"{name} (reads {', '.join(module.INPUTS) or 'no table'})" for name, module in FIGURES.items())
+    parser = argparse.ArgumentParser(
+        prog="python -m unified_rl.plotting.make", description="Draw figures from analysis tables."
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"by default all whose tables are there: {listed}")
+    parser.add_argument("--tables", type=Path, required=True, help="folder that `python -m unified_rl.statistics.tables` wrote")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the figures")
+    options = parser.parse_args(argv)
+    try:
+        files, errors = make(options.tables, options.out, options.names)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    for path in files:
+        print(path)
+    there = {*drawable(options.tables), *without_inputs()}
+    left_out = [] if options.names else [name for name in FIGURES if name not in there]
+    if files and left_out:
+        print(f"not drawn, for want of their tables: {', '.join(left_out)}")
+    for failure in errors:
+        print(failure, file=sys.stderr)
+    return errors[0].exit_code if errors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

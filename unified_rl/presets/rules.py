@@ -1,0 +1,248 @@
+"""Which combinations of settings mean something. No torch.
+
+What a source must provide is matched in `match.py`; here are the rules about everything else.
+"""
+
+from __future__ import annotations
+
+from unified_rl.config import Config, ImportanceConfig, RewardConfig, SourceConfig
+from unified_rl.errors import ConfigError
+from unified_rl.presets import match
+from unified_rl.reward_model_config import check_settings, default_reduction
+from unified_rl.sources.registry import SOURCES, declared
+
+
+def check(config: Config) -> None:
+    """Refuse a combination of axes that means nothing.
+
+    Raises:
+        ConfigError: names the fields at fault, says why, and what to set instead.
+    """
+    for rule in RULES:
+        rule(config)
+
+
+def _source_options(config: Config) -> None:
+    """An option that the chosen source does not read is refused rather than ignored."""
+    source, found = config.source, declared(config.source)
+    for name, option in SourceConfig.__dataclass_fields__.items():
+        if name in ("name", "wrappers", *found.reads) or getattr(source, name) == option.default:
+            continue
+        readers = [other for other, one in SOURCES.items() if name in one.reads]
+        raise ConfigError(
+            f"source.{name}={getattr(source, name)} means nothing to {found.setting}; it belongs to "
+            f"source={' or '.join(readers)}: leave it out, or set that source"
+        )
+    found.check(config)
+
+
+def _group_size(config: Config) -> None:
+    if "groups" in config.coefficient.needs and config.rollout.responses_per_prompt < 2:
+        raise ConfigError(
+            f"coefficient={config.coefficient.name} compares the responses to one prompt, but rollout.responses_per_prompt=1 makes "
+            "every advantage 0; set rollout.responses_per_prompt to 2 or more"
+        )
+
+
+def _reward(config: Config) -> None:
+    none = config.reward.source == "none"
+    if none != (config.reward.supervision == "none"):
+        raise ConfigError(
+            f"reward.source={config.reward.source} and reward.supervision={config.reward.supervision} contradict each other; "
+            "both or neither of them are 'none'"
+        )
+    if none and "none" not in config.coefficient.supervisions:
+        raise ConfigError(
+            f"coefficient={config.coefficient.name} is a function of the reward, but reward.source=none; set reward.source=rule"
+        )
+
+
+def _supervision(config: Config) -> None:
+    supervision = config.reward.supervision
+    if supervision not in config.coefficient.supervisions:
+        raise ConfigError(
+            f"coefficient={config.coefficient.name} is defined for reward.supervision in "
+            f"{sorted(config.coefficient.supervisions)}, not for {supervision!r}: its formula is {config.coefficient.formula}; "
+            "set reward.supervision=outcome, or a coefficient that grades steps (grpo, ppo)"
+        )
+    if supervision == "process" and config.reward.source == "rule":
+        raise ConfigError(
+            "reward.source=rule judges the final answer only and has no step rewards, but reward.supervision=process; set "
+            "reward.source=exact (tasks with an exact step checker), reward.source=model (a process reward model) or "
+            "reward.supervision=outcome"
+        )
+
+
+def _reward_options(config: Config) -> None:
+    """An option that the chosen source does not read is refused rather than ignored."""
+    reward = config.reward
+    if ":" in reward.source:
+        return
+    readers = {
+        **dict.fromkeys(("correct", "incorrect"), ("rule", "exact")),
+        **dict.fromkeys(("false_positive", "false_negative", "noise_seed"), ("rule", "exact")),
+        **dict.fromkeys(("model_path", "output", "reduction", "form", "temperature"), ("model", "mixture")),
+        "rule_weight": ("mixture",),
+    }
+    for name, sources in readers.items():
+        value = getattr(reward, name)
+        if value != getattr(RewardConfig, name) and reward.source not in sources:
+            raise ConfigError(
+                f"reward.{name}={value} means nothing to reward.source={reward.source}; it belongs to reward.source="
+                f"{' or '.join(sources)}: leave it out, or set that source"
+            )
+
+
+def _reward_model(config: Config) -> None:
+    reward, kind = config.reward, config.reward_model.kind_for(config.reward.supervision)
+    if reward.learned and not reward.model_path:  # the kind of a model given by its path is read from its card, before the run
+        check_settings(
+            kind,
+            reward.supervision,
+            reward.output,
+            reward.reduction or default_reduction(kind),
+            reward.form,
+            reward.temperature,
+        )
+
+
+def _overlong(config: Config) -> None:
+    if not config.reward.overlong:
+        return
+    if config.reward.supervision == "process":
+        raise ConfigError(
+            "reward.overlong lowers the reward of the whole response, which reward.supervision=process does not use; set "
+            "reward.overlong=0 or reward.supervision=outcome"
+        )
+    if config.reward.overlong > config.generator.max_new_tokens:
+        raise ConfigError(
+            f"reward.overlong={config.reward.overlong} exceeds generator.max_new_tokens="
+            f"{config.generator.max_new_tokens}; set it lower"
+        )
+
+
+def _mixed_demonstrations(config: Config) -> None:
+    if not declared(config.source).provides.sampled and config.data.mixed and config.reward.source != "none":
+        raise ConfigError(
+            f"data.demonstrations and data.batch=rows mix solutions that nobody grades, but reward.source={config.reward.source} "
+            "does; set reward=none, or train on the task's own solutions (data.demonstrations=[], data.batch=demonstrations)"
+        )
+
+
+def _value_model(config: Config) -> None:
+    missing = [name for name in ("value_learning_rate", "value_epochs") if not hasattr(config.coefficient, name)]
+    if "values" in config.coefficient.needs and missing:
+        raise ConfigError(
+            f"coefficient={config.coefficient.name} needs values, but has no option {' nor '.join(missing)} for the value model's "
+            "companion update; set them as fields of its dataclass (see PpoCoefficient in unified_rl/coefficient_config.py)"
+        )
+
+
+def _aggregation(config: Config) -> None:
+    if config.coefficient.contains_weights:
+        return
+    pairs, pair_mean = "pairs" in config.coefficient.needs, config.aggregation.name == "pair_mean"
+    if pairs and config.aggregation.truncated == "drop":
+        raise ConfigError("aggregation.truncated=drop would take one response out of a pair; set aggregation.truncated=keep")
+    if pairs != pair_mean:
+        raise ConfigError(
+            f"aggregation={config.aggregation.name} does not fit coefficient={config.coefficient.name}: a pair loss is a mean over "
+            "pairs (a mean over its 2N sequences would halve it); set aggregation="
+            + ("pair_mean" if pairs else "sequence_mean")
+        )
+
+
+def _importance(config: Config) -> None:
+    name = config.importance.name
+    readers = {"cap": ("truncated", "masked"), "level": ("truncated", "masked"), "floor": ("masked",)}
+    for option, names in readers.items():
+        value = getattr(config.importance, option)
+        if value != getattr(ImportanceConfig, option) and name not in names:
+            raise ConfigError(
+                f"importance.{option}={value} means nothing to importance={name}; it belongs to importance={' or '.join(names)}: "
+                "leave it out, or set that"
+            )
+
+
+def _greedy(config: Config) -> None:
+    if config.generator.temperature == 0 and declared(config.source).provides.sampled:
+        raise ConfigError(
+            f"training on samples with {match.decoding_words(config)} is refused: greedy responses to a prompt are all alike; "
+            "set generator.temperature above 0"
+        )
+
+
+def _compiled(config: Config) -> None:
+    if config.trainer.compiled and config.trainer.name != "torch":
+        raise ConfigError(
+            f"trainer.compiled=true is the torch trainer's, but trainer={config.trainer.name} runs its own passes; leave "
+            "trainer.compiled out"
+        )
+    if not config.generator.compiled:
+        return
+    if config.generator.name != "torch" or config.model.device != "cpu":
+        raise ConfigError(
+            f"generator.compiled=true is the torch generator on a CPU, but generator={config.generator.name} and "
+            f"model.device={config.model.device}; leave generator.compiled out"
+        )
+    if config.model.dtype != "float32":
+        raise ConfigError(f"generator.compiled=true is for model.dtype=float32, not {config.model.dtype}; leave it out")
+
+
+def _vllm(config: Config) -> None:
+    if config.generator.name != "vllm":
+        return
+    if config.model.device not in ("cpu", "cuda", "cuda:0"):
+        raise ConfigError(
+            f"generator=vllm takes the first device it sees, but model.device={config.model.device}; set "
+            f"CUDA_VISIBLE_DEVICES={config.model.device.rpartition(':')[2]} in the environment, and model.device=cuda"
+        )
+    if config.vllm.between_rollouts == "asleep" and config.model.device == "cpu":
+        raise ConfigError("vllm.between_rollouts=asleep frees a CUDA device's memory, but model.device=cpu; set it to awake")
+
+
+def _ahead(config: Config) -> None:
+    if config.rollout.staleness and config.importance.name == "none":
+        raise ConfigError(
+            f"rollout.staleness={config.rollout.staleness} trains on responses of an older policy, but nothing weighs them: the "
+            f"importance weight of coefficient={config.coefficient.name} (if any) begins at 1 with each rollout; set "
+            "importance=truncated or importance=masked, or rollout.staleness=0"
+        )
+
+
+def _deepspeed(config: Config) -> None:
+    if config.trainer.name != "deepspeed":
+        return
+    options = config.deepspeed
+    if options.zero_stage == 0 and config.model.dtype == "bfloat16":
+        raise ConfigError(
+            "deepspeed.zero_stage=0 with model.dtype=bfloat16 is refused: DeepSpeed's bfloat16 optimiser without ZeRO takes other "
+            "steps than AdamW does; set deepspeed.zero_stage=1 or more"
+        )
+    lowest = {"none": 0, "optimizer": 1, "optimizer_and_parameters": 3}[options.offload]
+    if options.zero_stage < lowest:
+        raise ConfigError(
+            f"deepspeed.offload={options.offload} offloads what each rank holds a part of, but deepspeed.zero_stage="
+            f"{options.zero_stage} does not divide it; set deepspeed.zero_stage={lowest} or more, or deepspeed.offload=none"
+        )
+
+
+RULES = (
+    match.check_source,
+    _source_options,
+    _group_size,
+    _reward,
+    _supervision,
+    _reward_options,
+    _reward_model,
+    _overlong,
+    _mixed_demonstrations,
+    _value_model,
+    _aggregation,
+    _importance,
+    _greedy,
+    _compiled,
+    _vllm,
+    _ahead,
+    _deepspeed,
+)

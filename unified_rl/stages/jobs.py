@@ -1,0 +1,80 @@
+"""What the commands `train`, `iterate` and `evaluate` do with their words: read them, then start the stage. No torch before that.
+
+The command line calls these, and so does the worker of a grid's cell, in its own process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from unified_rl import loading
+from unified_rl.errors import ConfigError
+
+
+def train(words: Sequence[str]) -> None:
+    """Train, or go on with an interrupted run (`resume=true`).
+
+    Raises:
+        UnifiedRLError: settings, data or files that cannot be used.
+    """
+    config = loading.load_config(words)
+    if not config.run_dir:
+        raise ConfigError("train needs run_dir=DIR, the folder that will hold the run")
+    from unified_rl.engines.ranks import join_ranks
+    from unified_rl.stages.trained import shown_by_first
+    from unified_rl.stages.training import run_training
+
+    ranks = join_ranks()
+    with shown_by_first(ranks, config.label, config.trainer.steps) as on_step:
+        run = run_training(config, on_step, ranks)
+    if ranks.first:
+        done = f"{config.run_dir} ({run.step} steps of {config.label})"
+        print(f"finished: {done}; next: unified-rl evaluate run={config.run_dir}")
+
+
+def iterate(words: Sequence[str]) -> None:
+    """Iterative RL (Algorithm 1).
+
+    Raises:
+        UnifiedRLError: settings, data or files that cannot be used.
+    """
+    config = loading.load_config(words)
+    if not config.run_dir:
+        raise ConfigError("iterate needs run_dir=DIR, the folder that will hold the iterations")
+    from unified_rl.engines.ranks import join_ranks
+    from unified_rl.stages import iterate as stage
+
+    ranks = join_ranks()
+    folder = stage.iterate(config, ranks)
+    if ranks.first:
+        print(f"finished: {folder}; next: python -m unified_rl.statistics.iterations {folder} --out TABLES")
+
+
+def evaluate(words: Sequence[str]) -> None:
+    """Sample from a run's latest checkpoint and store every response.
+
+    Raises:
+        UnifiedRLError: settings, data or files that cannot be used.
+    """
+    given = dict(word.partition("=")[::2] for word in words if word.split("=")[0] in ("run", "name", "threads"))
+    other = [word for word in words if word.split("=")[0].split(".")[0] in ("task", "data")]
+    words = [word for word in words if word not in other]
+    if "run" not in given:
+        raise ConfigError("evaluate needs run=DIR, the folder of a run that `unified-rl train` made")
+    run_dir = Path(given["run"])
+    config = loading.load_resolved(run_dir / "config.yaml")
+    task, data = loading.other_problems(config, other)
+    options = loading.override(config.evaluation, [word for word in words if word.split("=")[0] not in given], "evaluation")
+    name, threads = given.get("name", options.split if task.name == config.task.name else task.name), given.get("threads", "0")
+    if not threads.isdecimal():
+        raise ConfigError(f"threads={threads} must be a whole number")
+    if Path(name).name != name:
+        raise ConfigError(f"name={name} must be a plain folder name")
+    from unified_rl.stages import evaluate as stage
+
+    folder = stage.evaluate(run_dir, options, name, int(threads), task, data)
+    print(f"finished: {folder}; next: python -m unified_rl.statistics.tables {run_dir.parent} --out TABLES")
+
+
+JOBS: Mapping[str, Callable[[Sequence[str]], None]] = {"train": train, "iterate": iterate, "evaluate": evaluate}

@@ -1,0 +1,338 @@
+"""The claims of the paper's section 5.2: what the shipped tables say of each, beside the paper's own plotted points.
+
+    python -m unified_rl.statistics.claims [EXPERIMENT ...] [--out analysis/CLAIMS.md]
+
+EXPERIMENT is a folder of tables (`statistics.grid_table`, `statistics.contrasts`, `statistics.iterations`), or one with a folder
+`tables`; without any, all those in experiments/results. Only tables are read: no runs, nothing is computed again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import textwrap
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from unified_rl.errors import DataError, UnifiedRLError
+from unified_rl.statistics import paper_effects
+from unified_rl.statistics.evidence import (
+    AT_CEILING,
+    CEILING,
+    MARGIN,
+    TABLES,
+    Experiment,
+    Finding,
+    counted_once,
+    coverage_findings,
+    first_round_findings,
+    pair_findings,
+    read_experiment_tables,
+    renewal_findings,
+)
+from unified_rl.statistics.grid_file import NOT_STATED
+from unified_rl.statistics.paper_effects import Effect
+from unified_rl.statistics.planning import holm
+
+SHIPPED = Path(__file__).parents[2] / "experiments" / "results"
+OUT = Path(__file__).parents[2] / "analysis" / "CLAIMS.md"
+COMMAND = "python -m unified_rl.statistics.claims"
+NOT_MEASURED = "not measured yet"
+#: The K of the paper's Figure 7 that its Maj@K and Pass@K claims are read at.
+PAPER_K = 64
+#: The methods as they are, each at its own learning rate; and what differs in the samples only, at one rate for both (grid
+#: `online_vs_offline`): the stored samples, and fresh samples of the start policy.
+ONLINE_PAIRS = (
+    ("Online RFT", "RFT"),
+    ("Online RFT", "Stored samples"),
+    ("Online RFT, RFT's rate", "RFT"),
+    ("Online RFT", "Never refreshed"),
+)
+SUPERVISION_PAIRS = (
+    ("GRPO+PS", "GRPO+OS"),
+    ("GRPO+PS, exact", "GRPO+OS, exact"),
+    ("GRPO+PS, learned", "GRPO+OS, learned"),
+    ("GRPO+PS, learned", "GRPO+OS, learned, slow"),
+    ("GRPO+PS, noisy", "GRPO+OS, noisy"),
+)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One claim. says: the paper's, in our words. measured: what stands for it. built_in: what the world decides by
+    construction.
+    """
+
+    key: str
+    says: str
+    measured: str
+    built_in: str
+    ours: Callable[[Sequence[Experiment]], list[Finding]]
+    paper: Callable[[], list[Effect]]
+
+
+CLAIMS = (
+    Claim(
+        key="a",
+        says="Online beats offline: Online RFT above RFT.",
+        measured="greedy accuracy on test problems after the last step; Online RFT minus RFT at each one's swept learning rate, "
+        "and at one rate for both: against the same stored samples (`Stored samples`; `RFT's rate`), and against fresh samples of "
+        "the start policy (`Never refreshed`)",
+        built_in="The stored samples are the start policy's own, the rule that picks the right ones makes no mistakes, and a "
+        "run has "
+        "few updates: the policy has little time to leave the samples behind. The paper's curves, too, part late.",
+        ours=lambda found: pair_findings(found, ONLINE_PAIRS, "greedy"),
+        paper=lambda: paper_effects.curve_difference("Online RFT", "RFT"),
+    ),
+    Claim(
+        key="b",
+        says="Differential coefficients beat uniform ones: GRPO above Online RFT.",
+        measured="greedy accuracy on test problems after the last step, GRPO+OS minus Online RFT, each at its own swept "
+        "learning rate",
+        built_in="The reward is the rule's 0 or 1, without error: what GRPO adds to Online RFT here is the sign (wrong "
+        "answers are "
+        "pushed down) and a weight by how rare right answers are in the group, not the graded score of a reward model.",
+        ours=lambda found: pair_findings(found, [("GRPO+OS", "Online RFT")], "greedy"),
+        paper=lambda: paper_effects.curve_difference("GRPO+OS", "Online RFT"),
+    ),
+    Claim(
+        key="c",
+        says="Process supervision beats outcome supervision: GRPO+PS above GRPO+OS.",
+        measured="greedy accuracy on test problems after the last step, GRPO+PS minus GRPO+OS; exact: the task's step checker "
+        "and the "
+        "rule; learned: reward models; noisy: a fifth of the exact judgements turned over",
+        built_in="The step checker is exact, where the paper's process reward is a learned model: the world gives process "
+        "supervision more than the paper had. Each arm has the learning rate that the sweep with exact rewards chose, which is "
+        "smaller for GRPO+PS: with learned rewards, where a fast policy is a harmed one, `learned, slow` is GRPO+OS at that "
+        "rate.",
+        ours=lambda found: pair_findings(found, SUPERVISION_PAIRS, "greedy"),
+        paper=lambda: paper_effects.curve_difference("GRPO+PS", "GRPO+OS"),
+    ),
+    Claim(
+        key="d1",
+        says="Iterative RL helps: after the reward model is renewed, training gains on training with the old one.",
+        measured="greedy accuracy on validation problems, iteration i minus iteration i - 1 going on as its control, at the "
+        "last step "
+        "that both have",
+        built_in="The reward models are as small as the policy and learn above all which problems are hard; among answers to "
+        "one "
+        "problem they tell right from wrong hardly better than chance (experiments/LOG.md). There is much to over-optimise in "
+        "such "
+        "a reward, and little that renewing could add.",
+        ours=renewal_findings,
+        paper=lambda: [*paper_effects.iteration_difference(1), *paper_effects.iteration_difference(2)],
+    ),
+    Claim(
+        key="d2",
+        says="Most of what iterating gains comes with the first round.",
+        measured="gain of iteration 1 minus gain of iteration 2, each over its control",
+        built_in="As above; and a claim on where a gain comes from needs a gain.",
+        ours=first_round_findings,
+        paper=paper_effects.first_minus_second,
+    ),
+    Claim(
+        key="e1",
+        says="RL raises Maj@K: GRPO above the SFT policy.",
+        measured="Maj@K on test problems at the largest K, GRPO+OS minus SFT",
+        built_in="The demonstrator slips in known places with stated probabilities, so the SFT policy knows the right way "
+        "beside the "
+        "wrong one: there is concentration to be gained, and the rule rewards exactly that.",
+        ours=lambda found: pair_findings(found, [("GRPO+OS", "SFT")], "maj"),
+        paper=lambda: paper_effects.sampled_difference("maj", PAPER_K),
+    ),
+    Claim(
+        key="e2",
+        says="RL does not raise Pass@K: GRPO not above the SFT policy.",
+        measured=f"Pass@K on test problems at the largest K, GRPO+OS minus SFT, against a margin of {100 * MARGIN:g} points; "
+        "only on "
+        f"slices where the SFT policy's Pass@K is below {100 * CEILING:g} %",
+        built_in="What the SFT policy never does right is arithmetic that a policy of this size has not learned (long chains, "
+        "carries over several digits): without a right sample, a reward has nothing to reinforce.",
+        ours=lambda found: coverage_findings(found, ("GRPO+OS", "SFT")),
+        paper=lambda: paper_effects.sampled_difference("pass", PAPER_K),
+    ),
+)
+
+
+def document(experiments: Sequence[Experiment]) -> str:
+    """CLAIMS.md, whole."""
+    found = {claim.key: counted_once(claim.ours(experiments)) for claim in CLAIMS}
+    adjusted = _holm_over_all(found)
+    sections = [_section(claim, found[claim.key], adjusted[claim.key]) for claim in CLAIMS]
+    tests = sum(p is not None for p_values in adjusted.values() for p in p_values)
+    parts = [_head(tests), _summary(found), *sections, _sources(experiments)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _holm_over_all(found: dict[str, list[Finding]]) -> dict[str, list[float | None]]:
+    """Adjusted p-values over every test of the document; None where nothing was tested."""
+    flat = [finding.p for findings in found.values() for finding in findings]
+    adjusted = holm([np.nan if p is None else p for p in flat]) if flat else np.array([])
+    values = iter(None if np.isnan(p) else float(p) for p in adjusted)
+    return {key: [next(values) for _ in findings] for key, findings in found.items()}
+
+
+def _head(tests: int) -> str:
+    text = [
+        "# The claims of the paper's section 5.2, on the tiny world",
+        f"Generated by `{COMMAND}` from the tables in `experiments/results`; do not edit. Paper: DeepSeekMath (arXiv "
+        "2402.03300).",
+        _wrapped(
+            "Effects are differences of accuracy in percentage points, with 95 % intervals over problems and training seeds "
+            "(crossed), paired by both. *Supports*: the interval excludes 0 in the paper's direction; *contradicts*: it "
+            "excludes 0 "
+            f"against it; otherwise *cannot tell*. A claim that something does not rise is supported where the interval lies "
+            "below "
+            f"+{100 * MARGIN:g} points and contradicted where it lies above; the margin and the ceiling rule are constants in "
+            "`analysis/evidence.py` with their reasons. Each slice is judged by itself."
+        ),
+        _wrapped(
+            f"Verdicts are per test and not adjusted; of {tests} tests at 5 %, about {0.05 * tests:.0f} would be decided by "
+            "chance if "
+            "nothing were true. The column *p (Holm)* is adjusted for all of them together: at most 0.05, and the verdict "
+            "stands "
+            "even so. Where a table has no p-value it is read off the interval, with the seeds' degrees of freedom, which "
+            "below 0.05 "
+            "can only make it larger. Seeds change prompt order and sampling, not the SFT policy, the stored samples or the "
+            "reward models: "
+            "all intervals are conditional on these."
+        ),
+        _wrapped(
+            "The paper's numbers come from its plotted points (`analysis/reference`): one run each, no seeds. Their intervals "
+            "are "
+            "over checkpoints of that run (moving blocks) or over problems, and say nothing about other runs; they are "
+            "therefore "
+            "not comparable to ours in width, and no verdict is given on them."
+        ),
+    ]
+    return "\n\n".join(text)
+
+
+def _summary(found: dict[str, list[Finding]]) -> str:
+    lines = ["| | claim | tiny world | paper's points |", "|---|---|---|---|"]
+    for claim in CLAIMS:
+        paper = "; ".join(f"{_comparison(claim, effect)}{effect.benchmark} {_points(effect)}" for effect in claim.paper())
+        lines.append(f"| {claim.key} | {claim.says} | {_in_brief(found[claim.key])} | {paper} |")
+    return "\n".join(["## Summary", "", *lines])
+
+
+def _comparison(claim: Claim, effect: Effect) -> str:
+    """Which comparison of the paper's it is, where the claim has several."""
+    return f"{effect.comparison}, " if len({other.comparison for other in claim.paper()}) > 1 else ""
+
+
+def _in_brief(findings: Sequence[Finding]) -> str:
+    """The verdict, and the numbers where they are few."""
+    judged = [finding for finding in findings if finding.verdict != AT_CEILING]
+    numbers = "; ".join(f"{finding.slice} {_points(finding)}, {_seeds(finding.seeds)}" for finding in judged)
+    return verdict_of(findings) + (f": {numbers}" if 1 <= len(judged) <= 2 else "")
+
+
+def _seeds(count: int) -> str:
+    return "1 seed" if count == 1 else f"{count} seeds"
+
+
+def verdict_of(findings: Sequence[Finding]) -> str:
+    """The verdicts of a claim's tests in words, strongest first."""
+    judged = [finding for finding in findings if finding.verdict != AT_CEILING]
+    if not judged:
+        return f"**{NOT_MEASURED}**" if not findings else f"**{AT_CEILING}**: every slice is at its ceiling"
+    counts = Counter(finding.verdict for finding in judged)
+    if len(counts) == 1:
+        tests = {1: "the one test", 2: "both tests"}.get(len(judged), f"all {len(judged)} tests")
+        return f"**{judged[0].verdict}** ({tests})"
+    return (
+        "**mixed**: "
+        + ", ".join(f"{verdict} in {count}" for verdict, count in counts.most_common())
+        + f" of {len(judged)} tests"
+    )
+
+
+def _section(claim: Claim, findings: Sequence[Finding], adjusted: Sequence[float | None]) -> str:
+    ours = [
+        "| experiment | difference | slice | effect [95 %] | seeds | problems | p | p (Holm) | verdict |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for finding, p_holm in zip(findings, adjusted, strict=True):
+        verdict = finding.verdict + (f" ({finding.note})" if finding.note else "")
+        words = [finding.experiment, finding.comparison, finding.slice, _points(finding), str(finding.seeds)]
+        ours.append(f"| {' | '.join([*words, str(finding.problems), _p(finding.p), _p(p_holm), verdict])} |")
+    paper = ["| paper | benchmark | effect [95 %] | over |", "|---|---|---|---|"]
+    for effect in claim.paper():
+        paper.append(f"| {effect.comparison} | {effect.benchmark} | {_points(effect)} | {_over(claim, effect)} |")
+    missing = [f"No table here compares these: {NOT_MEASURED}."]
+    blocks = [
+        f"## ({claim.key}) {claim.says}",
+        _wrapped(f"Verdict: {verdict_of(findings)}. Measured: {claim.measured}."),
+        "\n".join(ours if findings else missing),
+        "\n".join(paper),
+        _wrapped(f"Built in by construction: {claim.built_in}"),
+    ]
+    return "\n\n".join(blocks)
+
+
+def _over(claim: Claim, effect: Effect) -> str:
+    """What the paper's interval is over, and where the rule for ceilings would leave the benchmark out."""
+    if claim.key == "e2" and effect.baseline is not None and effect.baseline >= CEILING:
+        return f"{effect.over}; at its ceiling ({100 * effect.baseline:.1f} %)"
+    return effect.over
+
+
+def _sources(experiments: Sequence[Experiment]) -> str:
+    lines = ["| experiment | tables | matching rule | seeds | made by |", "|---|---|---|---|---|"]
+    for experiment in experiments:
+        facts = experiment.provenance
+        rule, seeds = facts.get("matching", NOT_STATED), " ".join(str(seed) for seed in facts.get("seeds", [])) or "-"
+        command = " ".join(str(facts.get("command", "?")).split()[:3])  # whole in the table's first line
+        lines.append(f"| {experiment.name} | {', '.join(experiment.tables)} | {rule} | {seeds} | `{command}` |")
+    return "\n".join(["## Sources", "", *lines])
+
+
+def _points(found: Finding | Effect) -> str:
+    return f"{100 * found.estimate:+.1f} [{100 * found.low:+.1f}, {100 * found.high:+.1f}]"
+
+
+def _p(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, width=128, break_on_hyphens=False, break_long_words=False)
+
+
+def shipped_experiments() -> list[Path]:
+    """The folders in experiments/results that hold tables on any claim, by name."""
+    return sorted(path for path in SHIPPED.iterdir() if any((path / name).exists() for name in TABLES))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog=COMMAND, description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("experiments", nargs="*", type=Path, help="folders of tables (default: all in experiments/results)")
+    parser.add_argument("--out", type=Path, default=OUT, help="the file (default: analysis/CLAIMS.md)")
+    options = parser.parse_args(argv)
+    try:
+        found = [read_experiment_tables(folder) for folder in options.experiments or shipped_experiments()]
+        _write(document(found), options.out)
+    except UnifiedRLError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    print(options.out)
+    return 0
+
+
+def _write(text: str, out: Path) -> None:
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"{out} cannot be written ({error.strerror}); choose another with --out") from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,72 @@
+"""What training did to the policy, step by step: reward, KL, entropy, length, clipping, gradients. From metrics.jsonl.
+
+A row per (label, seed, step), and a pooled row with seed "all": the mean over the seeds and, in `NAME_sd`, their standard deviation
+(n - 1; empty with one seed). A metric that a method does not have (KL without a reference, say) is empty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from unified_rl import run_reading
+from unified_rl.statistics.counts import StoredCell
+from unified_rl.statistics.experiment import Cell
+from unified_rl.statistics.pooling import by_label, pool, pooled_status
+
+POOLED = "all"
+#: Column -> name in metrics.jsonl.
+METRICS = {
+    "reward": "reward/mean",
+    "correct": "reward/correct",
+    "kl": "kl/k3",
+    "entropy": "entropy/mean",
+    "length": "response/length",
+    "truncated": "response/truncated",
+    "clip_fraction": "ratio/clip_fraction",
+    "grad_norm": "grad_norm",
+}
+COLUMNS = [
+    *("label", "method", "seed", "step"),
+    *(f"{name}{suffix}" for name in METRICS for suffix in ("", "_sd")),
+    *("num_seeds", "status"),
+]
+
+
+def dynamics(cells: Sequence[Cell]) -> pd.DataFrame:
+    """The table; a label without a single step has a row without numbers that says where it stands."""
+    parts = []
+    for group in by_label(cell for cell in cells if not cell.is_baseline):
+        parts += [_of_cell(cell) for cell in group]
+        status = pooled_status(group, lambda cell: cell.status)
+        pooled = [_of_cell(cell) for cell in pool(group, lambda cell: cell.status)]
+        parts.append(_pooled(pooled, status) if pooled else pd.DataFrame([_facts(group[0], POOLED) | {"status": status}]))
+    table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+    return table.reindex(columns=COLUMNS).astype({"step": "Int64", "num_seeds": "Int64"})
+
+
+def _of_cell(cell: Cell) -> pd.DataFrame:
+    facts = _facts(cell, str(cell.seed)) | {"status": cell.status}
+    # A cell of an exported file has the name of its run, but no run.
+    path = None if isinstance(cell, StoredCell) else cell.path
+    metrics = run_reading.read_metrics(path) if path is not None else pd.DataFrame()
+    if metrics.empty:
+        return pd.DataFrame([facts])
+    found = pd.DataFrame({name: metrics.get(source) for name, source in METRICS.items()}, index=metrics.index)
+    return found.astype(float).assign(step=metrics["step"], num_seeds=1, **facts)
+
+
+def _facts(cell: Cell, seed: str) -> dict[str, str]:
+    return {"label": cell.label, "method": cell.method, "seed": seed}
+
+
+def _pooled(parts: list[pd.DataFrame], status: str) -> pd.DataFrame:
+    """Mean and standard deviation over seeds at every step that one of them has."""
+    table = pd.concat(parts, ignore_index=True)
+    facts = {"label": table["label"].iloc[0], "method": table["method"].iloc[0], "seed": POOLED, "status": status}
+    if "step" not in table:
+        return pd.DataFrame([facts])
+    groups = table.groupby("step")
+    means, spreads = groups[list(METRICS)].mean(), groups[list(METRICS)].std().add_suffix("_sd")
+    return pd.concat([means, spreads, groups["seed"].nunique().rename("num_seeds")], axis=1).reset_index().assign(**facts)

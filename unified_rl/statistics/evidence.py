@@ -1,0 +1,225 @@
+"""What the shipped tables say on one comparison: effects with intervals, p-values and verdicts. For `statistics.claims`.
+
+A verdict is read off the 95 % interval alone:
+
+    a claim of direction     supports: it lies above 0; contradicts: below 0; otherwise cannot tell
+    a claim of "no rise"     supports: it lies below the margin; contradicts: above the margin; otherwise cannot tell
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from unified_rl.errors import DataError
+from unified_rl.statistics.intervals import CONFIDENCE
+from unified_rl.statistics.table_files import read_table
+
+SUPPORTS, CONTRADICTS, CANNOT_TELL = "supports", "contradicts", "cannot tell"
+AT_CEILING = "not asked"
+#: A rise of Pass@K up to here counts as none: 2 points are 4 of 200 problems, which nobody would call a new ability; and the
+#: changes of Pass@64 of which the paper says that RL does not raise it (-1.8 and -0.7 points) are no larger.
+MARGIN = 0.02
+#: Where the baseline's K samples already hold a right answer to this share of the problems, a slice cannot show a rise in
+#: coverage worth the name (less than five margins of room), and "no rise" would be true by construction.
+CEILING = 0.9
+TABLES = ("grid_contrasts.csv", "contrasts.csv", "grid.csv", "iteration_gains.csv")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One test. estimate, low, high: in 0..1. p: of the null that the verdict is against; None where nothing was tested."""
+
+    experiment: str
+    comparison: str
+    slice: str
+    estimate: float
+    low: float
+    high: float
+    seeds: int
+    problems: int
+    verdict: str
+    p: float | None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One folder of tables: name, table name -> (rows, provenance)."""
+
+    name: str
+    tables: dict[str, tuple[pd.DataFrame, dict[str, Any]]]
+
+    def rows(self, name: str) -> pd.DataFrame:
+        return self.tables[name][0] if name in self.tables else pd.DataFrame()
+
+    def contrasts(self, pair: tuple[str, str], metric: str) -> pd.DataFrame:
+        """Rows with numbers of label minus baseline by a metric; the grid's own table before the plain one."""
+        table = self.rows("grid_contrasts.csv" if "grid_contrasts.csv" in self.tables else "contrasts.csv")
+        if table.empty:
+            return table
+        chosen = (table["label"] == pair[0]) & (table["baseline"] == pair[1]) & (table["metric"] == metric)
+        return table[chosen & table["estimate"].notna()]
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        return next(iter(self.tables.values()))[1]
+
+
+def read_experiment_tables(folder: Path) -> Experiment:
+    """The tables of a folder, or of the folder `tables` in it.
+
+    Raises:
+        DataError: none of the tables that claims are read from is there.
+    """
+    place = folder if any((folder / name).exists() for name in TABLES) else folder / "tables"
+    found = {name: read_table(place / name) for name in TABLES if (place / name).exists()}
+    if not found:
+        raise DataError(
+            f"{folder} holds none of {', '.join(TABLES)}; make them with: python -m unified_rl.statistics.grid_table GRID_DIR"
+        )
+    return Experiment(folder.resolve().name if folder.name != "tables" else folder.resolve().parent.name, found)
+
+
+def direction(low: float, high: float) -> str:
+    """Verdict on a claim that the difference is positive."""
+    if low > 0:
+        return SUPPORTS
+    return CONTRADICTS if high < 0 else CANNOT_TELL
+
+
+def no_rise(low: float, high: float) -> str:
+    """Verdict on a claim that the difference is at most the margin."""
+    if high <= MARGIN:
+        return SUPPORTS
+    return CONTRADICTS if low > MARGIN else CANNOT_TELL
+
+
+def p_from_interval(low: float, high: float, null: float, degrees: int) -> float:
+    """Two-sided p-value of `null`, from an interval of `intervals.paired_difference`. (Its centre is not quite the estimate.)
+
+    With `degrees` those of the seeds it is at least as large as the p-value of the interval's own test below 5 %, and the same
+    at 5 %: Student's t with few degrees has the heavier tails.
+    """
+    centre, half = (low + high) / 2, (high - low) / 2
+    if half <= 0:
+        return 1.0 if centre == null else 0.0
+    return float(2 * stats.t.sf(abs(centre - null) / half * stats.t.ppf((1 + CONFIDENCE) / 2, degrees), degrees))
+
+
+def pair_findings(experiments: Sequence[Experiment], pairs: Sequence[tuple[str, str]], metric: str) -> list[Finding]:
+    """Claims that `label` is better than `baseline` by a metric: a finding per experiment, pair and slice."""
+    return [
+        _of_row(experiment, row, direction(row["low"], row["high"]), null=0.0)
+        for pair in pairs
+        for experiment in experiments
+        for row in experiment.contrasts(pair, metric).to_dict("records")
+    ]
+
+
+def counted_once(findings: Sequence[Finding]) -> list[Finding]:
+    """Experiments that share runs are one test: where all numbers are equal, one finding names them all."""
+    same: dict[Finding, list[str]] = {}
+    for finding in findings:
+        same.setdefault(replace(finding, experiment=""), []).append(finding.experiment)
+    return [replace(finding, experiment=", ".join(names)) for finding, names in same.items()]
+
+
+def coverage_findings(experiments: Sequence[Experiment], pair: tuple[str, str]) -> list[Finding]:
+    """The claim that Pass@K does not rise, on the slices where it could: those at the ceiling are listed, not judged."""
+    found = []
+    for experiment in experiments:
+        for row in experiment.contrasts(pair, "pass").to_dict("records"):
+            start = _level(experiment, pair[1], row["slice"])
+            if start is not None and start >= CEILING:
+                note = f"at its ceiling: {pair[1]} has Pass@{int(row['k'])} = {100 * start:.1f} %"
+                found.append(_of_row(experiment, row, AT_CEILING, null=None, note=note))
+            else:
+                found.append(_of_row(experiment, row, no_rise(row["low"], row["high"]), null=MARGIN))
+    return found
+
+
+def _level(experiment: Experiment, label: str, slice_name: str) -> float | None:
+    table = experiment.rows("grid.csv")
+    if table.empty:
+        return None
+    rows = table[(table["label"] == label) & (table["slice"] == slice_name) & (table["metric"] == "pass")]
+    return float(rows["estimate"].iloc[0]) if len(rows) else None
+
+
+def renewal_findings(experiments: Sequence[Experiment]) -> list[Finding]:
+    """The claim that a renewed iteration beats the one before, which goes on as its control, at the last step that both
+    have.
+    """
+    return [
+        _finding(
+            experiment,
+            f"iteration {int(row['iteration'])} - its control, step {int(row['step'])}",
+            row,
+            direction(row["low"], row["high"]),
+            null=0.0,
+        )
+        for experiment in experiments
+        for row in experiment.rows("iteration_gains.csv").to_dict("records")
+    ]
+
+
+def first_round_findings(experiments: Sequence[Experiment]) -> list[Finding]:
+    """The claim that the first renewal gains more than the second.
+
+    The two share policies and seeds, so that their errors depend on each other in a way that the tables do not hold: each is
+    taken at 97.5 %, and the interval of the difference from one's low to the other's high holds at 95 % whatever that is.
+    """
+    found = []
+    for experiment in experiments:
+        table = experiment.rows("iteration_gains.csv")
+        for slice_name in table["slice"].unique() if len(table) else ():
+            by_round = table[table["slice"] == slice_name].set_index("iteration")
+            if not {1, 2} <= set(by_round.index):
+                continue
+            first, second = (by_round.loc[round_] for round_ in (1, 2))
+            half = sum(_half_at_bonferroni(row) for row in (first, second))
+            estimate = float(first["estimate"] - second["estimate"])
+            row = {"slice": slice_name, "estimate": estimate, "low": estimate - half, "high": estimate + half}
+            row |= {"num_seeds": first["num_seeds"], "num_problems": first["num_problems"]}
+            verdict = direction(row["low"], row["high"])
+            found.append(_finding(experiment, "gain of iteration 1 - gain of iteration 2", row, verdict, null=0.0))
+    return found
+
+
+def _half_at_bonferroni(row: pd.Series) -> float:
+    """Half-width at 97.5 %, from that at 95 %."""
+    degrees = _degrees(row)
+    wider = stats.t.ppf(1 - (1 - CONFIDENCE) / 4, degrees) / stats.t.ppf((1 + CONFIDENCE) / 2, degrees)
+    return float((row["high"] - row["low"]) / 2 * wider)
+
+
+def _of_row(experiment: Experiment, row: dict[str, Any], verdict: str, null: float | None, note: str = "") -> Finding:
+    names = {"maj": "Maj@", "pass": "Pass@"}
+    metric = f", {names[row['metric']]}{int(row['k'])}" if row["metric"] in names else ""
+    return _finding(experiment, f"{row['label']} - {row['baseline']}{metric}", row, verdict, null, note)
+
+
+def _finding(
+    experiment: Experiment, comparison: str, row: dict[str, Any], verdict: str, null: float | None, note: str = ""
+) -> Finding:
+    """null: what `p` is against; a table's own p-value, which is against 0, is used where it is that."""
+    numbers = {name: float(row[name]) for name in ("estimate", "low", "high")}
+    p = None
+    if null is not None:
+        own = row.get("p")
+        stated = null == 0 and own is not None and np.isfinite(own)
+        p = float(own) if stated else p_from_interval(numbers["low"], numbers["high"], null, _degrees(row))
+    size = {"seeds": int(row["num_seeds"]), "problems": int(row["num_problems"])}
+    return Finding(experiment.name, comparison, str(row["slice"]), **numbers, **size, verdict=verdict, p=p, note=note)
+
+
+def _degrees(row: Any) -> int:
+    """Degrees of freedom of the seeds; of the problems where there is one seed (with the two that `paired_difference` adds)."""
+    return int(row["num_seeds"]) - 1 if row["num_seeds"] > 1 else int(row["num_problems"]) + 1

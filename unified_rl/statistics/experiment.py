@@ -1,0 +1,288 @@
+"""What an experiment directory holds: its runs, the state of each, and their evaluations as per-problem scores.
+
+A cell is one (label, seed). Labels, methods and seeds come from each run's own configuration or from an evaluation's meta data,
+never from the names of directories. The initial (SFT) policy is a cell too, the baseline: a run of no steps, or a directory that
+holds evaluations only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from unified_rl import run_reading
+from unified_rl.errors import DataError
+from unified_rl.statistics.maj_at_k import NoAnswer, Ties, maj_at_k
+from unified_rl.statistics.pass_at_k import pass_at_k
+
+#: The method of the policy that training starts from: a run of no steps, or a directory that holds its evaluations only.
+BASELINE_METHOD = "sft_policy"
+MISSING = "missing"
+COMPLETE = "complete"
+NOT_EVALUATED = "not evaluated"
+
+
+@dataclass(frozen=True)
+class Scores:
+    """One policy on one slice of one split.
+
+    Attributes:
+        problem_ids: [P], sorted.
+        greedy: float [P], 1 where the greedy answer is right; None without greedy answers.
+        num_correct: int [P], right samples; num_no_answer: int [P]; class_counts: P lists of samples per answer;
+        correct_class: int [P], see `maj_at_k`. num_samples: samples per problem (0 without samples).
+    """
+
+    problem_ids: tuple[str, ...]
+    greedy: np.ndarray | None
+    num_samples: int
+    num_correct: np.ndarray
+    num_no_answer: np.ndarray
+    class_counts: list[list[int]]
+    correct_class: np.ndarray
+    _maj: dict[tuple[str, str], np.ndarray] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def ks(self) -> tuple[int, ...]:
+        """1, 2, 4, ... up to the number of samples."""
+        return tuple(2**i for i in range(self.num_samples.bit_length()))
+
+    def average(self) -> np.ndarray:
+        """Share of right samples per problem: [P]."""
+        return self.num_correct / self.num_samples
+
+    def pass_at(self) -> np.ndarray:
+        """Pass@K per problem at every K of `ks`: [P, K]."""
+        return np.asarray(pass_at_k(self.num_samples, self.num_correct[:, None], np.array(self.ks)))
+
+    def maj_at(self, ties: Ties, no_answer: NoAnswer) -> np.ndarray:
+        """Maj@K per problem at every K of `ks`: [P, K]."""
+        if (ties, no_answer) not in self._maj:  # several tables want it, and it takes seconds
+            rules = {"ties": ties, "num_no_answer": self.num_no_answer, "no_answer": no_answer}
+            self._maj[ties, no_answer] = np.asarray(maj_at_k(self.class_counts, self.correct_class, self.ks, **rules))
+        return self._maj[ties, no_answer]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One (label, seed) of an experiment.
+
+    Attributes:
+        path: its directory, None if it is missing.
+        state: "finished", "running" or "failed" (status.json), "not started", "evaluated" (a policy without a training run), or
+            `MISSING`.
+        step, steps: done and planned; None if unknown. error: why it failed.
+        commit: of the code that trained it; None if unknown.
+        evaluation: name of the evaluation to read, None for all those of the last evaluated step.
+        metas: its evaluations, directory -> meta.json.
+    """
+
+    label: str
+    method: str
+    seed: int
+    path: Path | None
+    state: str
+    step: int | None = None
+    steps: int | None = None
+    error: str = ""
+    commit: str | None = None
+    evaluation: str | None = None
+    metas: dict[Path, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def is_baseline(self) -> bool:
+        return self.method == BASELINE_METHOD
+
+    @property
+    def status(self) -> str:
+        """The state of training in words."""
+        if self.state in ("finished", "evaluated"):
+            return COMPLETE
+        progress = f" at step {self.step} of {self.steps}" if self.step is not None else ""
+        return f"{self.state}{progress}" + (f": {self.error}" if self.error else "")
+
+    @property
+    def evaluation_status(self) -> str:
+        """`COMPLETE` where training has finished and its last step is evaluated; otherwise what is lacking, in words."""
+        if self.status != COMPLETE:
+            return self.status
+        if not self.final_metas:
+            unfinished = [path.name for path, meta in self.metas.items() if not meta["complete"]]
+            return NOT_EVALUATED + (f" (unfinished: {', '.join(unfinished)})" if unfinished else "")
+        evaluated = next(iter(self.final_metas.values()))["step"]
+        if self.step is not None and evaluated != self.step:
+            return f"evaluated at step {evaluated} of {self.step}"
+        return COMPLETE
+
+    @property
+    def final_metas(self) -> dict[Path, dict[str, Any]]:
+        """The complete evaluations at the latest evaluated step (or the one chosen by name): directory -> meta."""
+        complete = {path: meta for path, meta in self.metas.items() if meta["complete"]}
+        if self.evaluation is not None:
+            return {path: meta for path, meta in complete.items() if path.name == self.evaluation}
+        last = max((meta["step"] for meta in complete.values()), default=None)
+        return {path: meta for path, meta in complete.items() if meta["step"] == last}
+
+    @property
+    def temperature(self) -> float | None:
+        """Temperature of the samples; None without samples."""
+        sampled = [meta["decoding"]["temperature"] for meta in self.final_metas.values() if meta["samples_per_problem"]]
+        return sampled[0] if sampled else None
+
+    @cached_property
+    def curve(self) -> pd.DataFrame:
+        """curve.jsonl; empty for a missing run or a policy without training."""
+        return run_reading.read_curve(self.path) if self.path else pd.DataFrame(columns=list(run_reading.CURVE_FIELDS))
+
+    @cached_property
+    def scores(self) -> dict[tuple[str, str], Scores]:
+        """(slice, split) -> scores of the final evaluation, in the order in which the evaluation has them.
+
+        Raises:
+            DataError: two evaluations of the same step hold the same answers' slots, or an evaluation contradicts itself.
+        """
+        frames, owner = [], {}
+        for path in self.final_metas:
+            samples, _ = run_reading.read_evaluation(path)
+            for slot in samples[["mode", "slice", "split"]].drop_duplicates().itertuples(index=False, name=None):
+                if slot in owner:
+                    raise DataError(
+                        f"{owner[slot]} and {path} both hold the {slot[0]} answers of {slot[2]}/{slot[1]} at one step; "
+                        "name the one to use with --evaluation, or move the other away"
+                    )
+                owner[slot] = path
+            frames.append(samples)
+        if not frames:
+            return {}
+        where = ", ".join(str(path) for path in self.final_metas)
+        groups = pd.concat(frames, ignore_index=True).groupby(["slice", "split"], sort=False)
+        return {key: _scores(group, f"{where} ({key[1]}/{key[0]})") for key, group in groups}
+
+
+def read_experiment(folders: Sequence[Path | str], evaluation: str | None = None) -> list[Cell]:
+    """Every cell of the experiment directories, the baseline first; what is missing from the grid labels x seeds included.
+
+    Args:
+        folders: directories with runs at or below them. evaluation: name of the evaluation to read where a run has several.
+
+    Raises:
+        DataError: no run is found, two runs have the same label and seed, or a file is malformed.
+    """
+    paths = [path for folder in folders for path in run_reading.list_runs(folder)]
+    cells = [cell for path in paths if (cell := _read_cell(path, evaluation)) is not None]
+    if not cells:
+        listed = ", ".join(str(folder) for folder in folders)
+        raise DataError(f"no run and no evaluation below {listed}; give the directory that the runs were written to")
+    by_key: dict[tuple[str, int], Cell] = {}
+    for cell in cells:
+        other = by_key.setdefault((cell.label, cell.seed), cell)
+        if other is not cell:
+            raise DataError(
+                f"{other.path} and {cell.path} both have label={cell.label!r} and seed={cell.seed}; "
+                "give one of them another label, or analyse them apart"
+            )
+    return sorted([*cells, *_missing(cells)], key=lambda cell: (_rank(cell), cell.label, cell.seed))
+
+
+def _read_cell(path: Path, evaluation: str | None) -> Cell | None:
+    config, status = run_reading.read_config(path), run_reading.read_status(path)
+    metas = {folder: run_reading.read_evaluation_meta(folder) for folder in run_reading.list_evaluations(path)}
+    if config is None and not metas:
+        return None
+    facts = config if config is not None else next(iter(metas.values()))
+    no_steps = status is not None and status.get("steps") == 0
+    method = BASELINE_METHOD if no_steps else str(facts.get("method") or "unknown")
+    provenance = run_reading.read_provenance(path) or {}
+    common = {
+        # An empty label means that the user gave none: the method's name stands in.
+        "label": str(facts.get("label") or method),
+        "method": method,
+        "seed": int(facts.get("seed", 0)),
+        "path": path,
+        "commit": (provenance.get("git") or {}).get("commit"),
+        "evaluation": evaluation,
+        "metas": metas,
+    }
+    if config is None:
+        return Cell(state="evaluated", **common)
+    if status is None:
+        return Cell(state="not started", **common)
+    return Cell(
+        state=status["state"], step=status.get("step"), steps=status.get("steps"), error=status.get("error") or "", **common
+    )
+
+
+def _missing(cells: list[Cell]) -> list[Cell]:
+    """The holes of the grid labels x seeds. (A single baseline serves every seed and has no holes.)"""
+    runs = [cell for cell in cells if not cell.is_baseline]
+    methods = {cell.label: cell.method for cell in runs}
+    present = {(cell.label, cell.seed) for cell in runs}
+    seeds = sorted({cell.seed for cell in runs})
+    holes = [(label, seed) for label in methods for seed in seeds if (label, seed) not in present]
+    return [Cell(label=label, method=methods[label], seed=seed, path=None, state=MISSING) for label, seed in holes]
+
+
+def _rank(cell: Cell) -> int:
+    """Order of methods in tables: the baseline, then the method table's own order, then others."""
+    from unified_rl.methods import METHODS
+
+    order = [BASELINE_METHOD, *METHODS]
+    return order.index(cell.method) if cell.method in order else len(order)
+
+
+def _scores(samples: pd.DataFrame, where: str) -> Scores:
+    """Reduce the answers of one slice to counts per problem. `where` names the files in messages."""
+    right = (samples["verdict"] == "correct").to_numpy()
+    elected = (samples["answer_class"].notna() & (samples["answer_class"] == samples["gold_class"])).to_numpy(dtype=bool)
+    if (right != elected).any():
+        row = samples[right != elected].iloc[0]
+        raise DataError(
+            f"{where}: problem {row['problem_id']!r}, {row['mode']} {row['sample_index']} has verdict {row['verdict']!r}, but "
+            f"answer_class {row['answer_class']!r} against gold_class {row['gold_class']!r}; mend the grader and evaluate again"
+        )
+    greedy, drawn = samples[samples["mode"] == "greedy"], samples[samples["mode"] == "sample"]
+    problem_ids = tuple(sorted(samples["problem_id"].unique()))
+    if samples.duplicated(["problem_id", "mode", "sample_index"]).any():
+        row = samples[samples.duplicated(["problem_id", "mode", "sample_index"])].iloc[0]
+        raise DataError(
+            f"{where}: {row['mode']} {row['sample_index']} of problem {row['problem_id']!r} is there twice; evaluate again"
+        )
+    per_problem = drawn.groupby("problem_id").size().reindex(problem_ids, fill_value=0)
+    if per_problem.nunique() > 1 or (len(greedy) and len(greedy) != len(problem_ids)):
+        raise DataError(
+            f"{where}: problems have between {per_problem.min()} and {per_problem.max()} samples and {len(greedy)} of "
+            f"{len(problem_ids)} a greedy answer, but all must have the same; evaluate again"
+        )
+    counts, correct_class = _votes(drawn, problem_ids)
+    drawn_right = (drawn["verdict"] == "correct").groupby(drawn["problem_id"]).sum().reindex(problem_ids, fill_value=0)
+    silent = drawn["answer_class"].isna().groupby(drawn["problem_id"]).sum().reindex(problem_ids, fill_value=0)
+    greedy_right = (greedy.set_index("problem_id")["verdict"] == "correct").reindex(problem_ids) if len(greedy) else None
+    return Scores(
+        problem_ids=problem_ids,
+        greedy=None if greedy_right is None else greedy_right.to_numpy(dtype=float),
+        num_samples=int(per_problem.iloc[0]),
+        num_correct=drawn_right.to_numpy(dtype=np.int64),
+        num_no_answer=silent.to_numpy(dtype=np.int64),
+        class_counts=counts,
+        correct_class=correct_class,
+    )
+
+
+def _votes(drawn: pd.DataFrame, problem_ids: tuple[str, ...]) -> tuple[list[list[int]], np.ndarray]:
+    """Samples per answer class of each problem, and the place of the right class (-1: never sampled)."""
+    answered = drawn[drawn["answer_class"].notna()]
+    sizes = answered.groupby(["problem_id", "answer_class"]).size()
+    gold = drawn.drop_duplicates("problem_id").set_index("problem_id")["gold_class"]
+    counts: dict[str, list[int]] = {problem: [] for problem in problem_ids}
+    correct = dict.fromkeys(problem_ids, -1)
+    for (problem, answer), size in sizes.items():
+        if answer == gold[problem]:
+            correct[problem] = len(counts[problem])
+        counts[problem].append(int(size))
+    return list(counts.values()), np.array(list(correct.values()), dtype=np.int64)

@@ -1,0 +1,115 @@
+"""What a grid says of itself: grid.json, which `grids.runner` writes beside the runs. A folder without one is a grid that
+says nothing: its matching rule is "not stated", and only the runs that exist are known.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from unified_rl.errors import DataError
+
+FILE = "grid.json"
+#: The label that others are compared with where the grid names none: the policy that training starts from.
+DEFAULT_BASELINE = "SFT"
+NOT_STATED = "not stated"
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """A cell as the grid planned it. run: its directory, which need not exist yet."""
+
+    id: str
+    label: str
+    seed: int
+    run: Path
+    command: str = "train"
+
+
+@dataclass(frozen=True)
+class GridFacts:
+    """What grid.json holds, in the words it has; empty where it says nothing.
+
+    matching: the rule by which the arms are comparable, as captions state it. baseline: the label that all others are compared
+    with; contrasts: further planned pairs (label, baseline).
+    """
+
+    name: str = ""
+    title: str = ""
+    hypothesis: str = ""
+    preset: str = ""
+    tuning: str = ""
+    matching: str = NOT_STATED
+    baseline: str = DEFAULT_BASELINE
+    contrasts: tuple[tuple[str, str], ...] = ()
+    seeds: tuple[int, ...] = ()
+    cells: tuple[PlannedCell, ...] = field(default=(), repr=False)
+
+
+def read_grid(folder: Path | str) -> GridFacts:
+    """The facts of a grid directory; those of an unnamed grid where there is no grid.json.
+
+    Raises:
+        DataError: grid.json is unreadable or lacks what a cell must say.
+    """
+    path = Path(folder) / FILE
+    if not path.exists():
+        return GridFacts()
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        cells = tuple(_cell(Path(folder), cell) for cell in facts.get("cells", ()))
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        raise DataError(f"{path} is not readable ({error}); start the grid's command again, which writes it") from error
+    except KeyError as error:
+        raise DataError(f"{path}: a cell lacks {error}; start the grid's command again, which writes it") from error
+    return GridFacts(
+        **{name: str(facts.get(name) or "") for name in ("name", "title", "hypothesis", "preset", "tuning")},
+        matching=_matching(facts.get("matching")),
+        baseline=str(facts.get("baseline") or DEFAULT_BASELINE),
+        contrasts=tuple((str(label), str(baseline)) for label, baseline in facts.get("contrasts", ())),
+        seeds=tuple(int(seed) for seed in facts.get("seeds", ())),
+        cells=cells,
+    )
+
+
+def experiment_name(folder: Path | str) -> str:
+    """What an experiment is called in captions: its folder's name, which for a folder `runs` is the one above."""
+    place = Path(folder).resolve()
+    return place.parent.name if place.name == "runs" else place.name
+
+
+def matching_of(folders: Sequence[Path | str]) -> str:
+    """The matching rule of the grids that these folders are, or are the runs of; `NOT_STATED` where none says."""
+    rules = dict.fromkeys(_rule_at(Path(folder)) for folder in folders)
+    stated = [rule for rule in rules if rule != NOT_STATED]
+    return "; ".join(stated) if stated else NOT_STATED
+
+
+def matching_sentence(rule: str) -> str:
+    """The rule as a sentence for captions and pages. (A grid may state it as one already.)"""
+    rule = rule.strip().rstrip(".")
+    return f"{rule}." if rule.startswith("Matched") else f"Matching rule: {rule}."
+
+
+def _rule_at(folder: Path) -> str:
+    """Of the nearest grid: a folder of runs lies one or two levels below its grid."""
+    for place in (folder, *folder.resolve().parents[:2]):
+        if (place / FILE).exists():
+            return read_grid(place).matching
+    return NOT_STATED
+
+
+def _matching(stated: Any) -> str:
+    """The rule as a caption states it, whether grid.json holds a sentence or the rule's parts."""
+    if isinstance(stated, Mapping):
+        budget = f" ({stated['budget']} tokens)" if stated.get("budget") else ""
+        stated = stated.get("caption") or str(stated.get("rule") or "").replace("_", " ") + budget
+    return str(stated) if stated else NOT_STATED
+
+
+def _cell(folder: Path, cell: Mapping[str, Any]) -> PlannedCell:
+    run = folder / (cell.get("group") or "runs") / str(cell["id"])
+    return PlannedCell(str(cell["id"]), str(cell["label"]), int(cell["seed"]), run, str(cell.get("command") or "train"))

@@ -1,0 +1,475 @@
+"""A grid -> one tidy table per cell, per arm and per comparison. `python -m unified_rl.statistics.grid_table GRID_DIR [--out DIR]`
+
+    cells.csv           one row per cell and slice: the settings that vary (from each run's own config.yaml), accuracy, tokens
+    grid.csv            one row per label, slice and metric: over seeds and problems, with 95 % intervals
+    grid_contrasts.csv  one row per comparison, slice and metric: against the grid's baseline, and the planned contrasts
+
+Metrics: `grid_cells` names them; in grid.csv also `sampled_tokens`, `trained_tokens` (of the whole run) and
+`trained_to_level`, with the range over seeds in place of an interval. A level that a run never reached is right-censored: in
+cells.csv `level_reached` says "no" and the numbers are those of the curve's end; in grid.csv it counts as infinite.
+
+`p` is the paired test that goes with the interval; `p_holm` is adjusted (Holm) for all comparisons of one metric on one slice.
+GRID_DIR is what `python -m unified_rl.grids.runner` made, any folder of runs (then the matching rule is "not stated"), or a file of
+`statistics.export` (then without settings and curves). What failed or is missing is a row that says so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from unified_rl.errors import DataError, UnifiedRLError
+from unified_rl.statistics.contrasts import verdict
+from unified_rl.statistics.experiment import COMPLETE
+from unified_rl.statistics.grid_cells import METRICS, GridCell, Score, largest_ks, read, varying_settings
+from unified_rl.statistics.grid_file import GridFacts, experiment_name, matching_sentence
+from unified_rl.statistics.intervals import CONFIDENCE, Interval, mean_interval, paired_difference
+from unified_rl.statistics.learning import LEVEL_GAIN, SELECTION_SPLIT, LevelReached, best_step, tokens_to_level
+from unified_rl.statistics.maj_at_k import NO_ANSWER_RULES, TIE_RULES, NoAnswer, Ties
+from unified_rl.statistics.planning import holm, paired_p_value
+from unified_rl.statistics.pooling import pooled_status
+from unified_rl.statistics.table_files import SCHEMA, write_table
+
+ALPHA = 1 - CONFIDENCE
+TOKENS = ("sampled_tokens", "trained_tokens")
+TO_LEVEL = "trained_to_level"
+INTERVAL, RANGE = "95 % interval", "range over seeds"
+TITLES = {"greedy": "final", "best": "best by validation", "area": "mean over training", "avg": "avg@1"}
+
+CELL_FACTS = ["label", "method", "seed", "run", "slice", "split", "status", "evaluation_status", "step", "steps"]
+CELL_NUMBERS = [
+    *("greedy", "best", "best_step", "area", "avg", "k", "maj", "pass", "num_problems", "curve_problems"),
+    *TOKENS,
+    *("level", "level_reached", "steps_to_level", "sampled_to_level", TO_LEVEL, "commit", "note"),
+]
+GRID_COLUMNS = [
+    *("label", "method", "seeds", "slice", "split", "metric", "k", "estimate", "low", "high", "spread"),
+    *("num_problems", "num_seeds", "status", "note"),
+]
+CONTRAST_COLUMNS = [
+    *("label", "baseline", "slice", "split", "metric", "k", "estimate", "low", "high", "verdict", "p", "p_holm", "comparisons"),
+    *("decision", "num_problems", "num_seeds", "note"),
+]
+OFFLINE = "its samples were drawn before the run: sampled tokens are not its own"
+
+
+@dataclass(frozen=True)
+class GridData:
+    """A grid, read: cells with their scores, and the level of accuracy per slice that tokens are counted to.
+
+    scores: per cell (slice, metric) -> score. levels: slice -> accuracy, empty without curves.
+    """
+
+    grid: GridFacts
+    cells: list[GridCell]
+    scores: list[dict[tuple[str, str], Score]]
+    levels: dict[str, float]
+
+    @property
+    def slices(self) -> list[str]:
+        """In the order of the evaluations, then of the curves."""
+        names = [slice_name for metric in METRICS for found in self.scores for slice_name, name in found if name == metric]
+        return list(dict.fromkeys(names))
+
+    @property
+    def labels(self) -> list[str]:
+        return list(dict.fromkeys(cell.label for cell in self.cells))
+
+    def of(self, label: str, slice_name: str, metric: str) -> dict[int, Score]:
+        """Seed -> score of the cells that have one."""
+        found = zip(self.cells, self.scores, strict=True)
+        return {
+            cell.seed: scores[slice_name, metric]
+            for cell, scores in found
+            if cell.label == label and (slice_name, metric) in scores
+        }
+
+
+def read_data(
+    folder: Path | str,
+    *,
+    gain: float = LEVEL_GAIN,
+    evaluation: str | None = None,
+    ties: Ties = "uniform",
+    no_answer: NoAnswer = "no_vote",
+) -> GridData:
+    """Read a grid. gain: the level is this far above the start's accuracy (step 0 of the curves), the same for all arms.
+
+    Raises:
+        DataError: see `grid_cells.read`.
+    """
+    grid, cells = read(folder, evaluation)
+    ks = largest_ks(cells)
+    return GridData(grid, cells, [cell.scores(ks, ties, no_answer) for cell in cells], _levels(cells, gain))
+
+
+def _levels(cells: Sequence[GridCell], gain: float) -> dict[str, float]:
+    starts: dict[str, list[float]] = {}
+    for cell in cells:
+        for name, curve in cell.curves.items():
+            if curve.steps[0] == 0:
+                starts.setdefault(name, []).append(float(curve.accuracy[0]))
+    return {name: float(np.mean(values)) + gain for name, values in starts.items()}
+
+
+# ------------------------------------------------------------------------------------------------------------------------------
+# The tables
+
+
+def cells_table(data: GridData) -> pd.DataFrame:
+    """One row per cell and slice; a cell without numbers has one row."""
+    settings = varying_settings(data.cells)
+    rows = []
+    for cell, scores in zip(data.cells, data.scores, strict=True):
+        facts = _cell_facts(cell) | {name: cell.settings.get(name) for name in settings}
+        slices = [name for name in data.slices if name in {slice_name for slice_name, _ in scores} or name in cell.curves]
+        rows += [facts | _cell_numbers(data, cell, scores, name) for name in slices] or [facts]
+    table = pd.DataFrame(rows, columns=[*CELL_FACTS, *settings, *CELL_NUMBERS])
+    whole = ["step", "steps", "best_step", "k", "num_problems", "curve_problems", *TOKENS]
+    return table.astype(dict.fromkeys([*whole, "steps_to_level", "sampled_to_level", TO_LEVEL], "Int64"))
+
+
+def _cell_facts(cell: GridCell) -> dict[str, Any]:
+    found = cell.cell
+    return {
+        "label": cell.label,
+        "method": found.method,
+        "seed": str(cell.seed),
+        "run": cell.id,
+        "status": found.status,
+        "evaluation_status": found.evaluation_status if not cell.note else "",
+        "step": found.step,
+        "steps": found.steps,
+        "commit": found.commit or "",
+        "note": cell.note,
+    }
+
+
+def _cell_numbers(data: GridData, cell: GridCell, scores: Mapping[tuple[str, str], Score], name: str) -> dict[str, Any]:
+    row: dict[str, Any] = {"slice": name}
+    for metric in METRICS:
+        if (name, metric) in scores:
+            score = scores[name, metric]
+            row[metric] = float(score.values.mean())
+            if metric in ("greedy", "avg"):
+                row |= {"split": score.split, "num_problems": len(score.values)}
+            if score.k is not None:
+                row["k"] = score.k
+    if name not in cell.curves:
+        return row
+    curve = cell.curves[name]
+    row |= {"curve_problems": len(curve.problem_ids)}
+    row |= {"sampled_tokens": int(curve.sampled_tokens[-1]), "trained_tokens": int(curve.trained_tokens[-1])}
+    if (name, "best") in scores:
+        row["best_step"] = best_step(list(cell.curves.values()))
+    elif curve.split != SELECTION_SPLIT:
+        row["note"] = f"its curve is on {curve.split}: only {SELECTION_SPLIT} may choose a checkpoint"
+    reached = _level_of(data, cell, name)
+    if reached is not None:
+        row |= {"level": reached.level, "level_reached": "yes" if reached.reached else "no", "steps_to_level": reached.step}
+        row |= {"sampled_to_level": reached.sampled_tokens, TO_LEVEL: reached.trained_tokens}
+        if curve.trained_tokens[-1] and not curve.sampled_tokens[-1]:
+            row["note"] = OFFLINE
+    return row
+
+
+def _level_of(data: GridData, cell: GridCell, name: str) -> LevelReached | None:
+    """None for a policy that is not trained, and where no curve says where it started."""
+    if cell.cell.is_baseline or name not in cell.curves or name not in data.levels:
+        return None
+    return tokens_to_level(cell.curves[name], data.levels[name])
+
+
+def summary(data: GridData) -> pd.DataFrame:
+    """One row per label, slice and metric, over the seeds that are complete; a label without any has one row per slice."""
+    rows = []
+    for slice_name in data.slices or [""]:
+        for label in data.labels:
+            group = [cell for cell in data.cells if cell.label == label]
+            facts = {"label": label, "method": group[0].cell.method, "slice": slice_name, "status": _status(group)}
+            found = [facts | row for metric in METRICS for row in _metric_rows(data, label, slice_name, metric)]
+            found += [facts | row for row in _token_rows(data, group, slice_name)]
+            rows += found or [facts | {"note": group[0].note}]
+    return pd.DataFrame(rows, columns=GRID_COLUMNS).astype({name: "Int64" for name in ("k", "num_problems", "num_seeds")})
+
+
+def _status(group: Sequence[GridCell]) -> str:
+    if all(cell.note for cell in group):
+        return pooled_status([cell.cell for cell in group], lambda cell: cell.status)
+    return pooled_status([cell.cell for cell in group], lambda cell: cell.evaluation_status)
+
+
+def _metric_rows(data: GridData, label: str, slice_name: str, metric: str) -> list[dict[str, Any]]:
+    by_seed = data.of(label, slice_name, metric)
+    if not by_seed:
+        return []
+    _same_problems(label, by_seed.values(), slice_name)
+    interval = mean_interval(np.stack([score.values for score in by_seed.values()]))
+    first = next(iter(by_seed.values()))
+    row = {"metric": metric, "split": first.split, "k": first.k, "seeds": _words(by_seed), "spread": INTERVAL}
+    return [row | _interval_columns(interval)]
+
+
+def _token_rows(data: GridData, group: Sequence[GridCell], slice_name: str) -> list[dict[str, Any]]:
+    curves = {cell.seed: cell.curves[slice_name] for cell in group if slice_name in cell.curves and not cell.cell.is_baseline}
+    if not curves:
+        return []
+    facts = {"split": next(iter(curves.values())).split, "seeds": _words(curves), "spread": RANGE, "num_seeds": len(curves)}
+    rows = []
+    for metric in TOKENS:
+        values = np.array([getattr(curve, metric)[-1] for curve in curves.values()], dtype=float)
+        note = OFFLINE if metric == "sampled_tokens" and not values.any() else ""
+        rows.append({"metric": metric, "estimate": values.mean(), "low": values.min(), "high": values.max(), "note": note})
+    reached = [found for cell in group if (found := _level_of(data, cell, slice_name)) is not None]
+    if reached:
+        rows.append(_level_row(reached))
+    return [facts | row for row in rows]
+
+
+def _level_row(reached: Sequence[LevelReached]) -> dict[str, Any]:
+    """The median over seeds; a seed that never reached the level counts as infinite."""
+    tokens = np.array([found.trained_tokens if found.reached else np.inf for found in reached])
+    there = int(np.isfinite(tokens).sum())
+    end = max(found.trained_tokens for found in reached)
+    note = f"to {100 * reached[0].level:.1f} %: median over seeds; {there} of {len(reached)} reached it"
+    if there < len(reached):
+        note += f", the others not in {end} tokens"
+    return {"metric": TO_LEVEL, "estimate": np.median(tokens), "low": tokens.min(), "high": tokens.max(), "note": note}
+
+
+def comparisons(data: GridData) -> list[tuple[str, str]]:
+    """Every label against the grid's baseline, then the further planned contrasts."""
+    against = [(label, data.grid.baseline) for label in data.labels if label != data.grid.baseline]
+    return list(dict.fromkeys([*(against if data.grid.baseline in data.labels else []), *data.grid.contrasts]))
+
+
+def contrast_table(data: GridData) -> pd.DataFrame:
+    """Paired differences of every comparison, by slice and metric, with Holm's adjustment within each (slice, metric).
+
+    Raises:
+        DataError: a planned contrast names a label that no cell has, or two labels were measured on different problems.
+    """
+    pairs = comparisons(data)
+    for name in {label for pair in pairs for label in pair} - set(data.labels):
+        raise DataError(f"the planned contrasts name {name!r}, but the grid's labels are: {', '.join(data.labels)}")
+    rows = []
+    for slice_name in data.slices:
+        for metric in METRICS:
+            family = [_contrast(data, pair, slice_name, metric) for pair in pairs]
+            rows += _with_holm([row for row in family if row is not None])
+    return pd.DataFrame(rows, columns=CONTRAST_COLUMNS).astype(
+        dict.fromkeys(("k", "num_problems", "num_seeds", "comparisons"), "Int64")
+    )
+
+
+def _contrast(data: GridData, pair: tuple[str, str], slice_name: str, metric: str) -> dict[str, Any] | None:
+    """None where neither has the metric; a row that says so where only one of them does."""
+    ours, theirs = (data.of(label, slice_name, metric) for label in pair)
+    if not ours and not theirs:
+        return None
+    facts = {"label": pair[0], "baseline": pair[1], "slice": slice_name, "metric": metric}
+    seeds = sorted(ours.keys() & theirs.keys())
+    is_start = any(cell.label == pair[1] and cell.cell.is_baseline for cell in data.cells)
+    if len(theirs) == 1 and is_start:  # the start policy serves every seed
+        seeds = sorted(ours)
+        theirs = {seed: next(iter(theirs.values())) for seed in seeds[:1]}
+    if not seeds:
+        return facts | {"note": "nothing to compare: no seed of which both are complete"}
+    a, b = ([scores[seed] for seed in seeds if seed in scores] for scores in (ours, theirs))
+    _same_problems(" and ".join(pair), [*a, *b], slice_name)
+    table, other = (np.stack([score.values for score in scores]) for scores in (a, b))
+    found = paired_difference(table, other)
+    row = facts | {"split": a[0].split, "k": a[0].k, "verdict": verdict(found.low, found.high)}
+    return row | {"p": paired_p_value(table, other)} | _interval_columns(found)
+
+
+def _with_holm(family: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows with adjusted p-values and what they decide."""
+    adjusted = holm([row.get("p", np.nan) for row in family]) if family else []
+    count = sum("p" in row for row in family)
+    return [
+        row | ({"p_holm": p, "comparisons": count, "decision": _decision(row["estimate"], p)} if "p" in row else {})
+        for row, p in zip(family, adjusted, strict=True)
+    ]
+
+
+def _decision(estimate: float, p_holm: float) -> str:
+    if p_holm > ALPHA:
+        return "not told apart"
+    return "above" if estimate > 0 else "below"
+
+
+def _same_problems(who: str, scores: Iterable[Score], slice_name: str) -> None:
+    if len({score.problem_ids for score in scores}) > 1:
+        raise DataError(
+            f"{who}: cells were measured on different problems of {slice_name}; evaluate all with the same "
+            "evaluation.problems, "
+            "and train all with the same logging.curve_problems and task settings"
+        )
+
+
+def _interval_columns(found: Interval) -> dict[str, Any]:
+    names = ("estimate", "low", "high", "num_problems", "num_seeds", "note")
+    return {name: getattr(found, name) for name in names}
+
+
+def _words(seeds: Iterable[int]) -> str:
+    return " ".join(str(seed) for seed in sorted(seeds))
+
+
+# ------------------------------------------------------------------------------------------------------------------------------
+# As text
+
+
+def format_tables(data: GridData, table: pd.DataFrame, contrasts: pd.DataFrame) -> str:
+    """The summary and the comparisons as text, in percent with 95 % intervals."""
+    title = data.grid.title or data.grid.name
+    head = [title] if title else []
+    head.append(matching_sentence(data.grid.matching))
+    blocks = [_block(data, table[table["slice"] == name], contrasts, name) for name in data.slices]
+    lacking = [f"  {cell.label}, seed {cell.seed} ({cell.id}): {_lack(cell)}" for cell in data.cells if _lack(cell)]
+    foot = [
+        "In brackets: 95 % intervals over problems and seeds (over problems only where there is one seed); of tokens: the "
+        "range.",
+        f"*: differs after Holm's correction at {100 * ALPHA:g} % for all comparisons of that column.",
+    ]
+    return "\n\n".join(
+        [
+            "\n".join(head),
+            *blocks,
+            "\n".join(["Not complete:", *lacking]) if lacking else "All cells are complete.",
+            "\n".join(foot),
+        ]
+    )
+
+
+def _lack(cell: GridCell) -> str:
+    if cell.note:
+        return "" if cell.cell.status == COMPLETE else cell.cell.status
+    return "" if cell.cell.evaluation_status == COMPLETE else cell.cell.evaluation_status
+
+
+def _block(data: GridData, table: pd.DataFrame, contrasts: pd.DataFrame, name: str) -> str:
+    k = table["k"].dropna()
+    shown_k = int(k.iloc[0]) if len(k) else "K"
+    titles = TITLES | {"maj": f"Maj@{shown_k}", "pass": f"Pass@{shown_k}"}
+    metrics = [metric for metric in METRICS if metric in set(table["metric"])]
+    level = f"tokens to {100 * data.levels[name]:.0f} %" if name in data.levels else "tokens to level"
+    lines = [["", *(titles[metric] for metric in metrics), "trained tokens", level, "seeds"]]
+    for label in data.labels:
+        rows = table[table["label"] == label].set_index("metric")
+        numbers = [_points(rows.loc[metric]) if metric in rows.index else "-" for metric in metrics]
+        tokens = [_token_words(rows.loc[metric]) if metric in rows.index else "-" for metric in ("trained_tokens", TO_LEVEL)]
+        seeds = rows["num_seeds"].dropna().astype(int)
+        lines.append([label, *numbers, *tokens, str(seeds.max()) if len(seeds) else "-"])
+    pairs = contrasts[contrasts["slice"] == name]
+    for label, baseline in comparisons(data):
+        rows = pairs[(pairs["label"] == label) & (pairs["baseline"] == baseline)].set_index("metric")
+        numbers = [_difference(rows.loc[metric]) if metric in rows.index else "-" for metric in metrics]
+        seeds = rows["num_seeds"].dropna().astype(int)
+        lines.append([f"{label} - {baseline}", *numbers, "", "", str(seeds.max()) if len(seeds) else "-"])
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    body = ["  ".join(word.ljust(width) for word, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+    return "\n".join([f"{name} problems", *body])
+
+
+def _points(row: pd.Series) -> str:
+    return f"{100 * row['estimate']:.1f} [{100 * row['low']:.1f}, {100 * row['high']:.1f}]"
+
+
+def _difference(row: pd.Series) -> str:
+    if pd.isna(row["estimate"]):
+        return "-"
+    star = "*" if row["decision"] in ("above", "below") else ""
+    return f"{100 * row['estimate']:+.1f}{star} [{100 * row['low']:+.1f}, {100 * row['high']:+.1f}]"
+
+
+def _token_words(row: pd.Series) -> str:
+    low, high = _tokens(row["low"]), _tokens(row["high"])
+    return _tokens(row["estimate"]) if low == high else f"{_tokens(row['estimate'])} [{low}, {high}]"
+
+
+def _tokens(value: float) -> str:
+    if np.isinf(value):
+        return "never"
+    return f"{value / 1000:.0f}k" if value >= 10_000 else f"{value:.0f}"
+
+
+# ------------------------------------------------------------------------------------------------------------------------------
+# The command
+
+
+def write_tables(folder: Path | str, out: Path | str, data: GridData, facts: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
+    """Write the tables into `out` as CSV and return them. facts: for the provenance line, beside what the grid says."""
+    tables = {"cells": cells_table(data), "grid": summary(data), "grid_contrasts": contrast_table(data)}
+    provenance = _provenance(data, folder) | dict(facts)
+    for name, table in tables.items():
+        write_table(table, Path(out) / f"{name}.csv", {"table": name, **provenance})
+    return tables
+
+
+def _provenance(data: GridData, folder: Path | str) -> dict[str, Any]:
+    grid = data.grid
+    return {
+        "schema": SCHEMA,
+        **{name: getattr(grid, name) for name in ("name", "title", "preset", "tuning") if getattr(grid, name)},
+        "matching": grid.matching,
+        "baseline": grid.baseline,
+        "contrasts": [list(pair) for pair in grid.contrasts],
+        "experiments": [experiment_name(folder)],
+        "commits": sorted({cell.cell.commit for cell in data.cells if cell.cell.commit}),
+        "seeds": sorted({cell.seed for cell in data.cells if not cell.cell.is_baseline}),
+        "confidence": CONFIDENCE,
+        "holm": "over all comparisons of one metric on one slice",
+        "levels": data.levels,
+        "unfinished": {f"{cell.label}, seed {cell.seed}": lack for cell in data.cells if (lack := _lack(cell))},
+    }
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m unified_rl.statistics.grid_table", description=(__doc__ or "").splitlines()[0]
+    )
+    parser.add_argument("grid", type=Path, help="directory of a grid or of runs, or a file of `statistics.export`")
+    parser.add_argument("--out", type=Path, help="folder for the tables (default: GRID_DIR/tables)")
+    parser.add_argument("--gain", type=float, default=LEVEL_GAIN, help="level: this accuracy above the start (default: 0.1)")
+    parser.add_argument("--ties", choices=list(TIE_RULES), default="uniform", help="who wins a tied vote (default: uniform)")
+    parser.add_argument("--no-answer", choices=list(NO_ANSWER_RULES), default="no_vote", help="samples without an answer")
+    parser.add_argument("--evaluation", help="name of the evaluation to use where a run has several of its last step")
+    options = parser.parse_args(argv)
+    folder: Path = options.grid
+    rules = {
+        "ties": {"rule": options.ties, "meaning": TIE_RULES[options.ties]},
+        "no_answer": {"rule": options.no_answer, "meaning": NO_ANSWER_RULES[options.no_answer]},
+    }
+    command = shlex.join(["python", "-m", "unified_rl.statistics.grid_table", *(sys.argv[1:] if argv is None else argv)])
+    try:
+        out = options.out or _default_out(folder)
+        data = read_data(
+            folder, gain=options.gain, evaluation=options.evaluation, ties=options.ties, no_answer=options.no_answer
+        )
+        tables = write_tables(folder, out, data, {"command": command, "level_gain": options.gain, **rules})
+    except UnifiedRLError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    print(format_tables(data, tables["grid"], tables["grid_contrasts"]))
+    print(f"\ntables written to {out}: {', '.join(f'{name}.csv' for name in tables)}")
+    return 0
+
+
+def _default_out(folder: Path) -> Path:
+    if folder.is_file():
+        raise DataError(f"{folder} is a file: give the folder for the tables with --out")
+    return folder / "tables"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

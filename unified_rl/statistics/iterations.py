@@ -1,0 +1,285 @@
+"""Iterative RL -> tidy tables (CSV).
+
+`python -m unified_rl.statistics.iterations RUN [RUN ...] --out DIR`, RUN being one seed's run directory.
+
+    iteration_curves.csv   greedy accuracy by step, per iteration; steps count on from iteration to iteration (paper's Figure 6)
+    iteration_drift.csv    what the reward model pays for the policy's samples, and the share of them that is right
+    iteration_gains.csv    iteration i + 1 minus the control of i at the last step that both have: what renewing gained, paired
+    agreement.csv          reward models compared on the same held-out responses: with the rule, and each with the one before
+
+A curve's `part` is "main" up to the step from which the next iteration starts, and "control" from there on: the same policy going
+on with its old reward model and reference. Drift is reward - correct: over-optimisation shows as the two parting. A row "all"
+pools the seeds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as parquet
+
+from unified_rl import run_reading
+from unified_rl.errors import DataError, UnifiedRLError
+from unified_rl.statistics.clustered import plain_auc
+from unified_rl.statistics.grid_file import matching_of
+from unified_rl.statistics.intervals import mean_interval, paired_difference
+from unified_rl.statistics.planning import paired_p_value
+from unified_rl.statistics.table_files import SCHEMA, write_table
+
+RUN_SCHEMA = 1
+POOLED = "all"
+TABLES = ("iteration_curves", "iteration_gains", "iteration_drift", "agreement")
+MAKE_COMMAND = "unified-rl iterate ... run_dir=RUN"
+
+
+@dataclass(frozen=True)
+class IterativeRun:
+    """One seed: its directory, its seed, what `iterate.json` says of its iterations, and where it stands."""
+
+    path: Path
+    seed: int
+    facts: dict[str, Any]
+    state: str
+
+    @property
+    def iterations(self) -> list[dict[str, Any]]:
+        return self.facts["iterations"]
+
+
+def read_runs(paths: Sequence[Path | str]) -> list[IterativeRun]:
+    """Raises DataError where a directory holds no iterative run, or one of another schema, or two have the same seed."""
+    found = [_read_run(Path(path)) for path in paths]
+    seeds = [run.seed for run in found]
+    if len(set(seeds)) < len(seeds):
+        raise DataError(f"two runs have the same seed ({seeds}); give each run once, and no two settings together")
+    return found
+
+
+def curves(found: Sequence[IterativeRun]) -> pd.DataFrame:
+    """Greedy accuracy by (iteration, step, slice), a row per seed and a pooled one with an interval."""
+    points: dict[tuple[int, int, str], dict[int, list[int]]] = {}
+    order: list[tuple[int, int, str]] = []
+    for run in found:
+        for entry in run.iterations:
+            for _, point in run_reading.read_curve(run.path / entry["run"]).iterrows():
+                key = (entry["iteration"], entry["first_step"] + int(point["step"]), point["slice"])
+                if key not in points:
+                    order.append(key)
+                points.setdefault(key, {})[run.seed] = list(point["correct"])
+    rows = []
+    steps = _steps(found)
+    slices = list(dict.fromkeys(slice_name for *_, slice_name in order))  # in the task's order
+    for iteration, step, slice_name in sorted(order, key=lambda key: (key[0], slices.index(key[2]), key[1])):
+        scores = points[iteration, step, slice_name]
+        part = "main" if step <= steps * (iteration + 1) else "control"
+        base = {"iteration": iteration, "step": step, "slice": slice_name, "part": part}
+        pooled = scores if len(scores) == len(found) else {}
+        for seed, table in [*((str(seed), [row]) for seed, row in scores.items()), (POOLED, list(pooled.values()))]:
+            if table:
+                interval = mean_interval(np.array(table, dtype=float))
+                rows.append({**base, "seed": seed, "accuracy": interval.estimate, **_bounds(interval)})
+    return pd.DataFrame(rows)
+
+
+def gains(found: Sequence[IterativeRun]) -> pd.DataFrame:
+    """Greedy accuracy of each iteration minus that of its control, at the last step that both have, over seeds and problems."""
+    columns = ["iteration", "step", "slice", "estimate", "low", "high", "p", "num_problems", "num_seeds", "note"]
+    rows = []
+    for iteration in range(1, 1 + max(len(run.iterations) for run in found) - 1):
+        pairs = [_common_points(run, iteration) for run in found if len(run.iterations) > iteration]
+        for step, slice_name in dict.fromkeys((step, name) for points in pairs for name, (step, *_) in points.items()):
+            both = [points[slice_name] for points in pairs if points.get(slice_name, (None,))[0] == step]
+            renewed, control = (np.array([point[place] for point in both], dtype=float) for place in (1, 2))
+            gain = paired_difference(renewed, control)
+            row = {"iteration": iteration, "step": step, "slice": slice_name, "estimate": gain.estimate, "note": gain.note}
+            rows.append(row | {"p": paired_p_value(renewed, control)} | _bounds(gain))
+    return pd.DataFrame(rows, columns=columns)
+
+
+def drift(found: Sequence[IterativeRun]) -> pd.DataFrame:
+    """The reward model's mean reward of each step's samples beside the share of right answers among them."""
+    rows = []
+    for run in found:
+        for entry in run.iterations:
+            for _, point in run_reading.read_metrics(run.path / entry["run"]).iterrows():
+                rows.append(
+                    {
+                        "iteration": entry["iteration"],
+                        "step": entry["first_step"] + int(point["step"]),
+                        "seed": str(run.seed),
+                        "reward": point["reward/mean"],
+                        "accepted": point["reward/accepted"],
+                        "correct": point["reward/correct"],
+                        "kl": point.get("kl/k3"),
+                    }
+                )
+    table = pd.DataFrame(rows)
+    numbers = ["reward", "accepted", "correct", "kl"]
+    pooled = table.groupby(["iteration", "step"], as_index=False)[numbers].mean().assign(seed=POOLED)
+    counts = table.groupby(["iteration", "step"])["seed"].nunique()
+    pooled = pooled[
+        [counts[iteration, step] == len(found) for iteration, step in zip(pooled.iteration, pooled.step, strict=True)]
+    ]
+    table = pd.concat([table, pooled], ignore_index=True)
+    return table.assign(drift=table["reward"] - table["correct"])
+
+
+def agreement(found: Sequence[IterativeRun]) -> pd.DataFrame:
+    """Per seed and reward model: accuracy and AUC against the rule, agreement and correlation with the model before it."""
+    rows = []
+    for run in found:
+        before: pd.DataFrame | None = None
+        for path in sorted((run.path / "agreement").glob("*.parquet"), key=lambda path: int(path.stem)):
+            now = _read_agreement(path)
+            row = {
+                "iteration": int(path.stem),
+                "seed": str(run.seed),
+                "accuracy": float((now["accepted"] == now["correct"]).mean()),
+                "auc": plain_auc(now["reward"].to_numpy(), now["correct"].to_numpy()),
+                "mean_reward": float(now["reward"].mean()),
+                "share_correct": float(now["correct"].mean()),
+                "responses": len(now),
+            }
+            if before is not None:
+                row["same_judgement"] = float((now["accepted"] == before["accepted"]).mean())
+                row["correlation"] = _correlation(now["reward"].to_numpy(), before["reward"].to_numpy())
+            rows.append(row)
+            before = now
+    columns = [
+        "iteration",
+        "seed",
+        "accuracy",
+        "auc",
+        "mean_reward",
+        "share_correct",
+        "responses",
+        "same_judgement",
+        "correlation",
+    ]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def write_tables(paths: Sequence[Path | str], out: Path | str, command: str = "") -> dict[str, pd.DataFrame]:
+    """Write the tables into `out` as CSV and return them."""
+    found = read_runs(paths)
+    tables = {
+        "iteration_curves": curves(found),
+        "iteration_gains": gains(found),
+        "iteration_drift": drift(found),
+        "agreement": agreement(found),
+    }
+    options = {name: value for name, value in found[0].facts.items() if name not in ("iterations", "schema")}
+    provenance = {
+        "schema": SCHEMA,
+        "command": command or "unified_rl.statistics.iterations",
+        "confidence": 0.95,
+        "seeds": [run.seed for run in found],
+        "iterate": options,
+        "experiments": [run.path.name for run in found],
+        "matching": matching_of(paths),
+        "commits": sorted(filter(None, {_commit(run) for run in found})),
+        "unfinished": {str(run.path): run.state for run in found if run.state != "finished"},
+    }
+    for name, table in tables.items():
+        write_table(table, Path(out) / f"{name}.csv", provenance)
+    return tables
+
+
+def _read_run(path: Path) -> IterativeRun:
+    file = path / "iterate.json"
+    try:
+        facts = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{file} is missing or unreadable ({error}); make the run with: {MAKE_COMMAND}") from error
+    if facts.get("schema") != RUN_SCHEMA:
+        raise DataError(f"{file}: schema {facts.get('schema')!r} is not {RUN_SCHEMA}, which this version reads; run it again")
+    config = run_reading.read_config(path) or {}
+    status = path / "status.json"
+    state = json.loads(status.read_text(encoding="utf-8"))["state"] if status.exists() else "unfinished"
+    return IterativeRun(path, int(config.get("seed", 0)), facts, state)
+
+
+def _common_points(run: IterativeRun, iteration: int) -> dict[str, tuple[int, list[int], list[int]]]:
+    """Slice -> (step since the start, right answers of the iteration, of its control) at the last step that both have."""
+    points: list[dict[str, dict[int, Any]]] = []
+    for entry in (run.iterations[iteration], run.iterations[iteration - 1]):
+        by_slice: dict[str, dict[int, Any]] = {}
+        for _, point in run_reading.read_curve(run.path / entry["run"]).iterrows():
+            by_slice.setdefault(point["slice"], {})[entry["first_step"] + int(point["step"])] = point
+        points.append(by_slice)
+    found = {}
+    for name in points[0].keys() & points[1].keys():
+        common = points[0][name].keys() & points[1][name].keys()
+        last = max(common, default=run.iterations[iteration]["first_step"])
+        if last > run.iterations[iteration]["first_step"]:  # at the fork itself the two are one policy
+            renewed, control = points[0][name][last], points[1][name][last]
+            found[name] = last, list(renewed["correct"]), list(control["correct"])
+    return dict(sorted(found.items()))
+
+
+def _commit(run: IterativeRun) -> str:
+    provenance = run_reading.read_provenance(run.path / run.iterations[0]["run"]) or {}
+    return (provenance.get("git") or {}).get("commit") or ""
+
+
+def _steps(found: Sequence[IterativeRun]) -> int:
+    lengths = {run.facts["steps"] for run in found}
+    if len(lengths) > 1:
+        raise DataError(f"the runs have iterations of different lengths ({sorted(lengths)} steps), so they cannot be pooled")
+    return lengths.pop()
+
+
+def _read_agreement(path: Path) -> pd.DataFrame:
+    try:
+        return parquet.read_table(path, use_threads=False).to_pandas()
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path} is not readable ({error}); delete it and resume the iterative run") from error
+
+
+def _correlation(a: np.ndarray, b: np.ndarray) -> float:
+    return float(np.corrcoef(a, b)[0, 1]) if a.std() and b.std() else float("nan")
+
+
+def _bounds(interval: Any) -> dict[str, Any]:
+    return {
+        "low": interval.low,
+        "high": interval.high,
+        "num_problems": interval.num_problems,
+        "num_seeds": interval.num_seeds,
+    }
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m unified_rl.statistics.iterations", description=(__doc__ or "").splitlines()[0]
+    )
+    parser.add_argument("runs", nargs="+", type=Path, help="run directories of `unified-rl iterate`, one per seed")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the tables")
+    options = parser.parse_args(argv)
+    try:
+        words = [str(path) for path in options.runs]
+        tables = write_tables(
+            options.runs, options.out, shlex.join(["python", "-m", "unified_rl.statistics.iterations", *words])
+        )
+    except UnifiedRLError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    last = tables["iteration_curves"].query("seed == 'all'").groupby(["slice", "iteration", "part"]).last()
+    print(last[["step", "accuracy", "low", "high"]].round(3).to_string())
+    print(tables["iteration_gains"].round(3).to_string(index=False))
+    print(tables["agreement"].round(3).to_string(index=False))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,341 @@
+"""Run directories (or a file of `statistics.export`) -> tidy tables (CSV).
+
+`python -m unified_rl.statistics.tables EXPERIMENT_DIR --out DIR`
+
+    runs.csv      one row per (label, seed): where it stands, also when it is missing
+    curves.csv    greedy accuracy while training, per seed and pooled (seed "all")
+    pass_maj.csv  Pass@K and Maj@K of the final policies, pooled over seeds, and their paired differences to the SFT policy
+    results.csv   one row per label and slice: greedy accuracy, avg@1, Maj@K, Pass@K, difference to the SFT policy
+    coverage.csv   the gains over the SFT policy, split into coverage and concentration (`statistics.coverage`)
+    crossovers.csv the K at which Pass@K crosses the SFT policy's
+    dynamics.csv   reward, KL, entropy, length ... by training step, per seed and pooled (`statistics.dynamics`)
+
+Accuracies are fractions of 1. Pooled rows are over the seeds that have finished (over the unfinished ones if there are no
+others, which `status` says). Whatever is unfinished or missing is a row with a `status` and empty numbers, never a hole.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from unified_rl.errors import DataError, UnifiedRLError
+from unified_rl.statistics.counts import read_cells
+from unified_rl.statistics.dynamics import dynamics
+from unified_rl.statistics.experiment import COMPLETE, Cell
+from unified_rl.statistics.gains import coverage_gains, crossovers
+from unified_rl.statistics.grid_file import experiment_name, matching_of
+from unified_rl.statistics.intervals import CONFIDENCE, Interval, mean_interval, paired_difference
+from unified_rl.statistics.maj_at_k import NO_ANSWER_RULES, TIE_RULES, NoAnswer, Ties
+from unified_rl.statistics.pooling import (
+    baseline_of,
+    by_label,
+    k_metrics,
+    label_facts,
+    pool,
+    pooled_status,
+    same_problems,
+    slices_of,
+    stack,
+)
+from unified_rl.statistics.table_files import MAKE_COMMAND, SCHEMA, write_table
+
+POOLED = "all"
+TABLES = ("runs", "curves", "pass_maj", "results", "coverage", "crossovers", "dynamics")
+HEADLINE_K = 64
+
+RUNS_COLUMNS = ["label", "method", "seed", "status", "evaluation_status", "step", "steps", "run", "commit"]
+CURVES_COLUMNS = [
+    *("label", "method", "seed", "step", "slice", "split", "accuracy", "low", "high", "num_problems", "num_seeds"),
+    *("sampled_tokens", "trained_tokens", "status", "note"),
+]
+PASS_MAJ_COLUMNS = [
+    *("label", "method", "seeds", "slice", "split", "k", "metric", "estimate", "low", "high", "difference", "difference_low"),
+    *("difference_high", "num_problems", "num_seeds", "num_samples", "temperature", "status", "note"),
+]
+_MEASURES = ("greedy", "avg", "maj", "pass", "difference")
+RESULTS_COLUMNS = [
+    *("label", "method", "seeds", "slice", "split", "step", "k"),
+    *(f"{name}{suffix}" for name in _MEASURES for suffix in ("", "_low", "_high")),
+    *("num_problems", "num_seeds", "num_samples", "temperature", "status", "note"),
+]
+
+
+# ------------------------------------------------------------------------------------------------------------------------------
+# The tables
+
+
+def runs(cells: Sequence[Cell]) -> pd.DataFrame:
+    """One row per cell, missing ones included."""
+    rows = [
+        {
+            "label": cell.label,
+            "method": cell.method,
+            "seed": str(cell.seed),
+            "status": cell.status,
+            "evaluation_status": cell.evaluation_status,
+            "step": cell.step,
+            "steps": cell.steps,
+            "run": cell.path.name if cell.path else "",
+            "commit": cell.commit or "",
+        }
+        for cell in cells
+    ]
+    return pd.DataFrame(rows, columns=RUNS_COLUMNS).astype({"step": "Int64", "steps": "Int64"})
+
+
+def curves(cells: Sequence[Cell]) -> pd.DataFrame:
+    """Greedy accuracy by step: a row per seed, and a pooled row with seed "all" and an interval over problems and seeds."""
+    rows: list[dict[str, Any]] = []
+    for group in by_label(cell for cell in cells if not cell.is_baseline):
+        for cell in group:
+            rows += _curve_rows([cell], str(cell.seed), cell.status)
+        pooled = pool(group, lambda cell: cell.status)
+        rows += _curve_rows(pooled, POOLED, pooled_status(group, lambda cell: cell.status))
+    return pd.DataFrame(rows, columns=CURVES_COLUMNS).astype({"step": "Int64", "num_problems": "Int64", "num_seeds": "Int64"})
+
+
+def pass_maj(cells: Sequence[Cell], ties: Ties = "uniform", no_answer: NoAnswer = "no_vote") -> pd.DataFrame:
+    """Pass@K and Maj@K at K = 1, 2, 4, ..., pooled over seeds; and their differences to the baseline where there is one."""
+    rows: list[dict[str, Any]] = []
+    for group, key, pooled in slices_of(cells):
+        base = {**label_facts(group, pooled), "slice": key[0], "split": key[1]}
+        sampled = [cell for cell in pooled if key in cell.scores and cell.scores[key].num_samples]
+        if not sampled:
+            rows.append(base)
+            continue
+        baseline = baseline_of(cells, sampled, key, lambda scores: scores.num_samples > 0)
+        ks = min((cell.scores[key].ks for cell in [*sampled, *baseline]), key=len)
+        for metric, values in k_metrics(key, ties, no_answer).items():
+            values_SPK = stack(sampled, values)
+            other_SPK = stack(baseline, values) if baseline else None
+            same_problems([*sampled, *baseline], key)
+            for place, k in enumerate(ks):
+                row = {**base, "k": k, "metric": metric} | _columns(
+                    "estimate", mean_interval(values_SPK[:, :, place]), bare=True
+                )
+                if other_SPK is not None and not group[0].is_baseline:
+                    row |= _columns("difference", paired_difference(values_SPK[:, :, place], other_SPK[:, :, place]))
+                rows.append(row | {"num_samples": sampled[0].scores[key].num_samples})
+    return pd.DataFrame(rows, columns=PASS_MAJ_COLUMNS).astype({name: "Int64" for name in ("k", "num_problems", "num_samples")})
+
+
+def results(
+    cells: Sequence[Cell], ties: Ties = "uniform", no_answer: NoAnswer = "no_vote", k: int = HEADLINE_K
+) -> pd.DataFrame:
+    """One row per label and slice: the final policies in figures.
+
+    Columns `greedy`, `avg` (share of right samples), `maj` and `pass` (at K = column `k`: the given one, or the largest power
+    of two within the samples) and `difference` (greedy accuracy minus the SFT policy's, paired by problem and seed), each with
+    `_low` and `_high`.
+    """
+    rows = []
+    for group, key, pooled in slices_of(cells):
+        row = {**label_facts(group, pooled), "slice": key[0], "split": key[1]}
+        here = [cell for cell in pooled if key in cell.scores]
+        same_problems(here, key)
+        greedy = [cell for cell in here if cell.scores[key].greedy is not None]
+        if greedy:
+            table = stack(greedy, lambda cell, key=key: cell.scores[key].greedy)
+            row |= _columns("greedy", mean_interval(table)) | {"step": next(iter(greedy[0].final_metas.values()))["step"]}
+            baseline = baseline_of(cells, greedy, key, lambda scores: scores.greedy is not None)
+            if baseline and not group[0].is_baseline:
+                same_problems([*greedy, *baseline], key)
+                other = stack(baseline, lambda cell, key=key: cell.scores[key].greedy)
+                row |= _columns("difference", paired_difference(table, other))
+        sampled = [cell for cell in here if cell.scores[key].num_samples]
+        if sampled:
+            ks = min((cell.scores[key].ks for cell in sampled), key=len)
+            shown = max(value for value in ks if value <= k)
+            row |= {"k": shown, "num_samples": sampled[0].scores[key].num_samples}
+            row |= _columns("avg", mean_interval(stack(sampled, lambda cell, key=key: cell.scores[key].average())))
+            for metric, values in k_metrics(key, ties, no_answer).items():
+                row |= _columns(metric, mean_interval(stack(sampled, values)[:, :, ks.index(shown)]))
+        rows.append(row)
+    return pd.DataFrame(rows, columns=RESULTS_COLUMNS).astype(
+        {name: "Int64" for name in ("step", "k", "num_problems", "num_samples")}
+    )
+
+
+def format_results(table: pd.DataFrame) -> str:
+    """`results` as text for the terminal: one block per split and slice, in percent with 95 % intervals."""
+    blocks = []
+    for (split, slice_name), block in table.groupby(["split", "slice"], sort=False):
+        k = block["k"].dropna()
+        shown_k = str(int(k.iloc[0])) if len(k) else "K"
+        temperature = block["temperature"].dropna().unique()
+        sampled = f"avg@1 T={temperature[0]:g}" if len(temperature) == 1 else "avg@1"
+        header = ["", "greedy %", sampled, f"Maj@{shown_k}", f"Pass@{shown_k}", "greedy - SFT", "seeds", "status"]
+        lines = [header]
+        for row in block.to_dict("records"):
+            cells = [_percent(row, name, signed=name == "difference") for name in _MEASURES]
+            lines.append([row["label"], *cells, row["seeds"] or "-", row["status"]])
+        problems = block["num_problems"].dropna()
+        title = f"{split} / {slice_name}" + (f" ({int(problems.iloc[0])} problems)" if len(problems) else "")
+        blocks.append("\n".join([title, *_aligned(lines)]))
+    one_seed = table["num_seeds"].dropna() == 1
+    if one_seed.all():
+        foot = "[95 % interval over problems only: one training seed; other seeds may differ by more]"
+    else:
+        foot = "[95 % interval over problems and seeds" + (
+            "; rows with one seed: over problems only]" if one_seed.any() else "]"
+        )
+    return "\n\n".join([*blocks, foot])
+
+
+# ------------------------------------------------------------------------------------------------------------------------------
+# Parts
+
+
+def _columns(name: str, interval: Interval, bare: bool = False) -> dict[str, Any]:
+    low, high = ("low", "high") if bare else (f"{name}_low", f"{name}_high")
+    return {
+        name: interval.estimate,
+        low: interval.low,
+        high: interval.high,
+        "num_problems": interval.num_problems,
+        "num_seeds": interval.num_seeds,
+        "note": interval.note,
+    }
+
+
+def _curve_rows(cells: list[Cell], seed: str, status: str) -> list[dict[str, Any]]:
+    """Rows of `curves` for these cells pooled; one row without numbers if they have no curve."""
+    facts = {"seed": seed, "status": status}
+    points: dict[tuple[int, str, str], list[tuple[Cell, pd.Series]]] = defaultdict(list)
+    for cell in cells:
+        facts |= {"label": cell.label, "method": cell.method}
+        for _, entry in cell.curve.iterrows():
+            points[entry["step"], entry["slice"], entry["split"]].append((cell, entry))
+    if not points:
+        return [facts] if cells else []
+    order = {key: None for key in points}
+    slices = list(dict.fromkeys((slice_name, split) for _, slice_name, split in order))
+    rows = []
+    for step, slice_name, split in sorted(order, key=lambda point: (slices.index(point[1:]), point[0])):
+        entries = points[step, slice_name, split]
+        interval = mean_interval(_aligned_curve(entries))
+        rows.append(
+            facts
+            | {"step": step, "slice": slice_name, "split": split, "accuracy": interval.estimate}
+            | {"low": interval.low, "high": interval.high, "num_problems": interval.num_problems}
+            | {"num_seeds": interval.num_seeds, "note": interval.note}
+            | {name: float(np.mean([entry[name] for _, entry in entries])) for name in ("sampled_tokens", "trained_tokens")}
+        )
+    return rows
+
+
+def _aligned_curve(entries: list[tuple[Cell, pd.Series]]) -> np.ndarray:
+    """[S, P] right/wrong of one step, problems in one order for all seeds."""
+    first_cell, first = entries[0]
+    rows = []
+    for cell, entry in entries:
+        by_problem = dict(zip(entry["problem_ids"], entry["correct"], strict=True))
+        if by_problem.keys() != set(first["problem_ids"]):
+            raise DataError(
+                f"{first_cell.path} and {cell.path} measured their curves on different problems of "
+                f"{entry['split']}/{entry['slice']}; train both with the same logging.curve_problems and task settings"
+            )
+        rows.append([by_problem[problem] for problem in first["problem_ids"]])
+    return np.array(rows, dtype=float)
+
+
+def _percent(row: dict[str, Any], name: str, signed: bool = False) -> str:
+    if pd.isna(row[name]):
+        return "-"
+    sign = "+" if signed else ""
+    value, low, high = (100 * row[column] for column in (name, f"{name}_low", f"{name}_high"))
+    return f"{value:{sign}.1f} [{low:{sign}.1f}, {high:{sign}.1f}]"
+
+
+def _aligned(lines: list[list[str]]) -> list[str]:
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+
+
+# ------------------------------------------------------------------------------------------------------------------------------
+# The command
+
+
+def write_tables(
+    folders: Sequence[Path | str],
+    out: Path | str,
+    *,
+    ties: Ties = "uniform",
+    no_answer: NoAnswer = "no_vote",
+    evaluation: str | None = None,
+) -> pd.DataFrame:
+    """Write the tables of this module and of `gains` into `out` as CSV; return the results.
+
+    Raises:
+        DataError: see `read_cells`; or policies that were not measured on the same problems.
+    """
+    cells, _ = read_cells(folders, evaluation)
+    tables = {
+        "runs": runs(cells),
+        "curves": curves(cells),
+        "pass_maj": pass_maj(cells, ties, no_answer),
+        "results": results(cells, ties, no_answer),
+        "coverage": coverage_gains(cells, ties, no_answer),
+        "crossovers": crossovers(cells),
+        "dynamics": dynamics(cells),
+    }
+    facts = _provenance(cells, folders, ties, no_answer)
+    for name, table in tables.items():
+        write_table(table, Path(out) / f"{name}.csv", {"table": name, **facts})
+    return tables["results"]
+
+
+def _provenance(cells: Sequence[Cell], folders: Sequence[Path | str], ties: Ties, no_answer: NoAnswer) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "command": MAKE_COMMAND,
+        "experiments": [experiment_name(folder) for folder in folders],
+        "matching": matching_of(folders),
+        "commits": sorted({cell.commit for cell in cells if cell.commit}),
+        "seeds": sorted({cell.seed for cell in cells if not cell.is_baseline}),
+        "confidence": CONFIDENCE,
+        "ties": {"rule": ties, "meaning": TIE_RULES[ties]},
+        "no_answer": {"rule": no_answer, "meaning": NO_ANSWER_RULES[no_answer]},
+        "unfinished": {
+            f"{cell.label}, seed {cell.seed}": cell.evaluation_status for cell in cells if cell.evaluation_status != COMPLETE
+        },
+    }
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m unified_rl.statistics.tables", description="Run directories -> tidy tables."
+    )
+    parser.add_argument(
+        "experiment",
+        nargs="+",
+        type=Path,
+        help="directory with runs at or below it, or one file of `statistics.export`",
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder for the CSV files")
+    parser.add_argument("--ties", choices=list(TIE_RULES), default="uniform", help="who wins a tied vote (default: uniform)")
+    parser.add_argument("--no-answer", choices=list(NO_ANSWER_RULES), default="no_vote", help="samples without an answer")
+    parser.add_argument("--evaluation", help="name of the evaluation to use where a run has several of its last step")
+    options = parser.parse_args(argv)
+    try:
+        table = write_tables(
+            options.experiment, options.out, ties=options.ties, no_answer=options.no_answer, evaluation=options.evaluation
+        )
+    except UnifiedRLError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    print(format_results(table))
+    print(f"\ntables written to {options.out}: {', '.join(f'{name}.csv' for name in TABLES)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
