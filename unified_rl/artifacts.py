@@ -36,6 +36,10 @@ class Artifact:
     path: Path
 
 
+#: Fills a folder from what a stage reads, by role.
+Make = Callable[[Path, Mapping[str, Artifact], "ArtifactStore"], None]
+
+
 @dataclass(frozen=True)
 class Stage:
     """How something is made, and of what.
@@ -51,7 +55,7 @@ class Stage:
     kind: str
     settings: Mapping[str, Any]
     inputs: Mapping[str, Stage | Artifact]
-    make: Callable[[Path, Mapping[str, Artifact], ArtifactStore], None]
+    make: Make
     recipe: int = 1
     output: str = "."
     together: bool = False

@@ -124,6 +124,7 @@ def read_by(config: Config) -> list[str]:
 def check(config: Config) -> None:
     """Refuse a chain that cannot be made. Raises ConfigError with the stage, the reason and the remedy."""
     first = start(config)
+    _check_known(config, first, "init")
     if kind_of(config, first).provides != POLICY:
         makes = [name for name in config.stages if kind_of(config, name).provides == POLICY]
         raise ConfigError(
@@ -136,17 +137,23 @@ def check(config: Config) -> None:
         _check_cycles(config, name, [])
 
 
+def _check_known(config: Config, name: str, field_name: str) -> None:
+    if name not in config.stages:
+        raise ConfigError(f"{field_name}={name!r} is no stage of the chain{did_you_mean(name, config.stages)}")
+
+
 def _check_inputs(config: Config, name: str) -> None:
     needs, given = kind_of(config, name).needs, config.stages[name].inputs
-    for role in needs.keys() - given.keys():
-        raise ConfigError(
-            f"stage {name} reads {needs[role]} as its {role}; set stages.{name}.inputs.{role} to the stage that makes it"
-        )
     for role in given.keys() - needs.keys():
         raise ConfigError(
             f"stages.{name}.inputs.{role} is not known{did_you_mean(role, needs) if needs else '; it reads nothing'}"
         )
+    for role in needs.keys() - given.keys():
+        raise ConfigError(
+            f"stage {name} reads {needs[role]} as its {role}; set stages.{name}.inputs.{role} to the stage that makes it"
+        )
     for role, source in inputs(config, name).items():
+        _check_known(config, source, f"stages.{name}.inputs.{role}")
         provided = kind_of(config, source).provides
         if provided != needs[role]:
             raise ConfigError(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -157,7 +158,7 @@ def as_dict(config: Config) -> dict[str, Any]:
 
 def parse_words(words: Sequence[str]) -> dict[str, Any]:
     """`["a.b=1", "c=x"]` -> `{"a": {"b": 1}, "c": "x"}`, with shorthands expanded so that they combine with dotted keys."""
-    merged = OmegaConf.create({})
+    merged: dict[str, Any] = {}
     for word in words:
         key, separator, _ = word.partition("=")
         if not separator or not key:
@@ -166,12 +167,11 @@ def parse_words(words: Sequence[str]) -> dict[str, Any]:
         if key in SHORTHANDS:
             word = f"{key}.{SHORTHANDS[key]}{word[len(key) :]}"
         try:
-            merged = OmegaConf.merge(merged, OmegaConf.from_dotlist([word]))
+            given = OmegaConf.to_container(OmegaConf.from_dotlist([word]))
         except Exception as error:
             raise ConfigError(f"{word!r} cannot be read: {error}") from error
-    container = OmegaConf.to_container(merged)
-    assert isinstance(container, dict)
-    return {str(key): value for key, value in container.items()}
+        merged = _laid_over(merged, given)  # type: ignore[arg-type]
+    return merged
 
 
 def coefficient_class(name: str) -> type[Any]:
@@ -189,6 +189,7 @@ def coefficient_class(name: str) -> type[Any]:
     return COEFFICIENTS[name]
 
 
+@cache
 def _chain() -> dict[str, Any]:
     """The default chain of stages."""
     return dict(OmegaConf.to_container(OmegaConf.load(CONFIGS / "chain.yaml")))  # type: ignore[arg-type]
@@ -241,20 +242,34 @@ def _typed(layers: list[dict[str, Any]]) -> Config:
     name = str(names[-1]) if names else str(Config().coefficient.name)
     if names and name != names[0]:
         layers = [_without_options_of(str(names[0]), layer) for layer in layers]
-    options = coefficient_class(name)
+    schema, laid = _schema(name, coefficient_class(name)), {}
+    for layer in layers:
+        _check_keys(layer, schema, "")
+        laid = _laid_over(laid, layer)  # as plain data: each merge into the schema copies it whole
+    try:
+        return OmegaConf.to_object(_merge(schema, laid))  # type: ignore[return-value]
+    except OmegaConfBaseException as error:
+        raise ConfigError(str(error).splitlines()[0]) from error
+
+
+@cache
+def _schema(name: str, options: type[Any]) -> DictConfig:
+    """The schema with a coefficient's own dataclass in place. It is never changed: merging copies it."""
     schema = OmegaConf.structured(Config)
     OmegaConf.set_struct(schema, True)
     OmegaConf.set_struct(schema.task.options, False)  # the task's own constructor checks these
     OmegaConf.set_struct(schema.stages, False)  # the user names them
     schema.coefficient = OmegaConf.structured(options(name=name))
-    merged: Any = schema
-    for layer in layers:
-        _check_keys(layer, schema, "")
-        merged = _merge(merged, layer)
-    try:
-        return OmegaConf.to_object(merged)  # type: ignore[return-value]
-    except OmegaConfBaseException as error:
-        raise ConfigError(str(error).splitlines()[0]) from error
+    return schema
+
+
+def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Two layers of settings as one: sections are merged, everything else is replaced."""
+    merged = dict(below)
+    for key, value in above.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = _laid_over(merged[key], value) if both else value
+    return merged
 
 
 def _merge(merged: Any, layer: dict[str, Any]) -> Any:

@@ -10,19 +10,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from unified_rl import files
-from unified_rl.artifacts import Artifact, ArtifactStore, Stage
+from unified_rl.artifacts import Artifact, ArtifactStore
 from unified_rl.config import Config
 from unified_rl.engines.policy_model import load_tokenizer
 from unified_rl.engines.reward_model import load_reward_model
 from unified_rl.reward_model_config import section_of
 from unified_rl.sources.replay import Kept, ReplayStore
-from unified_rl.stages.kinds.reward_model import MODEL_FOLDER, training_run, training_settings
+from unified_rl.stages.kinds.reward_model import trained, training_run
 from unified_rl.stages.kinds.reward_samples import read_samples, samples_of
 from unified_rl.stages.kinds.step_labels import facts_of, read_step_facts
 from unified_rl.stages.models import model_dtype
 from unified_rl.stages.reward_model import Beginning, LabelledResponse, labelled, train_reward_model
 
-RECIPE = 1
 MIX_FILE = "mix.parquet"
 
 
@@ -64,16 +63,8 @@ class Renewal:
             if store.ranks.first:
                 write_mix(mix, iteration, folder / MIX_FILE)
 
-        renewed = Stage(
-            kind="reward_model",
-            settings={**training_settings(run), "replay": options.replay, "iteration": iteration},
-            inputs={"before": before, **{f"data {place}": made for place, made in enumerate(self._inputs)}},
-            make=make,
-            recipe=RECIPE,
-            output=MODEL_FOLDER,
-            together=True,
-        )
-        return renewed.build(self._store)
+        inputs = {"before": before, **{f"data {place}": made for place, made in enumerate(self._inputs)}}
+        return trained(run, inputs, make, replay=options.replay, iteration=iteration).build(self._store)
 
 
 def write_mix(mix: list[Kept[LabelledResponse]], iteration: int, path: Path) -> None:

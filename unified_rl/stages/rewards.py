@@ -62,7 +62,7 @@ def build_reward(
         reward = NoReward(task)
     elif options.learned:
         judge = initial_reward_model(config, store)
-        keys["reward_model"] = judge.key
+        keys[chain.provider(config, chain.REWARD)] = judge.key
         reward = model_reward(config, judge.path, task, tokenizer)
     else:
         reward = _checking_reward(config, task, tokenizer)

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from unified_rl import loading
-from unified_rl.artifacts import Artifact, ArtifactStore, Stage
+from unified_rl.artifacts import Artifact, ArtifactStore, Make, Stage
 from unified_rl.chain import POLICY, RESPONSES, REWARD, STEP_FACTS, Kind
 from unified_rl.config import Config
 from unified_rl.reward_model_config import RewardModelConfig, section_of
@@ -28,9 +28,14 @@ def stage(run: Config, inputs: Mapping[str, Stage | Artifact]) -> Stage:
 
         train_initial(run, inputs, folder, store.ranks)
 
+    return trained(run, inputs, make)
+
+
+def trained(run: Config, inputs: Mapping[str, Stage | Artifact], make: Make, **further: object) -> Stage:
+    """A reward model that `make` trains as `run` says; further: settings that it depends on beside those of the training."""
     return Stage(
         kind="reward_model",
-        settings=training_settings(run),
+        settings={**training_settings(run), **further},
         inputs=inputs,
         make=make,
         recipe=RECIPE,
