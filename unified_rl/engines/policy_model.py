@@ -33,8 +33,10 @@ from transformers.models.qwen3.modeling_qwen3 import Qwen3RMSNorm
 
 from unified_rl.engines.attention import attention_mask
 from unified_rl.engines.packing import PackedRows
+from unified_rl.engines.requests import eos_ids
 from unified_rl.errors import CheckpointError, ConfigError, DataError
 from unified_rl.ops.logprobs import token_logps
+from unified_rl.types import Tokenizer
 
 #: A decoder's last hidden states [R, L, D] on packed rows; gradients flow through it to the decoder's weights.
 Forward = Callable[[PreTrainedModel, PackedRows], Tensor]
@@ -178,7 +180,7 @@ def use_torch_rms_norm(model: PreTrainedModel) -> PreTrainedModel:
     return model
 
 
-def eos_token_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None = None) -> tuple[int, ...]:
+def eos_token_ids(model: PreTrainedModel, tokenizer: Tokenizer | None = None) -> tuple[int, ...]:
     """All ids that end a response, ascending: those of the generation config (else of the model's) and the tokenizer's own.
 
     Raises:
@@ -188,10 +190,10 @@ def eos_token_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | N
     declared = getattr(generation, "eos_token_id", None)
     if declared is None:
         declared = model.config.eos_token_id
-    ids = set(_as_list(declared)) | set(_as_list(getattr(tokenizer, "eos_token_id", None)))
+    ids = eos_ids(declared, tokenizer)
     if not ids:
         raise ConfigError("neither the model's generation config nor its tokenizer defines eos_token_id; set it in one of them")
-    return tuple(sorted(ids))
+    return ids
 
 
 def check_vocabulary(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:

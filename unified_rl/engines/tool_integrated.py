@@ -17,7 +17,17 @@ import numpy as np
 from unified_rl import rng
 from unified_rl.engines.text_cuts import tokens_until
 from unified_rl.errors import ConfigError
-from unified_rl.types import Decoding, Finish, Generator, ProgramResult, ProgramRunner, Prompt, Response, Tokenizer
+from unified_rl.types import (
+    Decoding,
+    Finish,
+    Generator,
+    GeneratorInfo,
+    ProgramResult,
+    ProgramRunner,
+    Prompt,
+    Response,
+    Tokenizer,
+)
 
 _BLOCK = re.compile(r"```python[ \t]*\n(.*?)^[ \t]*```", re.DOTALL | re.MULTILINE)
 
@@ -55,8 +65,6 @@ class ToolIntegratedGenerator:
         runner: runs the programs of a round, all at once.
         max_rounds: programs per response.
         output_characters: of a program's output that the policy sees; a longer one loses its middle.
-        context: tokens that prompt and response may have together, where it is known: requests of unlike length then go through
-            the generator together.
     """
 
     def __init__(
@@ -66,13 +74,16 @@ class ToolIntegratedGenerator:
         tokenizer: Tokenizer,
         max_rounds: int = 3,
         output_characters: int = 400,
-        context: int = 0,
     ) -> None:
         if max_rounds < 1 or output_characters < 1:
             raise ConfigError(f"max_rounds={max_rounds} and output_characters={output_characters} must be at least 1")
         self._generator, self._runner, self._tokenizer = generator, runner, tokenizer
-        self._max_rounds, self._output_characters, self._context = max_rounds, output_characters, context
-        self._special = set(getattr(tokenizer, "all_special_ids", ()))
+        self._max_rounds, self._output_characters = max_rounds, output_characters
+        self._special = set(tokenizer.all_special_ids)
+
+    @property
+    def info(self) -> GeneratorInfo:
+        return self._generator.info
 
     def generate(
         self, prompts: Sequence[Prompt], seeds: Sequence[Sequence[int]], decoding: Decoding, policy_version: int
@@ -143,7 +154,7 @@ class ToolIntegratedGenerator:
         the context allows; what goes beyond a request's own limit is cut off afterwards.
         """
         longest = max(request.length - len(request.token_ids) for request in requests) + decoding.max_new_tokens
-        context = max(self._context, longest)
+        context = max(self.info.context or 0, longest)
         room = [decoding.max_new_tokens - len(request.token_ids) for request in requests]
         pieces: list[Response | None] = [None] * len(requests)
         left = sorted(range(len(requests)), key=lambda index: -room[index])

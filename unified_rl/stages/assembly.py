@@ -89,7 +89,7 @@ def assemble(
         policy_path=policy_path,
         copy_policy=lambda: _frozen_copy(config, trained, reward, ranks),
         responses=config.rollout.responses_per_prompt,
-        context=getattr(trained.model.config, "max_position_embeddings", None) or 0,
+        context=live.generator.info.context or 0,
         begin=live.push.sync if beside and live.push else None,
     )
     source, inputs = build_source(collaborators)
