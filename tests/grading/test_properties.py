@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from itertools import pairwise
 
 import pytest
 
@@ -13,11 +14,13 @@ from unified_rl.grading.explain import explain
 from unified_rl.grading.reader import spelling
 
 _PIECES = r"""
-( ) [ ] { } \{ \} | , ; : = < > \le \ne \in + - * / ^ _ ! ' % ° 0 1 2 3 10 0.5 .5 1,000 x y n a ab AB e i \pi \infty \frac \frac12
-\sqrt \sqrt[3]{x} \sin \ln \log_2 \max \min \gcd \lfloor \rfloor \sum_{k=1}^{n} \binom{n}{2} \pm \cup \cap \setminus \mathbb{R} \emptyset
-\text{and} \text{or} and or not cm km $ \$ 五 负 分之 万 是 个 \begin{pmatrix} \end{pmatrix} & \\ \cdot \times \bmod \pmod{7} \equiv \approx
-\circ ^\circ \overline{3} \dot{3} \ldots f(x) P(A) |x| mod dozen million half base degrees percent \vec{a} \hat{i} \Delta 1/0 0^0 10^{100}
-2^{1000} 1e5 \text{ units} apples /hr \mathrm{N} FiniteSet( Eq( Matrix([[ ]]) A B C. (0,1) [2,3) x>1 x=2 \frac{1}{3} 1011_2 2\frac13
+( ) [ ] { } \{ \} | , ; : = < > \le \ne \in + - * / ^ _ ! ' % ° 0 1 2 3 10 0.5 .5 1,000 x y n a ab AB e i \pi
+\infty \frac \frac12 \sqrt \sqrt[3]{x} \sin \ln \log_2 \max \min \gcd \lfloor \rfloor \sum_{k=1}^{n}
+\binom{n}{2} \pm \cup \cap \setminus \mathbb{R} \emptyset \text{and} \text{or} and or not cm km $ \$ 五 负 分之 万
+是 个 \begin{pmatrix} \end{pmatrix} & \\ \cdot \times \bmod \pmod{7} \equiv \approx \circ ^\circ \overline{3}
+\dot{3} \ldots f(x) P(A) |x| mod dozen million half base degrees percent \vec{a} \hat{i} \Delta 1/0 0^0
+10^{100} 2^{1000} 1e5 \text{ units} apples /hr \mathrm{N} FiniteSet( Eq( Matrix([[ ]]) A B C. (0,1) [2,3) x>1
+x=2 \frac{1}{3} 1011_2 2\frac13
 """
 PIECES = _PIECES.split()
 POLICIES = [
@@ -43,6 +46,6 @@ def test_any_two_answers(policy):
 
 def test_explanations_of_any_two_answers():
     made = answers(2, 300)
-    for left, right in zip(made, made[1:], strict=False):
+    for left, right in pairwise(made):
         for pair in ((left, right), (left, left)):
             assert set(json.loads(json.dumps(explain(*pair, POLICIES[0])))) == {"gold", "prediction", "rests_on"}
