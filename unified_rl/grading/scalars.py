@@ -124,7 +124,8 @@ def _based(tokens: list[Token]) -> Scalar | None:
     digits = "".join(token.text for token in head[minus:]).upper()
     if (
         not 2 <= base <= 36
-        or not re.fullmatch(r"[0-9A-Z]*[0-9][0-9A-Z]*(?:\.[0-9]+)?", digits)
+        or not re.fullmatch(r"[0-9A-Z]+(?:\.[0-9]+)?", digits)
+        or not any(digit.isdigit() for digit in digits.partition(".")[0])
         or any(t.spaced for t in head[minus + 1 :])
     ):
         return None
