@@ -343,6 +343,18 @@ x \equiv 3 \pmod 5 | x \equiv 8 \pmod 5
 (-\infty, 3) | x<3
 [a,b] | a \le x \le b
 (2,5) | 2<x<5
+\sqrt5 | 2.2360
+\sqrt5 | 2.236
+\frac13 | 0.3333
+\operatorname{Re}(z) | \Re(z)
+\frac17\triangle ABC | \frac{1}{7}\triangle ABC
+\sqrt{2},\sqrt{3},\sqrt{5} | \sqrt5, \sqrt3, \sqrt2
+\sqrt{2},\sqrt{3},\sqrt{5} | 1.4142, 1.7321, 2.2361
+12.5\%, 3 | 0.125, 3
+30^\circ, \frac{\pi}{3} | \frac{\pi}{6}, \frac{\pi}{3}
+2.314814814815 \times 10^{-3} | \frac{1}{432}
+1/8 | 0.125
+\frac{100}{7} | 14.29
 """.strip().splitlines()
 
 DIFFERENT = r"""
@@ -728,4 +740,13 @@ x | \{x : x=x\}
 \mathbb{R} | [-\infty,\infty]
 x | x=x
 x+1 | x=x+1
+\frac{1000001}{1000} | 1000.0
+1-10^{-6} | 1.0000
+\cos 0.001 | 1.0000
+0.5+10^{-9} | 0.50000
+\frac{199999}{2} | 1.000\times 10^5
+\Re z | z
+\operatorname{Re}(z) | z
+\pm 1 \pm 2 | 3, -3
+0.12345678 | 0.1235
 """.strip().splitlines()

@@ -80,6 +80,8 @@ def text_of(tokens: list[Token]) -> Text:
         if _single_group(tokens, place) or _single_group(tokens, place - 2):
             continue
         text = token.text.casefold() if _is_prose(token) else token.text
+        if place and tokens[place - 1].text == r"\frac" and token.kind == "number" and len(text) == 2:
+            text = f"{text[0]} {text[1]}"  # \frac17
         pieces.append(f" {text}" if pieces and _is_word(text) and _is_word(pieces[-1]) else text)
     text = "".join(pieces)
     return Text(text.rstrip(" .,;:").lstrip(" ,;:") or text)
@@ -167,6 +169,9 @@ def _signs(tokens: list[Token], read: Reader) -> Node | None:
     r"""`a \pm b` is the two numbers; with \mp the other sign."""
     if not any(token.text in (r"\pm", r"\mp") for token in tokens):
         return None
+    texts = [token.text for token in tokens]
+    if texts.count(r"\pm") > 1 and r"\mp" not in texts:
+        raise Unread  # coupled, or four values
     both = []
     for plus, minus in (("+", "-"), ("-", "+")):
         signs = {r"\pm": plus, r"\mp": minus}
