@@ -97,7 +97,7 @@ class Comparer:
 
     def _without_repeats(self, node: Node) -> Node:
         """One answer written in several ways ("639/40 or 15 39/40") is one answer."""
-        if not isinstance(node, Items) or node.kind != "list" or not 1 < len(node.items) <= 8:
+        if not isinstance(node, Items) or node.kind == "tuple" or not 1 < len(node.items) <= 8:
             return node
         first = node.items[0]
         trial = Comparer(self.policy)

@@ -117,10 +117,14 @@ def _stripped(tokens: list[Token]) -> list[Token]:
             tokens = tokens[1:]
         while tokens and tokens[-1].text in (",", ";", '"', "\\"):
             tokens = tokens[:-1]
+        if len(tokens) > 1 and tokens[-1].text == "." and tokens[-2].text != ".":
+            tokens = tokens[:-1]
         if len(tokens) < 3 or tokens[0].text != "{" or closing(tokens, 0) != len(tokens) - 1:
             return tokens
         inner = tokens[1:-1]
-        if len(split(inner, (",",))) > 1 and not are_thousands([token.text for token in inner]):
+        if len(split(inner, (",",))) > 1 and not are_thousands(
+            [token.text for token in inner if token.text not in (r"\$", "-")]
+        ):
             return tokens
         tokens = inner
 
