@@ -97,13 +97,11 @@ def _is_prose(token: Token) -> bool:
 
 
 def _single_group(tokens: list[Token], place: int) -> bool:
-    """Whether braces around one token open here."""
-    return (
-        0 <= place < len(tokens) - 2
-        and tokens[place].text == "{"
-        and tokens[place + 2].text == "}"
-        and tokens[place + 1].text != "{"
-    )
+    """Whether braces around one token open here; those around a run of letters mean something (x^{yz})."""
+    if not 0 <= place < len(tokens) - 2 or tokens[place].text != "{" or tokens[place + 2].text != "}":
+        return False
+    token = tokens[place + 1]
+    return token.text != "{" and (token.kind != "letters" or len(token.text) == 1 or token.upright)
 
 
 def _is_word(text: str) -> bool:
