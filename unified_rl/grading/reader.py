@@ -92,8 +92,7 @@ def _is_prose(token: Token) -> bool:
     text = token.text
     if text.lower() in SHORT_WORDS:
         return True
-    size = len(text) + token.upright
-    return text.isalpha() and ((size > 3 and (text.islower() or text.istitle())) or (size > 4 and text.isupper()))
+    return text.isalpha() and ((len(text) > 3 and (text.islower() or text.istitle())) or (len(text) > 4 and text.isupper()))
 
 
 def _single_group(tokens: list[Token], place: int) -> bool:
