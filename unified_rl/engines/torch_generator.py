@@ -47,15 +47,16 @@ class _Request:
 class TorchGenerator:
     """Samples responses from a Hugging Face causal language model. Implements `Generator`.
 
-    Exactness. In float32 on a CPU a request gives the same token ids and the same `behaviour_logp`, bit for bit, whatever else
-    is in the call, in whatever order, with any `max_concurrent_sequences` and `prefill_tokens`, and (tested with MKL) on one
-    thread as on two: every matrix that goes through the model has a multiple of 16 rows, and hidden cache slots add exact
-    zeros. A larger `max_new_tokens` continues the same response. It is not promised
+    Exactness. On a CPU, a float32 Llama or Qwen2 of at most 30M parameters (`LlamaDecoder.supports`) gives a request the same
+    token ids and the same `behaviour_logp`, bit for bit, whatever else is in the call, in whatever order, with any
+    `max_concurrent_sequences` and `prefill_tokens`, and on one thread as on two: every product has a shape that only the model
+    decides (`fixed_shapes.py`). A larger `max_new_tokens` continues the same response. Whether other models keep their bits in
+    company depends on the machine, and `company.py` measures it. It is not promised
 
-    - on a GPU, in bfloat16 or with another matrix library, where log-probabilities may differ by rounding and, when a uniform
-      number falls that close to an edge, a token with them;
+    - on a GPU, in bfloat16 or for a large model, where log-probabilities may differ by rounding and, when a uniform number falls
+      that close to an edge, a token with them;
     - between the plain and the compiled step, or compiled ones for other numbers of threads;
-    - on more than two threads (a library that hands a thread fewer than four rows rounds otherwise), or between processors;
+    - on more than two threads (a library may divide one product among threads), or between processors;
     - for models whose forward looks across the batch: rotary scaling of type "dynamic" or "longrope" (frequencies follow the
       longest sequence present), mixtures of experts (a row's matrix sizes follow its neighbours' routing).
 
@@ -148,7 +149,7 @@ class TorchGenerator:
             raise ConfigError(f"max_new_tokens is {decoding.max_new_tokens}; a response has at least one token")
         if decoding.temperature < 0 or decoding.top_k < 0 or not 0 < decoding.top_p <= 1:
             raise ConfigError(f"temperature and top_k must not be negative and top_p must lie in (0, 1]: {decoding}")
-        limit, limit_name = _context_limit(self.model)
+        limit, limit_name = context_limit(self.model)
         for prompt in prompts:
             self._check_prompt(prompt)
             length = len(prompt.token_ids)
@@ -344,7 +345,7 @@ class _Decoding:
         self.active = remaining
 
 
-def _context_limit(model: PreTrainedModel) -> tuple[float, str]:
+def context_limit(model: PreTrainedModel) -> tuple[float, str]:
     """The most tokens a sequence may have, and what sets the limit.
 
     Within the sliding window of a model that has one, its attention is the plain causal one, which is all that is done here.

@@ -49,10 +49,10 @@ def run_training(config: Config, on_step: StepHook = lambda *_: None, ranks: Ran
     run, engines = _open(config, ranks), contextlib.ExitStack()
     try:
         policy_key, policy_path = initial_policy(config, store, ranks)
-        parts, inputs = assemble(config, store, policy_key, policy_path, run.latest_checkpoint(), ranks, engines)
+        parts, inputs, machine = assemble(config, store, policy_key, policy_path, run.latest_checkpoint(), ranks, engines)
         reference = {"reference": world.path_fingerprint(config.reference)} if config.reference else {}
         read = {"policy": policy_key, "data": world.path_fingerprint(config.data.path), **world.user_code(config)}
-        run.write_provenance({**read, **reference, **inputs})
+        run.write_provenance({**read, **reference, **inputs}, machine)
         with sinks.attached(config, run) if ranks.first else contextlib.nullcontext():
             train(parts, config, run, on_step)
     except Exception as error:
