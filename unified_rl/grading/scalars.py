@@ -127,8 +127,6 @@ def _based(tokens: list[Token]) -> Scalar | None:
         return None
     digits = digits.lstrip("0") or "0"
     sign = -1 if minus else 1
-    if base == 10:
-        return _plain(sign * Fraction(digits))
     whole, _, places = digits.partition(".")
     value = Fraction(int(whole + places or "0", base), base ** len(places))
     return Scalar(("num", sign * value, None), base=base, digits=("-" if minus else "") + digits)
@@ -140,10 +138,6 @@ def _are_digits(text: str, base: int) -> bool:
     if not (plain.isascii() and plain.isalnum()) or len(plain) > MAX_BASED or not any(letter.isdigit() for letter in plain):
         return False
     return all(int(letter, 36) < base for letter in plain)
-
-
-def _plain(value: Fraction) -> Scalar:
-    return Scalar(("num", value, None))
 
 
 def _spelled(tokens: list[Token]) -> Scalar | None:
