@@ -28,7 +28,6 @@ class Token(NamedTuple):
     upright: bool = False
 
 
-_CJK_CHARACTER = re.compile(f"[{CJK}〇]")
 _TOKEN = re.compile(rf"\s+|\\q?quad|\\[a-zA-Z]+|\\.|[0-9]+|[A-Za-z]+|[{CJK}〇]+|.", re.DOTALL)
 _WITHOUT_MEANING = r"""
 \left \right \mleft \mright \big \Big \bigg \Bigg \bigl \bigr \Bigl \Bigr \biggl \biggr \bigm \displaystyle \textstyle
@@ -144,7 +143,7 @@ class _Scanner:
                 self.place += 1
             self._emit("command" if sign[0] == "\\" else "sign", sign)
         elif first >= "\u3007":
-            self._emit("cjk" if _CJK_CHARACTER.match(first) else "sign", piece)
+            self._emit("cjk" if first == "〇" or "\u3400" <= first <= "\u9fff" else "sign", piece)
         else:
             self._sign(piece)
 
