@@ -73,6 +73,7 @@ def test_extraction_is_linear_in_random_mixtures(seed):
             assert growth.fault(tidy, make, MAX_ANSWER) == "", units
 
 
+@pytest.mark.long
 def test_the_test_of_growth_sees_what_is_not_linear():
     for pattern in (r"(?:a|a)*b", r"[^}]*\}x", r"\\\[.*?\\\]", r"([0-9]+)*!", r"^```[ \t]*(\w*)[ \t]*$"):
         compiled = re.compile(pattern, re.DOTALL | re.MULTILINE)
