@@ -112,5 +112,4 @@ def lone_letter(text: str) -> str | None:
     text = text.strip()
     if match := _STARTS_LETTER.match(text):
         return match[1]
-    letters = _LONE_LETTER.findall(text[-TAIL:])
-    return letters[-1] if letters else None
+    return _chosen([found for found in _sentences(tokens(without_emphasis(text[-TAIL:]))) if not is_rejected(found)])

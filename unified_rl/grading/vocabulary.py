@@ -115,7 +115,7 @@ ADDING_NOTHING = _words(
 #: Short words that are no units.
 FUNCTION_WORDS = _words(
     "all an and any are as at be but by can did do due for get got had has he her his how if in is it its let may my new no",
-    "not now of off old on one or our out own say see she so the they to two up use via was we were who yet you",
+    "not now of off old on one or our out own see she so the they to two up use via was we were who yet you",
 )
 
 UNITS = _words(
