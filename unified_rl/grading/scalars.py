@@ -206,6 +206,8 @@ def _percent(scalar: Scalar) -> Scalar:
 
 
 def _written(tokens: list[Token], is_unit) -> Scalar:
+    if len(tokens) > 1 and tokens[-1].text == "min" and tokens[-2].kind == "number":
+        tokens = [*tokens[:-1], tokens[-1]._replace(upright=True)]  # minutes, not a minimum
     unit, tokens = _money(tokens)
     bracketed = _bracketed_unit(tokens)
     if bracketed is not None:
