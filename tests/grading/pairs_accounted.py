@@ -393,6 +393,14 @@ y \neq \pm 1 | y \neq 1, -1
 \begin{pmatrix} 2 \\ -1 \end{pmatrix} | \left(2,-1\right)
 3 \text{ to } 5 | 3 \text{ to } 5
 12:00 | 12:00 \text{ noon}
+24_{10} | 24
+4 | 4_{10}
+0.5_{10} | 0.5
+1011_2 | 1011
+\text{May} | May
+\text{Evelyn} | evelyn
+\text{YES} | yes
+\text{Bob} | Bob
 """.strip().splitlines()
 
 DIFFERENT = r"""
@@ -990,4 +998,8 @@ x^3 - y^3 | (x-y)(x^2-xy+y^2)
 1/3 | 0.33
 1:3 | 1/2
 3 \text{ to } 5 | 5 \text{ to } 3
+24_{10} | 24_{15}
+24_5 | 24_{10}
+ABC | abc
+\text{MW} | \text{mW}
 """.strip().splitlines()

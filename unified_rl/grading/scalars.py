@@ -127,8 +127,6 @@ def _based(tokens: list[Token]) -> Scalar | None:
         return None
     digits = digits.lstrip("0") or "0"
     sign = -1 if minus else 1
-    if base == 10:
-        return _plain(sign * Fraction(digits))
     whole, _, places = digits.partition(".")
     value = Fraction(int(whole + places or "0", base), base ** len(places))
     return Scalar(("num", sign * value, None), base=base, digits=("-" if minus else "") + digits)
@@ -140,10 +138,6 @@ def _are_digits(text: str, base: int) -> bool:
     if not (plain.isascii() and plain.isalnum()) or len(plain) > MAX_BASED or not any(letter.isdigit() for letter in plain):
         return False
     return all(int(letter, 36) < base for letter in plain)
-
-
-def _plain(value: Fraction) -> Scalar:
-    return Scalar(("num", value, None))
 
 
 def _spelled(tokens: list[Token]) -> Scalar | None:
@@ -212,6 +206,8 @@ def _percent(scalar: Scalar) -> Scalar:
 
 
 def _written(tokens: list[Token], is_unit) -> Scalar:
+    if len(tokens) > 1 and tokens[-1].text == "min" and tokens[-2].kind == "number":
+        tokens = [*tokens[:-1], tokens[-1]._replace(upright=True)]  # minutes, not a minimum
     unit, tokens = _money(tokens)
     bracketed = _bracketed_unit(tokens)
     if bracketed is not None:
