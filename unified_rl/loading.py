@@ -9,7 +9,7 @@ configs/stack/STACK.yaml, that stack's `methods.METHOD` section (learning rates 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -114,7 +114,7 @@ def load_resolved(path: Path) -> Config:
         raise ConfigError(f"{path} is not readable YAML ({error}); restore it, or start the run again") from error
     if not isinstance(stored, dict):
         raise ConfigError(f"{path} is not a mapping of settings; restore it, or start the run again")
-    return _typed([stored])
+    return _typed([{str(key): value for key, value in stored.items()}])
 
 
 def override(section: Any, words: Sequence[str], name: str) -> Any:
@@ -242,7 +242,8 @@ def _typed(layers: list[dict[str, Any]]) -> Config:
     name = str(names[-1]) if names else str(Config().coefficient.name)
     if names and name != names[0]:
         layers = [_without_options_of(str(names[0]), layer) for layer in layers]
-    schema, laid = _schema(name, coefficient_class(name)), {}
+    schema = _schema(name, coefficient_class(name))  # type: ignore[arg-type]
+    laid: dict[str, Any] = {}
     for layer in layers:
         _check_keys(layer, schema, "")
         laid = _laid_over(laid, layer)  # as plain data: each merge into the schema copies it whole
@@ -253,7 +254,7 @@ def _typed(layers: list[dict[str, Any]]) -> Config:
 
 
 @cache
-def _schema(name: str, options: type[Any]) -> DictConfig:
+def _schema(name: str, options: Callable[..., Any]) -> DictConfig:
     """The schema with a coefficient's own dataclass in place. It is never changed: merging copies it."""
     schema = OmegaConf.structured(Config)
     OmegaConf.set_struct(schema, True)
@@ -295,7 +296,7 @@ def _check_keys(given: Mapping[str, Any], schema: DictConfig, prefix: str) -> No
         node = schema[key]
         if isinstance(node, DictConfig) and OmegaConf.get_type(node) is not dict:
             if not isinstance(value, Mapping):
-                raise ConfigError(f"{prefix}{key} is a section; set one of {', '.join(f'{prefix}{key}.{k}' for k in node)}")
+                raise ConfigError(f"{prefix}{key} is a section; set one of {', '.join(f'{prefix}{key}.{k!s}' for k in node)}")
             _check_keys(value, node, f"{prefix}{key}.")
 
 
@@ -315,5 +316,5 @@ def _unknown_key(full_key: str, key: str, schema: DictConfig, prefix: str) -> st
 def _all_keys(node: DictConfig, prefix: str = "") -> list[str]:
     keys: list[str] = []
     for key, value in node.items():
-        keys += _all_keys(value, f"{prefix}{key}.") if isinstance(value, DictConfig) else [f"{prefix}{key}"]
+        keys += _all_keys(value, f"{prefix}{key!s}.") if isinstance(value, DictConfig) else [f"{prefix}{key!s}"]
     return keys
