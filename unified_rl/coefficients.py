@@ -8,8 +8,8 @@ dataclass, and name it by path (`coefficient=my_file.py:MyCoefficient`); or brin
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 import torch
@@ -32,6 +32,7 @@ class Inputs:
     behaviour_logp_BT: log-probs under the sampler; NaN where nobody knows them (demonstrations).
     old_logp_BT: log-probs before the rollout's first update. None while there is only that one update: then old = current.
     ref_logp_BT, values_BT: where the coefficient needs them. advantages_BT, returns_BT: what `prepare` adds.
+    more: any other signal by its field (`methods.signals`), which is read as an attribute: `inputs.entropy_BT`.
     """
 
     response_mask_BT: Tensor
@@ -48,20 +49,38 @@ class Inputs:
     values_BT: Tensor | None = None
     advantages_BT: Tensor | None = None
     returns_BT: Tensor | None = None
+    more: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def __getattr__(self, name: str) -> Tensor:
+        more = self.__dict__.get("more", {})
+        if name not in more:
+            raise AttributeError(f"inputs have no {name!r}; a coefficient names the signals that it reads in its `needs`")
+        return more[name]
+
+    def adding(self, signals: Mapping[str, Tensor]) -> Inputs:
+        """With these signals, each under its field."""
+        own = {name: value for name, value in signals.items() if name in _FIELDS}
+        return replace(self, **own, more={**self.more, **{name: signals[name] for name in signals if name not in own}})
 
     def rows(self, index: Tensor) -> Inputs:
         """The same facts for some of the rows, in the order of `index`."""
-        picked = {item.name: getattr(self, item.name) for item in fields(self)}
-        return Inputs(**{name: None if value is None else value[index] for name, value in picked.items()})
+        return self._each(lambda name, value: value[index])
 
     def first_tokens(self, count: int) -> Inputs:
         """The same facts for the first `count` columns only (the rest is padding)."""
-        trimmed = {item.name: getattr(self, item.name) for item in fields(self) if item.name.endswith("_BT")}
-        return replace(self, **{name: None if value is None else value[:, :count] for name, value in trimmed.items()})
+        return self._each(lambda name, value: value[:, :count] if name.endswith("_BT") else value)
+
+    def _each(self, change: Callable[[str, Tensor], Tensor]) -> Inputs:
+        own = {name: getattr(self, name) for name in _FIELDS}
+        changed = {name: None if value is None else change(name, value) for name, value in own.items()}
+        return Inputs(**changed, more={name: change(name, value) for name, value in self.more.items()})
 
     def old_or(self, logp_BT: Tensor) -> Tensor:
         """old_logp, or the current log-probs where this is the rollout's only update."""
         return logp_BT if self.old_logp_BT is None else self.old_logp_BT
+
+
+_FIELDS = tuple(item.name for item in fields(Inputs) if item.name != "more")
 
 
 class Coefficient(schema.CoefficientConfig):

@@ -461,6 +461,7 @@ class Config:
 
     init: which policy training starts from: "sft" (made from the base model by the sft stage) or "base".
     reference: Hugging Face directory of the reference policy; "" = the policy that training starts from.
+    losses: weights of further losses of the policy by name (`unified_rl/methods/losses.py`), e.g. losses.entropy_bonus=0.01.
     artifacts: folder of the stages' content-addressed results. threads: CPU threads (0 = all cores).
     """
 
@@ -482,6 +483,7 @@ class Config:
     coefficient: Any = field(default_factory=GrpoCoefficient)
     aggregation: AggregationConfig = field(default_factory=AggregationConfig)
     importance: ImportanceConfig = field(default_factory=ImportanceConfig)
+    losses: dict[str, float] = field(default_factory=dict)
     rollout: RolloutConfig = field(default_factory=RolloutConfig)
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)

@@ -199,6 +199,7 @@ def _typed(layers: list[dict[str, Any]]) -> Config:
     schema = OmegaConf.structured(Config)
     OmegaConf.set_struct(schema, True)
     OmegaConf.set_struct(schema.task.options, False)  # the task's own constructor checks these
+    OmegaConf.set_struct(schema.losses, False)  # `methods.losses` knows the names
     schema.coefficient = OmegaConf.structured(options(name=name))
     merged: Any = schema
     for layer in layers:

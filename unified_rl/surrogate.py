@@ -6,12 +6,15 @@ Also the book-keeping that keeps the terms' names: what each term did, per updat
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
 
 from unified_rl.coefficients import Coefficient, Inputs
+from unified_rl.methods.losses import NamedLoss
+from unified_rl.methods.signals import per_micro_batch
 from unified_rl.ops import aggregation, kl
 from unified_rl.ops.terms import Term, Terms, coefficient
 from unified_rl.types import Ranks
@@ -41,29 +44,51 @@ class SurrogateLoss:
         method: what gives the terms. inputs: prepared inputs of the whole update.
         weights_B: aggregation weights of the whole update; None for a coefficient that contains them.
         watched: rows whose per-token terms are kept in `seen`, for the samples.
+        losses: the policy's named losses and their weights, which are added.
     """
 
     def __init__(
-        self, method: Coefficient, inputs: Inputs, weights_B: Tensor | None, watched: frozenset[int] = frozenset()
+        self,
+        method: Coefficient,
+        inputs: Inputs,
+        weights_B: Tensor | None,
+        watched: frozenset[int] = frozenset(),
+        losses: Mapping[NamedLoss, float] = MappingProxyType({}),
     ) -> None:
-        self._method, self._inputs, self._watched = method, inputs, watched
+        self._method, self._inputs, self._watched, self._losses = method, inputs, watched, losses
+        self._side = per_micro_batch(method.needs)
         self._weights_B = torch.ones_like(inputs.rewards_B) if weights_B is None else weights_B
         self._whole: Terms | None = None
         self.record = Record()
         self.seen: dict[int, dict[str, list[float]]] = {}
 
-    def fix(self, logp_BT: Tensor) -> None:
+    def fix(self, outputs: Mapping[str, Tensor]) -> None:
         """Compute the terms of the whole update at once, for a coefficient whose unit is the batch."""
-        self._whole = self._method.terms(logp_BT, self._inputs)
+        self._whole = self._method.terms(outputs["logp"], self._beside(self._inputs, outputs))
 
     def __call__(self, outputs: dict[str, Tensor], rows: Tensor) -> Tensor:
-        inputs, logp_bT = self._inputs.rows(rows), outputs["logp"]
+        inputs, logp_bT = self._beside(self._inputs.rows(rows), outputs), outputs["logp"]
         mask_bT = inputs.response_mask_BT
         terms = self._method.terms(logp_bT.detach(), inputs) if self._whole is None else _rows_of(self._whole, rows)
         coef_bT = coefficient(terms, mask_bT)
         self.record.add(terms, coef_bT, outputs, inputs)
         self._keep_watched(terms, coef_bT, logp_bT, mask_bT, rows)
-        return -(self._weights_B[rows, None] * coef_bT * logp_bT)[mask_bT].sum()
+        surrogate = -(self._weights_B[rows, None] * coef_bT * logp_bT)[mask_bT].sum()
+        return surrogate + self._named(outputs, inputs, rows) if self._losses else surrogate
+
+    def _beside(self, inputs: Inputs, outputs: Mapping[str, Tensor]) -> Inputs:
+        """The inputs with the signals that come with the log-probs."""
+        found = {signal.field: outputs[signal.output].detach() for signal in self._side}
+        return inputs.adding(found) if found else inputs
+
+    def _named(self, outputs: dict[str, Tensor], inputs: Inputs, rows: Tensor) -> Tensor:
+        """The named losses of these rows, each by its weight."""
+        total = torch.zeros((), dtype=self._weights_B.dtype, device=self._weights_B.device)
+        for loss, weight in self._losses.items():
+            values_bT = loss.per_token(outputs, inputs)
+            self.record.add_loss(loss.name, values_bT.detach(), inputs.response_mask_BT)
+            total = total + weight * (self._weights_B[rows, None] * values_bT)[inputs.response_mask_BT].sum()
+        return total
 
     def gather(self, ranks: Ranks) -> None:
         """Complete `record` and `seen`, of this rank's rows so far, with those of the other ranks."""
@@ -107,6 +132,10 @@ class Record:
             for name, estimator in (("k1", kl.k1), ("k2", kl.k2), ("k3", kl.k3)):
                 self._mean(f"kl/{name}", estimator(logp_bT, inputs.ref_logp_BT), mask_bT)
             self._max("kl/max_log", (logp_bT - inputs.ref_logp_BT).abs(), mask_bT)
+
+    def add_loss(self, name: str, values_bT: Tensor, mask_bT: Tensor) -> None:
+        """Count a named loss of one micro-batch."""
+        self._mean(f"loss/{name}", values_bT, mask_bT)
 
     @classmethod
     def merged(cls, records: Sequence[Record]) -> Record:
@@ -154,16 +183,15 @@ class Record:
             self._largest[name] = max(self._largest[name], values_bT[mask_bT].max().item())
 
 
-class ValueLoss:
-    """1/2 (V - return)^2, weighted like the policy's tokens: PPO's companion update."""
+class CompanionLoss:
+    """A named loss as the whole update of a role beside the policy, weighted like the policy's tokens."""
 
-    def __init__(self, inputs: Inputs, weights_B: Tensor) -> None:
-        assert inputs.returns_BT is not None, "a value update needs the returns that `prepare` computes"
-        self._inputs, self._returns_BT, self._weights_B = inputs, inputs.returns_BT, weights_B
+    def __init__(self, loss: NamedLoss, inputs: Inputs, weights_B: Tensor) -> None:
+        self._loss, self._inputs, self._weights_B = loss, inputs, weights_B
 
     def __call__(self, outputs: dict[str, Tensor], rows: Tensor) -> Tensor:
-        error_bT = outputs["value"] - self._returns_BT[rows]
-        return (0.5 * self._weights_B[rows, None] * error_bT.square())[self._inputs.response_mask_BT[rows]].sum()
+        inputs = self._inputs.rows(rows)
+        return (self._weights_B[rows, None] * self._loss.per_token(outputs, inputs))[inputs.response_mask_BT].sum()
 
 
 def _rows_of(terms: Terms, rows: Tensor) -> Terms:

@@ -94,7 +94,8 @@ def our_gradient(batch, coefficient, aggregation, *, row_tokens=40, micro_batch_
     weights = None if coefficient.contains_weights else aggregation_weights(aggregation, inputs, LENGTH, "keep")
     loss = SurrogateLoss(coefficient, inputs, weights)
     if coefficient.unit == "batch":
-        loss.fix(torch.nn.utils.rnn.pad_sequence([token_logps(batch.policy, s) for s in sequences], batch_first=True).detach())
+        logp = torch.nn.utils.rnn.pad_sequence([token_logps(batch.policy, s) for s in sequences], batch_first=True)
+        loss.fix({"logp": logp.detach()})
     unit = inputs.group_B.numpy() if coefficient.unit in ("pair", "group") else None
     batch.policy.zero_grad()
     width = inputs.response_mask_BT.shape[1]
@@ -205,7 +206,7 @@ def test_same_wherever_the_padding_is(name):
 def test_batch_unit_coefficient_ignores_aggregation():
     batch, coefficient, _, _ = case("from_objective", seed=1)
     loss = SurrogateLoss(coefficient, batch.inputs, None)
-    loss.fix(batch.inputs.old_logp_BT)
+    loss.fix({"logp": batch.inputs.old_logp_BT})
     outputs = {
         "logp": batch.inputs.old_logp_BT.clone().requires_grad_(True),
         "entropy": torch.zeros_like(batch.inputs.old_logp_BT),

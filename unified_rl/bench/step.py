@@ -173,7 +173,7 @@ def _parts(
         responses_per_prompt=GROUP,
     )
     reference = lambda sequences: evaluate_role(frozen, role, sequences, layout, ranks)  # noqa: E731
-    parts = Parts(source, Grpo(), policy, reference, None, list, lambda _: None, lambda _: [], ranks)
+    parts = Parts(source, Grpo(), policy, {"reference": reference}, {}, list, lambda _: None, lambda _: [], ranks)
     config = Config(coefficient=GrpoCoefficient(), rollout=RolloutConfig(PROMPTS, GROUP), logging=RunConfig(samples=0))
     return parts, config
 

@@ -29,11 +29,12 @@ from unified_rl.engines.torch_generator import TorchGenerator
 from unified_rl.engines.torch_trainer import TorchTrainer
 from unified_rl.errors import CheckpointError, ConfigError, DataError
 from unified_rl.methods import METHODS
+from unified_rl.methods.losses import of_role
 from unified_rl.rewards import ExactProcessReward, OutcomeReward
 from unified_rl.rollout import collate
 from unified_rl.stages import world
 from unified_rl.stages.training import initial_policy
-from unified_rl.surrogate import ValueLoss, aggregation_weights
+from unified_rl.surrogate import CompanionLoss, aggregation_weights
 from unified_rl.types import Group, Prompt, Reward, ScoredResponse, Task
 
 NO_MODEL = "none: V = 0"
@@ -219,7 +220,7 @@ def fit_values(frozen: Frozen, groups: Sequence[Group], updates: int) -> None:
     inputs = measure(frozen, "ppo", scored).inputs
     weights_B = aggregation_weights("sequence_mean", inputs, 1, "keep")
     for _ in range(updates):
-        frozen.value.update(scored.sequences, ValueLoss(inputs, weights_B))
+        frozen.value.update(scored.sequences, CompanionLoss(of_role("value"), inputs, weights_B))
     frozen.words["values"] = f"fitted to {len(scored.sequences)} responses of the policy by {updates} updates"
 
 
