@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from unified_rl.coefficients import Inputs
+from unified_rl.engines.batch import Batch
 from unified_rl.engines.packing import TokenSequence
 from unified_rl.errors import DataError
 from unified_rl.ops.advantages import zero_variance_groups
@@ -21,7 +22,7 @@ class Rollout:
     """One step's data: groups as drawn, their responses one after the other as sequences, and the same as tensors [B, T]."""
 
     groups: list[Group]
-    sequences: list[TokenSequence]
+    sequences: Batch
     inputs: Inputs
 
     @property
@@ -42,7 +43,9 @@ def collate(groups: Sequence[Group], device: torch.device | str, *, process: boo
     for _, prompt, item in scored:
         if len(item.response) == 0:
             raise DataError(f"a response to prompt {prompt.id!r} has no tokens; a response holds at least its EOS token")
-    sequences = [TokenSequence(np.array(prompt.token_ids), item.response.token_ids, prompt.id) for _, prompt, item in scored]
+    sequences = Batch(
+        [TokenSequence(np.array(prompt.token_ids), item.response.token_ids, prompt.id) for _, prompt, item in scored]
+    )
     responses, scores = [item.response for *_, item in scored], [item.score for *_, item in scored]
     masks = [np.ones(len(r), dtype=bool) if r.response_mask is None else r.response_mask for r in responses]
     step_rewards, step_ends = _steps(scored, device) if process else (None, None)

@@ -108,10 +108,10 @@ def run_step(
     """One rollout and its updates: the step's metrics and samples."""
     with _timed(timings, "source"):
         draw = parts.source.draw(config.rollout.first_step + step - 1, parts.policy.updates)
-    entry = {"step": step, "tokens/sampled": draw.sampled_tokens}
+    entry: dict[str, float] = {"step": step, "tokens/sampled": draw.sampled_tokens}
     if not draw.groups:  # preference pairs of a batch in which no prompt has both a right and a wrong sample
         return entry | {"groups/count": 0.0}, []
-    entry |= staleness(draw.groups, parts.policy.updates) | (parts.sampler_metrics() if draw.sampled_tokens else {})
+    entry |= staleness(draw.groups, parts.policy.updates) | dict(parts.sampler_metrics() if draw.sampled_tokens else {})
     with _timed(timings, "prepare"):
         rollout = _prepare(parts, config, draw.groups)
     with _timed(timings, "update"):
@@ -161,9 +161,8 @@ def _policy_update(
     parts: Parts, config: Config, rollout: Rollout, rows: np.ndarray, watched: frozenset[int]
 ) -> tuple[SurrogateLoss, UpdateReport]:
     coefficient = parts.coefficient
-    sequences = [rollout.sequences[row] for row in rows]
-    longest = max(len(sequence.response_ids) for sequence in sequences)
-    inputs = rollout.inputs.rows(torch.from_numpy(rows).to(rollout.inputs.group_B.device)).first_tokens(longest)
+    sequences = rollout.sequences.subset(rows)
+    inputs = rollout.inputs.rows(torch.from_numpy(rows).to(rollout.inputs.group_B.device)).first_tokens(sequences.longest)
     weights_B = None if coefficient.contains_weights else _weights(config, inputs)
     loss = SurrogateLoss(coefficient, inputs, weights_B, watched, losses.of_policy(config.losses))
     if coefficient.unit == "batch":
@@ -180,7 +179,7 @@ def _companion_updates(parts: Parts, config: Config, rollout: Rollout) -> dict[s
     for name, trainer in parts.companions.items():
         _, epochs = signals.ROLES[name].options
         loss = CompanionLoss(losses.of_role(name), rollout.inputs, _weights(config, rollout.inputs))
-        reports = [trainer.update(rollout.sequences, loss) for _ in range(getattr(parts.coefficient, epochs))]
+        reports = [trainer.update(rollout.sequences, loss) for _ in range(getattr(config.coefficient, epochs))]
         found |= {f"{name}/loss": reports[0].loss, f"{name}/grad_norm": reports[0].grad_norm}
     return found
 

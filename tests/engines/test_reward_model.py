@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from unified_rl.engines import reward_model as module
 from unified_rl.engines.layout import Layout
 from unified_rl.engines.optimiser import AdamWOptions
+from unified_rl.engines.packing import Members
 from unified_rl.engines.policy_model import build_llama
 from unified_rl.engines.reward_model import (
     Card,
@@ -109,7 +110,7 @@ def test_loss_and_gradient_equal_plain_autograd(items, row_tokens, micro_batch_t
     layout = Layout(row_tokens, micro_batch_tokens)
     for packed in layout.pack(sequences, None, torch.device("cpu")):
         outputs = {name: packed.scatter(value, 9) for name, value in reward_role(model, packed).items()}
-        part = loss(outputs, packed.sequences_b)
+        part = loss(outputs, packed.members())
         found += part.item()
         parts = torch.autograd.grad(part, parameters, allow_unused=True)
         gradient = [one + other if other is not None else one for one, other in zip(gradient, parts, strict=True)]
@@ -184,7 +185,8 @@ def test_loss_of_a_new_model_is_log_2_and_training_lowers_it():
 def test_unlabelled_places_do_not_count():
     logits = {"logit": torch.tensor([[9.0, 0.0, 5.0], [9.0, -5.0, 9.0]])}
     loss = RewardLoss([np.array([0, 1]), np.array([0])], [np.array([1.0, np.nan]), np.array([np.nan])])
-    assert loss(logits, torch.tensor([0, 1])).item() == pytest.approx(np.log(2))
+    every = Members(torch.tensor([0, 1]), torch.tensor([0, 0, 0, 1, 1, 1]), torch.tensor([0, 1, 2, 0, 1, 2]))
+    assert loss(logits, every).item() == pytest.approx(np.log(2))
 
 
 @pytest.mark.parametrize(

@@ -93,4 +93,7 @@ def largest_difference(trainer, prompts, responses) -> float:
 def some_update(trainer, prompts, responses) -> None:
     """One optimiser step that moves every weight: half of the responses up, the others down."""
     sequences = as_sequences(prompts, responses)
-    trainer.update(sequences, lambda outputs, rows: -(outputs["logp"].sum(1) * (1.0 - 2.0 * (rows % 2))).sum() / len(sequences))
+    trainer.update(
+        sequences,
+        lambda outputs, members: -(outputs["logp"].sum(1) * (1.0 - 2.0 * (members.rows_b % 2))).sum() / len(sequences),
+    )

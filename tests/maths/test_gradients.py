@@ -12,7 +12,7 @@ import torch
 from ragged import gradient, ragged_batch, token_logps
 
 from unified_rl import coefficients as c
-from unified_rl.engines.packing import pack
+from unified_rl.engines.packing import Members, pack
 from unified_rl.engines.roles import policy_role
 from unified_rl.ops.terms import coefficient as total
 from unified_rl.surrogate import SurrogateLoss, aggregation_weights
@@ -101,7 +101,7 @@ def our_gradient(batch, coefficient, aggregation, *, row_tokens=40, micro_batch_
     width = inputs.response_mask_BT.shape[1]
     for packed in pack(sequences, row_tokens=row_tokens, micro_batch_tokens=micro_batch_tokens, unit_B=unit):
         outputs = {name: packed.scatter(v, width) for name, v in policy_role(1.0)(batch.policy, packed).items()}
-        loss(outputs, packed.sequences_b).backward()
+        loss(outputs, packed.members()).backward()
     return -gradient(batch.policy)
 
 
@@ -211,7 +211,8 @@ def test_batch_unit_coefficient_ignores_aggregation():
         "logp": batch.inputs.old_logp_BT.clone().requires_grad_(True),
         "entropy": torch.zeros_like(batch.inputs.old_logp_BT),
     }
-    loss(outputs, torch.arange(len(batch.sequences))).backward()
+    every = Members(torch.arange(len(batch.sequences)), *batch.inputs.response_mask_BT.nonzero(as_tuple=True))
+    loss(outputs, every).backward()
     leaf = batch.inputs.old_logp_BT.clone().requires_grad_(True)
     gspo_objective(leaf, batch.inputs).backward()
     assert torch.allclose(-outputs["logp"].grad, leaf.grad * batch.inputs.response_mask_BT)

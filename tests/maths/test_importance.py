@@ -82,7 +82,7 @@ def ours(batch, coefficient, row_tokens=40):
     width = inputs.response_mask_BT.shape[1]
     for packed in Layout(row_tokens, 2 * row_tokens).pack(batch.sequences, None, torch.device("cpu")):
         outputs = {name: packed.scatter(v, width) for name, v in policy_role(1.0)(batch.policy, packed).items()}
-        loss(outputs, packed.sequences_b).backward()
+        loss(outputs, packed.members()).backward()
     return -gradient(batch.policy), loss.record.metrics()
 
 

@@ -16,10 +16,12 @@ from unified_rl import coefficients as c
 from unified_rl.cli import main
 from unified_rl.engines.layout import Layout
 from unified_rl.engines.optimiser import AdamWOptions
+from unified_rl.engines.packing import Members
 from unified_rl.engines.roles import policy_role
 from unified_rl.engines.torch_trainer import TorchTrainer
 from unified_rl.errors import CheckpointError, TrainingError
-from unified_rl.surrogate import Record, SurrogateLoss, aggregation_weights
+from unified_rl.record import Record
+from unified_rl.surrogate import SurrogateLoss, aggregation_weights
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +102,7 @@ def test_not_finite_stops_before_the_weights_change():
     batch = ragged_batch(0)
     before = [parameter.clone() for parameter in batch.policy.parameters()]
     with pytest.raises(TrainingError, match="was not made"):
-        trainer(batch.policy).update(batch.sequences, lambda outputs, rows: outputs["logp"].sum() * float("inf"))
+        trainer(batch.policy).update(batch.sequences, lambda outputs, members: outputs["logp"].sum() * float("inf"))
     assert all(torch.equal(a, b) for a, b in zip(before, batch.policy.parameters(), strict=True))
 
 
@@ -116,7 +118,7 @@ def test_dropped_truncated_responses_change_nothing_but_their_own_contribution()
         for packed in Layout(40, 80).pack(batch.sequences, None, torch.device("cpu")):
             loss(
                 {k: packed.scatter(v, batch.inputs.response_mask_BT.shape[1]) for k, v in role(batch.policy, packed).items()},
-                packed.sequences_b,
+                packed.members(),
             ).backward()
         return gradient(batch.policy)
 
@@ -171,9 +173,14 @@ def test_record_means_are_token_means_over_all_micro_batches():
     inputs = c.Inputs(mask, torch.tensor([0, 0]), blank[:, 0], blank[:, 0], mask[:, 0], blank)
     record = Record()
     coefficient = torch.tensor([[1.0, -3.0, 9.0], [2.0, 9.0, 9.0]])
-    for rows in (torch.tensor([0]), torch.tensor([1])):
+    micro_batches = (
+        Members(torch.tensor([0]), torch.tensor([0, 0]), torch.tensor([0, 1])),
+        Members(torch.tensor([1]), torch.tensor([0]), torch.tensor([0])),
+    )
+    for members in micro_batches:
+        rows = members.rows_b
         outputs = {"logp": blank[rows] - 2, "entropy": blank[rows] + 0.5}
-        record.add({}, coefficient[rows], outputs, inputs.rows(rows))
+        record.add({}, coefficient[rows], outputs, inputs.rows(rows), members)
     found = record.metrics()
     assert found["coef/total/mean"] == pytest.approx(0.0)
     assert found["coef/total/abs_mean"] == pytest.approx(2.0)

@@ -13,6 +13,7 @@ from tiny import words
 from unified_rl import coefficients as c
 from unified_rl import explain, planning
 from unified_rl.cli import main
+from unified_rl.engines.packing import Members
 from unified_rl.errors import ConfigError
 from unified_rl.loading import load_config
 from unified_rl.methods import losses, signals
@@ -47,6 +48,11 @@ def reading(tmp_path, needs, field):
     path = tmp_path / f"reads_{needs}.py"
     path.write_text(READS.replace("NEEDS", repr(needs)).replace("FIELD", field))
     return f"coefficient={path}:Reads"
+
+
+def everything(inputs):
+    """All rows as one micro-batch."""
+    return Members(torch.arange(len(inputs.rewards_B)), *inputs.response_mask_BT.nonzero(as_tuple=True))
 
 
 @pytest.mark.parametrize("name", [name for name, one in signals.SIGNALS.items() if not signals.ROLES[one.role].options])
@@ -104,7 +110,7 @@ def test_the_value_loss_is_the_named_one_weighted_like_the_tokens():
     values = torch.randn_like(batch.inputs.old_logp_BT).requires_grad_()
     inputs = replace(batch.inputs, returns_BT=torch.randn_like(batch.inputs.old_logp_BT))
     weights_B = aggregation_weights("sequence_mean", inputs, 1, "keep")
-    loss = CompanionLoss(losses.of_role("value"), inputs, weights_B)({"value": values}, torch.arange(len(batch.sequences)))
+    loss = CompanionLoss(losses.of_role("value"), inputs, weights_B)({"value": values}, everything(inputs))
     mask = inputs.response_mask_BT
     squared = ((values - inputs.returns_BT) ** 2 * mask).sum(1) / mask.sum(1)
     assert loss.item() == pytest.approx(squared.mean().item() / 2)
@@ -117,7 +123,7 @@ def test_a_loss_of_the_policy_is_added_by_the_same_weights_and_kept_in_the_ledge
     weights_B = aggregation_weights("sequence_mean", inputs, 1, "keep")
     side = torch.randn_like(inputs.old_logp_BT).requires_grad_()
     outputs = {"logp": inputs.old_logp_BT, "entropy": torch.zeros_like(inputs.old_logp_BT), "side": side}
-    rows = torch.arange(len(batch.sequences))
+    rows = everything(inputs)
     without = SurrogateLoss(c.Rft(), inputs, weights_B)(outputs, rows)
     loss = SurrogateLoss(c.Rft(), inputs, weights_B, losses={named: 0.3})
     total = loss(outputs, rows)

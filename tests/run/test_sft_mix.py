@@ -147,7 +147,7 @@ def test_masked_tokens_have_no_say(folder):
         model.zero_grad()
         logp_N, entropy_N = response_logps(model, replace(packed, targets_N=targets_N))
         outputs = {"logp": packed.scatter(logp_N, mask_BT.shape[1]), "entropy": packed.scatter(entropy_N, mask_BT.shape[1])}
-        SurrogateLoss(coefficient, inputs, weights_B)(outputs, packed.sequences_b).backward()
+        SurrogateLoss(coefficient, inputs, weights_B)(outputs, packed.members()).backward()
         return torch.cat([parameter.grad.flatten() for parameter in model.parameters()])
 
     masked_N = ~packed.gather(mask_BT)

@@ -125,6 +125,7 @@ def _stack(packed: Sequence[PackedRows], length: int, first: int) -> PackedRows:
         hidden_index_N=torch.cat([one.hidden_index_N for one in packed]) + length * row_N,
         targets_N=torch.cat([one.targets_N for one in packed]),
         sequence_N=row_N + first,
+        row_N=row_N,
         token_N=torch.cat([one.token_N for one in packed]),
         sequences_b=torch.arange(first, first + len(packed)),
         input_tokens=sum(one.input_tokens for one in packed),

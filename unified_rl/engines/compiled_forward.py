@@ -38,7 +38,9 @@ class CompiledForward:
         """
         # One process: a pool of compiling workers would use more cores than the caller has threads.
         options = {"compile_threads": 1, "cpp.threads": torch.get_num_threads()}
-        self._run = torch.compile(last_hidden, fullgraph=True, dynamic=True, recompile_limit=_MOST_PROGRAMS, options=options)
+        self._run = torch.compile(  # type: ignore[call-overload]  # its overloads leave `recompile_limit` out
+            last_hidden, fullgraph=True, dynamic=True, recompile_limit=_MOST_PROGRAMS, options=options
+        )
         try:
             self._compile(decoder)
         except (RuntimeError, OSError) as error:

@@ -19,17 +19,20 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from unified_rl.engine_config import DeepSpeedConfig
 from unified_rl.engines import deepspeed_checkpoint
+from unified_rl.engines.batch import Batch, Share
 from unified_rl.engines.deepspeed_settings import engine_settings, import_deepspeed
 from unified_rl.engines.layout import Layout
 from unified_rl.engines.optimiser import AdamWOptions
 from unified_rl.engines.packing import PackedRows, TokenSequence
+from unified_rl.engines.passes import put
 from unified_rl.engines.protocol import Loss, UpdateReport
 from unified_rl.engines.roles import Outputs, Role
-from unified_rl.engines.shares import longest, share_of_units, whole_outputs
+from unified_rl.engines.shares import in_order, whole_outputs
 from unified_rl.engines.weight_sync import whole_weights
 from unified_rl.errors import ConfigError, TrainingError
 from unified_rl.types import ONE_RANK, Ranks
@@ -73,16 +76,15 @@ class DeepSpeedTrainer:
     @torch.no_grad()
     def outputs(self, sequences: Sequence[TokenSequence]) -> Outputs:
         """The role's outputs [B, T] under the present weights, without gradient, whole on every rank."""
-        num_tokens = longest(sequences)
-        rows = share_of_units(sequences, None, self._ranks)
+        batch = Batch.of(sequences)
+        share = self._share(batch, None)
         own: Outputs = {}
-        for packed, counts in self._passes(sequences, rows, None):
-            outputs = self._engine(packed)
-            for name, values_N in outputs.items() if counts else ():
-                if name not in own:
-                    own[name] = torch.zeros(len(rows), num_tokens, dtype=values_N.dtype, device=self._device)
-                own[name][packed.sequence_N, packed.token_N] = values_N
-        return whole_outputs(self._ranks.gather((rows, {name: values.cpu() for name, values in own.items()})), self._device)
+        for packed, counts in self._passes(batch, share):
+            found = self._engine(packed)
+            if counts:
+                put(own, found, packed, (len(share.rows), batch.longest))
+        gathered = self._ranks.gather((share.rows, {name: values.cpu() for name, values in own.items()}))
+        return whole_outputs(gathered, self._device)
 
     def update(self, sequences: Sequence[TokenSequence], loss: Loss, unit_B: np.ndarray | None = None) -> UpdateReport:
         """One optimiser step on the sum of all ranks' micro-batch losses.
@@ -93,7 +95,7 @@ class DeepSpeedTrainer:
         Raises:
             TrainingError: the loss or the gradient is not finite; the weights are then unchanged.
         """
-        total = self._backward(sequences, loss, unit_B)
+        total = self._backward(Batch.of(sequences), loss, unit_B)
         rate = self._options.rate(self.updates)
         norm = self._step(rate) if math.isfinite(total) else math.nan
         if not math.isfinite(norm):
@@ -103,39 +105,36 @@ class DeepSpeedTrainer:
         self.updates += 1
         return UpdateReport(total, norm, rate)
 
-    def _backward(self, sequences: Sequence[TokenSequence], loss: Loss, unit_B: np.ndarray | None) -> float:
-        """Leaves the sum of all ranks' gradients with the engine; returns the loss of all."""
-        num_tokens, total = longest(sequences), 0.0
-        rows = share_of_units(sequences, unit_B, self._ranks)
-        rows_b = torch.from_numpy(rows).to(self._device)
-        passes = self._passes(sequences, rows, unit_B)
+    def _backward(self, batch: Batch, loss: Loss, unit_B: np.ndarray | None) -> float:
+        """Leaves the sum of all ranks' gradients with the engine; returns the loss of all, read from the device at the end."""
+        share, losses = self._share(batch, unit_B), [torch.zeros((), dtype=torch.float64, device=self._device)]
+        passes = self._passes(batch, share)
         for index, (packed, counts) in enumerate(passes):
             self._engine.set_gradient_accumulation_boundary(index == len(passes) - 1)
             outputs = self._engine(packed)
             if counts:
-                scattered = {name: packed.scatter(values_N, num_tokens) for name, values_N in outputs.items()}
-                micro_loss = loss(scattered, rows_b[packed.sequences_b])
-                total += micro_loss.item()
+                scattered = {name: packed.scatter(values_N, batch.longest) for name, values_N in outputs.items()}
+                micro_loss = loss(scattered, packed.members(share.rows_b))
+                losses.append(micro_loss.detach().double())
             else:
                 micro_loss = torch.stack(
                     [values_N.sum() * 0.0 for values_N in outputs.values() if values_N.requires_grad]
                 ).sum()
             self._engine.backward(micro_loss * self._ranks.size, scale_wrt_gas=False)
-        return sum(self._ranks.gather(total))
+        return sum(self._ranks.gather(in_order(torch.stack(losses).tolist())))
 
-    def _passes(
-        self, sequences: Sequence[TokenSequence], rows: np.ndarray, unit_B: np.ndarray | None
-    ) -> list[tuple[PackedRows, bool]]:
+    def _share(self, batch: Batch, unit_B: np.ndarray | None) -> Share:
+        return batch.share(self._layout, unit_B, self._ranks, self._device)
+
+    def _passes(self, batch: Batch, share: Share) -> list[tuple[PackedRows, bool]]:
         """This rank's micro-batches, each with whether it counts; as many on every rank.
 
         All of them before the first pass: the ranks agree on their number here, and in a pass they exchange weights.
         """
-        own = [sequences[row] for row in rows]
-        packed = self._layout.pack(own, None if unit_B is None else unit_B[rows], self._device) if own else []
-        missing = max(self._ranks.gather(len(packed))) - len(packed)
-        shortest = min(sequences, key=lambda sequence: sequence.input_tokens)
+        missing = max(self._ranks.gather(len(share.micro_batches))) - len(share.micro_batches)
+        shortest = min(batch, key=lambda sequence: sequence.input_tokens)
         padding = self._layout.pack([shortest], None, self._device) * missing
-        return [*((micro_batch, True) for micro_batch in packed), *((micro_batch, False) for micro_batch in padding)]
+        return [*((packed, True) for packed in share.micro_batches), *((packed, False) for packed in padding)]
 
     def _step(self, rate: float) -> float:
         """Clip and step; the gradient's norm before clipping. Not finite: no step was made."""
@@ -203,8 +202,9 @@ def _checkpoint_layers(model: nn.Module) -> None:
         ConfigError: a model with dropout, or whose layers cannot be checkpointed.
     """
     for part in model.modules():
-        settings = getattr(part, "config", None)
-        for name, value in (settings.to_dict() if hasattr(settings, "to_dict") else {}).items():
+        if not isinstance(part, PreTrainedModel):
+            continue
+        for name, value in part.config.to_dict().items():
             if name.endswith(("dropout", "pdrop")) and isinstance(value, float) and value > 0:
                 raise ConfigError(
                     f"deepspeed.activation_checkpointing=layers would switch the model's {name}={value} on; set it to 0 in the "
@@ -216,7 +216,7 @@ def _checkpoint_layers(model: nn.Module) -> None:
             f"{type(model).__name__} has no layers that can be checkpointed; set deepspeed.activation_checkpointing=none"
         )
     for part in model.modules():
-        if hasattr(part, "gradient_checkpointing_enable"):
+        if isinstance(part, PreTrainedModel):
             part.gradient_checkpointing_enable({"use_reentrant": False})
     for layer in layers:
         layer.training = True

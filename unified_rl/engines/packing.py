@@ -46,6 +46,24 @@ class TokenSequence:
 
 
 @dataclass(frozen=True, slots=True)
+class Members:
+    """The sequences of a batch that are in one micro-batch, and where their response tokens are in a right-padded [b, T].
+
+    Attributes:
+        rows_b: int64 [b], the sequences' indices in the batch, ascending.
+        row_N, token_N: int64 [N], place in `rows_b` and in its response of each response token, by sequence, then by position.
+    """
+
+    rows_b: Tensor
+    row_N: Tensor
+    token_N: Tensor
+
+    def tokens(self, values_bT: Tensor) -> Tensor:
+        """Values [N] of the response tokens. Their number is known beforehand, so that no device is waited for."""
+        return values_bT[self.row_N, self.token_N]
+
+
+@dataclass(frozen=True, slots=True)
 class PackedRows:
     """One micro-batch: R rows of L input tokens, which predict N response tokens of b sequences.
 
@@ -59,6 +77,7 @@ class PackedRows:
         hidden_index_N: int64 [N], flat index into R * L of the hidden state that predicts each response token.
         targets_N: int64 [N], the response tokens.
         sequence_N: int64 [N], index of each response token's sequence in the list that was packed.
+        row_N: int64 [N], index of each response token's sequence in `sequences_b`.
         token_N: int64 [N], index of each response token in its response.
         sequences_b: int64 [b], the sequences in this micro-batch, ascending.
         input_tokens: number of input tokens that are not padding.
@@ -73,6 +92,7 @@ class PackedRows:
     hidden_index_N: Tensor
     targets_N: Tensor
     sequence_N: Tensor
+    row_N: Tensor
     token_N: Tensor
     sequences_b: Tensor
     input_tokens: int
@@ -81,12 +101,16 @@ class PackedRows:
 
     def scatter(self, values_N: Tensor, num_tokens: int, fill: float = 0.0) -> Tensor:
         """Values of this micro-batch's response tokens as a right-padded [b, num_tokens], row i being `sequences_b[i]`."""
-        row_N = torch.searchsorted(self.sequences_b, self.sequence_N)
-        return scatter(values_N, row_N, self.token_N, (len(self.sequences_b), num_tokens), fill)
+        return scatter(values_N, self.row_N, self.token_N, (len(self.sequences_b), num_tokens), fill)
 
     def gather(self, values_BT: Tensor) -> Tensor:
         """Values [N] of this micro-batch's response tokens, from a right-padded [B, T] over all sequences that were packed."""
         return values_BT[self.sequence_N, self.token_N]
+
+    def members(self, rows_B: Tensor | None = None) -> Members:
+        """The sequences of this micro-batch. `rows_B`: int64 [B], indices of the packed sequences in a larger batch, ascending."""
+        rows_b = self.sequences_b if rows_B is None else rows_B[self.sequences_b]
+        return Members(rows_b, self.row_N, self.token_N)
 
     def to(self, device: torch.device | str) -> PackedRows:
         """The same micro-batch on `device`."""
@@ -229,6 +253,7 @@ def _materialise(sequences: Sequence[TokenSequence], filled: Rows, pad_id: int) 
         hidden_index_N=torch.from_numpy(np.concatenate([hidden_index[index] for index in members])),
         targets_N=torch.from_numpy(np.concatenate([sequences[index].response_ids for index in members]).astype(np.int64)),
         sequence_N=torch.from_numpy(np.repeat(members, lengths)),
+        row_N=torch.from_numpy(np.repeat(np.arange(len(members)), lengths)),
         token_N=torch.from_numpy(np.concatenate([np.arange(length) for length in lengths])),
         sequences_b=torch.tensor(members),
         input_tokens=input_tokens,

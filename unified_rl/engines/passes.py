@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from unified_rl.engines.batch import Batch
 from unified_rl.engines.layout import Layout
-from unified_rl.engines.packing import TokenSequence
+from unified_rl.engines.packing import PackedRows, TokenSequence
 from unified_rl.engines.roles import Outputs, Role
-from unified_rl.engines.shares import longest, share_of_units, whole_outputs
+from unified_rl.engines.shares import whole_outputs
 from unified_rl.types import ONE_RANK, Ranks
 
 
@@ -24,13 +25,19 @@ def evaluate_role(
     """
     model.eval()
     device = next(model.parameters()).device
-    rows = share_of_units(sequences, None, ranks)
+    batch = Batch.of(sequences)
+    share = batch.share(layout, None, ranks, device)
     own: Outputs = {}
-    for packed in layout.pack([sequences[row] for row in rows], None, device) if len(rows) else ():
-        for name, values_N in role(model, packed).items():
-            if name not in own:
-                own[name] = torch.zeros(len(rows), longest(sequences), dtype=values_N.dtype, device=device)
-            own[name][packed.sequence_N, packed.token_N] = values_N
+    for packed in share.micro_batches:
+        put(own, role(model, packed), packed, (len(share.rows), batch.longest))
     if ranks.size == 1:
         return own
-    return whole_outputs(ranks.gather((rows, {name: values.cpu() for name, values in own.items()})), device)
+    return whole_outputs(ranks.gather((share.rows, {name: values.cpu() for name, values in own.items()})), device)
+
+
+def put(whole: Outputs, found: Outputs, packed: PackedRows, shape: tuple[int, int]) -> None:
+    """Add a micro-batch's outputs [N] to those of its share, right-padded [b, T] of this `shape`; 0 where there is no token."""
+    for name, values_N in found.items():
+        if name not in whole:
+            whole[name] = torch.zeros(shape, dtype=values_N.dtype, device=values_N.device)
+        whole[name][packed.sequence_N, packed.token_N] = values_N

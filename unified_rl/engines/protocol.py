@@ -10,11 +10,12 @@ from typing import Protocol
 import numpy as np
 from torch import Tensor, nn
 
-from unified_rl.engines.packing import TokenSequence
+from unified_rl.engines.packing import Members, TokenSequence
 from unified_rl.engines.roles import Outputs
 
-#: A loss: (outputs as right-padded [b, T], indices [b] of these sequences in the update's batch) -> scalar to be minimised.
-Loss = Callable[[Outputs, Tensor], Tensor]
+#: A loss: (outputs as right-padded [b, T], which sequences of the update's batch these are) -> scalar to be minimised. It reads
+#: nothing back from the device: what it finds out it keeps there until the update is over.
+Loss = Callable[[Outputs, Members], Tensor]
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,10 @@ class UpdateReport:
 
 
 class Trainer(Protocol):
-    """Trains one role. On several ranks all of them call every method together, with equal arguments."""
+    """Trains one role. On several ranks all of them call every method together, with equal arguments.
+
+    Sequences that come as a `Batch` are laid out once for all passes over them.
+    """
 
     @property
     def model(self) -> nn.Module:
@@ -41,7 +45,7 @@ class Trainer(Protocol):
         """The role's outputs [B, T] under the present weights, without gradient, whole on every rank."""
 
     def update(self, sequences: Sequence[TokenSequence], loss: Loss, unit_B: np.ndarray | None = None) -> UpdateReport:
-        """One optimiser step on the sum of all micro-batches' losses.
+        """One optimiser step on the sum of all micro-batches' losses, which the device is not waited for in between.
 
         Args:
             unit_B: sequences with equal numbers (a pair, a group) reach `loss` together.

@@ -23,7 +23,7 @@ from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from unified_rl import files
 from unified_rl.engines.layout import Layout
-from unified_rl.engines.packing import PackedRows, TokenSequence
+from unified_rl.engines.packing import Members, PackedRows, TokenSequence
 from unified_rl.engines.passes import evaluate_role
 from unified_rl.engines.policy_model import ScalarModel, copy_of_decoder, response_values
 from unified_rl.engines.roles import Outputs
@@ -136,27 +136,39 @@ class RewardLoss:
     """
 
     def __init__(self, ends: Sequence[np.ndarray], labels: Sequence[np.ndarray]) -> None:
-        self._places: list[tuple[Tensor, Tensor]] = []
-        for index, (end_K, label_K) in enumerate(zip(ends, labels, strict=True)):
-            end_K, label_K = np.asarray(end_K, dtype=np.int64), np.asarray(label_K, dtype=np.float64)
-            if end_K.shape != label_K.shape:
-                raise DataError(f"sequence {index} has {len(end_K)} labelled places but {len(label_K)} labels")
-            known = ~np.isnan(label_K)
-            if ((label_K[known] < 0) | (label_K[known] > 1)).any():
-                raise DataError(f"sequence {index} has a label outside 0..1: {label_K[known].tolist()}")
-            self._places.append((torch.from_numpy(end_K[known] + 1), torch.from_numpy(label_K[known])))
-        self._count = sum(len(label_K) for _, label_K in self._places)
+        known = [_known(index, *given) for index, given in enumerate(zip(ends, labels, strict=True))]
+        self._count = sum(len(label_K) for _, label_K in known)
         if not self._count:
             raise DataError("no response of this update has a label; check the step labels and the segmentation")
+        width = max(int(end_K.max(initial=0)) for end_K, _ in known) + 2
+        label_BT = np.full((len(known), width), np.nan)  # at the place of the output after each labelled token; NaN elsewhere
+        for row, (end_K, label_K) in zip(label_BT, known, strict=True):
+            row[end_K + 1] = label_K
+        self._label_BT = torch.from_numpy(label_BT)
 
-    def __call__(self, outputs: Outputs, rows: Tensor) -> Tensor:
+    def __call__(self, outputs: Outputs, members: Members) -> Tensor:
         logits_bT = outputs["logit"]
-        chosen = [self._places[row] for row in rows.tolist()]
-        row_N = torch.repeat_interleave(torch.arange(len(chosen)), torch.tensor([len(labels) for _, labels in chosen]))
-        place_N = torch.cat([places for places, _ in chosen])
-        label_N = torch.cat([labels for _, labels in chosen]).to(logits_bT)
-        logit_N = logits_bT[row_N.to(logits_bT.device), place_N.to(logits_bT.device)]
-        return nn.functional.binary_cross_entropy_with_logits(logit_N, label_N, reduction="sum") / self._count
+        self._label_BT = self._label_BT.to(logits_bT)  # once
+        label_bT = nn.functional.pad(
+            self._label_BT[members.rows_b], (0, logits_bT.shape[1] - self._label_BT.shape[1]), value=torch.nan
+        )
+        label_N = members.tokens(label_bT)
+        known_N = ~label_N.isnan()
+        loss_N = nn.functional.binary_cross_entropy_with_logits(
+            members.tokens(logits_bT), torch.where(known_N, label_N, 0), reduction="none"
+        )
+        return torch.where(known_N, loss_N, 0).sum() / self._count
+
+
+def _known(index: int, end_K: np.ndarray, label_K: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The labelled places of sequence `index`, int64 [K], and their labels; those that are NaN left out. Raises DataError."""
+    end_K, label_K = np.asarray(end_K, dtype=np.int64), np.asarray(label_K, dtype=np.float64)
+    if end_K.shape != label_K.shape:
+        raise DataError(f"sequence {index} has {len(end_K)} labelled places but {len(label_K)} labels")
+    known = ~np.isnan(label_K)
+    if ((label_K[known] < 0) | (label_K[known] > 1)).any():
+        raise DataError(f"sequence {index} has a label outside 0..1: {label_K[known].tolist()}")
+    return end_K[known], label_K[known]
 
 
 class RewardScorer:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
+from transformers import PreTrainedModel
 
 from unified_rl.engines.packing import PackedRows
 from unified_rl.engines.policy_model import Forward, plain_forward, response_logps, response_values
@@ -22,7 +23,7 @@ def policy_role(temperature: float, forward: Forward = plain_forward, differenti
         differentiated: outputs beside "logp" that carry a gradient, because a loss asks for it.
     """
 
-    def outputs(model: nn.Module, packed: PackedRows) -> Outputs:
+    def outputs(model: PreTrainedModel, packed: PackedRows) -> Outputs:
         entropy = "entropy" in differentiated
         logp_N, entropy_N = response_logps(model, packed, temperature, forward, differentiable_entropy=entropy)
         return {"logp": logp_N, "entropy": entropy_N}

@@ -14,15 +14,16 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
+from unified_rl.engines.batch import Batch
 from unified_rl.engines.layout import Layout
 from unified_rl.engines.optimiser import AdamWOptions
 from unified_rl.engines.packing import TokenSequence
 from unified_rl.engines.passes import evaluate_role
 from unified_rl.engines.protocol import Loss, UpdateReport
 from unified_rl.engines.roles import Outputs, Role
-from unified_rl.engines.shares import longest, share_of_units
+from unified_rl.engines.shares import in_order
 from unified_rl.errors import CheckpointError, TrainingError
 from unified_rl.types import ONE_RANK, Ranks
 
@@ -59,27 +60,28 @@ class TorchTrainer:
         """
         self.model.eval()  # dropout off: the ratio to the sampler's log-probs must be 1 before the first update
         self._optimizer.zero_grad(set_to_none=True)
-        total = self._backward(sequences, loss, unit_B)
+        losses = self._backward(Batch.of(sequences), loss, unit_B)
         self._sum_gradients()
-        norm = nn.utils.clip_grad_norm_([parameter for _, parameter in self._named], self._options.max_grad_norm).item()
+        grad_norm = nn.utils.clip_grad_norm_([parameter for _, parameter in self._named], self._options.max_grad_norm)
+        *found, norm = torch.stack([value.double() for value in (*losses, grad_norm)]).tolist()
+        total = sum(self._ranks.gather(in_order(found)))
         if not (math.isfinite(total) and math.isfinite(norm)):
             raise TrainingError(
                 f"update {self.updates}: the loss is {total} and the gradient norm {norm}; this update was not made"
             )
         return self._step(total, norm)
 
-    def _backward(self, sequences: Sequence[TokenSequence], loss: Loss, unit_B: np.ndarray | None) -> float:
-        """Gradients of this rank's share; the loss of all."""
-        num_tokens, total = longest(sequences), 0.0
-        rows = share_of_units(sequences, unit_B, self._ranks)
-        own = [sequences[row] for row in rows]
-        rows_b = torch.from_numpy(rows).to(self._device)
-        for packed in self._layout.pack(own, None if unit_B is None else unit_B[rows], self._device) if own else ():
-            outputs = {name: packed.scatter(values_N, num_tokens) for name, values_N in self._role(self.model, packed).items()}
-            micro_loss = loss(outputs, rows_b[packed.sequences_b])
+    def _backward(self, batch: Batch, loss: Loss, unit_B: np.ndarray | None) -> list[Tensor]:
+        """Gradients of this rank's share; its micro-batches' losses, which stay on the device."""
+        share, losses = batch.share(self._layout, unit_B, self._ranks, self._device), []
+        for packed in share.micro_batches:
+            outputs = {
+                name: packed.scatter(values_N, batch.longest) for name, values_N in self._role(self.model, packed).items()
+            }
+            micro_loss = loss(outputs, packed.members(share.rows_b))
             micro_loss.backward()
-            total += micro_loss.item()
-        return sum(self._ranks.gather(total))
+            losses.append(micro_loss.detach())
+        return losses
 
     def _sum_gradients(self) -> None:
         if self._ranks.size == 1:

@@ -1,4 +1,4 @@
-"""Grading many answers: extraction and plain numbers here, everything else in killable workers, results kept by content.
+"""Grading many answers: what models wrote is read in killable workers, plain numbers apart; results are kept by content.
 
 An item that is too slow, too large or crashes its worker is not correct, says so in its verdict, and costs no other item anything.
 """
@@ -10,16 +10,16 @@ import json
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from unified_rl.errors import DataError
-from unified_rl.grading.extract import MAX_ANSWER, Format, bare, extract
+from unified_rl.errors import ConfigError, DataError
+from unified_rl.grading.extract import FORMATS, MAX_ANSWER, MAX_TAIL, Format, may_announce
 from unified_rl.grading.numbers import Number, read_number
 from unified_rl.grading.policies import GradingPolicy
 from unified_rl.isolation import Limits, Outcome, Pool
 from unified_rl.types import AnswerCheck, Problem, Verdict
 
-HANDLER = "unified_rl.grading.equivalence:serve"
+HANDLER = "unified_rl.grading.worker:serve"
 CACHE_ITEMS = 200_000
 _NO_WORKER = 128  # answers longer than this are not tried as plain numbers
 
@@ -45,12 +45,19 @@ class Verdicted:
         return self.verdict == "correct"
 
 
+class Reading(NamedTuple):
+    """What was found in a text: the answer; or, where reading it failed, the verdict on it."""
+
+    answer: str | None
+    failure: tuple[Verdict, str] | None = None
+
+
 class Grader:
     """Grades answers with a warm pool of workers and a cache.
 
     Args:
         policy: the settings of what counts as equal.
-        limits: per item: seconds, memory, output.
+        limits: per item and deed (reading a text, comparing two answers, naming a class): seconds, memory, output.
         workers: processes; None for one per core. They start when an answer first needs one.
         max_answer: characters; a longer prediction is unparsable.
 
@@ -81,6 +88,29 @@ class Grader:
     def close(self) -> None:
         """End the workers; the cache stays, and they start again when needed."""
         self._pool.close()
+
+    def read(self, texts: Sequence[str], format: Format = "auto") -> list[Reading]:
+        """The final answer of each response; see `extract`."""
+        settings = {"format": format, "unmarked": self.policy.unmarked, "boxes": self.policy.boxes}
+        return self._readings([{"response": text[-MAX_TAIL:], **settings} for text in texts])
+
+    def bare(self, predictions: Sequence[str]) -> list[Reading]:
+        """Each prediction without a box or "the answer is" around it."""
+        readings = [Reading(prediction) for prediction in predictions]
+        asked = [place for place, prediction in enumerate(predictions) if may_announce(prediction[-MAX_TAIL:])]
+        answers = self._readings([{"announced": predictions[place][-MAX_TAIL:]} for place in asked])
+        for place, reading in zip(asked, answers, strict=True):
+            readings[place] = reading
+        return readings
+
+    def _readings(self, payloads: list[dict[str, Any]]) -> list[Reading]:
+        outcomes = self._pool.map(payloads)
+        return [Reading(one.value) if one.status == "done" else Reading(None, _verdict(one)) for one in outcomes]
+
+    def judge_readings(self, golds: Sequence[str], readings: Sequence[Reading]) -> list[tuple[Verdict, str]]:
+        """(verdict, reason) of each reading against its gold answer."""
+        judged = iter(self.judge((gold, one.answer) for gold, one in zip(golds, readings, strict=True) if not one.failure))
+        return [one.failure or next(judged) for one in readings]
 
     def judge(self, pairs: Iterable[tuple[str, str | None]]) -> list[tuple[Verdict, str]]:
         """(verdict, reason) of each pair of gold answer and extracted prediction."""
@@ -124,9 +154,16 @@ class Grader:
         return names
 
     def check_answers(self, golds: Sequence[str], texts: Sequence[str], format: Format = "auto") -> list[AnswerCheck]:
-        """Extract, grade and name the class of each response's answer. A right answer's class is the gold answer's."""
-        answers = [extract(text, format, self.policy.unmarked, self.policy.boxes) for text in texts]
-        verdicts = self.judge(zip(golds, answers, strict=True))
+        """Extract, grade and name the class of each response's answer. A right answer's class is the gold answer's.
+
+        Raises:
+            ConfigError: an unknown format.
+        """
+        if format not in FORMATS:
+            raise ConfigError(f"format={format!r} is unknown; choose one of {', '.join(FORMATS)}")
+        readings = self.read(texts, format)
+        answers = [reading.answer for reading in readings]
+        verdicts = self.judge_readings(golds, readings)
         right = [verdict == "correct" for verdict, _ in verdicts]
         names = self.classes([gold if good else answer for gold, good, answer in zip(golds, right, answers, strict=True)])
         gold_names = self.classes(list(golds))
@@ -209,27 +246,49 @@ def grade(
 
 def grade_with(grader: Grader, records: Sequence[Mapping[str, Any]], format: Format = "auto") -> list[Verdicted]:
     """`grade` with a grader of one's own, kept warm."""
-    answers = [_answer(place, record, grader.policy, format) for place, record in enumerate(records, 1)]
     golds = [_text(place, record, "gold") for place, record in enumerate(records, 1)]
+    readings = _read(grader, records, format)
     graded = [place for place, gold in enumerate(golds) if gold is not None]
-    verdicts: list[tuple[Verdict, str]] = [
-        ("unparsable", "no answer") if not answer else ("incorrect", "no gold") for answer in answers
-    ]
-    for place, verdict in zip(graded, grader.judge((golds[place], answers[place]) for place in graded), strict=True):
+    verdicts = [_without_gold(reading) for reading in readings]
+    judged = grader.judge_readings([str(golds[place]) for place in graded], [readings[place] for place in graded])
+    for place, verdict in zip(graded, judged, strict=True):
         verdicts[place] = verdict
     return [
-        Verdicted(record.get("id"), answer, verdict, reason)
-        for record, answer, (verdict, reason) in zip(records, answers, verdicts, strict=True)
+        Verdicted(record.get("id"), reading.answer, verdict, reason)
+        for record, reading, (verdict, reason) in zip(records, readings, verdicts, strict=True)
     ]
 
 
-def _answer(place: int, record: Mapping[str, Any], policy: GradingPolicy, format: Format) -> str | None:
-    prediction, response = _text(place, record, "prediction"), _text(place, record, "response")
-    if prediction is None and response is None and "prediction" not in record and "response" not in record:
-        raise DataError(f"record {place} has neither 'prediction' nor 'response'; add one of them")
-    if response is not None:
-        return extract(response, record.get("format", format), policy.unmarked, policy.boxes)
-    return prediction if prediction is None else bare(prediction)
+def _without_gold(reading: Reading) -> tuple[Verdict, str]:
+    return reading.failure or (("incorrect", "no gold") if reading.answer else ("unparsable", "no answer"))
+
+
+def _read(grader: Grader, records: Sequence[Mapping[str, Any]], format: Format) -> list[Reading]:
+    """The answer of each record: found in its response, or given as its prediction."""
+    readings: list[Reading] = [Reading(None)] * len(records)
+    responses: dict[Format, list[tuple[int, str]]] = {}
+    predictions: list[tuple[int, str]] = []
+    for place, record in enumerate(records):
+        prediction, response = _text(place + 1, record, "prediction"), _text(place + 1, record, "response")
+        if "prediction" not in record and "response" not in record:
+            raise DataError(f"record {place + 1} has neither 'prediction' nor 'response'; add one of them")
+        if response is not None:
+            responses.setdefault(_format(place + 1, record, format), []).append((place, response))
+        elif prediction is not None:
+            predictions.append((place, prediction))
+    asked = [(items, grader.read([text for _, text in items], kind)) for kind, items in responses.items()]
+    asked.append((predictions, grader.bare([text for _, text in predictions])))
+    for items, found in asked:
+        for (place, _), reading in zip(items, found, strict=True):
+            readings[place] = reading
+    return readings
+
+
+def _format(place: int, record: Mapping[str, Any], format: Format) -> Format:
+    chosen = record.get("format", format)
+    if chosen not in FORMATS:
+        raise ConfigError(f"record {place}: format={chosen!r} is unknown; choose one of {', '.join(FORMATS)}")
+    return chosen
 
 
 def _text(place: int, record: Mapping[str, Any], field: str) -> str | None:

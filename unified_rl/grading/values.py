@@ -1,360 +1,276 @@
-"""The value of an expression: exact where it is rational, else its numbers at fixed points, to 30 digits. For worker processes.
+"""The value of a tree at a point: a fraction where that is exact, else a number of 80 digits. For worker processes.
 
-LaTeX is parsed into a tree by `simple_latex` or, where that is not enough, latex2sympy (math-verify's parser). The tree is
-evaluated here, node by node, with a guard on every operation that can explode. sympy's own evaluation and `simplify` are not used,
-and nothing is evaluated as code. Two expressions with equal numbers at the points are equal but for a chance far below that of a
-parsing mistake.
+Every operation that can explode is guarded, and a sum whose small terms would be lost in the digits at hand (1 - e^{-1000}) has no
+value: no verdict may rest on what rounding swallowed. Real mathematics: the cube root of -8 is -2; what has no real value is
+complex.
 """
 
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from fractions import Fraction
-from functools import lru_cache
 from typing import Any
 
 import mpmath
-import sympy
-from latex2sympy2_extended.latex2sympy2 import ConversionConfig, latex2sympy
-from sympy.core.function import AppliedUndef
 
-from unified_rl.grading.simple_latex import NotSimple, Tree, parse_simple, symbols
+from unified_rl.grading.algebra import number_function
+from unified_rl.grading.expression import Tree, indices, symbols
 
-POINTS = 4  # the last has negative values
-WORKING_DIGITS = 30
-MAX_BITS = 14_000  # Python writes integers of up to 4,300 digits
-MAX_LATEX = 1500
-_CONFIG = ConversionConfig(lowercase_symbols=False)
-_DECIMAL = re.compile(r"[0-9]*\.[0-9]+")
-_DEEP = 60
-_BINOMIAL = re.compile(r"\\(?:[dt]?binom|choose)(?![a-z])")  # which the parser computes at once
+DIGITS = 80
+SWALLOWED = mpmath.mpf(10) ** -40  # a term this much smaller than the sum's largest is not seen
+SAME = mpmath.mpf(10) ** -45  # relative difference of equal numbers
+MAX_BITS = 14_000
+MAX_EXPONENT = 10**7
+
+Point = Mapping[str, Fraction]
+Number = Any  # Fraction | mpf | mpc
 
 
-class Unsupported(Exception):
-    """An expression that has no value here: not parsed, or with an operation that is not supported or too large."""
+class NoValue(Exception):
+    """The expression has no value here: a division by zero, an operation that is too large or not defined."""
 
 
-@dataclass(frozen=True)
-class Value:
-    """`exact`: the rational value, where it is one. `numbers`: complex mpmath numbers at the points.
-
-    `digits`: fewest significant digits of a decimal in the expression, None without decimals.
-    """
-
-    exact: Fraction | None
-    numbers: tuple
-    constant: bool
-    digits: int | None
-
-    def key(self) -> str:
-        if self.exact is not None:
-            return str(self.exact)
-        numbers = self.numbers[:1] if self.constant else self.numbers[:-1]
-        return ("~" if self.constant else "f~") + ",".join(_shown(number) for number in numbers)
-
-
-def _shown(number) -> str:
-    def part(x) -> str:
-        return "0" if abs(x) < mpmath.mpf(10) ** -20 else mpmath.nstr(x, 10)
-
-    return part(number.real) + (f"{part(number.imag)}i" if abs(number.imag) > mpmath.mpf(10) ** -20 else "")
-
-
-@lru_cache(maxsize=512)
-def value_of(latex: str) -> Value:
-    """Raises Unsupported."""
-    if len(latex) > MAX_LATEX or _too_deep(latex):
-        raise Unsupported
-    names = _plain_names(latex)
-    try:
-        tree: Any = parse_simple(names)
-        evaluate, constant = _evaluate_simple, not (symbols(tree) - {"i", "I", "e"})
-    except NotSimple:
-        tree = parse(names)
-        evaluate = _evaluate
-        constant = not (
-            tree.free_symbols - {sympy.Symbol("i"), sympy.Symbol("I"), sympy.Symbol("e")} or tree.atoms(AppliedUndef)
-        )
-    with mpmath.workdps(WORKING_DIGITS):
-        first = evaluate(tree, 0)
-        exact = first if constant and isinstance(first, Fraction) else None
-        numbers: tuple = (_number(first),)
-        if not constant:
-            numbers += tuple(_at(evaluate, tree, point) for point in range(1, POINTS))
-            if all(abs(number - numbers[0]) <= mpmath.mpf(10) ** -24 * (1 + abs(numbers[0])) for number in numbers):
-                numbers, constant = numbers[:1], True  # sin^2 x + cos^2 x
-        if constant and exact is None:
-            exact = _recognised(numbers[0])
-    decimals = [len(match.replace(".", "").lstrip("0")) for match in _DECIMAL.findall(latex)]
-    return Value(exact, numbers, constant, min(decimals, default=None))
-
-
-def _recognised(number):
-    """The fraction of small terms that a number is to all working digits, None if there is none."""
-    if not mpmath.isfinite(number) or abs(number.imag) > mpmath.mpf(10) ** -24 or abs(number.real) > 10**9:
-        return None
-    with mpmath.workdps(60):
-        guess = Fraction(mpmath.nstr(number.real, 40, strip_zeros=False, min_fixed=-60, max_fixed=60)).limit_denominator(1000)
-        close = abs(mpmath.mpf(guess.numerator) / guess.denominator - number.real) <= mpmath.mpf(10) ** -24 * (
-            1 + abs(number.real)
-        )
-    return guess if close else None
-
-
-def _plain_names(latex: str) -> str:
-    """Subscripts and primes as the parser takes them: letters and digits."""
-    latex = re.sub(r"_\s*\{([^{}]{1,40})\}", lambda match: "_{" + (re.sub(r"[^A-Za-z0-9]", "", match[1]) or "0") + "}", latex)
-    latex = re.sub(r"_\s*\\([a-zA-Z]+)", r"_{\1}", latex)
-    return re.sub(r"(?<=[A-Za-z])'", "_{prime}", latex)
-
-
-def _at(evaluate: Callable, tree: Any, point: int):
-    """The number at a point; NaN where the expression has none there (a root of a negative number is fine, 1/0 is not)."""
-    try:
-        return _number(evaluate(tree, point))
-    except Unsupported:
-        return mpmath.mpc(mpmath.nan)
-
-
-def parse(latex: str):
-    """A sympy tree without symbols' assumptions. Raises Unsupported."""
-    for spelling in (latex, latex.replace(r"\times", "*").replace(r"\cdot", "*")):
+def evaluate(tree: Tree, point: Point) -> Number:
+    """Raises NoValue."""
+    with mpmath.workdps(DIGITS):
         try:
-            tree = latex2sympy(
-                spelling, is_real=None, convert_degrees=False, normalization_config=None, conversion_config=_CONFIG
-            )
-        except MemoryError:
-            raise
-        except Exception:  # the parser raises bare Exception, and whatever sympy does
-            continue
-        if isinstance(tree, sympy.Expr):
-            return tree
-    raise Unsupported
+            return _value(tree, point)
+        except (ZeroDivisionError, ValueError, OverflowError, TypeError, KeyError, mpmath.libmp.NoConvergence) as error:
+            raise NoValue from error
 
 
-def _too_deep(latex: str) -> bool:
-    depth = deepest = 0
-    for letter in latex:
-        depth += (letter in "({[") - (letter in ")}]")
-        deepest = max(deepest, depth)
-    return deepest > _DEEP or bool(_BINOMIAL.search(latex) and re.search(r"[0-9]{5}|\^", latex))
+def same(left: Number, right: Number) -> bool:
+    """Whether two numbers are equal to all digits that count."""
+    if isinstance(left, Fraction) and isinstance(right, Fraction):
+        return left == right
+    with mpmath.workdps(DIGITS):
+        a, b = _mp(left), _mp(right)
+        if mpmath.isinf(a) or mpmath.isinf(b):
+            return bool(a == b)
+        return bool(abs(a - b) <= SAME * max(abs(a), abs(b)))
 
 
-def _number(x):
-    if isinstance(x, Fraction):
-        return mpmath.mpc(mpmath.mpf(x.numerator) / x.denominator)
-    return mpmath.mpc(x)
+def less(left: Number, right: Number) -> bool:
+    """Whether one real number is smaller than another."""
+    if isinstance(left, Fraction) and isinstance(right, Fraction):
+        return left < right
+    with mpmath.workdps(DIGITS):
+        return bool(mpmath.re(_mp(left)) < mpmath.re(_mp(right)))
 
 
-def _symbol(name: str, point: int):
-    name = re.sub(r"[{}\\\s]", "", name)  # the two parsers spell subscripts differently
-    if name in ("i", "I"):
-        return mpmath.mpc(0, 1)
-    if name == "e":
-        return mpmath.e
-    draw = int.from_bytes(hashlib.sha256(f"{name}/{point}".encode("utf-8", "replace")).digest()[:6], "big")
-    number = mpmath.mpf(3 * 10**5 + draw % (22 * 10**5)) / 10**6
-    return -number if point == POINTS - 1 else number
+def is_real(number: Number) -> bool:
+    return isinstance(number, Fraction) or mpmath.im(number) == 0
 
 
-def _evaluate_simple(tree: Tree, point: int):
-    """Fraction or mpmath number."""
-    word = tree[0]
-    if word == "number":
-        return _small(tree[1])
-    if word == "symbol":
-        return _symbol(tree[1], point)
-    if word == "pi":
-        return +mpmath.pi
-    operation = {"add": _add, "mul": _mul, "pow": _pow, "factorial": _factorial}[word]
-    return _apply(operation, [_evaluate_simple(part, point) for part in tree[1:]])
+def shown(number: Number, digits: int = 12) -> str:
+    """A number in a few digits, the same for numbers that are `same`."""
+    if isinstance(number, Fraction):
+        return str(number) if max(number.numerator.bit_length(), number.denominator.bit_length()) < 4000 else f"{hash(number)}"
+    with mpmath.workdps(DIGITS):
+        real, imaginary = mpmath.re(number), mpmath.im(number)
+        text = mpmath.nstr(real, digits)
+        return text if imaginary == 0 else f"{text}+{mpmath.nstr(imaginary, digits)}i"
 
 
-def _apply(operation: Callable, arguments: list):
-    try:
-        return operation(*arguments)
-    except (ZeroDivisionError, ValueError, OverflowError, TypeError, mpmath.libmp.NoConvergence) as error:
-        raise Unsupported from error
+def _value(tree: Tree, point: Point) -> Number:
+    kind = tree[0]
+    if kind == "num":
+        return tree[1]
+    if kind == "sym":
+        return point[tree[1]]
+    if kind == "const":
+        return {"pi": lambda: +mpmath.pi, "e": lambda: +mpmath.e, "i": lambda: mpmath.mpc(0, 1), "inf": lambda: mpmath.inf}[
+            tree[1]
+        ]()
+    if kind == "big":
+        return _big(tree, point)
+    parts = [_value(part, point) for part in tree[1:] if isinstance(part, tuple)]
+    if kind == "add":
+        return _add(parts)
+    if kind == "mul":
+        return _mul(parts)
+    if kind == "pow":
+        return _pow(*parts)
+    if tree[1][0] == "@":
+        return _unknown(tree[1], parts)
+    if all(isinstance(part, Fraction) for part in parts) and (exact := number_function(tree[1], parts)) is not None:
+        return exact
+    return _chopped(_FUNCTIONS[tree[1]](*parts))
 
 
-def _evaluate(node, point: int, depth: int = 0):
-    """Fraction or mpmath number."""
-    if depth > 3 * _DEEP:
-        raise Unsupported
-    if isinstance(node, sympy.Symbol):
-        return _symbol(node.name, point)
-    if isinstance(node, sympy.Rational):
-        if max(abs(node.p), node.q).bit_length() > MAX_BITS:
-            raise Unsupported
-        return Fraction(int(node.p), int(node.q))
-    if isinstance(node, sympy.Float):
-        return _decimal(node)
-    if isinstance(node, sympy.NumberSymbol):
-        return +{sympy.pi: mpmath.pi, sympy.E: mpmath.e, sympy.GoldenRatio: mpmath.phi}.get(node, mpmath.nan)
-    if node in (sympy.oo, -sympy.oo):
-        return mpmath.inf if node == sympy.oo else -mpmath.inf
-    if node is sympy.I:
-        return mpmath.mpc(0, 1)
-    if isinstance(node, AppliedUndef):
-        arguments = [_evaluate(argument, point, depth + 1) for argument in node.args]
-        return _symbol(f"{node.func.__name__}({','.join(_shown(_number(a)) for a in arguments)})", point)
-    operation = _OPERATIONS.get(type(node))
-    if operation is None or len(node.args) > 200:
-        raise Unsupported
-    return _apply(operation, [_evaluate(argument, point, depth + 1) for argument in node.args])
+def _mp(number: Number) -> Any:
+    return mpmath.mpf(number.numerator) / number.denominator if isinstance(number, Fraction) else number
 
 
-def _decimal(node):
-    text = str(node)
-    mantissa, _, exponent = text.partition("e")
-    if len(exponent) > 4:
-        raise Unsupported
-    return Fraction(mantissa) * Fraction(10) ** int(exponent or 0)
+def _small(number: Fraction) -> Number:
+    if max(abs(number.numerator), number.denominator).bit_length() > MAX_BITS:
+        return _mp(number)
+    return number
 
 
-def _small(x: Fraction) -> Fraction:
-    if max(abs(x.numerator), x.denominator).bit_length() > MAX_BITS:
-        raise Unsupported
-    return x
+def _add(terms: list[Number]) -> Number:
+    if all(isinstance(term, Fraction) for term in terms):
+        return _small(sum(terms, Fraction(0)))
+    numbers = [_mp(term) for term in terms]
+    sizes = [abs(number) for number in numbers if number != 0]
+    if not sizes:
+        return Fraction(0)
+    largest = max(sizes)
+    if mpmath.isinf(largest):
+        if sum(map(bool, map(mpmath.isinf, numbers))) > 1:
+            raise NoValue
+        return next(number for number in numbers if mpmath.isinf(number))
+    if min(sizes) < largest * SWALLOWED:
+        raise NoValue
+    total = mpmath.fsum(numbers)
+    return Fraction(0) if abs(total) < largest * mpmath.mpf(10) ** (10 - DIGITS) else _chopped(total)
 
 
-def _add(*terms):
-    total = Fraction(0)
-    for term in terms:
-        total = _small(total + term) if isinstance(total, Fraction) and isinstance(term, Fraction) else _mp(total) + _mp(term)
-    return total
+def _chopped(number: Number) -> Number:
+    """Without an imaginary part that is rounding."""
+    if isinstance(number, mpmath.mpc) and abs(number.imag) <= mpmath.mpf(10) ** (10 - DIGITS) * abs(number.real):
+        return number.real
+    return number
 
 
-def _mul(*factors):
-    product = Fraction(1)
+def _mul(factors: list[Number]) -> Number:
+    product: Number = Fraction(1)
     for factor in factors:
-        exact = isinstance(product, Fraction) and isinstance(factor, Fraction)
-        product = _small(product * factor) if exact else _mp(product) * _mp(factor)
-    return product
+        if isinstance(product, Fraction) and isinstance(factor, Fraction):
+            product = _small(product * factor)
+        else:
+            product = _mp(product) * _mp(factor)
+            if mpmath.isnan(product):
+                raise NoValue
+    return _chopped(product)
 
 
-def _mp(x):
-    return mpmath.mpf(x.numerator) / x.denominator if isinstance(x, Fraction) else x
-
-
-def _pow(base, exponent):
-    if isinstance(base, Fraction) and isinstance(exponent, Fraction):
+def _pow(base: Number, exponent: Number) -> Number:
+    if isinstance(exponent, Fraction) and isinstance(base, Fraction):
         if exponent.denominator == 1:
             bits = max(abs(base.numerator), base.denominator).bit_length()
             if abs(exponent.numerator) * bits <= MAX_BITS:
                 return base ** int(exponent)
-        elif base >= 0 and (root := _exact_root(base, exponent.denominator)) is not None:
-            return _pow(root, Fraction(exponent.numerator))
-        elif base < 0 and exponent.denominator % 2 and abs(exponent.numerator) < 100:
-            magnitude = _pow(-base, exponent)  # the real root, as school mathematics has it
-            return -magnitude if exponent.numerator % 2 else magnitude
-    size = abs(_number(exponent))
-    if size > 10**7:
-        raise Unsupported
-    result = mpmath.power(_mp(base), _mp(exponent))
-    if mpmath.isnan(result):
-        raise Unsupported
-    return result
+        elif base < 0 and exponent.denominator % 2 and exponent.denominator < 100:
+            root = mpmath.power(_mp(-base), _mp(exponent))
+            return -root if exponent.numerator % 2 else root
+    if abs(_mp(exponent)) > MAX_EXPONENT and base not in (0, 1, -1):
+        raise NoValue
+    if isinstance(exponent, Fraction) and exponent.denominator % 2 and is_real(base) and base < 0 and exponent.denominator > 1:
+        root = mpmath.power(-_mp(base), _mp(exponent))
+        return -root if exponent.numerator % 2 else root
+    size = abs(_mp(base))
+    if size and abs(mpmath.log(size)) * abs(_mp(exponent)) > 10**9:
+        raise NoValue
+    return _chopped(mpmath.power(_mp(base), _mp(exponent)))
 
 
-def _exact_root(base: Fraction, degree: int) -> Fraction | None:
-    if degree > 50:
-        return None
-    roots = []
-    for part in (base.numerator, base.denominator):
-        root, exact = sympy.integer_nthroot(part, degree)
-        if not exact:
-            return None
-        roots.append(int(root))
-    return Fraction(*roots)
+def _unknown(name: str, arguments: list[Number]) -> Fraction:
+    """An unknown function: some number that depends on its name and arguments."""
+    text = f"{name}({','.join(shown(argument, 20) for argument in arguments)})"
+    return draw(text)
 
 
-def _factorial(n):
-    if isinstance(n, Fraction) and n.denominator == 1:
-        if not 0 <= n <= 300:
-            raise Unsupported
-        return Fraction(_product(int(n)))
-    if abs(_number(n)) > 300:
-        raise Unsupported
-    return mpmath.gamma(_mp(n) + 1)
+def draw(text: str, low: int = 300, high: int = 2800) -> Fraction:
+    """A fraction between low/997 and high/997 that depends on the text alone."""
+    number = int.from_bytes(hashlib.sha256(text.encode("utf-8", "replace")).digest()[:6], "big")
+    return Fraction(low + number % (high - low), 997)
 
 
-def _product(n: int) -> int:
-    result = 1
-    for factor in range(2, n + 1):
-        result *= factor
-    return result
+def _big(tree: Tree, point: Point) -> Number:
+    """A sum or product over at most 60 whole numbers."""
+    _, operation, variable, lower, upper, body = tree
+    if any(name != variable and variable in indices(name) for name in symbols(body)):
+        raise NoValue  # F_k: a sequence that is not given
+    first, last = _value(lower, point), _value(upper, point)
+    if not (isinstance(first, Fraction) and isinstance(last, Fraction) and first.denominator == last.denominator == 1):
+        raise NoValue
+    if last - first > 60:
+        raise NoValue
+    parts = [_value(body, {**point, variable: Fraction(k)}) for k in range(int(first), int(last) + 1)]
+    return (_add(parts) if parts else Fraction(0)) if operation == "sum" else _mul(parts)
 
 
-def _binomial(n, k):
-    if isinstance(n, Fraction) and isinstance(k, Fraction) and n.denominator == k.denominator == 1 and 0 <= k <= n <= 300:
-        return Fraction(_product(int(n)), _product(int(k)) * _product(int(n - k)))
-    return _mp(_factorial(n)) / (_mp(_factorial(k)) * _mp(_factorial(_add(n, _mul(Fraction(-1), k)))))
+def _real(function: Callable[..., Number]) -> Callable[..., Number]:
+    def guarded(*arguments: Number) -> Number:
+        if not all(is_real(argument) for argument in arguments):
+            raise NoValue
+        return function(*map(_mp, arguments))
+
+    return guarded
 
 
-def _log(x, base=None):
-    if base is None:
-        return mpmath.log(_mp(x))
-    if isinstance(x, Fraction) and isinstance(base, Fraction) and base > 1 and x > 0:
-        for power in range(-64, 65):
-            if base.numerator.bit_length() < 60 and _pow(base, Fraction(power)) == x:
-                return Fraction(power)
-    return mpmath.log(_mp(x)) / mpmath.log(_mp(base))
+def _smooth(name: str) -> Callable[[Number], Number]:
+    function = getattr(mpmath, name)
+
+    def guarded(argument: Number) -> Number:
+        argument = _mp(argument)
+        if abs(argument) > 10**6:
+            raise NoValue
+        result = function(argument)
+        if abs(result) > mpmath.mpf(10) ** 50:
+            raise NoValue  # a pole, missed by rounding
+        return Fraction(0) if abs(result) < mpmath.mpf(10) ** (15 - DIGITS) else result
+
+    return guarded
 
 
-def _absolute(x):
-    return abs(x)
+def _gamma(argument: Number) -> Number:
+    if abs(_mp(argument)) > 10**5:
+        raise NoValue
+    return mpmath.gamma(_mp(argument) + 1)
 
 
-def _floor(x):
-    return Fraction(x.__floor__()) if isinstance(x, Fraction) else mpmath.floor(x)
+def _log(argument: Number, base: Number | None = None) -> Number:
+    if argument == 0 or base in (0, 1):
+        raise NoValue
+    return mpmath.log(_mp(argument)) / (mpmath.log(10) if base is None else mpmath.log(_mp(base)))
 
 
-def _ceiling(x):
-    return Fraction(x.__ceil__()) if isinstance(x, Fraction) else mpmath.ceil(x)
+def _ln(argument: Number) -> Number:
+    if argument == 0:
+        raise NoValue
+    return mpmath.log(_mp(argument))
 
 
-def _modulo(a, b):
-    return a % b if isinstance(a, Fraction) and isinstance(b, Fraction) else mpmath.fmod(_mp(a), _mp(b))
+def _rounding(function: Callable[[Any], Any]) -> Callable[[Number], Number]:
+    def rounded(argument: Number) -> Number:
+        nearest = mpmath.nint(argument)
+        if abs(argument - nearest) < mpmath.mpf(10) ** (15 - DIGITS) * max(1, abs(nearest)):
+            return Fraction(int(nearest))
+        return Fraction(int(function(argument)))
+
+    return _real(rounded)
 
 
-def _extreme(choose):
-    def operation(*values):
-        if any(not isinstance(value, Fraction) and mpmath.im(value) for value in values):
-            raise Unsupported
-        return choose(values, key=lambda value: _number(value).real)
-
-    return operation
+def _modulo(left: Number, right: Number) -> Number:
+    if not (isinstance(left, Fraction) and isinstance(right, Fraction)) or right <= 0:
+        raise NoValue
+    return left % right
 
 
-def _smooth(function):
-    def operation(x):
-        x = _mp(x)
-        if abs(x) > 10**6:
-            raise Unsupported
-        return function(x)
-
-    return operation
-
-
-_SMOOTH = ("sin", "cos", "tan", "sec", "csc", "cot", "asin", "acos", "atan", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh")
-_OPERATIONS = {
-    sympy.Add: _add,
-    sympy.Mul: _mul,
-    sympy.Pow: _pow,
-    sympy.exp: lambda x: _pow(mpmath.e, x),
-    sympy.log: _log,
-    sympy.Abs: _absolute,
-    sympy.floor: _floor,
-    sympy.ceiling: _ceiling,
-    sympy.Mod: _modulo,
-    sympy.factorial: _factorial,
-    sympy.binomial: _binomial,
-    sympy.Max: _extreme(max),
-    sympy.Min: _extreme(min),
-    sympy.UnevaluatedExpr: lambda x: x,
-    **{getattr(sympy, name): _smooth(getattr(mpmath, name)) for name in _SMOOTH},
+_FUNCTIONS: dict[str, Callable[..., Number]] = {
+    "abs": lambda x: abs(_mp(x)),
+    "ln": _ln,
+    "log": _log,
+    "floor": _rounding(mpmath.floor),
+    "ceil": _rounding(mpmath.ceil),
+    "max": _real(max),
+    "min": _real(min),
+    "sgn": _real(lambda x: Fraction(int(mpmath.sign(x)))),
+    "mod": _modulo,
+    "factorial": _gamma,
+    "binom": lambda n, k: _gamma(n) / (_gamma(k) * _gamma(_mp(n) - _mp(k))),
+    **{
+        name: _smooth(name)
+        for name in ("sin", "cos", "tan", "cot", "sec", "csc", "asin", "acos", "atan", "acot", "asec", "acsc")
+    },
+    **{name: _smooth(name) for name in ("sinh", "cosh", "tanh", "coth", "asinh", "acosh", "atanh")},
+    "Re": mpmath.re,
+    "Im": mpmath.im,
+    "arg": mpmath.arg,
+    "cis": lambda x: mpmath.expj(_mp(x)),
 }
+
+__all__ = ["NoValue", "Point", "draw", "evaluate", "is_real", "same", "shown"]

@@ -24,9 +24,8 @@ def mean_log_ratio(logp_BT: Tensor, ref_logp_BT: Tensor, response_mask_BT: Tenso
 
 def margins(log_ratio_B: Tensor, chosen_B: Tensor, pair_B: Tensor, beta: float) -> Tensor:
     """m = beta * (log-ratio of the chosen - log-ratio of the rejected), given to both rows of the pair. [B] -> [B]."""
-    pairs, index = torch.unique(pair_B, return_inverse=True)
-    signed = side(chosen_B, log_ratio_B) * log_ratio_B
-    return beta * torch.zeros(len(pairs), dtype=signed.dtype, device=signed.device).index_add_(0, index, signed)[index]
+    signed_B = side(chosen_B, log_ratio_B) * log_ratio_B
+    return beta * (signed_B + _of_partner(signed_B, pair_B))
 
 
 def token_margins(
@@ -36,13 +35,17 @@ def token_margins(
 
     t counts response tokens, whatever the padding. Where the partner has no t-th token, it contributes a log-ratio of 0.
     """
-    pairs, index_B = torch.unique(pair_B, return_inverse=True)
     position_BT = (response_mask_BT.cumsum(1) - 1).clamp(min=0)
     signed_BT = side(chosen_B, logp_BT)[:, None] * _masked(logp_BT - ref_logp_BT, response_mask_BT)
-    slot_BT = index_B[:, None] * logp_BT.shape[1] + position_BT
-    table = torch.zeros(len(pairs) * logp_BT.shape[1], dtype=logp_BT.dtype, device=logp_BT.device)
-    table.index_add_(0, slot_BT.flatten(), signed_BT.flatten())
-    return beta * table[slot_BT]
+    by_position_BT = torch.zeros_like(signed_BT).scatter_add_(1, position_BT, signed_BT)
+    return beta * (by_position_BT + _of_partner(by_position_BT, pair_B)).gather(1, position_BT)
+
+
+def _of_partner(values: Tensor, pair_B: Tensor) -> Tensor:
+    """Each row's partner's values [B] or [B, T]; 0 for a row without one. Compared row by row, so that no device is waited for."""
+    partner_BB = (pair_B[:, None] == pair_B).fill_diagonal_(False)
+    has_one_B = partner_BB.any(1).view(-1, *[1] * (values.dim() - 1))
+    return torch.where(has_one_B, values[partner_BB.long().argmax(1)], 0)
 
 
 def _masked(values_BT: Tensor, mask_BT: Tensor) -> Tensor:

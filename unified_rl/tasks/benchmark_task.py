@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from unified_rl.errors import ConfigError, DataError
-from unified_rl.grading import FORMATS, Grader, GradingPolicy, Limits, benchmark_policy, extract
+from unified_rl.grading import FORMATS, Grader, GradingPolicy, Limits, benchmark_policy
+from unified_rl.grading.boxes import contents_of_last
+from unified_rl.grading.extract import clean
 from unified_rl.tasks.benchmarks import Benchmark
 from unified_rl.tasks.fields import field_text, field_value
 from unified_rl.tasks.reading import HUB, find_files, local_path, read_records
@@ -181,7 +183,8 @@ class BenchmarkTask:
         row = self.benchmark
         value = field_value(record, row.gold)
         if value is None and row.gold_in_solution and "solution" in info:
-            value = extract(str(info["solution"]), "boxed", boxes=self.policy.boxes)
+            content = contents_of_last(str(info["solution"]), self.policy.boxes)
+            value = clean(content) if content else None
             if value is None and r"\boxed" not in str(info["solution"]):
                 raise DataError(f"{place}: no field {row.gold!r}, and its solution has no \\boxed{{answer}}; add one of them")
         gold = None if value is None else GOLD_FORMS[row.gold_form](value)

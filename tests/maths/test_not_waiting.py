@@ -1,0 +1,162 @@
+"""Between an update's first and last micro-batch nothing is read from the device, where the host would have to wait."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from ragged import ragged_batch
+from test_gradients import CASES, LENGTH, case
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from unified_rl.config import ImportanceConfig
+from unified_rl.engines.layout import Layout
+from unified_rl.engines.optimiser import AdamWOptions
+from unified_rl.engines.policy_model import build_value_model
+from unified_rl.engines.reward_model import RewardLoss, as_sequence, build_reward_model, reward_role
+from unified_rl.engines.roles import policy_role, value_role
+from unified_rl.engines.torch_trainer import TorchTrainer
+from unified_rl.importance import corrected
+from unified_rl.methods.losses import of_role
+from unified_rl.surrogate import CompanionLoss, SurrogateLoss, aggregation_weights
+from unified_rl.types import ONE_RANK, Problem, Prompt
+
+#: Operators whose result, or its shape, the host must have before it goes on.
+READING = {
+    "_local_scalar_dense",
+    "nonzero",
+    "nonzero_numpy",
+    "masked_select",
+    "_unique2",
+    "unique_dim",
+    "unique_consecutive",
+    "equal",
+}
+#: What reads a tensor without any operator where the device is the host itself.
+READERS = {"item", "tolist", "numpy", "cpu", "__bool__", "__int__", "__float__", "__index__", "__array__", "__len__"} - {
+    "__len__"
+}
+
+
+class _Operators(TorchDispatchMode):
+    def __init__(self, seen):
+        super().__init__()
+        self._seen = seen
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = func.overloadpacket.__name__
+        if name in READING or (name.startswith("index") and _by_mask(args)):
+            self._seen.append(name)
+        return func(*args, **(kwargs or {}))
+
+
+class _Readers(TorchFunctionMode):
+    def __init__(self, seen):
+        super().__init__()
+        self._seen = seen
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if getattr(func, "__name__", "") in READERS:
+            self._seen.append(func.__name__)
+        return func(*args, **(kwargs or {}))
+
+
+def _by_mask(args):
+    indices = args[1] if len(args) > 1 and isinstance(args[1], list | tuple) else ()
+    return any(isinstance(index, torch.Tensor) and index.dtype in (torch.bool, torch.uint8) for index in indices)
+
+
+MICRO_BATCH = "micro-batch"
+
+
+def reads(trainer, sequences, loss, unit_B=None):
+    """What was read, in order, from the first micro-batch's loss to the last one's, and the number of micro-batches."""
+    seen = []
+
+    def marked(outputs, members):
+        seen.append(MICRO_BATCH)
+        found = loss(outputs, members)
+        seen.append(MICRO_BATCH)
+        return found
+
+    with _Operators(seen), _Readers(seen):
+        trainer.update(sequences, marked, unit_B)
+    first, last = seen.index(MICRO_BATCH), len(seen) - 1 - seen[::-1].index(MICRO_BATCH)
+    between = seen[first : last + 1]
+    return [name for name in between if name != MICRO_BATCH], between.count(MICRO_BATCH) // 2
+
+
+def trainer(model, role):
+    return TorchTrainer(model, role, AdamWOptions(1e-3, 10), Layout(20, 20))
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("watched", [frozenset(), frozenset({0, 5})])
+def test_of_any_coefficient(name, watched):
+    batch, coefficient, aggregation, *_ = case(name, seed=3)
+    inputs = coefficient.prepare(batch.inputs)
+    weights_B = None if coefficient.contains_weights else aggregation_weights(aggregation, inputs, LENGTH, "keep")
+    unit_B = inputs.group_B.numpy() if coefficient.unit in ("pair", "group") else None
+    loss = SurrogateLoss(coefficient, inputs, weights_B, watched)
+    policy = trainer(batch.policy, policy_role(0.8))
+    if coefficient.unit == "batch":
+        loss.fix(policy.outputs(batch.sequences))
+    found, micro_batches = reads(policy, batch.sequences, loss, unit_B)
+    assert not found
+    assert micro_batches > 1
+    loss.gather(ONE_RANK)
+    assert set(loss.seen) == watched
+
+
+@pytest.mark.parametrize("options", [("truncated", "token"), ("masked", "sequence")])
+def test_of_an_importance_correction(options):
+    batch, coefficient, aggregation, *_ = case("grpo", seed=3)
+    name, level = options
+    inputs = replace(batch.inputs, behaviour_logp_BT=batch.inputs.old_logp_BT)
+    method = corrected(coefficient, ImportanceConfig(name=name, level=level))
+    inputs = method.prepare(inputs)
+    loss = SurrogateLoss(method, inputs, aggregation_weights(aggregation, inputs, LENGTH, "keep"))
+    found, micro_batches = reads(trainer(batch.policy, policy_role(1.0)), batch.sequences, loss)
+    assert not found
+    assert micro_batches > 1
+
+
+def test_of_the_value_loss():
+    batch, coefficient, *_ = case("ppo", seed=3)
+    inputs = coefficient.prepare(batch.inputs)
+    loss = CompanionLoss(of_role("value"), inputs, aggregation_weights("sequence_mean", inputs, 1, "keep"))
+    found, micro_batches = reads(trainer(build_value_model(batch.policy), value_role()), batch.sequences, loss)
+    assert not found
+    assert micro_batches > 1
+
+
+def test_of_the_reward_models_loss():
+    batch = ragged_batch(0)
+    prompts = [Prompt(Problem(str(i), "", ""), tuple(one.prompt_ids.tolist())) for i, one in enumerate(batch.sequences)]
+    sequences = [as_sequence(prompt, one.response_ids) for prompt, one in zip(prompts, batch.sequences, strict=True)]
+    loss = RewardLoss(
+        [np.array([len(one.response_ids) - 1]) for one in batch.sequences], [np.array([i % 2]) for i in range(12)]
+    )
+    found, micro_batches = reads(trainer(build_reward_model(batch.policy), reward_role), sequences, loss)
+    assert not found
+    assert micro_batches > 1
+
+
+def test_what_reads_is_found():
+    """Each of the ways in which a loss might read is seen."""
+    batch = ragged_batch(0)
+    ways = {
+        "_local_scalar_dense": lambda logp: logp * logp.sum().item(),
+        "index": lambda logp: logp[logp < 0],
+        "nonzero": lambda logp: logp * len((logp < 0).nonzero()),
+        "tolist": lambda logp: logp * len(logp.detach().tolist()),
+        "_unique2": lambda logp: logp * len(logp.detach().unique()),
+    }
+    for name, way in ways.items():
+        found, _ = reads(
+            trainer(batch.policy, policy_role(1.0)),
+            batch.sequences,
+            lambda outputs, members, way=way: way(outputs["logp"]).sum(),
+        )
+        assert name in found

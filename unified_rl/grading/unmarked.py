@@ -1,0 +1,85 @@
+"""The answer of a response that marks none: the letter that it begins with, else its last expression, else its last lone letter."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from unified_rl.grading import spans
+from unified_rl.grading.marks import Void
+from unified_rl.grading.scan import CJK_RANGE, Token, tokens, without_emphasis
+from unified_rl.grading.sentences import is_rejected, sentence_end, word_of
+
+TAIL = 2_000  # characters from the end in which the last expression is looked for
+
+_STARTS_LETTER = re.compile(rf"\**\(?([A-H])\)?\**(?:[.:：,，。、)]|(?=[{CJK_RANGE}])|$)")
+_LONE_LETTER = re.compile(r"(?<![A-Za-z0-9$\\_^{])\(?([B-H]|A(?! [a-z]))\)?(?![A-Za-z0-9'’$_^])")
+_NAME = re.compile(r"\\?[A-Za-z]{1,5}(?:_\{?[A-Za-z0-9]{1,3}\}?)?(?:\([A-Za-z]\))?")
+
+
+def unmarked(text: str, void: Sequence[Void] = ()) -> str | None:
+    """The answer of a text without marks. `void`: announcements of what they call wrong, left out."""
+    for one in void:
+        text = f"{text[: one.start]}{' ' * (one.end - one.start)}{text[one.end :]}"
+    text = text.strip()
+    if match := _STARTS_LETTER.match(text):
+        return match[1]
+    sentences = _sentences(tokens(without_emphasis(text[-TAIL:])))
+    if len(sentences) == 1 and (only := _formulas_only(sentences[0])):
+        return only
+    for found in reversed(sentences):
+        if is_rejected(found):
+            continue
+        if said := _last_expression(found):
+            return said
+    letters = [] if void else _LONE_LETTER.findall(text)
+    return letters[-1] if letters else None
+
+
+def _sentences(found: list[Token]) -> list[list[Token]]:
+    sentences, place = [], 0
+    while place < len(found):
+        stop = sentence_end(found, place)
+        if any(token.kind not in ("space", "newline") for token in found[place:stop]):
+            sentences.append(found[place:stop])
+        place = stop + 1
+    return sentences
+
+
+def _formulas_only(found: Sequence[Token]) -> str | None:
+    """The formulas of a response that says nothing else, with what stands between them."""
+    visible = [token for token in found if token.kind not in ("space", "newline")]
+    formulas = [token for token in visible if token.kind == "formula"]
+    others = [token for token in visible if token.kind != "formula"]
+    if not formulas or any(token.text not in ",;，和或" and word_of(token) not in ("and", "or") for token in others):
+        return None
+    return "".join(token.text for token in found[found.index(visible[0]) :]).strip()
+
+
+def _last_expression(found: Sequence[Token]) -> str | None:
+    """The whole expression around a sentence's last number or formula."""
+    pivots = [place for place, token in enumerate(found) if _is_value(token)]
+    if not pivots:
+        return None
+    first, last = spans.around(found, pivots[-1])
+    said = "".join(token.text for token in found[first:last] if token.kind != "note")
+    return said.strip() or None
+
+
+def _is_value(token: Token) -> bool:
+    if token.kind == "formula":
+        inner = token.text.strip("$")
+        inner = inner[2:-2] if inner[:2] in (r"\(", r"\[") else inner
+        return not _NAME.fullmatch(inner.strip())
+    if token.kind == "command":
+        return token.text in (r"\frac", r"\dfrac", r"\pi", r"\sqrt", r"\infty")
+    return token.kind == "number" or token.text in "π½¼¾⅓⅔"
+
+
+def lone_letter(text: str) -> str | None:
+    """The option letter that a text begins with, else the last lone one in it."""
+    text = text.strip()
+    if match := _STARTS_LETTER.match(text):
+        return match[1]
+    letters = _LONE_LETTER.findall(text[-TAIL:])
+    return letters[-1] if letters else None

@@ -1,0 +1,109 @@
+"""Words that decide where an answer begins and ends: what announces it, what changes its value, what only explains it."""
+
+from __future__ import annotations
+
+
+def _words(*lines: str) -> frozenset[str]:
+    return frozenset(word for line in lines for word in line.split())
+
+
+#: What an answer is called. Options and choices count where they are one thing ("the correct option"), not a list of them.
+ANSWER_NOUNS = _words(
+    "answer answers antwort choice option respuesta réponse solutions ответ",
+)
+
+#: Verbs that join a name for the answer to the answer.
+COPULAS = _words(
+    "are aren't be becomes equals es est is isn't ist lautet was wasn't",
+)
+
+NEGATIONS = _words(
+    "aren't can't cannot isn't n't neither never nor not wasn't won't",
+)
+
+#: Before "answer": it is not the final one, or is said to be none.
+DISOWNED = _words(
+    "an another extraneous any apparent bad common earlier every example false first former if incorrect initial intermediate",
+    "invalid misleading mistaken naive no old original other others possible previous rejected sample someone's student's suppose",
+    "tempting unless whether wrong",
+)
+
+#: After an answer, in its sentence: it is taken back.
+REJECTING = _words(
+    "false impossible incorrect invalid mistake mistaken nonsense wrong",
+)
+
+#: Between "is" and the answer, without a meaning of their own.
+FILLERS = _words(
+    "about actually again also approximately certainly choice clearly definitely exactly hence indeed just now obviously",
+    "only option precisely roughly simply so still surely that the then therefore thus",
+)
+FILLER_PAIRS = frozenset(
+    {("for", "sure"), ("of", "course"), ("equal", "to"), ("given", "by"), ("as", "follows"), ("found", "by")}
+)
+
+#: Words that change the value of a number beside them. An answer is never cut between them and the number.
+CHANGING = NEGATIONS | _words(
+    "above almost and at average base below between bigger billion billions both choose cos couple cube cubed decreased",
+    "degree degrees difference divided double doubled down dozen dozens eighth eighths either exceeding exceeds except",
+    "excluding exp factorial fewer fifth fifths fold fourth fourths from greater gross half halved halves higher hundred",
+    "hundreds hundredth hundredths increased infinitely infinity inverse larger least less ln log lower mean million",
+    "millions minus mod modulo more most multiplied nearly negative ninth ninths opposite or out over pair pairs pct",
+    "percent percentage permille plus positive power powers product quarter quarters quotient radians raised ratio",
+    "reciprocal reduced remainder root roots score seventh sevenths sin sixth sixths smaller sqrt square squared sum tan",
+    "tenth tenths than third thirds thousand thousands thousandth thousandths thrice times to trillion triple tripled",
+    "twelfth twelfths twice under up within without",
+)
+
+#: Words of `CHANGING` that only join what stands on both their sides.
+JOINING = _words(
+    "and at both down either from or over than to up",
+)
+
+CONDITIONS = _words(
+    "assuming except if mod modulo only provided unless until when whenever",
+)
+
+NUMBER_WORDS = _words(
+    "billion eight eighteen eighty eleven fifteen fifty five forty four fourteen half hundred million nine nineteen ninety",
+    "one seven seventeen seventy six sixteen sixty ten thirteen thirty thousand three twelve twenty two zero",
+)
+
+#: What begins an explanation; after a comma, more words do.
+EXPLAINING = _words(
+    "according as because hence since so therefore thus whereas which",
+)
+EXPLAINING_AFTER_COMMA = EXPLAINING | _words(
+    "also being but found given giving he her his i in it its making meaning not obtained our rather rounded she that the",
+    "their there they this using we where whose you",
+)
+EXPLAINING_IN_BRACKETS = _words(
+    "after approximately as assuming because by correct due from given i it note recall rounded see simplified since so",
+    "that the this using we where which",
+)
+ADDING_NOTHING = _words(
+    "again altogether approximately exactly indeed overall respectively too total",
+)
+
+#: Short words that are no units.
+FUNCTION_WORDS = _words(
+    "all an and any are as at be but by can did do due for get got had has he her his how if in is it its let may my new no",
+    "not now of off old on one or our out own say see she so the they to two up use via was we were who yet you",
+)
+
+UNITS = _words(
+    "atm celsius cent centimeter centimeters centimetre centimetres cents day days degree degrees dollar dollars euro euros",
+    "fahrenheit feet foot gallon gallons gram grams hertz hour hours inch inches joule joules kcal kelvin kilogram",
+    "kilograms kilometer kilometers kilometre kilometres liter liters litre litres meter meters metre metres mile miles",
+    "millimeter millimeters minute minutes mol month months mph newton newtons ounce ounces percent pound pounds radians",
+    "second seconds ton tons unit units volt volts watt watts week weeks yard yards year years",
+)
+
+ABBREVIATIONS = _words(
+    "approx ca cf cu dr eg eq fig ft ie mr mrs ms no sq st vs",
+)
+
+#: Chinese characters that change the value of a number before or behind them.
+CJK_BEFORE = frozenset("负不非大小等于超过低高多少至最到根号正")
+CJK_AFTER = frozenset("万亿千百十倍成半多余")
+CJK_AFTER_PHRASES = ("的平方", "的立方", "分之", "以上", "以下", "次方")
