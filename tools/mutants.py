@@ -42,12 +42,12 @@ class Mutant:
 ADV, AGG, COEF, KL, PREF, TERMS = (
     f"ops/{name}.py" for name in ("advantages", "aggregation", "coefficients", "kl", "preferences", "terms")
 )
-CLS, SUR = "coefficients.py", "surrogate.py"
+PPO, GROUPS, BASE, SUR = "methods/critic.py", "methods/policy_gradient.py", "methods/base.py", "surrogate.py"
 RM, REPLAY, STEPS = "engines/reward_model.py", "sources/replay.py", "stages/step_labels.py"
 MODEL, MIXED = "rewards/model.py", "rewards/mixtures.py"
 LEAN, CACHE, SAMPLING = "engines/llama_decoder.py", "engines/kv_cache.py", "engines/sampling.py"
 ATTEND = "engines/attention.py"
-IMP, CORRECTED, LATER, PACK = "ops/importance.py", "importance.py", "sources/ahead.py", "engines/packing.py"
+IMP, CORRECTED, LATER, PACK = "ops/importance.py", "methods/importance.py", "sources/ahead.py", "engines/packing.py"
 
 MUTANTS = (
     Mutant(
@@ -232,7 +232,7 @@ MUTANTS = (
     ),
     Mutant(COEF, "Eq. 14: sigma of +m", "misranking=torch.sigmoid(-margin_BT)", "misranking=torch.sigmoid(margin_BT)"),
     Mutant(PREF, "chosen and rejected swapped", "torch.where(chosen_B, 1.0, -1.0)", "torch.where(chosen_B, -1.0, 1.0)"),
-    Mutant(PREF, "margin: beta missing inside", "return beta * torch.zeros(len(pairs)", "return torch.zeros(len(pairs)"),
+    Mutant(PREF, "margin: beta missing inside", "return beta * (signed_B", "return (signed_B"),
     Mutant(
         PREF,
         "reference added",
@@ -276,37 +276,42 @@ MUTANTS = (
         "torch.where(response_mask_BT, total, zero)",
     ),
     Mutant(
-        CLS,
+        PPO,
         "PPO: GAE settings swapped",
         "discount=self.discount, trace_decay=self.trace_decay",
         "discount=self.trace_decay, trace_decay=self.discount",
     ),
     Mutant(
-        CLS,
+        BASE,
         "PPO: process rewards ignored",
-        "return _given(inputs.step_rewards_BT) * inputs.step_ends_BT",
-        "return advantages.at_last_token(inputs.rewards_B, inputs.response_mask_BT)",
+        "return given(inputs.step_rewards_BT) * inputs.step_ends_BT",
+        "return ops.advantages.at_last_token(inputs.rewards_B, inputs.response_mask_BT)",
     ),
     Mutant(
-        CLS,
+        BASE,
         "PPO: rewards read where no step ends",
-        "return _given(inputs.step_rewards_BT) * inputs.step_ends_BT",
-        "return _given(inputs.step_rewards_BT) + 1.0 * (~inputs.step_ends_BT)",
+        "return given(inputs.step_rewards_BT) * inputs.step_ends_BT",
+        "return given(inputs.step_rewards_BT) + 1.0 * (~inputs.step_ends_BT)",
     ),
-    Mutant(CLS, "RLOO: KL not in the reward", "inputs.rewards_B + penalty_B", "inputs.rewards_B"),
-    Mutant(CLS, "Dr. GRPO: divided by std", "centred_B = advantages.group_centred", "centred_B = advantages.group_normalised"),
-    Mutant(SUR, "surrogate: sign", "return -token_sum(self", "return token_sum(self"),
+    Mutant(GROUPS, "RLOO: KL not in the reward", "self.kl_coef)\n        advantages_B", "0.0)\n        advantages_B"),
+    Mutant(
+        GROUPS,
+        "Dr. GRPO: divided by std",
+        "centred_B = ops.advantages.group_centred",
+        "centred_B = ops.advantages.group_normalised",
+    ),
+    Mutant(SUR, "surrogate: sign", "total = -token_sum(", "total = token_sum("),
     Mutant(
         SUR,
         "surrogate: weights of the wrong rows",
-        "-token_sum(self._weights_B[rows_b, None]",
-        "-token_sum(self._weights_B[: len(rows_b), None]",
+        "self._weights_B[rows_b, None], inputs.response_mask_BT",
+        "self._weights_B[: len(rows_b), None], inputs.response_mask_BT",
     ),
     Mutant(
         SUR,
         "surrogate: inputs of the wrong rows",
-        "self._inputs.rows(members.rows_b), outputs",
-        "self._inputs.rows(torch.arange(len(members.rows_b))), outputs",
+        "self._inputs.rows(rows_b), outputs",
+        "self._inputs.rows(torch.arange(len(rows_b))), outputs",
     ),
     Mutant(
         SUR,
@@ -365,10 +370,10 @@ MUTANTS = (
     Mutant(ADV, "positives: the size", "return advantages_BT.clamp(min=0)", "return advantages_BT.abs()"),
     Mutant(ADV, "negatives: the positives", "return advantages_BT.clamp(max=0)", "return advantages_BT.clamp(min=0)"),
     Mutant(
-        CLS,
+        GROUPS,
         "GRPO, KL in the reward: sign",
-        "rewards_B = inputs.rewards_B + _kl_penalty(inputs, self.kl_coef)\n        normalised_B",
-        "rewards_B = inputs.rewards_B - _kl_penalty(inputs, self.kl_coef)\n        normalised_B",
+        "rewards_B = inputs.rewards_B + kl_penalty(inputs, self.kl_coef)\n        normalised_B",
+        "rewards_B = inputs.rewards_B - kl_penalty(inputs, self.kl_coef)\n        normalised_B",
     ),
     Mutant(LATER, "ahead: one step late", "step + self._staleness + 1)", "step + self._staleness)", AHEAD),
     Mutant(LATER, "ahead: sampler not brought up to date", "            self._begin()\n", "            pass\n", AHEAD),

@@ -1,7 +1,7 @@
 """The configuration schema: one dataclass per section, with defaults, units and range checks. No torch.
 
 `loading.load_config` composes defaults, a stack, a method and `key=value` overrides into a `Config`. Each coefficient has its own
-dataclass (`coefficient_config.py`), so an option that a coefficient does not have is an error, not a silently ignored line. The
+dataclass (`methods/`), so an option that a coefficient does not have is an error, not a silently ignored line. The
 source's options stand beside the sources (`sources/settings.py`).
 """
 
@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from unified_rl.coefficient_config import GrpoCoefficient
 from unified_rl.demonstration_config import BATCHES, DemonstrationFile
 from unified_rl.engine_config import GENERATORS, TRAINERS, DeepSpeedConfig, VllmConfig
 from unified_rl.errors import ConfigError
@@ -466,7 +465,7 @@ class Config:
     """
 
     run_dir: str = ""
-    method: str = "grpo"
+    method: str = ""
     label: str = ""
     stack: str = "tiny"
     seed: int = 0
@@ -480,7 +479,7 @@ class Config:
     model: ModelConfig = field(default_factory=ModelConfig)
     source: SourceConfig = field(default_factory=SourceConfig)
     reward: RewardConfig = field(default_factory=RewardConfig)
-    coefficient: Any = field(default_factory=GrpoCoefficient)
+    coefficient: Any = None  # options of the coefficient, a dataclass of its own (`unified_rl/methods`)
     aggregation: AggregationConfig = field(default_factory=AggregationConfig)
     importance: ImportanceConfig = field(default_factory=ImportanceConfig)
     losses: dict[str, float] = field(default_factory=dict)

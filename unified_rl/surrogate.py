@@ -8,8 +8,8 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-from unified_rl.coefficients import Coefficient, Inputs
 from unified_rl.engines.packing import Members
+from unified_rl.methods.base import Coefficient, Inputs
 from unified_rl.methods.losses import NamedLoss
 from unified_rl.methods.signals import per_micro_batch
 from unified_rl.ops import aggregation

@@ -16,13 +16,13 @@ import numpy as np
 import torch
 
 from unified_rl import rng
-from unified_rl.coefficients import Coefficient, Inputs
 from unified_rl.config import Config
 from unified_rl.engines.packing import TokenSequence
 from unified_rl.engines.protocol import Trainer, UpdateReport
 from unified_rl.engines.roles import Outputs
 from unified_rl.errors import TrainingError
 from unified_rl.methods import losses, signals
+from unified_rl.methods.base import Coefficient, Inputs
 from unified_rl.rollout import Rollout, collate, facts, staleness
 from unified_rl.runs import Run
 from unified_rl.surrogate import CompanionLoss, SurrogateLoss, aggregation_weights
@@ -205,13 +205,13 @@ def _minibatches(rollout: Rollout, config: Config, step: int) -> Iterator[np.nda
 def _check_invariants(metrics: dict[str, float], parts: Parts, config: Config) -> None:
     """Before a rollout's first update pi = pi_old; before the run's first update pi = pi_ref, unless another one was given."""
     tolerance = INVARIANT_TOLERANCE.get(next(parts.policy.model.parameters()).dtype, 1e-3)
-    broken = [("ratio/max_log", "old", metrics.get("ratio/max_log", 0.0))]
+    broken = [("ratio/max_log", "the old policy", metrics.get("ratio/max_log", 0.0))]
     if parts.policy.updates == 1 and not config.reference:
-        broken.append(("kl/max_log", "reference", metrics.get("kl/max_log", 0.0)))
+        broken.append(("kl/max_log", "the reference policy", metrics.get("kl/max_log", 0.0)))
     for name, other, value in broken:
         if value > tolerance:
             raise TrainingError(
-                f"{name} is {value:.2g} at the first update, where the policy and the {other} policy are the same "
+                f"{name} is {value:.2g} at the first update, where the policy and {other} are the same "
                 f"(tolerance {tolerance}); log-probs are not reproducible: is dropout on, or were the weights changed?"
             )
 

@@ -17,7 +17,7 @@ from unified_rl.engines.policy_model import build_value_model
 from unified_rl.engines.reward_model import RewardLoss, as_sequence, build_reward_model, reward_role
 from unified_rl.engines.roles import policy_role, value_role
 from unified_rl.engines.torch_trainer import TorchTrainer
-from unified_rl.importance import corrected
+from unified_rl.methods.importance import corrected
 from unified_rl.methods.losses import of_role
 from unified_rl.surrogate import CompanionLoss, SurrogateLoss, aggregation_weights
 from unified_rl.types import ONE_RANK, Problem, Prompt

@@ -14,8 +14,8 @@ from tiny import command, words
 
 from unified_rl import methods
 from unified_rl.cli import main
-from unified_rl.coefficient_config import COEFFICIENTS
-from unified_rl.loading import CONFIGS, compose, load_config
+from unified_rl.loading import compose, load_config
+from unified_rl.methods import COEFFICIENTS
 from unified_rl.presets import rules
 from unified_rl.sources.registry import SOURCES
 
@@ -69,10 +69,6 @@ def test_presets_pin_their_defaults():
     assert (found["dapo"].reward.correct, found["dapo"].reward.incorrect) == (1.0, -1.0)
     assert found["ppo"].coefficient.kl_coef == 0.04
     assert all(config.rollout.updates == 1 for config in found.values())
-
-
-def test_one_yaml_per_method_and_no_other():
-    assert {path.stem for path in (CONFIGS / "method").glob("*.yaml")} == set(methods.METHODS)
 
 
 @pytest.mark.parametrize(

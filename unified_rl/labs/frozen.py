@@ -16,8 +16,6 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from unified_rl import loading, rng, runs
 from unified_rl.artifacts import ArtifactStore
-from unified_rl.coefficients import Coefficient, Inputs, Terms
-from unified_rl.coefficients import build as build_coefficient
 from unified_rl.config import Config
 from unified_rl.engines.layout import Layout
 from unified_rl.engines.optimiser import AdamWOptions
@@ -28,8 +26,10 @@ from unified_rl.engines.roles import policy_role, value_role
 from unified_rl.engines.torch_generator import TorchGenerator
 from unified_rl.engines.torch_trainer import TorchTrainer
 from unified_rl.errors import CheckpointError, ConfigError, DataError
-from unified_rl.methods import METHODS
+from unified_rl.methods import COEFFICIENTS, METHODS
+from unified_rl.methods.base import Coefficient, Inputs
 from unified_rl.methods.losses import of_role
+from unified_rl.ops.terms import Terms
 from unified_rl.rewards import ExactProcessReward, OutcomeReward
 from unified_rl.rollout import collate
 from unified_rl.stages import world
@@ -188,7 +188,7 @@ def measure(frozen: Frozen, method: str, scored: Scored) -> Measured:
     """
     row = METHODS[method]
     options = loading.compose([f"method={method}", f"stack={frozen.config.stack}"]).coefficient
-    coefficient: Coefficient = build_coefficient(options)
+    coefficient: Coefficient = options
     inputs, rows = scored.inputs, list(range(len(scored.sequences)))
     if row.supervision != "process":
         inputs = replace(inputs, step_rewards_BT=None, step_ends_BT=None)
@@ -214,10 +214,15 @@ def as_pairs(scored: Scored) -> list[tuple[int, int]]:
     return pairs
 
 
+def reads_values(method: str) -> bool:
+    """Whether a method learns a value model."""
+    return "values" in COEFFICIENTS[METHODS[method].coefficient].needs
+
+
 def fit_values(frozen: Frozen, groups: Sequence[Group], updates: int) -> None:
-    """Fit PPO's value model to the policy's own responses by the companion update that PPO makes, `updates` times."""
+    """Fit a value model to the policy's own responses by the companion update of a method that has one, `updates` times."""
     scored = score(frozen, groups)
-    inputs = measure(frozen, "ppo", scored).inputs
+    inputs = measure(frozen, next(name for name in METHODS if reads_values(name)), scored).inputs
     weights_B = aggregation_weights("sequence_mean", inputs, 1, "keep")
     for _ in range(updates):
         frozen.value.update(scored.sequences, CompanionLoss(of_role("value"), inputs, weights_B))

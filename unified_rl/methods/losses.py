@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from unified_rl.errors import ConfigError
+from unified_rl.methods import critic
+from unified_rl.methods.base import Inputs
 from unified_rl.methods.signals import ROLES
 from unified_rl.plugins import did_you_mean
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from unified_rl.coefficients import Inputs
 
 
 @dataclass(frozen=True)
@@ -37,13 +37,8 @@ class NamedLoss:
     differentiates: frozenset[str] = frozenset()
 
 
-def _half_squared_error(outputs: Mapping[str, Tensor], inputs: Inputs) -> Tensor:
-    assert inputs.returns_BT is not None, "a value update needs the returns that `prepare` computes"
-    return 0.5 * (outputs["value"] - inputs.returns_BT).square()
-
-
 LOSSES: dict[str, NamedLoss] = {
-    loss.name: loss for loss in (NamedLoss("value", "value", "1/2 (V_t - return_t)^2", _half_squared_error),)
+    loss.name: loss for loss in (NamedLoss("value", "value", "1/2 (V_t - return_t)^2", critic.value_loss),)
 }
 
 

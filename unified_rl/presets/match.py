@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from unified_rl.coefficient_config import COEFFICIENTS
 from unified_rl.config import Config, SourceConfig
 from unified_rl.errors import ConfigError
-from unified_rl.methods import METHODS
+from unified_rl.methods import COEFFICIENTS, METHODS
 from unified_rl.sources.ahead import WRAPPER as AHEAD
 from unified_rl.sources.declaration import Provides, SourceDeclaration
 from unified_rl.sources.registry import SOURCES, declared

@@ -13,7 +13,6 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from unified_rl import files
 from unified_rl.artifacts import ArtifactStore
-from unified_rl.coefficients import build as build_coefficient
 from unified_rl.config import Config
 from unified_rl.engines.compiled_forward import CompiledForward
 from unified_rl.engines.layout import Layout
@@ -35,7 +34,7 @@ from unified_rl.engines.roles import Role, policy_role, value_role
 from unified_rl.engines.trainers import build_trainer, state_name
 from unified_rl.engines.whole_copy import FollowingGenerator, WholeCopy
 from unified_rl.errors import ConfigError
-from unified_rl.importance import corrected
+from unified_rl.methods.importance import corrected
 from unified_rl.methods.losses import of_policy
 from unified_rl.methods.signals import Role as ModelRole
 from unified_rl.methods.signals import beside_policy
@@ -72,7 +71,7 @@ def assemble(
             when the run is over.
     """
     task = world.make_task(config)
-    coefficient = corrected(build_coefficient(config.coefficient), config.importance)
+    coefficient = corrected(config.coefficient, config.importance)
     weights = checkpoint / "policy" if checkpoint else policy_path
     roles = beside_policy(coefficient.needs)
     trained = _trained(config, weights, checkpoint, ranks, [role for role in roles if not role.frozen])
