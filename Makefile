@@ -25,7 +25,7 @@ install-engines: .venv-engines/.installed
 
 # PRESET=smoke (about a minute), default (one seed, under ten minutes), full (five seeds, all methods)
 reproduce: install
-	$(BIN)/python -m unified_rl.grids.reproduce preset=$(PRESET)
+	$(BIN)/unified-rl reproduce preset=$(PRESET)
 
 # One test process per core, each of one thread.
 test: install lint
@@ -50,15 +50,15 @@ lint: install
 
 # Ratios measured side by side in one run: generation, packing, memory of the log-probs, a GRPO step.
 bench: install
-	$(BIN)/python -m unified_rl.bench.parts
+	$(BIN)/unified-rl bench
 
 # Needs a CUDA GPU and a CUDA build of torch in PYTHON_GPU: tokens/s, MFU and peak memory beside the planner's predictions.
 PYTHON_GPU ?= $(BIN)/python
 bench-gpu:
-	$(PYTHON_GPU) -m unified_rl.bench.gpu
+	$(PYTHON_GPU) -m unified_rl.cli bench-gpu
 
 sweep: install
-	$(BIN)/python -m unified_rl.grids.lr_sweep
+	$(BIN)/unified-rl grid lr_sweep
 
 clean:
 	rm -rf .venv .venv-engines build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -17,11 +17,11 @@ COIN_GRID = Path(__file__).with_name("coin_grid.py")
 
 
 def start(cwd: Path, *words: str, grid: str = str(COIN_GRID), **variables: str) -> subprocess.Popen:
-    """`python -m unified_rl.grids.runner` in a folder of its own, so that words can be relative paths."""
+    """`unified-rl grid` in a folder of its own, so that words can be relative paths."""
     cwd.mkdir(parents=True, exist_ok=True)
     tests = COIN_GRID.parent
     environment = {**tiny.environment(), "PYTHONPATH": f"{tests.parent}{os.pathsep}{tests}", **variables}
-    line = [sys.executable, "-m", "unified_rl.grids.runner", grid, "out=grid", "artifacts=store", *words]
+    line = [sys.executable, "-m", "unified_rl.cli", "grid", grid, "out=grid", "artifacts=store", *words]
     return subprocess.Popen(
         line, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=_hear_ctrl_c
     )

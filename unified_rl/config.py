@@ -458,6 +458,7 @@ class IterateConfig:
 class Config:
     """A complete, resolved configuration of one run.
 
+    method: a row of the table (`unified-rl methods`); "" = the paper's own, GRPO with outcome supervision.
     init: which policy training starts from: "sft" (made from the base model by the sft stage) or "base".
     reference: Hugging Face directory of the reference policy; "" = the policy that training starts from.
     losses: weights of further losses of the policy by name (`unified_rl/methods/losses.py`), e.g. losses.entropy_bonus=0.01.

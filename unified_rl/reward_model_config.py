@@ -27,7 +27,7 @@ class RewardModelConfig:
     init: what the backbone is copied from: base (the paper's 7B) | sft. The tiny world's base is untrained, so sft is the default.
     prompts, samples_per_prompt: training responses, sampled by the SFT policy for the first `prompts` training problems.
     completions: N of Math-Shepherd: samples from each step's end. Its authors take 8; on the tiny world the labels of 4 agree with
-        the exact checker as often (`python -m unified_rl.labs.reward_models`) at half the cost.
+        the exact checker as often (`unified-rl reward-models`) at half the cost.
     epochs, sequences_per_step, learning_rate, schedule (constant | linear to zero), warmup_steps: of its training.
     checkpoint_every: in updates; what a kill can cost.
     """

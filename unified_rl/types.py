@@ -217,15 +217,47 @@ class ProgramRunner(Protocol):
 
 
 class Tokenizer(Protocol):
-    """The part of transformers' tokenizers that the library relies on."""
+    """The part of transformers' tokenizers that the library relies on, as they declare it."""
 
-    def encode(self, text: str, add_special_tokens: bool = ...) -> list[int]: ...
+    @property
+    def eos_token_id(self) -> Any:
+        """The id that ends a text, None where there is none."""
 
-    def decode(self, token_ids: Sequence[int], skip_special_tokens: bool = ...) -> str: ...
+    @property
+    def all_special_ids(self) -> list[int]: ...
+
+    def __len__(self) -> int:
+        """The number of tokens, special ones included."""
+
+    def encode(self, text: str, *, add_special_tokens: bool = ...) -> list[int]: ...
+
+    def decode(self, token_ids: list[int], skip_special_tokens: bool = ...) -> Any:
+        """The text of the ids. (Theirs takes lists of lists too, and then returns a list.)"""
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratorInfo:
+    """What a generator tells of the policy that it samples from.
+
+    Attributes:
+        context: the most tokens that a prompt and its response may have together; None where nothing limits them.
+        context_name: the setting of the model that limits them.
+        vocabulary: token ids are 0 .. vocabulary - 1.
+        eos_token_ids: those that end a response, ascending.
+    """
+
+    context: int | None
+    context_name: str
+    vocabulary: int
+    eos_token_ids: tuple[int, ...]
 
 
 class Generator(Protocol):
     """Samples responses from the current policy."""
+
+    @property
+    def info(self) -> GeneratorInfo:
+        """What it can be asked for."""
 
     def generate(
         self, prompts: Sequence[Prompt], seeds: Sequence[Sequence[int]], decoding: Decoding, policy_version: int

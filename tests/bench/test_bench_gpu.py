@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from unified_rl.bench import gpu as bench_gpu
+from unified_rl.cli import main
 
 
 def test_the_same_code_runs_on_a_cpu(tmp_path, capsys):
@@ -15,7 +16,7 @@ def test_the_same_code_runs_on_a_cpu(tmp_path, capsys):
     out = tmp_path / "gpu.json"
     try:
         torch.set_num_threads(1)
-        assert bench_gpu.main(["--device", "cpu", "--shape", "tiny", "--rounds", "1", "--out", str(out)]) == 0
+        assert main(["bench-gpu", "device=cpu", "shape=tiny", "rounds=1", f"out={out}"]) == 0
     finally:
         torch.set_num_threads(threads)
         torch.set_float32_matmul_precision("highest")
@@ -41,5 +42,12 @@ def test_rows_are_filled_with_several_documents():
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="says what happens without CUDA")
 def test_without_cuda_it_says_so(capsys):
-    assert bench_gpu.main([]) == bench_gpu.NO_CUDA
+    assert (
+        main(
+            [
+                "bench-gpu",
+            ]
+        )
+        == bench_gpu.NO_CUDA
+    )
     assert len(capsys.readouterr().err.splitlines()) == 1

@@ -23,7 +23,7 @@ from unified_rl.ops.terms import Term
 from unified_rl.rollout import collate
 from unified_rl.surrogate import SurrogateLoss, aggregation_weights
 from unified_rl.tasks.tokenizers import train_tokenizer
-from unified_rl.types import Decoding, Group, Problem, Prompt, Response, Score, ScoredResponse
+from unified_rl.types import Decoding, GeneratorInfo, Group, Problem, Prompt, Response, Score, ScoredResponse
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -47,8 +47,9 @@ class Characters:
 class Scripted:
     """A generator that writes what `script` says after what it is shown, and keeps what it was asked for."""
 
-    def __init__(self, script):
+    def __init__(self, script, context=None):
         self.script, self.asked = script, []
+        self.info = GeneratorInfo(context, "max_position_embeddings", 0x110000, (EOS,))
 
     def generate(self, prompts, seeds, decoding, policy_version):
         self.asked.append((decoding.max_new_tokens, [len(prompt.token_ids) for prompt in prompts], seeds))
@@ -69,8 +70,8 @@ def prompt(text="Q?"):
     return Prompt(Problem("p", text, "42"), tuple(map(ord, text)))
 
 
-def generate(script, *, limit=200, runner=None, seeds=(5,), prompts=None, **options):
-    inner, runner = Scripted(script), runner or PlainRunner()
+def generate(script, *, limit=200, runner=None, seeds=(5,), prompts=None, context=None, **options):
+    inner, runner = Scripted(script, context), runner or PlainRunner()
     made = ToolIntegratedGenerator(inner, runner, Characters(), **options)
     prompts = prompts or [prompt()]
     responses = made.generate(prompts, [list(seeds)] * len(prompts), Decoding(max_new_tokens=limit), 3)
@@ -260,7 +261,7 @@ def sandbox():
 
 
 def test_a_real_policy_and_a_real_program(policy, sandbox):
-    generator = ToolIntegratedGenerator(TorchGenerator(policy.model, policy.tokenizer), sandbox, policy.tokenizer, context=256)
+    generator = ToolIntegratedGenerator(TorchGenerator(policy.model, policy.tokenizer), sandbox, policy.tokenizer)
     greedy = Decoding(temperature=0.0, max_new_tokens=120)
     ((response,),) = generator.generate([policy.prompt], [[0]], greedy, 0)
     assert response.text == f"So:\n{BLOCK}{OUTPUT}#### 42"
@@ -305,7 +306,7 @@ def updated(policy, groups, at=None, masked=True):
 
 
 def test_the_update_does_not_depend_on_what_a_program_wrote(policy, sandbox):
-    generator = ToolIntegratedGenerator(TorchGenerator(policy.model, policy.tokenizer), sandbox, policy.tokenizer, context=256)
+    generator = ToolIntegratedGenerator(TorchGenerator(policy.model, policy.tokenizer), sandbox, policy.tokenizer)
     (responses,) = generator.generate([policy.prompt], [[1, 2, 3]], Decoding(max_new_tokens=120), 0)
     assert any(response.response_mask is not None for response in responses)
     scores = [Score(float(index == 0), "correct", None, None) for index in range(3)]

@@ -175,8 +175,8 @@ def test_requests_that_cannot_be_served_are_refused(engine):
     _, sampler = engine
     for ids, words in (
         ((), "no tokens"),
-        ((5, 700), "vocabulary of 70"),
-        (tuple([5] * 90), "exceeds the model's context of 96"),
+        ((5, 700), r"token ids \[700\] but the model embeds 0..69"),
+        (tuple([5] * 90), "exceeds the model's max_position_embeddings of 96"),
     ):
         with pytest.raises(DataError, match=words):
             sampler.generate([Prompt(Problem("bad", "", ""), ids)], [[0]], DECODING, 0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections import Counter
 from functools import cache
 
@@ -10,6 +9,7 @@ import pytest
 
 from unified_rl import loading
 from unified_rl.grids.definition import START_LABEL, Grid, cells, with_choices
+from unified_rl.grids.runner import load_grid
 from unified_rl.grids.shared_stages import shared_stages
 from unified_rl.launch.cells import Cell
 from unified_rl.plotting.make import FIGURES
@@ -35,7 +35,7 @@ INCIDENTAL = {"label", "seed"}
 
 
 def grid_of(name: str) -> Grid:
-    return importlib.import_module(f"experiments.{name}").GRID
+    return load_grid(name)[0]
 
 
 def flat(config, prefix=""):
@@ -47,7 +47,7 @@ def flat(config, prefix=""):
 
 def one_seed(name: str, preset: str) -> list[Cell]:
     """The start's cell and those of one seed: `test_seeds_differ_in_nothing_else` speaks for the others."""
-    return cells(with_choices(grid_of(name), preset, seeds=1, matching=None), preset)
+    return cells(with_choices(grid_of(name), preset, seeds=(1,)), preset)
 
 
 @cache
@@ -121,8 +121,7 @@ def test_ids_are_unique_and_stable():
 
 @pytest.mark.parametrize("name", VARIED)
 def test_a_definition_says_what_it_must(name):
-    module, grid = importlib.import_module(f"experiments.{name}"), grid_of(name)
-    text = module.__doc__
+    grid, text = load_grid(name)
     for part in ("Hypothesis", "Arms", "Settings:", "Seeds:", "Budget:", "Matching rule:", "What cannot be matched:"):
         assert part in text, f"the docstring has no {part!r}"
     runs = len(grid.arms) * len(grid.preset("default").seeds)

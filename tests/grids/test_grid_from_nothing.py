@@ -6,11 +6,14 @@ import html
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from tiny import environment
 
-from experiments import online_vs_offline
+from unified_rl.grids.runner import load_grid
+
+ABLATION = str(Path(__file__).parents[2] / "experiments" / "online_vs_offline.py")
 
 
 @pytest.mark.timeout(900)
@@ -18,18 +21,19 @@ def test_online_vs_offline(tmp_path):
     command = [
         sys.executable,
         "-m",
-        "unified_rl.grids.runner",
-        "online_vs_offline",
+        "unified_rl.cli",
+        "grid",
+        ABLATION,
         "preset=testing",
         "out=grid",
         "artifacts=store",
     ]
     done = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=800, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    folder = tmp_path / "grid"
+    folder, (grid, _) = tmp_path / "grid", load_grid(ABLATION)
     labels = {cell["label"] for cell in json.loads((folder / "grid.json").read_text())["cells"]}
-    assert labels == {"SFT", *(arm.label for arm in online_vs_offline.GRID.arms)}
-    for name in online_vs_offline.GRID.figures:
+    assert labels == {"SFT", *(arm.label for arm in grid.arms)}
+    for name in grid.figures:
         caption = (folder / "figures" / f"{name}.md").read_text()
         assert (folder / "figures" / f"{name}.png").stat().st_size > 10_000
         assert "Matched by updates" in " ".join(caption.split()), name

@@ -25,7 +25,7 @@ from grid_processes import (
     workers_of,
 )
 
-from unified_rl.grids import runner as grid
+from unified_rl.cli import main
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="workers are tethered to their launcher on Linux only"),
@@ -144,5 +144,5 @@ def test_ctrl_c_ends_the_workers_and_leaves_a_grid_that_goes_on(tmp_path, monkey
     assert launcher.returncode == 130 and "the same command goes on" in output and "Traceback" not in output
     assert not workers_in(tmp_path)
     monkeypatch.chdir(tmp_path)
-    assert grid.main([str(COIN_GRID), "out=grid", "artifacts=store", *QUICK, "--status"]) == 0
+    assert main(["grid", str(COIN_GRID), "out=grid", "artifacts=store", *QUICK, "--status"]) == 0
     assert "3 cells: 0 done, 0 running, 0 failed, 3 missing" in capsys.readouterr().out

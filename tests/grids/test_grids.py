@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from coin_grid import GRID
 from grid_processes import COIN_GRID
 
+from unified_rl.cli import main
 from unified_rl.errors import ConfigError, RunDirectoryError
-from unified_rl.grids import runner as grid
 from unified_rl.grids.definition import (
     Arm,
     Grid,
@@ -87,8 +88,22 @@ def test_token_rules_reach_the_trainer_and_the_caption():
 
 def test_seeds_can_be_fewer_or_more():
     for count, seeds in ((1, (0,)), (2, (0, 1)), (4, (0, 1, 2, 3))):
-        chosen = with_choices(SMALL, "testing", seeds=count, matching=None)
+        chosen = with_choices(SMALL, "testing", seeds=(count,))
         assert chosen.preset("testing").seeds == seeds
+    assert with_choices(SMALL, "testing", seeds=(3, 1)).preset("testing").seeds == (3, 1)
+
+
+def test_arms_are_chosen_by_their_names():
+    chosen = with_choices(SMALL, "testing", arms=("grpo*",))
+    assert [cell.label for cell in cells(chosen, "testing")] == ["SFT", "GRPO+PS", "GRPO+PS"]
+    assert cells(chosen, "testing")[1] == cells(SMALL, "testing")[1], "the same cells, fewer of them"
+    with pytest.raises(ConfigError, match="arms=grpo is no arm of grid small; did you mean 'grpo_ps'"):
+        with_choices(SMALL, "testing", arms=("grpo",))
+
+
+def test_plain_folders_are_for_jobs_known_by_them():
+    plain = replace(SMALL, arms=(Arm("RFT", ("method=rft",), folder="rft-seed{seed}"),), start_folder="start")
+    assert [cell.name for cell in cells(plain, "testing")] == ["start", "rft-seed0", "rft-seed1"]
 
 
 def test_names_for_files():
@@ -113,7 +128,7 @@ def test_names_for_files():
             lambda: cells(replace(SMALL, arms=(Arm("RFT", (), "iterate"),), matching=equal_sampled_tokens(5)), "testing"),
             "use matching=equal_updates",
         ),
-        (lambda: with_choices(SMALL, "testing", seeds=0, matching=None), "seeds=0 must be 1 or more"),
+        (lambda: with_choices(SMALL, "testing", seeds=(0,)), "seeds=0 must be 1 or more"),
     ],
 )
 def test_mistakes_in_a_grid_are_refused(make, message):
@@ -124,19 +139,24 @@ def test_mistakes_in_a_grid_are_refused(make, message):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "usage: -m unified_rl.grids.runner NAME|FILE.py"),
-        (["no_such_grid"], "cannot import experiments.no_such_grid"),
-        (["cells"], "cannot import experiments.cells"),
-        (["COIN", "presett=testing"], "'presett' is not an option of grids; did you mean 'preset'"),
-        (["COIN", "preset=testing", "workers=many"], "workers=many must be a whole number, 1 or more"),
+        ([], "grid needs the name of an ablation"),
+        (["no_such_grid"], "experiments/no_such_grid.py does not exist"),
+        (["NO_GRID"], "has no 'GRID'"),
+        (["COIN", "presett=testing"], "'presett' is not a setting of `unified-rl grid`; did you mean 'preset'"),
+        (["COIN", "preset=testing", "workers=many"], "workers=many must be a whole number"),
         (["COIN", "preset=testing", "launcher=cloud"], "launcher=cloud is not known"),
         (["COIN", "preset=testing", "slurm.partition=a"], "goes with launcher=slurm"),
-        (["COIN", "--dry-run", "--status"], "usage"),
+        (["COIN", "--dry-run", "--status"], "ask one"),
+        (["COIN", "trainer.steps=3"], "its file says what its arms are"),
+        (["method=grpo,rft", "seed=x"], "must be whole numbers"),
+        (["method=grpo", "method=rft"], "method is given twice"),
+        (["method=grpo,rftt", "--dry-runn"], "did you mean '--dry-run'"),
     ],
 )
 def test_mistakes_on_the_command_line_are_one_message(words, message, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert grid.main([str(COIN_GRID) if word == "COIN" else word for word in words]) == 2
+    places = {"COIN": str(COIN_GRID), "NO_GRID": str(Path(__file__).parents[1] / "tiny.py")}
+    assert main(["grid", *(places.get(word, word) for word in words)]) == 2
     assert message in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 

@@ -10,7 +10,8 @@ import pytest
 from tiny import words
 
 from unified_rl import loading
-from unified_rl.labs import frozen, microscope, pass_rate
+from unified_rl.cli import main
+from unified_rl.labs import frozen
 from unified_rl.methods import METHODS
 from unified_rl.stages.training import run_training
 from unified_rl.statistics.table_files import read_table
@@ -28,7 +29,7 @@ def run(tmp_path_factory):
 @pytest.fixture(scope="module")
 def table(run, tmp_path_factory):
     out = tmp_path_factory.mktemp("microscope")
-    assert microscope.main([f"run={run}", f"out={out}", "responses=8", "threads=1"]) == 0
+    assert main(["microscope", f"run={run}", f"out={out}", "responses=8", "threads=1"]) == 0
     assert (out / "figures" / "microscope.png").stat().st_size > 10_000
     return read_table(out / "tables" / "microscope.csv")
 
@@ -92,7 +93,7 @@ def test_tokens_read_as_the_response(table):
 
 def test_the_starting_policy_is_its_own_reference(run, tmp_path):
     line = [word for word in words("grpo", run, run.parent / "artifacts") if not word.startswith(("run_dir", "method"))]
-    assert microscope.main([*line, f"out={tmp_path}", "responses=4", "methods=grpo,ppo"]) == 0
+    assert main(["microscope", *line, f"out={tmp_path}", "responses=4", "methods=grpo,ppo"]) == 0
     frame, facts = read_table(tmp_path / "tables" / "microscope.csv")
     assert (of(frame, "grpo", "kl")["value"] == 0).all()
     assert facts["values"].startswith("fitted to 384 responses")
@@ -101,7 +102,7 @@ def test_the_starting_policy_is_its_own_reference(run, tmp_path):
 
 def test_pass_rate_measures_what_the_formulas_say(run, tmp_path):
     line = [f"run={run}", f"out={tmp_path}", "prompts=12", "samples=16", "group=4", "threads=1"]
-    assert pass_rate.main(line) == 0
+    assert main(["pass-rate", *line]) == 0
     frame, facts = read_table(tmp_path / "tables" / "pass_rate.csv")
     assert facts["prompts"] == 12 and "DPO" not in set(frame["label"])
     responses = pd.read_parquet(tmp_path / "facts" / "responses.parquet")
@@ -132,14 +133,14 @@ def test_pass_rate_measures_what_the_formulas_say(run, tmp_path):
 )
 def test_errors_say_what_to_do(run, words_, message, tmp_path, capsys):
     line = [word.replace("RUN", str(run)) for word in words_]
-    assert microscope.main([*line, f"out={tmp_path}"]) != 0
+    assert main(["microscope", *line, f"out={tmp_path}"]) != 0
     assert message in capsys.readouterr().err
 
 
 def test_pass_rate_refuses_pairs_and_uneven_groups(run, tmp_path, capsys):
-    assert pass_rate.main([f"run={run}", "methods=dpo", f"out={tmp_path}"]) != 0
+    assert main(["pass-rate", f"run={run}", "methods=dpo", f"out={tmp_path}"]) != 0
     assert "works on pairs" in capsys.readouterr().err
-    assert pass_rate.main([f"run={run}", "samples=10", f"out={tmp_path}"]) != 0
+    assert main(["pass-rate", f"run={run}", "samples=10", f"out={tmp_path}"]) != 0
     assert "multiple of group=8" in capsys.readouterr().err
 
 

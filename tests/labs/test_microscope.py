@@ -97,5 +97,5 @@ def test_long_responses_are_cut_and_the_caption_says_so(tmp_path):
 
 
 def test_a_missing_table_names_its_command(tmp_path):
-    with pytest.raises(DataError, match=r"make it with: python -m unified_rl\.labs\.microscope"):
+    with pytest.raises(DataError, match=r"make it with: unified-rl microscope"):
         microscope.draw(tmp_path, tmp_path / "out")

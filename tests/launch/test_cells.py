@@ -8,14 +8,14 @@ from dataclasses import replace
 from tiny import WORDS
 
 from unified_rl.config import RewardConfig
-from unified_rl.grids import reward_ablation
-from unified_rl.grids.lr_sweep import RATES
-from unified_rl.grids.lr_sweep import cells as sweep_cells
-from unified_rl.grids.reproduce import METHODS, PRESETS, iterative_cells, method_cells, start_cell
+from unified_rl.grids.definition import cells
+from unified_rl.grids.reproduce import GRID
+from unified_rl.grids.runner import load_grid
 from unified_rl.launch.cell_worker import work
 from unified_rl.launch.cells import Cell, Standing, finished, standing
 from unified_rl.launch.local import run_cells
 from unified_rl.loading import load_config
+from unified_rl.methods import METHODS
 from unified_rl.stages.iterate import check_iterate
 
 
@@ -43,10 +43,11 @@ def test_cells_fail_alone_and_finish_once(tmp_path, capsys):
 
 
 def test_every_preset_is_a_legal_grid_of_matched_cells():
-    for preset in PRESETS.values():
-        cells = method_cells(preset)
-        assert len({cell.name for cell in cells}) == len(cells) == preset.seeds * len(preset.methods)
-        configs = {cell.name: load_config(cell.train) for cell in [start_cell(preset), *cells]}
+    for name, preset in GRID.presets.items():
+        found = [cell for cell in cells(GRID, name) if cell.command == "train"]
+        methods = [arm for arm in GRID.arms_in(name) if arm.command == "train"]
+        assert len({cell.name for cell in found}) == len(found) == 1 + len(preset.seeds) * len(methods)
+        configs = {cell.name: load_config(cell.train) for cell in found}
         assert configs["sft_policy"].trainer.steps == 0
         ways = {
             (
@@ -62,33 +63,33 @@ def test_every_preset_is_a_legal_grid_of_matched_cells():
 
 
 def test_iterative_cells_are_legal_and_stand_apart():
-    for preset in PRESETS.values():
-        for cell in iterative_cells(preset):
+    for name in GRID.presets:
+        iterated = [cell for cell in cells(GRID, name) if cell.command == "iterate"]
+        assert [cell.name for cell in iterated] == [f"seed{seed}" for seed in GRID.preset(name).seeds]
+        for cell in iterated:
             check_iterate(load_config(cell.train))
-            assert (cell.command, cell.group) == ("iterate", "iterative")  # tables of `runs` pool labels: not these
+            assert cell.group == "iterative"  # tables of `runs` pool labels: not these
 
 
 def test_the_reward_ablation_varies_nothing_but_the_reward():
-    for name, preset in reward_ablation.PRESETS.items():
-        cells = reward_ablation.cells(preset)
-        assert len({cell.name for cell in cells}) == len(cells) == 7 * preset.seeds
-        configs = [load_config(cell.train) for cell in cells]
+    grid, _ = load_grid("reward_ablation")
+    for preset in grid.presets:
+        found = cells(grid, preset)[1:]
+        assert len({cell.name for cell in found}) == len(found) == 7 * len(grid.preset(preset).seeds)
+        configs = [load_config(cell.train) for cell in found]
         assert len({config.label for config in configs}) == 7
-        assert {label for pair in reward_ablation.contrasts() for label in pair} == {
-            "SFT",
-            *(config.label for config in configs),
-        }
+        assert {label for pair in grid.contrasts for label in pair} == {"SFT", *(config.label for config in configs)}
         for supervision in ("outcome", "process"):
             arms = [config for config in configs if config.reward.supervision == supervision and config.seed == 0]
             arms = [config for config in arms if "slow" not in config.label]
             kept = [replace(config, label="", reward=RewardConfig(supervision=supervision)) for config in arms]
-            assert all(config == kept[0] for config in kept), name
+            assert all(config == kept[0] for config in kept), preset
 
 
 def test_the_sweep_gives_every_method_the_same_rates_on_a_seed_of_its_own():
-    cells = sweep_cells(METHODS)
-    configs = [load_config(cell.train) for cell in cells]
-    for method in METHODS:
-        assert {config.trainer.learning_rate for config in configs if config.method == method} == set(RATES)
-    assert not {config.seed for config in configs} & set(range(PRESETS["full"].seeds))
+    grid, _ = load_grid("lr_sweep")
+    configs = [load_config(cell.train) for cell in cells(grid, "default")[1:]]
+    rates = {method: {config.trainer.learning_rate for config in configs if config.method == method} for method in METHODS}
+    assert len(set(map(frozenset, rates.values()))) == 1 and len(rates["sft"]) == 4
+    assert not {config.seed for config in configs} & set(GRID.preset("full").seeds)
     assert {config.logging.curve_split for config in configs} == {"validation"}

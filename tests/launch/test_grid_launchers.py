@@ -12,8 +12,8 @@ import pytest
 from grid_processes import run_dirs, start, tables
 from tiny import WORDS
 
+from unified_rl.cli import main
 from unified_rl.errors import ConfigError
-from unified_rl.grids import runner as grid
 from unified_rl.launch.cells import Cell, done, standing
 from unified_rl.launch.slurm import SlurmPool
 
@@ -64,24 +64,24 @@ def test_two_grids_share_the_stages_of_one_store(store):
 def test_a_dry_run_and_a_status_start_nothing(store, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(store)
     before = sorted(store.rglob("*"))
-    assert grid.main(["one_arm.py", "out=grid", "artifacts=store", *SMALL, "--dry-run"]) == 0
+    assert main(["grid", "one_arm.py", "out=grid", "artifacts=store", *SMALL, "--dry-run"]) == 0
     plan = capsys.readouterr().out
     for stage in ("base", "sft", "offline_samples"):
         key = next(path.name for path in (store / "store" / stage).iterdir() if path.is_dir())
         assert any(line.split()[:3] == [stage, "there", key] for line in plan.splitlines()), "the very key that the stage made"
     assert "2 cells: 2 done" in plan and "finished cells took" in plan
-    assert grid.main(["one_arm.py", f"out={tmp_path / 'new'}", "artifacts=store", *SMALL, "--dry-run", "seeds=3"]) == 0
+    assert main(["grid", "one_arm.py", f"out={tmp_path / 'new'}", "artifacts=store", *SMALL, "--dry-run", "seeds=3"]) == 0
     new = capsys.readouterr().out
     assert "4 cells: 0 done, 0 running, 0 failed, 4 missing" in new and "      train seed=2" in new
     assert "no cell has finished here yet" in new and "Matched by updates" in new
-    assert grid.main(["one_arm.py", "out=grid", f"artifacts={tmp_path / 'empty'}", *SMALL, "--dry-run"]) == 0
+    assert main(["grid", "one_arm.py", "out=grid", f"artifacts={tmp_path / 'empty'}", *SMALL, "--dry-run"]) == 0
     empty = capsys.readouterr().out
     assert [line.split()[:2] for line in empty.splitlines() if "read by" in line] == [
         ["base", "missing"],
         ["sft", "missing"],
         ["offline_samples", "missing"],
     ]
-    assert grid.main(["one_arm.py", "out=grid", "artifacts=store", *SMALL, "--status"]) == 0
+    assert main(["grid", "one_arm.py", "out=grid", "artifacts=store", *SMALL, "--status"]) == 0
     assert "2 cells: 2 done, 0 running, 0 failed, 0 missing" in capsys.readouterr().out
     assert sorted(store.rglob("*")) == before and not list(tmp_path.iterdir())
 

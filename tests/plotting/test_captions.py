@@ -7,8 +7,8 @@ import json
 import pytest
 from synthetic_runs import write_experiment
 
+from unified_rl.cli import main
 from unified_rl.plotting import inputs, make
-from unified_rl.statistics import contrasts
 from unified_rl.statistics.tables import write_tables
 
 RULE = "Matched by updates: 16 each."
@@ -17,7 +17,7 @@ FIGURES = ("learning_curves", "contrasts", "results_table")
 
 def captions(root, figures=FIGURES):
     write_tables([root / "runs"], root / "tables")
-    assert contrasts.main([str(root / "runs"), "GRPO+OS|RFT", "--out", str(root / "tables")]) == 0
+    assert main(["tables", str(root / "runs"), "pair=GRPO+OS|RFT", f"out={root / 'tables'}"]) == 0
     _, errors = make.make(root / "tables", root / "figures", figures)
     assert errors == []
     return {name: " ".join((root / "figures" / f"{name}.md").read_text().split()) for name in figures}

@@ -6,6 +6,7 @@ import pytest
 from matplotlib.figure import Figure
 from synthetic_runs import write_experiment
 
+from unified_rl.cli import main
 from unified_rl.errors import ConfigError, DataError
 from unified_rl.plotting import inputs, maj_pass, make, paper_figure7, sft_vs_rl, style
 from unified_rl.statistics.tables import write_tables
@@ -167,11 +168,11 @@ def test_percent_ticks_are_not_rounded_to_wrong_numbers():
 def test_missing_table_names_the_file_and_the_command(tables, tmp_path, capsys):
     shutil.copytree(tables, tmp_path / "tables")
     (tmp_path / "tables" / "curves.csv").unlink()
-    folders = ["--tables", str(tmp_path / "tables"), "--out", str(tmp_path / "out")]
-    assert make.main(["learning_curves", "sft_vs_rl", *folders]) == 2
+    folders = [f"tables={tmp_path / 'tables'}", f"out={tmp_path / 'out'}"]
+    assert main(["figures", "learning_curves", "sft_vs_rl", *folders]) == 2
     printed, message = capsys.readouterr()
     assert "figure learning_curves" in message
-    assert "curves.csv does not exist; make it with: python -m unified_rl.statistics.tables" in message
+    assert "curves.csv does not exist; make it with: unified-rl tables" in message
     assert str(tmp_path / "out" / "sft_vs_rl.pdf") in printed  # the others are drawn all the same
 
 

@@ -10,8 +10,6 @@ import pandas as pd
 import pytest
 
 from unified_rl.cli import main
-from unified_rl.plotting.make import main as make_figures
-from unified_rl.statistics.tables import main as make_tables
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 
@@ -68,8 +66,8 @@ def test_from_scratch_to_figures(data, tmp_path):
     assert metrics[0]["groups/zero_variance"] == 1.0
     samples = pd.read_parquet(runs / "grpo" / "evaluations" / "test" / "samples.parquet")
     assert len(samples) == 4 * 5
-    assert make_tables([str(runs), "--out", str(tmp_path / "tables")]) == 0
-    assert make_figures(["--tables", str(tmp_path / "tables"), "--out", str(tmp_path / "figures")]) == 0
+    assert main(["tables", str(runs), f"out={tmp_path / 'tables'}"]) == 0
+    assert main(["figures", f"tables={tmp_path / 'tables'}", f"out={tmp_path / 'figures'}"]) == 0
     assert (tmp_path / "figures" / "learning_curves.png").stat().st_size > 10_000
 
 

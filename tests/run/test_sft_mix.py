@@ -12,8 +12,9 @@ import torch
 from unified_rl import loading
 from unified_rl.artifacts import ArtifactStore
 from unified_rl.cli import main
+from unified_rl.engines.forward import response_logps
 from unified_rl.engines.packing import pack
-from unified_rl.engines.policy_model import load_policy, response_logps
+from unified_rl.engines.policy_model import load_policy
 from unified_rl.rollout import collate
 from unified_rl.sources import MixedDemonstrations
 from unified_rl.stages import demonstrations, world

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from unified_rl.cli import main
 from unified_rl.statistics import claims, evidence, paper_effects
 from unified_rl.statistics.evidence import CANNOT_TELL, CONTRADICTS, MARGIN, SUPPORTS, direction, no_rise, p_from_interval
 from unified_rl.statistics.intervals import paired_difference
@@ -18,7 +19,7 @@ from unified_rl.statistics.table_files import write_table
 
 FACTS = {
     "schema": 1,
-    "command": "python -m unified_rl.statistics.grid_table GRID",
+    "command": "python -m unified-rl tables GRID",
     "matching": "equal updates",
     "seeds": [0, 1],
 }
@@ -47,7 +48,7 @@ def experiment(folder, contrasts, start_pass=None):
 
 def test_what_is_shipped_is_what_the_command_makes(tmp_path):
     result = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "unified_rl.statistics.claims", "--out", str(tmp_path / "c.md")],
+        [sys.executable, "-X", "importtime", "-m", "unified_rl.cli", "claims", f"out={tmp_path / 'c.md'}"],
         capture_output=True,
         text=True,
         check=True,
@@ -166,11 +167,11 @@ def test_blocks_keep_what_neighbours_share():
 
 
 def test_a_folder_without_tables_is_an_error(tmp_path, capsys):
-    assert claims.main([str(tmp_path), "--out", str(tmp_path / "c.md")]) == 2
-    assert "unified_rl.statistics.grid_table" in capsys.readouterr().err
+    assert main(["claims", str(tmp_path), f"out={tmp_path / 'c.md'}"]) == 2
+    assert "unified-rl tables" in capsys.readouterr().err
 
 
 def test_tables_below_a_grid_are_found(tmp_path):
     experiment(tmp_path / "my_grid" / "tables", [contrast("Online RFT", "RFT", "greedy", 0.05, 0.02)])
-    assert claims.main([str(tmp_path / "my_grid"), "--out", str(tmp_path / "c.md")]) == 0
+    assert main(["claims", str(tmp_path / "my_grid"), f"out={tmp_path / 'c.md'}"]) == 0
     assert "| my_grid | Online RFT - RFT | main |" in (tmp_path / "c.md").read_text()

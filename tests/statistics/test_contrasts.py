@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from synthetic_runs import write_experiment
 
+from unified_rl.cli import main
 from unified_rl.errors import DataError
 from unified_rl.plotting import contrasts as figure
-from unified_rl.statistics.contrasts import contrasts, main, verdict
+from unified_rl.statistics.contrasts import contrasts, verdict
 from unified_rl.statistics.counts import read_cells
+from unified_rl.statistics.grid_table import contrast_table, read_data
 from unified_rl.statistics.intervals import paired_difference
 from unified_rl.statistics.table_files import read_table
 
@@ -26,7 +28,8 @@ def test_a_contrast_is_the_paired_difference_over_common_seeds(experiment, tmp_p
     folder = shutil.copytree(experiment, tmp_path / "exp")
     shutil.rmtree(next(folder.glob("rft-1")))
     cells, _ = read_cells([folder])
-    table = contrasts(cells, [("GRPO+OS", "RFT"), ("RFT", "GRPO+OS"), ("GRPO+OS", "SFT")])
+    pairs = [("GRPO+OS", "RFT"), ("RFT", "GRPO+OS"), ("GRPO+OS", "SFT")]
+    table = contrasts(contrast_table(read_data([folder], pairs=pairs)), pairs)
     greedy = {
         (cell.label, cell.seed): np.asarray(cell.scores["main", "test"].greedy, dtype=float)
         for cell in cells
@@ -54,7 +57,7 @@ def test_verdicts():
 
 
 def test_command_and_figure(experiment, tmp_path, capsys):
-    assert main([str(experiment), "GRPO+OS|RFT", "GRPO+OS|SFT", "--out", str(tmp_path)]) == 0
+    assert main(["tables", str(experiment), "pair=GRPO+OS|RFT", "pair=GRPO+OS|SFT", f"out={tmp_path}"]) == 0
     assert "GRPO+OS" in capsys.readouterr().out
     table, provenance = read_table(tmp_path / "contrasts.csv")
     assert len(table) == 2 * 2 * 4
@@ -65,10 +68,11 @@ def test_command_and_figure(experiment, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("pair", "says"), [("GRPO+OS", "LABEL|BASELINE"), ("GRPO+OS|nothing", "no run has the label"), ("|RFT", "LABEL|BASELINE")]
+    ("pair", "says"),
+    [("GRPO+OS", "LABEL|BASELINE"), ("GRPO+OS|nothing", "planned contrasts name 'nothing'"), ("|RFT", "LABEL|BASELINE")],
 )
 def test_bad_pairs_are_refused(experiment, tmp_path, capsys, pair, says):
-    assert main([str(experiment), pair, "--out", str(tmp_path)]) != 0
+    assert main(["tables", str(experiment), f"pair={pair}", f"out={tmp_path}"]) != 0
     assert says in capsys.readouterr().err
 
 
@@ -76,6 +80,6 @@ def test_labels_without_a_common_seed_cannot_be_paired(experiment, tmp_path):
     folder = shutil.copytree(experiment, tmp_path / "exp")
     for name in ("rft-0", "grpo-1", "grpo-2"):
         shutil.rmtree(folder / name)
-    cells, _ = read_cells([folder])
+    pairs = [("RFT", "GRPO+OS")]
     with pytest.raises(DataError, match="no seed in common"):
-        contrasts([cell for cell in cells if cell.path is not None], [("RFT", "GRPO+OS")])
+        contrasts(contrast_table(read_data([folder], pairs=pairs)), pairs)

@@ -70,6 +70,6 @@ def test_tables_of_another_schema_are_refused(experiment, tmp_path):
     write_table(table, tmp_path / "crossovers.csv", {"schema": SCHEMA + 1})
     with pytest.raises(
         DataError,
-        match=r"schema 2 is not 1, which this version reads; make it again with: python -m unified_rl.statistics.tables",
+        match=r"schema 2 is not 1, which this version reads; make it again with: unified-rl tables",
     ):
         read_table(tmp_path / "crossovers.csv")

@@ -10,7 +10,7 @@ import pytest
 from synthetic_runs import write_experiment, write_status
 from test_page import Reader
 
-from unified_rl.statistics import grid_table, page
+from unified_rl.cli import main
 
 QUESTION = "Hypothesis: <b>online</b> beats offline.\n\nSeeds: three."
 CELLS = [
@@ -44,8 +44,8 @@ def made(tmp_path_factory):
     write_status(root / "runs" / "grpo-1", "failed", 5, 16, "loss is nan")
     (root / "logs").mkdir()
     (root / "logs" / "dpo-0.log").write_text("starting\nerror: no <pairs> left\n")
-    assert grid_table.main([str(root)]) == 0
-    assert page.main([str(root)]) == 0
+    assert main(["tables", str(root)]) == 0
+    assert main(["page", str(root)]) == 0
     return root
 
 

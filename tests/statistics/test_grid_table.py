@@ -11,6 +11,7 @@ import pytest
 import yaml
 from synthetic_runs import curve_entry, write_experiment, write_lines, write_status
 
+from unified_rl.cli import main
 from unified_rl.errors import DataError
 from unified_rl.statistics import grid_table
 from unified_rl.statistics.grid_cells import largest_ks, read, varying_settings
@@ -58,7 +59,7 @@ def grid(made, tmp_path):
 
 @pytest.fixture(scope="module")
 def data(made):
-    return grid_table.read_data(made)
+    return grid_table.read_data([made])
 
 
 def only(table, **conditions):
@@ -120,7 +121,7 @@ def test_cells_carry_tokens_and_the_level_or_its_censoring(grid):
     shutil.rmtree(grid / "runs" / "online_rft-0")
     shutil.rmtree(grid / "runs" / "online_rft-1")
     shutil.rmtree(grid / "runs" / "online_rft-2")
-    data = grid_table.read_data(grid, gain=0.2)
+    data = grid_table.read_data([grid], gain=0.2)
     assert data.levels == {"main": pytest.approx(0.45), "hard": pytest.approx(0.45)}
     cells = grid_table.cells_table(data)
     never = only(cells, label="RFT", seed="1", slice="main")
@@ -139,7 +140,7 @@ def test_cells_carry_tokens_and_the_level_or_its_censoring(grid):
 def test_only_validation_chooses_a_checkpoint(grid):
     for path in (grid / "runs").glob("rft-*/curve.jsonl"):
         path.write_text(path.read_text().replace('"validation"', '"test"'))
-    cells = grid_table.cells_table(grid_table.read_data(grid))
+    cells = grid_table.cells_table(grid_table.read_data([grid]))
     assert cells[cells["label"] == "RFT"]["best"].isna().all()
     assert cells[cells["label"] == "RFT"]["note"].str.contains("only validation may choose").all()
     assert cells[cells["label"] == "GRPO+OS"]["best"].notna().all()
@@ -159,9 +160,9 @@ def test_settings_come_from_the_configuration_and_only_those_that_vary(grid):
     facts = json.loads((grid / "grid.json").read_text())
     facts["cells"][1]["id"] = "grpo-lr1e-4"
     write_grid_file(grid, cells=facts["cells"])
-    _, cells = read(grid)
+    _, cells = read([grid])
     assert varying_settings(cells) == ["trainer.learning_rate"]
-    table = grid_table.cells_table(grid_table.read_data(grid))
+    table = grid_table.cells_table(grid_table.read_data([grid]))
     moved = table[table["run"] == "grpo-lr1e-4"]
     assert set(moved["label"]) == {"RFT"} and set(moved["trainer.learning_rate"]) == {3e-5}
 
@@ -175,7 +176,7 @@ def test_failed_and_missing_cells_are_rows_and_stay_out_of_the_numbers(grid, cap
     (grid / "logs").mkdir()
     (grid / "logs" / "rft-2.log").write_text("starting\nerror: no space left\n")
     write_grid_file(grid, cells=[*planned(), {"id": "dpo-0", "label": "DPO", "seed": 0}], contrasts=[["DPO", "RFT"]])
-    assert grid_table.main([str(grid)]) == 0
+    assert main(["tables", str(grid)]) == 0
     text = capsys.readouterr().out
     cells, _ = read_table(grid / "tables" / "cells.csv")
     assert only(cells, run="grpo-1")["status"] == "failed at step 8 of 16: loss is not finite"
@@ -200,13 +201,13 @@ def test_an_iterative_cell_is_a_row_without_numbers(grid):
     write_status(run, "finished", 1, 1)
     cell = {"id": "it-0", "label": "iterated", "seed": 0, "command": "iterate", "group": "iterative"}
     write_grid_file(grid, cells=[*planned(), cell])
-    row = only(grid_table.cells_table(grid_table.read_data(grid)), label="iterated")
+    row = only(grid_table.cells_table(grid_table.read_data([grid])), label="iterated")
     assert row["status"] == "complete" and "iteration_curves.csv" in row["note"]
 
 
 def test_a_folder_without_a_grid_file_states_no_rule(made, tmp_path):
     write_experiment(tmp_path / "runs", labels=("RFT",), seeds=(0,), **SIZE)
-    assert grid_table.main([str(tmp_path / "runs"), "--out", str(tmp_path)]) == 0
+    assert main(["tables", str(tmp_path / "runs"), f"out={tmp_path}"]) == 0
     _, provenance = read_table(tmp_path / "grid.csv")
     assert provenance["matching"] == NOT_STATED == matching_of([tmp_path / "runs"])
     assert matching_of([made / "runs"]) == "Matched by updates: 16 each."
@@ -215,29 +216,29 @@ def test_a_folder_without_a_grid_file_states_no_rule(made, tmp_path):
 
 
 def test_the_same_k_for_all_cells(grid):
-    before = largest_ks(read(grid)[1])
+    before = largest_ks(read([grid])[1])
     assert before == {("main", "test"): 8, ("hard", "test"): 8}
     path = grid / "runs" / "rft-0" / "evaluations" / "final" / "samples.parquet"
     samples = pd.read_parquet(path)
     samples[(samples["mode"] == "greedy") | (samples["sample_index"] < 5)].to_parquet(path, index=False)
-    data = grid_table.read_data(grid)
+    data = grid_table.read_data([grid])
     assert set(grid_table.summary(data).query("metric == 'pass'")["k"]) == {4}
 
 
 def test_clear_errors(grid, tmp_path, capsys):
     write_grid_file(grid, contrasts=[["RFT", "GRPO"]])
-    assert grid_table.main([str(grid)]) == 2
+    assert main(["tables", str(grid)]) == 2
     assert "planned contrasts name 'GRPO'" in capsys.readouterr().err
     (grid / "grid.json").write_text("{")
-    assert grid_table.main([str(grid)]) == 2
+    assert main(["tables", str(grid)]) == 2
     assert "start the grid's command again" in capsys.readouterr().err
     write_grid_file(grid, cells=[{"id": "x"}])
     with pytest.raises(DataError, match="a cell lacks"):
-        read(grid)
+        read([grid])
     write_grid_file(grid)
     lines = (grid / "runs" / "rft-0" / "curve.jsonl").read_text().splitlines()
     entry = json.loads(lines[0])
     lines[0] = json.dumps(entry | {"problem_ids": ["other", *entry["problem_ids"][1:]]})
     (grid / "runs" / "rft-0" / "curve.jsonl").write_text("\n".join(lines) + "\n")
     with pytest.raises(DataError, match=r"rft-0: the points of the curve on validation/main are over different problems"):
-        grid_table.read_data(grid)
+        grid_table.read_data([grid])

@@ -116,7 +116,7 @@ def test_refuses(call, words):
 
 @pytest.mark.parametrize("kind", ["greedy", "pass@8", "difference"])
 def test_coverage_is_near_nominal(kind):
-    """A short version of `statistics.interval_coverage`: 15 worlds x 40 tables, standard error about 0.9 points."""
+    """A short version of `unified-rl interval-coverage`: 15 worlds x 40 tables, standard error about 0.9 points."""
     for row in coverage_table(kind, seeds=[1, 3, 5], problems=[30, 300], num_tables=40):
         assert 0.915 <= row["mean"] <= 0.995, row
 

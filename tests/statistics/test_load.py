@@ -9,10 +9,9 @@ import pyarrow.parquet as parquet
 import pytest
 from synthetic_runs import write_experiment, write_lines, write_run, write_status
 
+from unified_rl.cli import main
 from unified_rl.errors import DataError
-from unified_rl.statistics import browse as browse_command
 from unified_rl.statistics import counts, export, load, tables
-from unified_rl.statistics import diff as diff_command
 from unified_rl.statistics.browse import browse
 from unified_rl.statistics.diff import diff
 from unified_rl.statistics.load import COLUMNS, RUN_COLUMNS, load_experiment, load_run, read_tables
@@ -109,16 +108,14 @@ def test_a_folder_that_is_no_run_lists_the_runs_below(experiment, tmp_path):
 
 
 def test_saved_tables_keep_their_schema(experiment, tmp_path, capsys):
-    assert load.main([str(experiment / "grpo-0"), "--out", str(tmp_path / "saved")]) == 0
+    assert main(["show", str(experiment / "grpo-0"), f"out={tmp_path / 'saved'}"]) == 0
     assert "evaluation final" in capsys.readouterr().out
     saved, run = read_tables(tmp_path / "saved"), load_run(experiment / "grpo-0")
     assert saved["metrics"]["reward/mean"].tolist() == run.metrics["reward/mean"].tolist()
     assert json.loads(saved["samples"]["coefficient"][0]) == run.samples["coefficient"][0]
     described = tmp_path / "saved" / "tables.json"
     described.write_text(described.read_text().replace(f'"schema": {load.SCHEMA}', '"schema": 99'))
-    with pytest.raises(
-        DataError, match=r"schema 99, but this version reads 1; write them again with: python -m unified_rl.statistics.load"
-    ):
+    with pytest.raises(DataError, match=r"schema 99, but this version reads 1; write them again with: unified-rl show"):
         read_tables(tmp_path / "saved")
     described.unlink()
     with pytest.raises(DataError, match="missing or malformed"):
@@ -154,9 +151,9 @@ def test_browse_evaluations(experiment, capsys):
     assert one.table["problem_id"].unique().tolist() == ["main-1"]
     with pytest.raises(DataError, match="has no evaluation 'fnal'; it has final"):
         browse(run, evaluation="fnal")
-    assert browse_command.main([str(experiment / "grpo-0"), "--prompt", "hard-0", "--limit", "1"]) == 0
+    assert main(["browse", str(experiment / "grpo-0"), "prompt=hard-0", "limit=1"]) == 0
     assert "hard-0  greedy 0" in capsys.readouterr().out
-    assert browse_command.main([str(experiment / "rft-0"), "--step", "1"]) == 2
+    assert main(["browse", str(experiment / "rft-0"), "step=1"]) == 2
     assert "it has logged none" in capsys.readouterr().err
 
 
@@ -168,7 +165,7 @@ def test_diff_of_a_run_with_itself_is_empty(experiment, capsys):
     assert same.config.empty
     assert same.metrics["first_difference"].isna().all()
     assert (same.evaluations["difference"] == 0).all()
-    assert diff_command.main([str(experiment / "grpo-0"), str(experiment / "grpo-0")]) == 0
+    assert main(["diff", str(experiment / "grpo-0"), str(experiment / "grpo-0")]) == 0
     out = capsys.readouterr().out
     assert "configuration:\nequal" in out
     assert "equal at every common step" in out
@@ -205,7 +202,7 @@ def test_diff_of_different_problems_is_said(experiment, tmp_path):
 def test_tables_from_the_file_equal_tables_from_the_runs(experiment, tmp_path, capsys):
     shutil.rmtree(experiment / "rft-1")
     out = tmp_path / "counts.parquet"
-    assert export.main([str(experiment), "--out", str(out), "--runs-made-by", "make reproduce"]) == 0
+    assert main(["export", str(experiment), f"out={out}", "runs_made_by=make reproduce"]) == 0
     assert "RFT, seed 1: no problems  missing" in capsys.readouterr().out
     tables.write_tables([experiment], tmp_path / "from_runs")
     tables.write_tables([out], tmp_path / "from_file")
@@ -214,7 +211,7 @@ def test_tables_from_the_file_equal_tables_from_the_runs(experiment, tmp_path, c
         pd.testing.assert_frame_equal(one, other)
     _, facts = counts.read_counts(out)
     assert facts["runs_made_by"] == "make reproduce"
-    assert facts["command"].startswith("python -m unified_rl.statistics.export ")
+    assert facts["command"].startswith("unified-rl export ")
 
 
 def test_a_counts_file_of_another_schema_or_kind_is_refused(experiment, tmp_path):

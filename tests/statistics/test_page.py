@@ -9,6 +9,7 @@ from urllib.parse import unquote
 import pytest
 from synthetic_runs import write_experiment, write_status
 
+from unified_rl.cli import main
 from unified_rl.statistics import page
 from unified_rl.statistics.tables import write_tables
 
@@ -101,7 +102,7 @@ def test_what_users_and_runs_write_is_escaped(with_figures):
 
 
 def test_links_are_relative_and_lead_somewhere(with_figures):
-    assert page.main([str(with_figures)]) == 0
+    assert main(["page", str(with_figures)]) == 0
     out = with_figures / "index.html"
     addresses = Reader(out.read_text()).addresses
     assert len(addresses) > 10
@@ -113,7 +114,7 @@ def test_links_are_relative_and_lead_somewhere(with_figures):
 
 
 def test_embedded_pictures_need_no_files(with_figures, tmp_path):
-    assert page.main([str(with_figures), "--embed", "--out", str(tmp_path / "p.html")]) == 0
+    assert main(["page", str(with_figures), "--embed", f"out={tmp_path / 'p.html'}"]) == 0
     text = (tmp_path / "p.html").read_text()
     assert 'src="data:image/png;base64,iVBORw' in text and ".png" not in text.split("<h2>Figures</h2>")[1].split("<h2>")[0]
 
@@ -126,8 +127,8 @@ def test_results_are_those_of_the_table(with_figures):
 
 
 def test_no_folder_and_no_place_are_errors(experiment, tmp_path, capsys):
-    assert page.main([str(tmp_path / "nothing")]) == 2
+    assert main(["page", str(tmp_path / "nothing")]) == 2
     assert "is not a folder" in capsys.readouterr().err
     (tmp_path / "file").write_text("")
-    assert page.main([str(experiment), "--out", str(tmp_path / "file" / "index.html")]) == 2
-    assert "choose another with --out" in capsys.readouterr().err
+    assert main(["page", str(experiment), f"out={tmp_path / 'file' / 'index.html'}"]) == 2
+    assert "choose another with out=FILE" in capsys.readouterr().err

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from unified_rl.cli import main
 from unified_rl.errors import DataError
 from unified_rl.statistics import pass_rate
 from unified_rl.statistics.pass_rate import LIMITS, OUTCOME_COEFFICIENTS, exact
@@ -97,7 +98,7 @@ def test_process_supervision_and_unknown_coefficients_have_no_curve():
 
 def test_facts_to_table_and_back(tmp_path):
     pass_rate.write_facts(simulated("rloo", 20), notes(policy="x"), tmp_path / "facts")
-    assert pass_rate.main([str(tmp_path / "facts"), "--out", str(tmp_path / "tables")]) == 0
+    assert main(["tables", str(tmp_path / "facts"), f"out={tmp_path / 'tables'}"]) == 0
     table, facts = read_table(tmp_path / "tables" / "pass_rate.csv")
     assert facts["prompts"] == 20 and facts["policy"] == "x" and set(table["label"]) == {"rloo"}
 
@@ -107,5 +108,5 @@ def test_prompts_that_are_all_right_or_all_wrong_are_an_error(tmp_path):
     pass_rate.write_facts(facts, notes(), tmp_path / "facts")
     with pytest.raises(DataError, match="no prompt has both right and wrong"):
         pass_rate.write(tmp_path / "facts", tmp_path / "tables")
-    with pytest.raises(DataError, match=r"make them with: python -m unified_rl\.labs\.pass_rate"):
+    with pytest.raises(DataError, match=r"make them with: unified-rl pass-rate"):
         pass_rate.write(tmp_path / "nothing", tmp_path / "tables")

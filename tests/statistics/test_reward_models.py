@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from unified_rl.cli import main
 from unified_rl.errors import DataError
 from unified_rl.plotting import reward_models as figure
 from unified_rl.statistics import first_error
@@ -210,7 +211,7 @@ def test_predictions_are_probabilities_of_what_a_model_is_trained_on(quality):
 
 def test_written_table_and_figure(quality, tmp_path, capsys):
     out = tmp_path / "out"
-    assert module.main([str(quality), "--out", str(out)]) == 0
+    assert main(["tables", str(quality), f"out={out}"]) == 0
     assert "PRM" in capsys.readouterr().out
     table, provenance = read_table(out / module.TABLE)
     assert set(table["measure"]) >= {"label_accuracy", "step_auc", "ece", "reliability", "best_of_k"}
@@ -231,7 +232,7 @@ def test_a_policy_that_is_never_right_has_no_auc_but_a_table_and_a_figure(qualit
 
 
 def test_what_is_missing_is_named(quality, tmp_path):
-    with pytest.raises(DataError, match=r"unified_rl\.labs\.reward_models"):
+    with pytest.raises(DataError, match="unified-rl reward-models"):
         figure.draw(tmp_path / "nowhere", tmp_path)
     scores = pd.read_parquet(quality / "scores.parquet")
     scores.iloc[1:].to_parquet(quality / "scores.parquet")

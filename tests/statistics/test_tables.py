@@ -17,6 +17,7 @@ from synthetic_runs import (
     write_status,
 )
 
+from unified_rl.cli import main
 from unified_rl.errors import DataError
 from unified_rl.statistics import tables
 from unified_rl.statistics.experiment import read_experiment
@@ -241,7 +242,7 @@ def test_an_evaluation_that_contradicts_itself(experiment, change, words):
 def test_two_evaluations_of_one_step_must_be_chosen_from(experiment):
     folder = experiment / "grpo-0" / "evaluations"
     shutil.copytree(folder / "final", folder / "again")
-    with pytest.raises(DataError, match="--evaluation"):
+    with pytest.raises(DataError, match="evaluation="):
         tables.results(read_experiment([experiment]))
     assert len(tables.results(read_experiment([experiment], evaluation="final"))) == 6
 
@@ -250,7 +251,7 @@ def test_two_evaluations_of_one_step_must_be_chosen_from(experiment):
 
 
 def test_the_command_writes_tables_that_read_back(experiment, tmp_path, capsys):
-    assert tables.main([str(experiment), "--out", str(tmp_path / "tables"), "--ties", "wrong"]) == 0
+    assert main(["tables", str(experiment), f"out={tmp_path / 'tables'}", "ties=wrong"]) == 0
     printed = capsys.readouterr().out
     assert "Maj@8" in printed
     assert "GRPO+OS" in printed
@@ -263,18 +264,19 @@ def test_the_command_writes_tables_that_read_back(experiment, tmp_path, capsys):
     curves, _ = read_table(tmp_path / "tables" / "curves.csv")
     assert set(curves["seed"]) == {"0", "1", "all"}
     first = {path.name: path.read_bytes() for path in (tmp_path / "tables").iterdir()}
-    tables.main([str(experiment), "--out", str(tmp_path / "tables"), "--ties", "wrong"])
+    main(["tables", str(experiment), f"out={tmp_path / 'tables'}", "ties=wrong"])
     assert {path.name: path.read_bytes() for path in (tmp_path / "tables").iterdir()} == first
-    assert set(first) == {f"{name}.csv" for name in tables.TABLES} and len(first) == 7
+    further = ("contrasts", "cells", "grid", "grid_contrasts")
+    assert set(first) == {f"{name}.csv" for name in (*tables.TABLES, *further)} and len(first) == 11
 
 
 def test_the_command_says_what_is_wrong(tmp_path, capsys):
-    assert tables.main([str(tmp_path), "--out", str(tmp_path / "tables")]) == 2
+    assert main(["tables", str(tmp_path), f"out={tmp_path / 'tables'}"]) == 2
     assert "no run and no evaluation below" in capsys.readouterr().err
 
 
 def test_a_table_that_is_not_one(tmp_path):
-    with pytest.raises(DataError, match=r"curves\.csv does not exist; make it with: python -m unified_rl\.statistics\.tables"):
+    with pytest.raises(DataError, match=r"curves\.csv does not exist; make it with: unified-rl tables"):
         read_table(tmp_path / "curves.csv")
     (tmp_path / "curves.csv").write_text("label,step\nRFT,1\n")
     with pytest.raises(DataError, match="is not an analysis table"):

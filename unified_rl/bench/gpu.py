@@ -1,8 +1,8 @@
 """The training pass of large models on one GPU, with random weights, beside what the planner predicts.
 
-    python -m unified_rl.bench.gpu                         7B, 1.3B and 0.5B on cuda; exits with 2 where there is no CUDA device
-    python -m unified_rl.bench.gpu --shape 7b --out gpu.json
-    python -m unified_rl.bench.gpu --device cpu --shape tiny          the same code without a GPU
+    unified-rl bench-gpu                        7B, 1.3B and 0.5B on cuda; exits with 2 where there is no CUDA device
+    unified-rl bench-gpu shape=7b out=gpu.json
+    unified-rl bench-gpu device=cpu shape=tiny          the same code without a GPU
 
 Per shape, with each layer's activations kept and with layers run again: tokens/s and model-FLOPs utilisation of log-probs (chunked,
 at the shape's vocabulary), backward pass and a stateless SGD step (AdamW's state of a 7B model does not fit on one GPU), in packed
@@ -12,7 +12,6 @@ as TF32, which is exact for the forward products of bfloat16 numbers. Best of se
 
 from __future__ import annotations
 
-import argparse
 import gc
 import json
 import resource
@@ -29,8 +28,9 @@ from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedModel, Qwe
 
 from unified_rl import loading, rng
 from unified_rl.bench.training import matmul_peak
+from unified_rl.engines.forward import response_logps
+from unified_rl.engines.norms import use_torch_rms_norm
 from unified_rl.engines.packing import PackedRows, TokenSequence, pack
-from unified_rl.engines.policy_model import response_logps, use_torch_rms_norm
 from unified_rl.ops.logprobs import token_logps
 from unified_rl.planning import memory
 from unified_rl.planning.gpus import GIB, GPUS
@@ -45,28 +45,26 @@ LARGE_LAYOUT = (4096, 4096)
 CHECKPOINTING = ("none", "layers")
 
 
-def main(words: Sequence[str] | None = None) -> int:
-    """Measure, print a line per result; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m unified_rl.bench.gpu")
-    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
-    parser.add_argument("--shape", choices=(*STACKS, "tiny"), action="append", help="may be repeated; default: all but tiny")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--out", type=Path, help="JSON file for the results")
-    given = parser.parse_args(words)
-    if given.device == "cuda" and not torch.cuda.is_available():
-        print("bench-gpu: no CUDA device here; run it on a machine with one (or --device cpu --shape tiny)", file=sys.stderr)
+def run(kind: str, shapes: Sequence[str], rounds: int, out: Path | None) -> int:
+    """Measure, print a line per result; returns the exit status.
+
+    Args:
+        kind: cuda or cpu. shapes: names of `STACKS`, or tiny; () = all but tiny. out: JSON file for the results.
+    """
+    if kind == "cuda" and not torch.cuda.is_available():
+        print("bench-gpu: no CUDA device here; run it on a machine with one (or device=cpu shape=tiny)", file=sys.stderr)
         return NO_CUDA
     torch.set_float32_matmul_precision("high")
-    device, results = torch.device(given.device), []
-    for name in given.shape or list(STACKS):
+    device, results = torch.device(kind), []
+    for name in shapes or STACKS:
         shape = shape_named(name)
         for checkpointing in CHECKPOINTING:
-            results.append(_guarded(training_pass, name, shape, checkpointing, device, given.rounds))
+            results.append(_guarded(training_pass, name, shape, checkpointing, device, rounds))
             print(_line(results[-1]), flush=True)
-        results.append(_guarded(logp_pass, name, shape, "none", device, given.rounds))
+        results.append(_guarded(logp_pass, name, shape, "none", device, rounds))
         print(_line(results[-1]), flush=True)
-    if given.out:
-        given.out.write_text(json.dumps({"device": device_name(device), "results": results}, indent=1) + "\n")
+    if out:
+        out.write_text(json.dumps({"device": device_name(device), "results": results}, indent=1) + "\n")
     return 0
 
 
@@ -249,7 +247,3 @@ def _line(result: dict[str, Any]) -> str:
     rest = {key: value for key, value in result.items() if key not in ("shape", "what")}
     cells = [f"{key} {value:,.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in rest.items()]
     return f"{result['shape']:>5} {result['what']}: " + ", ".join(cells)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,14 +1,12 @@
-"""`make bench`: ratios and times measured side by side in one run. Run it on an idle machine.
-
-python -m unified_rl.bench.parts [engines] [grading] [sandbox] [statistics] [threads=N]      all four by default
-"""
+"""`make bench`: ratios and times measured side by side in one run. Run it on an idle machine."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from unified_rl.errors import ConfigError
 from unified_rl.launch.resources import cores
+from unified_rl.plugins import did_you_mean
 
 
 def engines() -> None:
@@ -47,7 +45,7 @@ def statistics() -> None:
     """Pass@K and Maj@K of 5,000 problems at 1,024 samples, on one core."""
     from unified_rl.bench import statistics as bench_statistics
 
-    bench_statistics.main([])
+    bench_statistics.main()
 
 
 PARTS: dict[str, Callable[[], None]] = {
@@ -58,21 +56,19 @@ PARTS: dict[str, Callable[[], None]] = {
 }
 
 
-def main(words: list[str]) -> int:
+def run(names: Sequence[str], threads: int) -> None:
+    """Time these parts; () = all. threads: of torch; 0 = as many as there are cores.
+
+    Raises:
+        ConfigError: no such part.
+    """
+    for name in names:
+        if name not in PARTS:
+            raise ConfigError(f"{name!r} is no part of the benchmark{did_you_mean(name, PARTS)}")
     import torch
 
-    given = dict(word.partition("=")[::2] for word in words if "=" in word)
-    names = [word for word in words if "=" not in word] or list(PARTS)
-    if set(names) - PARTS.keys() or set(given) - {"threads"}:
-        print(f"error: usage: python -m unified_rl.bench.parts [{'] ['.join(PARTS)}] [threads=N]", file=sys.stderr)
-        return 2
-    torch.set_num_threads(int(given.get("threads", cores())))
+    torch.set_num_threads(threads or cores())
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads", flush=True)
-    for name in names:
+    for name in names or PARTS:
         print(f"\n{name}: {PARTS[name].__doc__}", flush=True)
         PARTS[name]()
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

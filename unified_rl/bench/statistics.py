@@ -1,4 +1,4 @@
-"""Times of the exact estimators at evaluation size, on one core. `python -m unified_rl.bench.statistics [problems=5000]`
+"""Times of the exact estimators at evaluation size, on one core. `unified-rl bench statistics`
 
 1,024 samples of 5,000 problems, every K a power of two. Two kinds of answer counts:
 
@@ -12,7 +12,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator
 
@@ -62,9 +61,8 @@ def tiny_world_counts(num_problems: int, rng: np.random.Generator) -> tuple[list
     return rows, np.array(places)
 
 
-def main(argv: list[str] | None = None) -> int:
-    given = dict(word.partition("=")[::2] for word in (sys.argv[1:] if argv is None else argv))
-    num_problems = int(given.get("problems", 5000))
+def main(num_problems: int = 5000) -> None:
+    """Print the times."""
     rng = np.random.default_rng(0)
     ks = [2**i for i in range(NUM_SAMPLES.bit_length())]
     print(f"{NUM_SAMPLES} samples x {num_problems} problems, one core")
@@ -82,7 +80,6 @@ def main(argv: list[str] | None = None) -> int:
     scores = rng.standard_normal((num_problems, NUM_SAMPLES))
     seconds, _ = timed(lambda: best_of_k(scores, scores + rng.standard_normal(scores.shape) > 0, ks))
     print(f"\nbest-of-K, K = 1, 2, 4, ..., {ks[-1]}: {seconds:.2f} s")
-    return 0
 
 
 def maj_times(counts: np.ndarray | list[list[int]], correct: np.ndarray, ks: list[int]) -> Iterator[tuple[int, float]]:
@@ -97,7 +94,3 @@ def timed(work: Callable[[], np.ndarray]) -> tuple[float, np.ndarray]:
     start = time.perf_counter()
     result = work()
     return time.perf_counter() - start, result
-
-
-if __name__ == "__main__":
-    sys.exit(main())

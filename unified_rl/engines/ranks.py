@@ -20,7 +20,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from unified_rl.errors import ConfigError
-from unified_rl.types import ONE_RANK, Decoding, Generator, Prompt, Ranks, Response, Reward, Score
+from unified_rl.types import ONE_RANK, Decoding, Generator, GeneratorInfo, Prompt, Ranks, Response, Reward, Score
 
 T = TypeVar("T")
 #: While the first rank builds an artefact the others wait. A rank that dies is noticed at once, by its closed connection.
@@ -129,6 +129,10 @@ class DividedGenerator:
 
     def __init__(self, generator: Generator, ranks: Ranks) -> None:
         self._generator, self._ranks = generator, ranks
+
+    @property
+    def info(self) -> GeneratorInfo:
+        return self._generator.info
 
     def generate(
         self, prompts: Sequence[Prompt], seeds: Sequence[Sequence[int]], decoding: Decoding, policy_version: int

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from unified_rl.types import Decoding, Generator, Prompt, Response, Tokenizer
+from unified_rl.types import Decoding, Generator, GeneratorInfo, Prompt, Response, Tokenizer
 
 
 def tokens_until(holds: Callable[[str], bool], token_ids: Sequence[int], tokenizer: Tokenizer) -> int:
@@ -29,6 +29,10 @@ class StoppingGenerator:
 
     def __init__(self, generator: Generator, tokenizer: Tokenizer, stops: Sequence[str]) -> None:
         self._generator, self._tokenizer, self._stops = generator, tokenizer, tuple(stop for stop in stops if stop)
+
+    @property
+    def info(self) -> GeneratorInfo:
+        return self._generator.info
 
     def generate(
         self, prompts: Sequence[Prompt], seeds: Sequence[Sequence[int]], decoding: Decoding, policy_version: int

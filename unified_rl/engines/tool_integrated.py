@@ -8,7 +8,6 @@ What the policy wrote stays the tokens that it sampled. Only the output of a pro
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -17,9 +16,24 @@ import numpy as np
 from unified_rl import rng
 from unified_rl.engines.text_cuts import tokens_until
 from unified_rl.errors import ConfigError
-from unified_rl.types import Decoding, Finish, Generator, ProgramResult, ProgramRunner, Prompt, Response, Tokenizer
+from unified_rl.fences import closed_block
+from unified_rl.types import (
+    Decoding,
+    Finish,
+    Generator,
+    GeneratorInfo,
+    ProgramResult,
+    ProgramRunner,
+    Prompt,
+    Response,
+    Tokenizer,
+)
 
-_BLOCK = re.compile(r"```python[ \t]*\n(.*?)^[ \t]*```", re.DOTALL | re.MULTILINE)
+_LANGUAGE = "python"
+
+
+def _holds_a_program(text: str) -> bool:
+    return closed_block(text, _LANGUAGE) is not None
 
 
 @dataclass
@@ -55,8 +69,6 @@ class ToolIntegratedGenerator:
         runner: runs the programs of a round, all at once.
         max_rounds: programs per response.
         output_characters: of a program's output that the policy sees; a longer one loses its middle.
-        context: tokens that prompt and response may have together, where it is known: requests of unlike length then go through
-            the generator together.
     """
 
     def __init__(
@@ -66,13 +78,16 @@ class ToolIntegratedGenerator:
         tokenizer: Tokenizer,
         max_rounds: int = 3,
         output_characters: int = 400,
-        context: int = 0,
     ) -> None:
         if max_rounds < 1 or output_characters < 1:
             raise ConfigError(f"max_rounds={max_rounds} and output_characters={output_characters} must be at least 1")
         self._generator, self._runner, self._tokenizer = generator, runner, tokenizer
-        self._max_rounds, self._output_characters, self._context = max_rounds, output_characters, context
-        self._special = set(getattr(tokenizer, "all_special_ids", ()))
+        self._max_rounds, self._output_characters = max_rounds, output_characters
+        self._special = set(tokenizer.all_special_ids)
+
+    @property
+    def info(self) -> GeneratorInfo:
+        return self._generator.info
 
     def generate(
         self, prompts: Sequence[Prompt], seeds: Sequence[Sequence[int]], decoding: Decoding, policy_version: int
@@ -101,14 +116,14 @@ class ToolIntegratedGenerator:
         for request, piece in zip(requests, pieces, strict=True):
             room = limit - len(request.token_ids)
             text = self._tokenizer.decode(piece.token_ids[:room].tolist(), skip_special_tokens=True)
-            block = _BLOCK.search(text)
+            block = closed_block(text, _LANGUAGE)
             if block is None:
                 self._finish(request, piece, limit)
                 continue
-            count = tokens_until(lambda part: bool(_BLOCK.search(part)), piece.token_ids[:room].tolist(), self._tokenizer)
+            count = tokens_until(_holds_a_program, piece.token_ids[:room].tolist(), self._tokenizer)
             request.add(piece.token_ids[:count].tolist(), piece.behaviour_logp[:count].tolist(), True)
             running.append(request)
-            programs.append(block[1])
+            programs.append(text[block.start : block.end])
         for request, result in zip(running, self._runner.run(programs) if programs else (), strict=True):
             self._append_output(request, result, limit)
         return [request for request in running if request.finish is None]
@@ -143,7 +158,7 @@ class ToolIntegratedGenerator:
         the context allows; what goes beyond a request's own limit is cut off afterwards.
         """
         longest = max(request.length - len(request.token_ids) for request in requests) + decoding.max_new_tokens
-        context = max(self._context, longest)
+        context = max(self.info.context or 0, longest)
         room = [decoding.max_new_tokens - len(request.token_ids) for request in requests]
         pieces: list[Response | None] = [None] * len(requests)
         left = sorted(range(len(requests)), key=lambda index: -room[index])

@@ -8,7 +8,6 @@ rows. What a request receives depends on nothing but the weights, its prompt, th
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,9 +21,10 @@ from transformers import DynamicCache, PreTrainedModel
 from unified_rl.engines import policy_model
 from unified_rl.engines.kv_cache import RowCache, round_up
 from unified_rl.engines.llama_decoder import CompiledStep, LlamaDecoder, PromptKV
+from unified_rl.engines.requests import check_requests, context_limit
 from unified_rl.engines.sampling import draw, request_uniforms
-from unified_rl.errors import ConfigError, DataError
-from unified_rl.types import Decoding, Prompt, Response, Tokenizer
+from unified_rl.errors import ConfigError
+from unified_rl.types import Decoding, GeneratorInfo, Prompt, Response, Tokenizer
 
 ProgressHook = Callable[[int, int], None]
 
@@ -99,6 +99,7 @@ class TorchGenerator:
         ids = policy_model.eos_token_ids(model, tokenizer) if eos_token_ids is None else set(eos_token_ids)
         self.eos_token_ids = np.array(sorted(ids), dtype=np.int64)
         self._check_vocabulary()
+        self.info = GeneratorInfo(*context_limit(model.config), self.vocabulary, tuple(map(int, self.eos_token_ids)))
 
     def generate(
         self, prompts: Sequence[Prompt], seeds: Sequence[Sequence[int]], decoding: Decoding, policy_version: int
@@ -109,7 +110,7 @@ class TorchGenerator:
             DataError: an empty prompt, a token outside the vocabulary, or a prompt that leaves no room for
                 `decoding.max_new_tokens` in the model's context. Raised before any work is done.
         """
-        self._check_request(prompts, seeds, decoding)
+        check_requests(self.info, prompts, seeds, decoding)
         requests = [
             _Request(i, j, prompt, seed)
             for i, (prompt, row) in enumerate(zip(prompts, seeds, strict=True))
@@ -140,33 +141,6 @@ class TorchGenerator:
         outside = [int(token) for token in self.eos_token_ids if not 0 <= token < self.vocabulary]
         if outside:
             raise ConfigError(f"eos_token_ids {outside} are outside the model's vocabulary of {self.vocabulary}")
-
-    def _check_request(self, prompts: Sequence[Prompt], seeds: Sequence[Sequence[int]], decoding: Decoding) -> None:
-        if len(prompts) != len(seeds):
-            raise DataError(f"{len(prompts)} prompts but seeds for {len(seeds)}: give one sequence of seeds per prompt")
-        if decoding.max_new_tokens < 1:
-            raise ConfigError(f"max_new_tokens is {decoding.max_new_tokens}; a response has at least one token")
-        if decoding.temperature < 0 or decoding.top_k < 0 or not 0 < decoding.top_p <= 1:
-            raise ConfigError(f"temperature and top_k must not be negative and top_p must lie in (0, 1]: {decoding}")
-        limit, limit_name = _context_limit(self.model)
-        for prompt in prompts:
-            self._check_prompt(prompt)
-            length = len(prompt.token_ids)
-            if length + decoding.max_new_tokens > limit:
-                raise DataError(
-                    f"prompt {prompt.id!r} has {length} tokens; with max_new_tokens={decoding.max_new_tokens} that exceeds the "
-                    f"model's {limit_name} of {limit}: shorten the prompt or lower max_new_tokens"
-                )
-
-    def _check_prompt(self, prompt: Prompt) -> None:
-        if not prompt.token_ids:
-            raise DataError(f"prompt {prompt.id!r} has no tokens: begin it with a BOS token or check the template")
-        outside = [token for token in prompt.token_ids if not 0 <= token < self.vocabulary]
-        if outside:
-            raise DataError(
-                f"prompt {prompt.id!r} has token ids {outside[:5]} but the model embeds 0..{self.vocabulary - 1}: "
-                "it was tokenised by another model's tokenizer"
-            )
 
 
 class _Decoding:
@@ -342,16 +316,6 @@ class _Decoding:
         self.position[remaining : self.active] = 0
         self.count[remaining : self.active] = 0
         self.active = remaining
-
-
-def _context_limit(model: PreTrainedModel) -> tuple[float, str]:
-    """The most tokens a sequence may have, and what sets the limit.
-
-    Within the sliding window of a model that has one, its attention is the plain causal one, which is all that is done here.
-    """
-    names = ("max_position_embeddings", "sliding_window", "attention_chunk_size")
-    limits = [(getattr(model.config, name, None) or math.inf, name) for name in names]
-    return min(limits)
 
 
 @contextmanager

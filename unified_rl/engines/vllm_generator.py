@@ -29,9 +29,10 @@ from torch import Tensor
 from transformers import AutoConfig, GenerationConfig
 
 from unified_rl.engine_config import VllmConfig
+from unified_rl.engines.requests import check_requests, context_limit, eos_ids
 from unified_rl.engines.watched import watched
-from unified_rl.errors import ConfigError, DataError, TrainingError
-from unified_rl.types import Decoding, Prompt, Response, Tokenizer
+from unified_rl.errors import ConfigError, TrainingError
+from unified_rl.types import Decoding, GeneratorInfo, Prompt, Response, Tokenizer
 
 T = TypeVar("T")
 Weights = Iterator[tuple[str, Tensor]]
@@ -91,9 +92,12 @@ class VllmGenerator:
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
         self.tokenizer, self._folder, self._options = tokenizer, folder, options
         self.on_progress: Callable[[int, int], None] | None = None
-        self.vocabulary = int(config.vocab_size)
-        self.context = _context_limit(config)
-        self.eos_token_ids = _eos_token_ids(folder, config, tokenizer)
+        context, context_name = context_limit(config)
+        if context is None:
+            raise ConfigError(
+                "the model's configuration names no max_position_embeddings, which vLLM needs; set it in config.json"
+            )
+        self.info = GeneratorInfo(context, context_name, int(config.vocab_size), _eos_token_ids(folder, config, tokenizer))
         self._engine: Any = None
         self._asleep = False
         self._process: BaseProcess | None = None  # the engine's own, where it has one
@@ -108,7 +112,7 @@ class VllmGenerator:
             DataError: an empty prompt, a token outside the vocabulary, or no room for the response in the model's context.
             ConfigError: vLLM refuses the model. TrainingError: the engine failed or died.
         """
-        self._check_request(prompts, seeds, decoding)
+        check_requests(self.info, prompts, seeds, decoding)
         requests = [(prompt, seed) for prompt, row in zip(prompts, seeds, strict=True) for seed in row]
         if not requests:
             return [[] for _ in prompts]
@@ -165,7 +169,7 @@ class VllmGenerator:
             self._in_group = dist.is_initialized()
             before = set(active_children())
             try:
-                self._engine = _open(self._folder, self._options, self.context)
+                self._engine = _open(self._folder, self._options, self.info.context)
                 self._process = next(iter(set(active_children()) - before), None)
             except Exception as error:
                 self._leave_process()
@@ -213,7 +217,7 @@ class VllmGenerator:
             max_tokens=decoding.max_new_tokens,
             seed=seed,
             logprobs=0,  # of the drawn token alone
-            stop_token_ids=self.eos_token_ids.tolist(),
+            stop_token_ids=list(self.info.eos_token_ids),
             detokenize=False,
         )
 
@@ -225,30 +229,12 @@ class VllmGenerator:
         return Response(
             token_ids=token_ids,
             behaviour_logp=np.array(drawn, dtype=np.float32),
-            finish="stop" if token_ids[-1] in self.eos_token_ids else "length",
+            finish="stop" if token_ids[-1] in self.info.eos_token_ids else "length",
             policy_version=policy_version,
             decoding=decoding,
             seed=seed,
             text=self.tokenizer.decode(token_ids.tolist(), skip_special_tokens=True),
         )
-
-    def _check_request(self, prompts: Sequence[Prompt], seeds: Sequence[Sequence[int]], decoding: Decoding) -> None:
-        if len(prompts) != len(seeds):
-            raise DataError(f"{len(prompts)} prompts but seeds for {len(seeds)}: give one sequence of seeds per prompt")
-        for prompt in prompts:
-            length = len(prompt.token_ids)
-            if not length:
-                raise DataError(f"prompt {prompt.id!r} has no tokens: begin it with a BOS token or check the template")
-            if not all(0 <= token < self.vocabulary for token in prompt.token_ids):
-                raise DataError(
-                    f"prompt {prompt.id!r} has token ids outside the model's vocabulary of {self.vocabulary}: it was tokenised by "
-                    "another model's tokenizer"
-                )
-            if length + decoding.max_new_tokens > self.context:
-                raise DataError(
-                    f"prompt {prompt.id!r} has {length} tokens; with max_new_tokens={decoding.max_new_tokens} that exceeds the "
-                    f"model's context of {self.context}: shorten the prompt or lower max_new_tokens"
-                )
 
     @contextmanager
     def _failures(self, doing: str) -> Iterator[None]:
@@ -266,7 +252,7 @@ class VllmGenerator:
             ) from error
 
 
-def _open(folder: Path, options: EngineOptions, context: int) -> Any:
+def _open(folder: Path, options: EngineOptions, context: int | None) -> Any:
     """The engine, opened so that the rest of this process goes on as before: seeds, threads, what programs it starts inherit."""
     with _process_kept(), _environment(_variables(options)):
         from vllm import LLM
@@ -379,26 +365,15 @@ def _parts(weights: Weights) -> Iterator[dict[str, Tensor]]:
         yield part
 
 
-def _eos_token_ids(folder: Path, config: Any, tokenizer: Tokenizer) -> np.ndarray:
+def _eos_token_ids(folder: Path, config: Any, tokenizer: Tokenizer) -> tuple[int, ...]:
     """All ids that end a response, as `policy_model.eos_token_ids` finds them in a loaded model."""
     declared = config.eos_token_id
     if (folder / "generation_config.json").is_file():
         declared = GenerationConfig.from_pretrained(folder, local_files_only=True).eos_token_id or declared
-    ids: set[int] = set()
-    for value in (declared, getattr(tokenizer, "eos_token_id", None)):
-        ids |= set() if value is None else {value} if isinstance(value, int) else set(value)
+    ids = eos_ids(declared, tokenizer)
     if not ids:
         raise ConfigError(f"neither {folder} nor its tokenizer defines eos_token_id; set it in one of them")
-    return np.array(sorted(ids), dtype=np.int64)
-
-
-def _context_limit(config: Any) -> int:
-    """The most tokens a sequence may have. A sliding window is a limit too, as for the torch generator."""
-    names = ("max_position_embeddings", "sliding_window", "attention_chunk_size")
-    limits = [limit for name in names if (limit := getattr(config, name, None))]
-    if not limits:
-        raise ConfigError("the model's configuration names no max_position_embeddings, which vLLM needs; set it in config.json")
-    return int(min(limits))
+    return ids
 
 
 def _last_line(error: Exception) -> str:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from unified_rl import rng
 from unified_rl.engines.packing import TokenSequence
 from unified_rl.errors import TrainingError
-from unified_rl.types import ONE_RANK, Decoding, Generator, Prompt, Ranks, Response
+from unified_rl.types import ONE_RANK, Decoding, Generator, GeneratorInfo, Prompt, Ranks, Response
 
 #: Mean |log-prob difference| that two correct engines may show, by dtype of the weights.
 LIMITS = {torch.float32: 1e-4, torch.bfloat16: 0.05}
@@ -143,6 +143,10 @@ class SyncedGenerator:
 
     def __init__(self, generator: Generator, push: WeightPush) -> None:
         self._generator, self._push = generator, push
+
+    @property
+    def info(self) -> GeneratorInfo:
+        return self._generator.info
 
     def generate(
         self, prompts: Sequence[Prompt], seeds: Sequence[Sequence[int]], decoding: Decoding, policy_version: int

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from unified_rl.engines.weight_sync import whole_weights
-from unified_rl.types import Decoding, Generator, Prompt, Response
+from unified_rl.types import Decoding, Generator, GeneratorInfo, Prompt, Response
 
 
 class Divided(Protocol):
@@ -48,6 +48,10 @@ class FollowingGenerator:
 
     def __init__(self, generator: Generator, copy: WholeCopy) -> None:
         self._generator, self._copy = generator, copy
+
+    @property
+    def info(self) -> GeneratorInfo:
+        return self._generator.info
 
     def generate(
         self, prompts: Sequence[Prompt], seeds: Sequence[Sequence[int]], decoding: Decoding, policy_version: int

@@ -12,8 +12,8 @@ import re
 from fractions import Fraction
 from math import gcd, lcm, prod
 
-from unified_rl.grading.expression import Tree
 from unified_rl.grading.polynomials import ONE, UNIT, Monomial, Polynomial, Ring, TooLarge, name_of
+from unified_rl.grading.trees import Tree
 
 Quotient = tuple[Polynomial, Polynomial]
 MAX_PRIME = 2000

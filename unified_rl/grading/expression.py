@@ -6,63 +6,30 @@ thirds of x, `\sin 2x` takes the product. Trees are nested tuples, the operation
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from fractions import Fraction
-from typing import Any, NoReturn
 
-from unified_rl.grading.numbers import MAX_EXPONENT, Number
+from unified_rl.grading.functions import DECORATIONS, FUNCTIONS, GREEK, INVERSES, SEVERAL, pieces, splits
+from unified_rl.grading.name_parser import NameParser
+from unified_rl.grading.number_parser import NumberParser
 from unified_rl.grading.tokens import Token, Unread
+from unified_rl.grading.trees import (
+    DEGREE,
+    MINUS_ONE,
+    TWO,
+    Tree,
+    apply,
+    are_thousands,
+    is_integer,
+    is_number,
+    literal,
+    negative,
+    product_of,
+)
 from unified_rl.grading.words import OPERATORS, SHORT_WORDS
-
-#: ("num", Fraction, digits) | ("sym", name) | ("const", "pi" | "e" | "i" | "inf") | ("add", *trees) | ("mul", *trees) |
-#: ("pow", base, exponent) | ("fn", name, *trees) | ("big", operation, variable, lower, upper, body).
-#: `digits` of a decimal: how many significant ones it was written with, and how many after the point; None for integers.
-Tree = tuple[Any, ...]
-
-MAX_DEPTH = 40
-MAX_DIGITS = 1500
-MINUS_ONE: Tree = ("num", Fraction(-1), None)
-HALF: Tree = ("num", Fraction(1, 2), None)
-TWO: Tree = ("num", Fraction(2), None)
-DEGREE: Tree = ("mul", ("const", "pi"), ("num", Fraction(1, 180), None))
 
 _CLOSING = {"(": ")", "[": "]", "{": "}", r"\lfloor": r"\rfloor", r"\lceil": r"\rceil", r"\{": r"\}"}
 _ROUNDING = {r"\lfloor": "floor", r"\lceil": "ceil"}
-FUNCTIONS = {
-    "sin": "sin", "cos": "cos", "tan": "tan", "cot": "cot", "sec": "sec", "csc": "csc", "arcsin": "asin", "arccos": "acos",
-    "arctan": "atan", "asin": "asin", "acos": "acos", "atan": "atan", "sinh": "sinh", "cosh": "cosh", "tanh": "tanh",
-    "coth": "coth",
-    "ln": "ln", "log": "log", "lg": "lg", "exp": "exp", "max": "max", "min": "min", "gcd": "gcd", "lcm": "lcm", "abs": "abs",
-    "floor": "floor", "ceil": "ceil", "sgn": "sgn", "sign": "sgn", "sqrt": "sqrt", "cbrt": "cbrt", "det": "det", "Re": "Re",
-    "Im": "Im",
-    "arccot": "acot", "arcsec": "asec", "arccsc": "acsc", "tg": "tan", "ctg": "cot", "binomial": "binom", "factorial": "factorial",
-    "Rational": "ratio", "Fraction": "ratio", "deg": "deg", "dim": "dim", "rank": "rank", "tr": "tr", "cis": "cis", "arg": "arg",
-}  # fmt: skip
-TRIGONOMETRIC = frozenset(("sin", "cos", "tan", "cot", "sec", "csc"))
-INVERSES = {
-    "sin": "asin",
-    "cos": "acos",
-    "tan": "atan",
-    "cot": "acot",
-    "sec": "asec",
-    "csc": "acsc",
-    "sinh": "asinh",
-    "cosh": "acosh",
-    "tanh": "atanh",
-}
-_SEVERAL = frozenset(("max", "min", "gcd", "lcm", "log", "binom", "ratio"))
-_GREEK_NAMES = """
-alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi rho sigma tau upsilon phi chi psi omega Gamma
-Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega hbar ell aleph omicron
-"""
-_GREEK = frozenset("\\" + name for name in _GREEK_NAMES.split())
-_DECORATIONS = frozenset(
-    (r"\overline", r"\vec", r"\hat", r"\tilde", r"\dot", r"\ddot", r"\underline", r"\mathring", r"\leftvec")
-)
-_IN_INDEX = _GREEK | frozenset(
-    (r"\triangle", r"\odot", r"\oplus", r"\star", r"\infty", r"\pi", r"\max", r"\min", r"\parallel", r"\perp", r"\circ")
-)
 #: Letters that are functions where brackets follow them: f(x) is no product.
 _APPLIED = frozenset("fghFGHΓ") | {r"\phi", r"\psi", r"\Phi", r"\Psi", r"\Gamma", r"\zeta"}
 _ENDS = frozenset((")", "]", "}", r"\}", "|", r"\rfloor", r"\rceil", ",", ";", "=", "<", ">", r"\le", r"\ge", "&", r"\rangle"))
@@ -77,31 +44,8 @@ def parse(tokens: list[Token]) -> Tree:
     return tree
 
 
-class Parser:
+class Parser(NumberParser, NameParser):
     """Reads from `tokens[place:]`; `place` then stands behind what was read."""
-
-    def __init__(self, tokens: list[Token], is_unit: Callable[[Token], bool] | None = None) -> None:
-        self.tokens, self.place = tokens, 0
-        self.depth = self.bars = 0
-        self.is_unit = is_unit  # whether a token outside all brackets begins the unit of what stands before it
-
-    def peek(self, ahead: int = 0) -> str:
-        place = self.place + ahead
-        return self.tokens[place].text if place < len(self.tokens) else ""
-
-    def take(self, *expected: str) -> Token:
-        if self.place >= len(self.tokens) or (expected and self.tokens[self.place].text not in expected):
-            raise Unread
-        self.place += 1
-        return self.tokens[self.place - 1]
-
-    def nested(self, reader: Callable[[], Tree]) -> Tree:
-        self.depth += 1
-        if self.depth > MAX_DEPTH:
-            raise Unread
-        tree = reader()
-        self.depth -= 1
-        return tree
 
     def operator(self) -> str:
         """The sign of an operation at this place, words for it among them."""
@@ -155,7 +99,7 @@ class Parser:
                 self.place += 1
                 factors = [("fn", "mod", product_of(factors), self.signed_power())]
             elif self._starts_factor():
-                if slashed and not all(_is_number(factor) for factor in factors):
+                if slashed and not all(is_number(factor) for factor in factors):
                     raise Unread  # a/bc
                 slashed = False  # 2/3 x
                 factors.append(self.power())
@@ -192,7 +136,7 @@ class Parser:
                 return False
             return not (token.upright and len(token.text) > 1) and self._is_mathematical(token)
         return token.text in ("(", "[", "{") or (
-            token.kind == "command" and (token.text in _GREEK or token.text in _DECORATIONS or token.text in _STARTS)
+            token.kind == "command" and (token.text in GREEK or token.text in DECORATIONS or token.text in _STARTS)
         )
 
     def _bar_opens(self) -> bool:
@@ -200,9 +144,9 @@ class Parser:
 
     def _is_mathematical(self, token: Token) -> bool:
         text = token.text
-        if text.lower() in SHORT_WORDS:
+        if text.lower() in SHORT_WORDS or OPERATORS.get(text.lower()) == "%":
             return False
-        return text in FUNCTIONS or text in ("pi", "oo") or len(text) <= 3 or text.isupper() or _splits(text)
+        return text in FUNCTIONS or text in ("pi", "oo") or len(text) <= 3 or text.isupper() or splits(text)
 
     def power(self) -> Tree:
         base = self.nested(self.atom)
@@ -248,7 +192,7 @@ class Parser:
             return self.bracketed()
         if self.peek() in ("-", "+"):
             return negative(self.script()) if self.take().text == "-" else self.script()
-        token = self.tokens[self.place] if self.place < len(self.tokens) else self.fail()
+        token = self.tokens[self.place] if self.place < len(self.tokens) else self.take()
         if token.kind == "letters" and 1 < len(token.text) <= 3 and not token.upright and token.text not in FUNCTIONS:
             rest = Token("letters", token.text[1:])  # a^nb^n
             self.tokens = [*self.tokens[: self.place], token._replace(text=token.text[0]), rest, *self.tokens[self.place + 1 :]]
@@ -257,9 +201,6 @@ class Parser:
             self.take()
             return ("pow", base, self.nested(self.script))
         return base
-
-    def fail(self) -> NoReturn:
-        raise Unread
 
     # --- atoms
 
@@ -280,103 +221,11 @@ class Parser:
         special = _SPECIAL.get(token.text)
         if special is not None:
             return special(self)
-        if token.text in _GREEK or token.text in _DECORATIONS:
+        if token.text in GREEK or token.text in DECORATIONS:
             return self.symbol()
         if token.text.lstrip("\\") in FUNCTIONS and token.kind == "command":
             self.place += 1
             return self.function(FUNCTIONS[token.text[1:]])
-        raise Unread
-
-    def number(self) -> Tree:
-        digits = self.take().text
-        tree = literal(digits)
-        repeated = self._repeated(digits)
-        if repeated is not None:
-            return repeated
-        if self.peek() == "_":
-            raise Unread  # a base: the caller reads it
-        if digits.isdigit():
-            return self._mixed(tree)
-        return self._exponent(tree)
-
-    def _exponent(self, tree: Tree) -> Tree:
-        """1.5e-3, where the letter touches the digits on both sides."""
-        ahead = self.tokens[self.place : self.place + 3]
-        if ahead and ahead[0].text in ("e", "E") and not ahead[0].spaced:
-            sign = len(ahead) > 1 and ahead[1].text in ("-", "+")
-            power = ahead[1 + sign] if len(ahead) > 1 + sign else None
-            if (
-                power
-                and power.kind == "number"
-                and power.text.isdigit()
-                and not power.spaced
-                and int(power.text[:4]) <= MAX_EXPONENT
-                and len(power.text) <= 4
-            ):
-                self.place += 2 + sign
-                shift = int(power.text) * (-1 if sign and ahead[1].text == "-" else 1)
-                digits = tree[2] and (tree[2][0], tree[2][1] - shift)
-                return ("num", tree[1] * Fraction(10) ** shift, digits)
-        return tree
-
-    def _mixed(self, tree: Tree) -> Tree:
-        r"""2\frac13 and 2 1/3 are mixed numbers, where the fraction is proper."""
-        ahead = self.tokens[self.place : self.place + 3]
-        if ahead and ahead[0].text == r"\frac":
-            start = self.place
-            top, bottom = self._fraction()
-            if _is_integer(top) and _is_integer(bottom) and 0 < top[1] < bottom[1]:
-                return ("num", tree[1] + top[1] / bottom[1], None)
-            self.place = start
-        elif len(ahead) == 3 and ahead[0].kind == ahead[2].kind == "number" and ahead[1].text == "/" and ahead[0].spaced:
-            if not (ahead[0].text.isdigit() and ahead[2].text.isdigit()) or not 0 < int(ahead[0].text) < int(ahead[2].text):
-                raise Unread
-            self.place += 3
-            return ("num", tree[1] + Fraction(int(ahead[0].text), int(ahead[2].text)), None)
-        return self._exponent(tree)
-
-    def _repeated(self, digits: str) -> Tree | None:
-        r"""0.1\overline{6}, 0.\dot{3}, 0.1(6) and 0.333\ldots as fractions."""
-        if "." not in digits:
-            if self.peek() in (r"\overline", r"\dot") and self.peek(2).isdigit():
-                raise Unread  # 3\overline{4}
-            return None
-        if self.peek() == r"\ldots":
-            return self._ellipsis(digits)
-        block, length = self._block()
-        if not block:
-            if digits.endswith("."):
-                raise Unread
-            return None
-        self.place += length
-        whole, _, fixed = digits.partition(".")
-        return ("num", _repeating(whole, fixed, block), None)
-
-    def _block(self) -> tuple[str, int]:
-        """The repeated digits that are next, and how many tokens they take; dots stand over the first and the last digit."""
-        if self.peek() in (r"\overline", r"\dot") and self.peek(1) == "{" and self.peek(3) == "}" and self.peek(2).isdigit():
-            block, length = self.peek(2), 4
-            while self.peek() == r"\dot" and self.peek(length) == r"\dot" and self.peek(length + 2).isdigit():
-                block, length = block + self.peek(length + 2), length + 4
-            middle = self.peek(4) if self.peek() == r"\dot" else ""
-            if middle.isdigit() and self.peek(5) == r"\dot" and self.peek(7).isdigit():  # 0.\dot{1}4285\dot{7}
-                return self.peek(2) + middle + self.peek(7), 9
-            return block, length
-        if self.peek() == "(" and self.peek(2) == ")" and self.peek(1).isdigit() and not self.tokens[self.place].spaced:
-            return self.peek(1), 3
-        return "", 0
-
-    def _ellipsis(self, digits: str) -> Tree | None:
-        """A block that is written three times is repeated for ever."""
-        whole, _, fixed = digits.partition(".")
-        for size in range(1, len(fixed) // 2 + 1):
-            block = fixed[-size:]
-            times = 0
-            while fixed.endswith(block * (times + 1)):
-                times += 1
-            if times >= 3:
-                self.place += 1
-                return ("num", _repeating(whole, fixed[: len(fixed) - times * size], block), None)
         raise Unread
 
     def bracketed(self) -> Tree:
@@ -416,36 +265,22 @@ class Parser:
         self.take("|")
         return ("fn", "abs", inner)
 
-    def argument(self) -> Tree:
-        """What `\\frac` and `\\sqrt` take: braces, or one digit, letter or command."""
-        if self.peek() == "{":
-            return self.braced()
-        if self.place < len(self.tokens) and self.tokens[self.place].kind == "number":
-            return self._digit()
-        return self.nested(self.atom)
-
-    def _digit(self) -> Tree:
-        token = self.take()
-        if not token.text.isdigit() or len(token.text) == 1:
-            return literal(token.text)
-        self.place -= 1
-        self.tokens = [
-            *self.tokens[: self.place],
-            token._replace(text=token.text[0]),
-            Token("number", token.text[1:]),
-            *self.tokens[self.place + 1 :],
-        ]
-        return literal(self.take().text)
-
-    def _fraction(self) -> tuple[Tree, Tree]:
-        self.take(r"\frac")
-        return self.argument(), self.argument()
-
     def fraction(self) -> Tree:
-        top, bottom = self._fraction()
-        if _is_integer(top) and _is_integer(bottom) and bottom[1]:
+        differential = self._is_derivative()
+        top, bottom = self.fraction_parts()
+        if differential:
+            return ("fn", "@derivative", top, bottom)
+        if is_integer(top) and is_integer(bottom) and bottom[1]:
             return ("num", top[1] / bottom[1], None)
         return ("mul", top, ("pow", bottom, MINUS_ONE))
+
+    def _is_derivative(self) -> bool:
+        r"""Whether a d begins both parts of a fraction: dy/dx is no quotient of products."""
+        texts = [token.text for token in self.tokens[self.place + 1 : self.place + 40]]
+        if len(texts) < 4 or texts[0] != "{" or "}" not in texts:
+            return False
+        end = texts.index("}")
+        return texts[1][0] == "d" and texts[1].isalpha() and [text[:1] for text in texts[end + 1 : end + 3]] == ["{", "d"]
 
     def root(self) -> Tree:
         self.take(r"\sqrt")
@@ -507,14 +342,14 @@ class Parser:
             return ("const", "inf")
         if len(token.text) == 1 or token.text.isupper():
             return self.symbol()
-        if token.upright or token.text.lower() in SHORT_WORDS or not (_splits(token.text) or len(token.text) <= 3):
+        if token.upright or token.text.lower() in SHORT_WORDS or not (splits(token.text) or len(token.text) <= 3):
             raise Unread
         return self._letter_product(token)
 
     def _letter_product(self, token: Token) -> Tree:
         """A run of letters is their product; a function's name may end it (x sin x without spaces)."""
-        pieces = [Token("letters", piece, token.spaced and not place) for place, piece in enumerate(_pieces(token.text))]
-        self.tokens = [*self.tokens[: self.place], *pieces, *self.tokens[self.place + 1 :]]
+        letters = [Token("letters", piece, token.spaced and not place) for place, piece in enumerate(pieces(token.text))]
+        self.tokens = [*self.tokens[: self.place], *letters, *self.tokens[self.place + 1 :]]
         return self.symbol()
 
     def symbol(self) -> Tree:
@@ -544,74 +379,6 @@ class Parser:
         self.take(")")
         return ("fn", f"@{name}", *arguments)
 
-    def name(self) -> str:
-        token = self.take()
-        if token.text in _DECORATIONS:
-            self.depth += 1
-            if self.depth > MAX_DEPTH:
-                raise Unread
-            if self.peek() == "{":
-                self.take()
-                inner = self.name()
-                while self.peek() not in ("}", ""):
-                    inner += self.name()
-                self.take("}")
-            else:
-                inner = self.name()
-            self.depth -= 1
-            name = f"{token.text[1:]}({inner})"
-        elif token.kind == "letters" or token.text in _GREEK:
-            name = token.text
-        else:
-            raise Unread
-        return name + self._index_and_primes()
-
-    def _index_and_primes(self) -> str:
-        index = primes = ""
-        while True:
-            if self.peek() == "_" and not index:
-                self.take()
-                index = "_" + self._index()
-            elif self.peek() in ("'", "''"):
-                primes += self.take().text
-            elif self.peek() == "^" and self._primes_ahead():
-                self.take()
-                primes += "'" * self._primes_ahead(take=True)
-            else:
-                return index + primes
-
-    def _primes_ahead(self, take: bool = False) -> int:
-        r"""How many primes stand in an exponent: ^\prime, ^{\prime\prime}."""
-        place = self.place + (not take)
-        braced = place < len(self.tokens) and self.tokens[place].text == "{"
-        end = place + braced
-        while end < len(self.tokens) and self.tokens[end].text == "'":
-            end += 1
-        count = end - place - braced
-        if not count or (braced and not (end < len(self.tokens) and self.tokens[end].text == "}")):
-            return 0
-        if take:
-            self.place = end + braced
-        return count
-
-    def _index(self) -> str:
-        """An index by its spelling, without grouping braces."""
-        if self.peek() != "{":
-            token = self.take()
-            if token.kind not in ("number", "letters") and token.text not in _IN_INDEX:
-                raise Unread
-            return token.text
-        self.take()
-        pieces = []
-        depth = 1
-        while True:
-            token = self.take()
-            depth += (token.text == "{") - (token.text == "}")
-            if not depth:
-                return "".join(pieces)
-            if token.text not in ("{", "}"):
-                pieces.append(token.text)
-
     # --- functions
 
     def function(self, name: str) -> Tree:
@@ -639,12 +406,12 @@ class Parser:
         if opening in ("(", "{", "["):
             self.take()
             arguments = [self.nested(self.sum_in_brackets)]
-            while self.peek() == "," and name in _SEVERAL:
+            while self.peek() == "," and name in SEVERAL:
                 self.take()
                 arguments.append(self.nested(self.sum_in_brackets))
             self.take(_CLOSING[opening])
             return arguments
-        if name in _SEVERAL - {"log"} or name in ("sqrt", "exp", "abs", "floor", "ceil", "ratio", "factorial"):
+        if name in SEVERAL - {"log"} or name in ("sqrt", "exp", "abs", "floor", "ceil", "ratio", "factorial"):
             raise Unread
         factors = [self.nested(self.power)]
         while self._starts_factor() and not self._is_function() and self.peek() not in ("(", "["):
@@ -668,120 +435,3 @@ _SPECIAL: dict[str, Callable[[Parser], Tree]] = {
     r"\prod": Parser.big,
 }
 _STARTS = frozenset(_SPECIAL) | frozenset("\\" + name for name in FUNCTIONS) | frozenset(_ROUNDING)
-
-
-# --- small builders
-
-
-def are_thousands(texts: list[str]) -> bool:
-    """Whether numbers and commas between them are the groups of one number: 1 , 234 , 567.8"""
-    groups, commas = texts[::2], texts[1::2]
-    if len(groups) != len(commas) + 1 or any(comma != "," for comma in commas):
-        return False
-    inner = all(len(group) == 3 and group.isdigit() for group in groups[1:-1])
-    whole = groups[-1].partition(".")[0]
-    return (
-        inner
-        and groups[0].isdigit()
-        and 0 < len(groups[0]) <= 3
-        and groups[0][0] != "0"
-        and len(whole) == 3
-        and whole.isdigit()
-    )
-
-
-def literal(text: str) -> Tree:
-    """A number as written, commas between thousands allowed. Raises Unread where it is too long."""
-    text = text.replace(",", "").removesuffix(".")
-    if len(text) > MAX_DIGITS:
-        raise Unread
-    if "." not in text:
-        return ("num", Fraction(int(text)), None)
-    digits = (len(text.replace(".", "").lstrip("0")), len(text.partition(".")[2]))
-    return ("num", Fraction(text if text[0] != "." else "0" + text), digits)
-
-
-def written(tree: Tree) -> Number | None:
-    """The decimal or whole number that a whole expression is, powers of ten among it; None for anything else."""
-    if tree[0] == "mul" and tree[1] == MINUS_ONE and len(tree) == 3:
-        number = written(tree[2])
-        return number and number._replace(value=-number.value)
-    shift = 0
-    if tree[0] == "mul" and len(tree) == 3 and tree[2][0] == "pow" and tree[2][1] == ("num", Fraction(10), None):
-        exponent = tree[2][2]
-        if exponent[0] != "num" or exponent[1].denominator != 1 or abs(exponent[1]) > MAX_EXPONENT:
-            return None
-        tree, shift = tree[1], int(exponent[1])
-    if tree[0] != "num" or (tree[2] is None and (shift or tree[1].denominator != 1)):
-        return None
-    digits, places = tree[2] or (None, 0)
-    return Number(tree[1] * Fraction(10) ** shift, digits, places - shift)
-
-
-def negative(tree: Tree) -> Tree:
-    if tree[0] == "num":
-        return ("num", -tree[1], tree[2])
-    return ("mul", MINUS_ONE, tree)
-
-
-def product_of(factors: list[Tree]) -> Tree:
-    return factors[0] if len(factors) == 1 else ("mul", *factors)
-
-
-def apply(name: str, arguments: list[Tree]) -> Tree:
-    """A function of its arguments, spelled with powers where it is one. Raises Unread."""
-    if name == "sqrt" and len(arguments) == 1:
-        return ("pow", arguments[0], HALF)
-    if name == "cbrt":
-        return ("pow", arguments[0], ("num", Fraction(1, 3), None))
-    if name == "exp":
-        return ("pow", ("const", "e"), arguments[0])
-    if name == "lg":
-        return ("fn", "log", arguments[0], ("num", Fraction(10), None))
-    if name == "ratio":
-        return arguments[0] if len(arguments) == 1 else ("mul", arguments[0], ("pow", arguments[1], MINUS_ONE))
-    return ("fn", name, *arguments)
-
-
-def symbols(tree: Tree) -> frozenset[str]:
-    """Names of all free symbols, unknown functions among them."""
-    if tree[0] == "sym":
-        return frozenset((tree[1],))
-    found = frozenset((tree[1],)) if tree[0] == "fn" and tree[1][0] == "@" else frozenset()
-    inner = found.union(*(symbols(part) for part in tree[1:] if isinstance(part, tuple)))
-    return inner - {tree[2]} if tree[0] == "big" else inner
-
-
-def indices(name: str) -> list[str]:
-    """The letters in the index of a symbol: n and k for F_{n-k-1}."""
-    return re.findall(r"[A-Za-z]+", name.partition("_")[2])
-
-
-def _is_integer(tree: Tree) -> bool:
-    return tree[0] == "num" and tree[1].denominator == 1 and tree[2] is None
-
-
-def _is_number(tree: Tree) -> bool:
-    return tree[0] == "num" or (tree[0] == "pow" and tree[2] == MINUS_ONE and tree[1][0] == "num")
-
-
-def _repeating(whole: str, fixed: str, block: str) -> Fraction:
-    if len(fixed) + len(block) > 200:
-        raise Unread
-    bottom = 10 ** len(fixed) * (10 ** len(block) - 1)
-    return int(whole or 0) + Fraction(int(fixed + block) - int(fixed or 0), bottom)
-
-
-def _splits(text: str) -> bool:
-    return len(_pieces(text)) < len(text)
-
-
-def _pieces(text: str) -> list[str]:
-    """Letters of a run, with the name of a function at its end or start in one piece: `xsin`, `sinx`."""
-    for size in (6, 5, 4, 3, 2):
-        if 0 < len(text) - size <= 2:
-            if text[-size:] in FUNCTIONS or text[-size:] == "pi":
-                return [*text[:-size], text[-size:]]
-            if text[:size] in FUNCTIONS and len(text) - size == 1:
-                return [text[:size], *text[size:]]
-    return list(text)

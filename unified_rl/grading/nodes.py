@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
-from unified_rl.grading.expression import Tree
+from unified_rl.grading.trees import Tree
 from unified_rl.grading.units import NONE, Unit
 
 

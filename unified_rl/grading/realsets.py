@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import cmp_to_key
 
 from unified_rl.grading.algebra import Algebra
-from unified_rl.grading.expression import MINUS_ONE, TWO, Tree, negative, symbols
 from unified_rl.grading.nodes import EMPTY, Interval, RealSet, Scalar
 from unified_rl.grading.polynomials import ONE, UNIT, TooLarge
 from unified_rl.grading.tokens import Unread
+from unified_rl.grading.trees import MINUS_ONE, TWO, Tree, negative, symbols
 from unified_rl.grading.values import NoValue, Number, evaluate, is_real, less, same
 
 INFINITE: Tree = ("const", "inf")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
-from unified_rl.grading.expression import DEGREE, FUNCTIONS, MINUS_ONE, Parser, Tree, negative, symbols
+from unified_rl.grading.expression import Parser
+from unified_rl.grading.functions import FUNCTIONS
 from unified_rl.grading.nodes import Scalar
 from unified_rl.grading.tokens import Token, Unread
+from unified_rl.grading.trees import DEGREE, MINUS_ONE, Tree, negative, symbols
 from unified_rl.grading.units import NONE, UNITS, Unit, counted, counted_chinese, known_unit
 from unified_rl.grading.words import (
     CHINESE_DIGITS,
@@ -21,7 +23,17 @@ from unified_rl.grading.words import (
     number_in_words,
 )
 
-_CURRENCY = {r"\$": "dollar", "€": "euro", "£": "£", "¥": "yuan", "¢": "cent"}
+_CURRENCY = {
+    r"\$": "dollar",
+    "€": "euro",
+    "£": "£",
+    "¥": "yuan",
+    "¢": "cent",
+    "USD": "dollar",
+    "EUR": "euro",
+    "GBP": "£",
+    "CNY": "yuan",
+}
 _BESIDE_NUMBERS = """
 cm mm km kg ml mL ft lb lbs yd hr hrs min mins sec mph kph dm oz kW kJ Hz kHz MHz GHz Pa kPa MPa eV keV MeV GeV mol
 rad
@@ -60,8 +72,15 @@ def read_scalar(tokens: list[Token]) -> Scalar:
         except Unread:
             return scalar
         if quantity.unit.dimensions and not symbols(quantity.tree):
+            if len(quantity.unit.dimensions) > 1 and _has_spaced_unit(tokens):
+                return quantity  # 5 m/s
             return Scalar(**{**vars(scalar), "as_quantity": quantity})
     return scalar
+
+
+def _has_spaced_unit(tokens: list[Token]) -> bool:
+    place = next(place for place, token in enumerate(tokens) if token.text in UNITS and token.kind == "letters")
+    return tokens[place].spaced
 
 
 def _is_unit(token: Token) -> bool:
@@ -98,6 +117,10 @@ def _based(tokens: list[Token]) -> Scalar | None:
         return None
     base = int(rest[0]) if rest[0].isdigit() and len(rest[0]) <= 2 else _BASES.get(rest[0].lower(), 0)
     minus = head[0].text == "-"
+    if head[0].text == "(" and head[-1].text == ")":
+        head = head[1:-1]
+    if not head:
+        return None
     digits = "".join(token.text for token in head[minus:]).upper()
     if (
         not 2 <= base <= 36
@@ -125,7 +148,7 @@ def _spelled(tokens: list[Token]) -> Scalar | None:
     """A number in words, with a unit or without: twenty-one, negative four, three quarters, 二十五 ."""
     if tokens[0].kind == "cjk":
         return _spelled_chinese(tokens)
-    if tokens[0].kind != "letters" or len(tokens[0].text) < 3:
+    if tokens[0].kind != "letters" or (len(tokens[0].text) < 3 and tokens[0].text != "a"):
         return None
     sign, start = SIGNS.get(tokens[0].text.lower(), 0), 0
     if sign:
@@ -250,6 +273,9 @@ def _chinese_fraction(tokens: list[Token]) -> list[Token]:
 
 def _with_suffix(tree: Tree, rest: list[Token], unit: Unit = NONE) -> Scalar:
     tree, degree = _without_degree(tree)
+    rest = [
+        token for place, token in enumerate(rest) if not (token.text == "." and place and rest[place - 1].kind == "letters")
+    ]
     if rest:
         tree, rest = _magnitude(tree, rest)
     percent = False

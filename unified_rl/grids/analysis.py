@@ -1,4 +1,4 @@
-"""From a grid's runs to its tables, figures and page: the commands of `analysis` and `figures`, one after the other.
+"""From a grid's runs to its tables, figures and page: `unified-rl tables`, `figures` and `page`, one after the other.
 
 A command that fails is reported and does not keep the others from what they can do. Two launchers on one folder take turns.
 """
@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from unified_rl.grids.definition import GROUPS, Grid, slug
+from unified_rl.grids.definition import Grid, slug
 from unified_rl.grids.folder import exclusively
 from unified_rl.launch.cells import Cell
 
@@ -20,28 +20,22 @@ ITERATED_FIGURES = frozenset({"iterations"})
 
 
 def commands(grid: Grid, cells: Sequence[Cell], folder: Path) -> list[list[str]]:
-    """What is to be run, as `python -m` arguments."""
-    tables, runs = str(folder / "tables"), str(folder / GROUPS["train"])
+    """What is to be run, as words of `unified-rl`."""
     iterated = _by_label(cells, folder)
     steps: list[list[str]] = []
-    if any(arm.command == "train" for arm in grid.arms):
-        steps += [
-            ["unified_rl.statistics.tables", runs, "--out", tables],
-            ["unified_rl.statistics.contrasts", runs, *_pairs(grid), "--out", tables],
-        ]
     for label, found in iterated.items():  # one arm's runs are one analysis; several arms have a folder each
         place = "" if len(iterated) == 1 else slug(label)
         of_arm, pictures = folder / "tables" / place, folder / "figures" / place
-        steps.append(["unified_rl.statistics.iterations", *found, "--out", str(of_arm)])
+        steps.append(["tables", *found, f"out={of_arm}"])
         steps += _drawn(sorted(ITERATED_FIGURES & {*grid.figures}), of_arm, pictures)
-    steps.append(["unified_rl.statistics.grid_table", str(folder)])
+    steps.append(["tables", str(folder)])
     steps += _drawn([name for name in grid.figures if name not in ITERATED_FIGURES], folder / "tables", folder / "figures")
-    steps.append(["unified_rl.statistics.page", str(folder)])
+    steps.append(["page", str(folder)])
     return steps
 
 
 def _drawn(names: Sequence[str], tables: Path, out: Path) -> list[list[str]]:
-    return [["unified_rl.plotting.make", "--tables", str(tables), "--out", str(out), *names]] if names else []
+    return [["figures", *names, f"tables={tables}", f"out={out}"]] if names else []
 
 
 def analyse(grid: Grid, cells: Sequence[Cell], folder: Path) -> list[str]:
@@ -49,16 +43,9 @@ def analyse(grid: Grid, cells: Sequence[Cell], folder: Path) -> list[str]:
     failed = []
     with exclusively(folder / ".analysis.lock"):
         for command in commands(grid, cells, folder):
-            if subprocess.run([sys.executable, "-m", *command], check=False).returncode:
-                failed.append("python -m " + shlex.join(command))
+            if subprocess.run([sys.executable, "-m", "unified_rl.cli", *command], check=False).returncode:
+                failed.append("unified-rl " + shlex.join(command))
     return failed
-
-
-def _pairs(grid: Grid) -> list[str]:
-    """Every arm with the baseline, and the further planned pairs; `statistics.contrasts` reads them as LABEL|BASELINE."""
-    trained = {arm.label for arm in grid.arms if arm.command == "train"} | {grid.baseline}
-    pairs = [(arm.label, grid.baseline) for arm in grid.arms] + list(grid.contrasts)
-    return [f"{ours}|{theirs}" for ours, theirs in dict.fromkeys(pairs) if ours != theirs and {ours, theirs} <= trained]
 
 
 def _by_label(cells: Sequence[Cell], folder: Path) -> dict[str, list[str]]:

@@ -1,16 +1,17 @@
 """Grids: an ablation as data, and the pure function from it to its cells. No torch, nothing is read or run.
 
-An ablation is a module of `experiments` (or any file) that holds one `GRID`; `python -m unified_rl.grids.runner NAME` runs it.
-A cell differs from its neighbours only in the words of its arm and in its seed; its id is a readable name and a hash of all its
-words, so a cell that is defined otherwise tomorrow is another cell, in another folder. docs/grids.md has an example.
+An ablation is a file of `experiments` (or any other) that holds one `GRID`; `unified-rl grid NAME` runs it. A cell differs from its
+neighbours only in the words of its arm and in its seed; its id is a readable name and a hash of all its words, so a cell that is
+defined otherwise tomorrow is another cell, in another folder. docs/grids.md has an example.
 """
 
 from __future__ import annotations
 
+import fnmatch
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from unified_rl.errors import ConfigError
@@ -32,13 +33,20 @@ class Arm:
     """One of the things compared.
 
     label: what tables and figures show. words: added to `unified-rl COMMAND`. command: train | iterate. note: why an arm exists
-    that the question itself does not call for.
+    that the question itself does not call for. folder: name of its runs' folders with "{seed}" in it, where the job is known by
+    plain names; "" = a readable name and a hash of what defines the cell.
     """
 
     label: str
     words: tuple[str, ...]
     command: str = "train"
     note: str = ""
+    folder: str = ""
+
+    @property
+    def name(self) -> str:
+        """Its label as part of a file's name."""
+        return slug(self.label)
 
     def __post_init__(self) -> None:
         if self.command not in GROUPS:
@@ -106,14 +114,15 @@ class Preset:
     """How large a grid is run.
 
     train, evaluate: words added to every arm's training and evaluation (evaluate None: none). arms: label -> words of that arm
-    in this preset alone. matching: in place of the grid's own, e.g. a smaller budget. cores, gpus: what one cell is given (8 x 1
-    or 1 x 8 GPUs).
+    in this preset alone. only: labels of the arms that this preset runs; () = all. matching: in place of the grid's own, e.g. a
+    smaller budget. cores, gpus: what one cell is given (8 x 1 or 1 x 8 GPUs).
     """
 
     seeds: tuple[int, ...]
     train: tuple[str, ...] = ()
     evaluate: tuple[str, ...] | None = ()
     arms: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    only: tuple[str, ...] = ()
     matching: Matching | None = None
     cores: int = 1
     gpus: int = 0
@@ -128,8 +137,8 @@ class Grid:
     """An ablation: its arms, how they are matched, and how large it is run.
 
     presets: at least "testing" (a minute or two on one core in all) and "default". baseline: label that the others are compared
-    with. contrasts: further planned (label, baseline) pairs. common: words of every arm. figures: names of `plotting.make`.
-    tuning: where the learning rates come from, one sentence.
+    with. contrasts: further planned (label, baseline) pairs. common: words of every arm. figures: those of `unified-rl figures`.
+    tuning: where the learning rates come from, one sentence. start_folder: as `Arm.folder`, of the start policy.
     """
 
     name: str
@@ -142,13 +151,14 @@ class Grid:
     common: tuple[str, ...] = ()
     figures: tuple[str, ...] = ("learning_curves", "contrasts", "results_table")
     tuning: str = DEFAULT_TUNING
+    start_folder: str = ""
 
     def __post_init__(self) -> None:
         labels = [START_LABEL, *(arm.label for arm in self.arms)]
         doubled = sorted({label for label in labels if labels.count(label) > 1})
         if doubled:
             raise ConfigError(f"grid {self.name}: two arms have the label {doubled[0]!r}; tables would pool them")
-        of_presets = [label for preset in self.presets.values() for label in preset.arms]
+        of_presets = [label for preset in self.presets.values() for label in (*preset.arms, *preset.only)]
         for label in (self.baseline, *(label for pair in self.contrasts for label in pair), *of_presets):
             if label not in labels:
                 raise ConfigError(f"grid {self.name}: no arm has the label {label!r}{did_you_mean(label, labels)}")
@@ -159,6 +169,11 @@ class Grid:
             raise ConfigError(f"grid {self.name}: preset={name} is not known{did_you_mean(name, self.presets)}")
         return self.presets[name]
 
+    def arms_in(self, preset: str) -> tuple[Arm, ...]:
+        """The arms that a preset runs."""
+        only = self.preset(preset).only
+        return tuple(arm for arm in self.arms if not only or arm.label in only)
+
     def matching_in(self, preset: str) -> Matching:
         """The matching rule of a preset."""
         return self.preset(preset).matching or self.matching
@@ -167,7 +182,7 @@ class Grid:
 def cells(grid: Grid, preset: str) -> list[Cell]:
     """The start policy's cell, then a cell per arm and seed, seed by seed. The same grid gives the same cells, ids and order."""
     size = grid.preset(preset)
-    return [start_cell(grid, preset), *(_cell(grid, preset, arm, seed) for seed in size.seeds for arm in grid.arms)]
+    return [start_cell(grid, preset), *(_cell(grid, preset, arm, seed) for seed in size.seeds for arm in grid.arms_in(preset))]
 
 
 def start_cell(grid: Grid, preset: str) -> Cell:
@@ -175,16 +190,29 @@ def start_cell(grid: Grid, preset: str) -> Cell:
     size = grid.preset(preset)
     world = tuple(word for word in (*grid.common, *size.train) if re.split(r"[.=]", word)[0] in START_SECTIONS)
     words = ("method=sft", f"label={START_LABEL}", *world, "trainer.steps=0")
-    return _identified(Cell("sft_policy", words, size.evaluate, label=START_LABEL, cores=size.cores, gpus=size.gpus))
+    cell = Cell(grid.start_folder or "sft_policy", words, size.evaluate, label=START_LABEL, cores=size.cores, gpus=size.gpus)
+    return cell if grid.start_folder else _identified(cell)
 
 
-def with_choices(grid: Grid, preset: str, *, seeds: int | None, matching: Matching | None) -> Grid:
-    """The grid with one preset changed: the first `seeds` seeds (counting on where it has fewer), another matching rule."""
+def with_choices(
+    grid: Grid, preset: str, *, seeds: Sequence[int] = (), matching: Matching | None = None, arms: Sequence[str] = ()
+) -> Grid:
+    """The grid with one preset changed.
+
+    Args:
+        seeds: several: these; one number: as many, the preset's own first, counting on where it has fewer; none: the preset's.
+        matching: another rule. arms: patterns of `Arm.name`; only arms that match one are run.
+
+    Raises:
+        ConfigError: no seed, or a pattern that no arm matches.
+    """
     size = grid.preset(preset)
-    if seeds is not None:
-        size = replace(size, seeds=_first(size.seeds, seeds))
+    if seeds:
+        size = replace(size, seeds=tuple(seeds) if len(seeds) > 1 else _first(size.seeds, seeds[0]))
     if matching is not None:
         size = replace(size, matching=matching)
+    if arms:
+        size = replace(size, only=_chosen(grid, preset, arms))
     return replace(grid, presets={**grid.presets, preset: size})
 
 
@@ -202,19 +230,18 @@ def _cell(grid: Grid, preset: str, arm: Arm, seed: int) -> Cell:
         )
     own = (*arm.words, *size.arms.get(arm.label, ()))  # after the words of all: what the ablation varies has the last word
     words = (f"label={arm.label}", f"seed={seed}", *grid.common, *size.train, *own, *matching.words)
-    return _identified(
-        Cell(
-            f"{slug(arm.label)}-seed{seed}-{matching.rule}",
-            words,
-            size.evaluate if arm.command == "train" else None,
-            command=arm.command,
-            group=GROUPS[arm.command],
-            label=arm.label,
-            seed=seed,
-            cores=size.cores,
-            gpus=size.gpus,
-        )
+    cell = Cell(
+        arm.folder.format(seed=seed) or f"{arm.name}-seed{seed}-{matching.rule}",
+        words,
+        size.evaluate if arm.command == "train" else None,
+        command=arm.command,
+        group=GROUPS[arm.command],
+        label=arm.label,
+        seed=seed,
+        cores=size.cores,
+        gpus=size.gpus,
     )
+    return cell if arm.folder else _identified(cell)
 
 
 def _identified(cell: Cell) -> Cell:
@@ -222,6 +249,15 @@ def _identified(cell: Cell) -> Cell:
     defining = [word for word in cell.train if not word.startswith("artifacts=")]
     facts = json.dumps([cell.command, defining, cell.evaluate], ensure_ascii=False)
     return replace(cell, name=f"{cell.name}-{hashlib.sha256(facts.encode()).hexdigest()[:8]}")
+
+
+def _chosen(grid: Grid, preset: str, patterns: Sequence[str]) -> tuple[str, ...]:
+    """Labels of the arms whose names match a pattern."""
+    names = {arm.name: arm.label for arm in grid.arms_in(preset)}
+    for pattern in patterns:
+        if not fnmatch.filter(names, pattern):
+            raise ConfigError(f"arms={pattern} is no arm of grid {grid.name}{did_you_mean(pattern, names)}")
+    return tuple(label for name, label in names.items() if any(fnmatch.fnmatch(name, pattern) for pattern in patterns))
 
 
 def _first(seeds: tuple[int, ...], count: int) -> tuple[int, ...]:

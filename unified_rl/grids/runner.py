@@ -1,12 +1,7 @@
-"""Run an ablation, from nothing to its figures; or say what would be done, or where it stands.
+"""Run an ablation, from nothing to its figures; or say what would be done, or where it stands. `unified-rl grid` calls this.
 
-    python -m unified_rl.grids.runner NAME|FILE.py [preset=default|testing|...] [out=DIR] [workers=N] [launcher=local|slurm]
-                               [seeds=N]
-                               [matching=RULE[:TOKENS]] [artifacts=DIR] [cell_cores=N] [cell_gpus=N] [slurm.KEY=VALUE ...]
-                               [--dry-run | --status]
-
-NAME is a module of `experiments` that holds a `GRID`. The same command again completes what is missing: a finished cell is not run
-again, an interrupted one goes on from its checkpoint, a failed one is tried again. docs/grids.md says more.
+The same choices again complete what is missing: a finished cell is not run again, an interrupted one goes on from its checkpoint,
+a failed one is tried again. docs/grids.md says more.
 """
 
 from __future__ import annotations
@@ -14,8 +9,8 @@ from __future__ import annotations
 import contextlib
 import signal
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -30,81 +25,94 @@ from unified_rl.launch.cells import Cell
 from unified_rl.launch.local import LocalPool
 from unified_rl.launch.resources import Ledger, cores, gpus
 from unified_rl.plugins import did_you_mean, import_by_path
+from unified_rl.ranges import at_least
 
-#: Options that are numbers, with the least each may be.
-NUMBERS = {"workers": 1, "seeds": 1, "cell_cores": 1, "cell_gpus": 0}
-KEYS = ("preset", "out", "launcher", "matching", "artifacts", *NUMBERS)
-SLURM = "slurm."
-INTERRUPTED = 130
+EXPERIMENTS = Path("experiments")
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What the command line chooses for a whole grid.
+
+    preset: how large it is run; a grid's file names its presets. out: folder for runs, tables, figures and page; by default
+    runs/NAME_PRESET. workers: most cells at a time; 0 = as many as there are cores or GPUs for. launcher: where cells run:
+    local (this machine) or slurm. seeds: how many, or which, as in 0,1,2; none = those of the preset. matching: equal_updates,
+    equal_sampled_tokens:TOKENS or equal_training_tokens:TOKENS; none = the grid's. arms: only those whose names match one of
+    these patterns, as in grpo*; none = all. artifacts: folder of shared stages; none = what the configuration says.
+    cell_cores: cores of each cell; 0 = the preset's. cell_gpus: GPUs of each cell; -1 = the preset's.
+    """
+
+    preset: str = "default"
+    out: str = ""
+    workers: int = 0
+    launcher: str = "local"
+    seeds: list[int] = field(default_factory=list)
+    matching: str = ""
+    arms: list[str] = field(default_factory=list)
+    artifacts: str = ""
+    cell_cores: int = 0
+    cell_gpus: int = -1
+
+    def __post_init__(self) -> None:
+        at_least("workers", self.workers, 0)
+        at_least("cell_cores", self.cell_cores, 0)
+        at_least("cell_gpus", self.cell_gpus, -1)
+        if self.launcher not in LAUNCH:
+            raise ConfigError(f"launcher={self.launcher} is not known{did_you_mean(self.launcher, LAUNCH)}")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A grid in one preset, its cells in one folder, and the choices of the command line."""
+    """A grid in one preset, its cells in one folder, and the choices of the command line. slurm: options of submitit."""
 
     grid: Grid
     preset: str
     cells: tuple[Cell, ...]
     folder: Path
     hypothesis: str
-    given: dict[str, str]
+    choices: Choices
+    slurm: Mapping[str, str]
 
-    def number(self, key: str) -> int | None:
-        """A whole number from the command line, None where it is not given."""
-        text, least = self.given.get(key), NUMBERS[key]
-        if text is not None and not (text.isdecimal() and int(text) >= least):
-            raise ConfigError(f"{key}={text} must be a whole number, {least} or more")
-        return None if text is None else int(text)
+    @property
+    def workers(self) -> int | None:
+        return self.choices.workers or None
 
     def cores(self) -> int:
         """How many cores of this machine the cells share."""
-        each, workers = max(cell.cores for cell in self.cells), self.number("workers")
-        return cores() if workers is None else min(cores(), workers * each)
+        each = max(cell.cores for cell in self.cells)
+        return cores() if self.workers is None else min(cores(), self.workers * each)
 
 
-def main(arguments: Sequence[str]) -> int:
-    flags = [word for word in arguments if word.startswith("--")]
-    try:
-        if len(flags) > 1 or set(flags) - {"--dry-run", "--status"} or len(arguments) == len(flags):
-            raise ConfigError(f"usage:{str(__doc__).split('    python', 1)[1].split('NAME is', 1)[0].rstrip()}")
-        plan = read_plan([word for word in arguments if word not in flags])
-        return {"--dry-run": dry_run, "--status": status}[flags[0]](plan) if flags else run(plan)
-    except UnifiedRLError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on with what is missing", file=sys.stderr)
-        return INTERRUPTED
-
-
-def read_plan(words: Sequence[str]) -> Plan:
-    """What the words of the command line ask for.
+def make_plan(grid: Grid, hypothesis: str, choices: Choices, slurm: Mapping[str, str]) -> Plan:
+    """A grid as the command line asks for it.
 
     Raises:
-        ConfigError: no such grid, preset or option.
+        ConfigError: no such preset, matching rule or arm; options of Slurm without it.
     """
-    grid, hypothesis = load_grid(words[0])
-    given = dict(word.partition("=")[::2] for word in words[1:])
-    for key in given:
-        if key not in KEYS and not key.startswith(SLURM):
-            raise ConfigError(f"{key!r} is not an option of grids{did_you_mean(key, KEYS)}")
-    preset = given.get("preset", "default")
-    plan = Plan(grid, preset, (), Path(given.get("out", f"runs/{grid.name}_{preset}")), hypothesis, given)
-    for key in NUMBERS:
-        plan.number(key)
-    _launcher(plan)
-    matching = matching_of(given["matching"]) if "matching" in given else None
-    grid = with_choices(grid, preset, seeds=plan.number("seeds"), matching=matching)
-    return replace(plan, grid=grid, cells=tuple(_as_asked(cell, plan) for cell in cells(grid, preset)))
+    if slurm and choices.launcher != "slurm":
+        raise ConfigError("slurm.KEY=VALUE goes with launcher=slurm; leave it out, or set that")
+    matching = matching_of(choices.matching) if choices.matching else None
+    chosen = with_choices(grid, choices.preset, seeds=choices.seeds, matching=matching, arms=choices.arms)
+    folder = Path(choices.out or f"runs/{grid.name}_{choices.preset}")
+    found = tuple(_as_asked(cell, choices) for cell in cells(chosen, choices.preset))
+    return Plan(chosen, choices.preset, found, folder, hypothesis, choices, slurm)
 
 
 def load_grid(name: str) -> tuple[Grid, str]:
-    """The `GRID` of a module of `experiments` or of a file, and the module's docstring."""
-    place = name if name.endswith(".py") else f"experiments.{name.removeprefix('experiments.')}"
-    grid = import_by_path(f"{place}:GRID", "grid")
+    """The `GRID` of an ablation file and the file's docstring. name: a path, or that of a file in the folder `experiments`.
+
+    Raises:
+        ConfigError: no such file, or it holds no grid.
+    """
+    path = Path(name) if name.endswith(".py") else EXPERIMENTS / f"{name}.py"
+    if not path.is_file():
+        known = sorted(file.stem for file in EXPERIMENTS.glob("*.py"))
+        hint = did_you_mean(name, known) if known else f"; there is no folder {EXPERIMENTS} here, so give the path of its file"
+        raise ConfigError(f"grid {name}: {path} does not exist{hint}")
+    grid = import_by_path(f"{path}:GRID", "grid")
     if not isinstance(grid, Grid):
-        raise ConfigError(f"grid={name}: its GRID must be an unified_rl.grids.definition.Grid, found {type(grid).__name__}")
-    return grid, str(import_by_path(f"{place}:__doc__", "grid") or "").strip()
+        raise ConfigError(f"grid={name}: its GRID must be a unified_rl.grids.definition.Grid, found {type(grid).__name__}")
+    return grid, str(import_by_path(f"{path}:__doc__", "grid") or "").strip()
 
 
 def status(plan: Plan) -> int:
@@ -123,7 +131,7 @@ def dry_run(plan: Plan) -> int:
 
 def run(plan: Plan) -> int:
     """Run what is missing, then make tables, figures and page. 1 if a cell failed."""
-    launch = LAUNCH[_launcher(plan)]
+    launch = LAUNCH[plan.choices.launcher]
     grid_folder.open_folder(plan.folder, grid_folder.describe(plan.grid, plan.preset, plan.cells, plan.hypothesis))
     print(f"{plan.grid.title}: {len(plan.cells)} cells into {plan.folder}", flush=True)
     signal.signal(signal.SIGTERM, _interrupt)  # a batch system's way of saying Ctrl-C
@@ -145,7 +153,7 @@ def _run_local(plan: Plan) -> list[str]:
     if LocalPool(plan.folder, ledger).run([first]):
         return [start.name]
     longest_first = sorted(plan.cells, key=lambda cell: -costs[cell.name])
-    return LocalPool(plan.folder, ledger, workers=plan.number("workers"), costs=costs).run(longest_first)
+    return LocalPool(plan.folder, ledger, workers=plan.workers, costs=costs).run(longest_first)
 
 
 def _costs(cells: Sequence[Cell]) -> dict[str, float]:
@@ -160,38 +168,24 @@ def _costs(cells: Sequence[Cell]) -> dict[str, float]:
 def _run_slurm(plan: Plan) -> list[str]:
     from unified_rl.launch.slurm import SlurmPool
 
-    options = {key.removeprefix(SLURM): value for key, value in plan.given.items() if key.startswith(SLURM)}
-    pool = SlurmPool(plan.folder, options, workers=plan.number("workers"), costs=_costs(plan.cells))
+    pool = SlurmPool(plan.folder, plan.slurm, workers=plan.workers, costs=_costs(plan.cells))
     return pool.run([replace(plan.cells[0], evaluate=None)]) or pool.run(plan.cells)
 
 
 LAUNCH = {"local": _run_local, "slurm": _run_slurm}
 
 
-def _launcher(plan: Plan) -> str:
-    name = plan.given.get("launcher", "local")
-    if name not in LAUNCH:
-        raise ConfigError(f"launcher={name} is not known{did_you_mean(name, LAUNCH)}")
-    if name != "slurm" and any(key.startswith(SLURM) for key in plan.given):
-        raise ConfigError("slurm.KEY=VALUE goes with launcher=slurm; leave it out, or set that")
-    return name
-
-
-def _as_asked(cell: Cell, plan: Plan) -> Cell:
+def _as_asked(cell: Cell, choices: Choices) -> Cell:
     """The cell with what the command line says of all cells."""
     chosen: dict[str, Any] = {}
-    for key in ("cores", "gpus"):
-        number = plan.number(f"cell_{key}")
-        if number is not None:
-            chosen[key] = number
-    if "artifacts" in plan.given:
-        chosen["train"] = (*cell.train, f"artifacts={plan.given['artifacts']}")
+    if choices.cell_cores:
+        chosen["cores"] = choices.cell_cores
+    if choices.cell_gpus >= 0:
+        chosen["gpus"] = choices.cell_gpus
+    if choices.artifacts:
+        chosen["train"] = (*cell.train, f"artifacts={choices.artifacts}")
     return replace(cell, **chosen)
 
 
 def _interrupt(signal_number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

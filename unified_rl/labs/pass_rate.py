@@ -1,17 +1,13 @@
 """How much gradient does a method give to a prompt, as a function of the prompt's pass rate p? Measured on rollouts.
 
-    python -m unified_rl.labs.pass_rate run=RUN [reference=RUN|FOLDER] [values=PPO_RUN] [methods=a,b] [prompts=128] [samples=64]
-                                    [group=8] [split=validation] [slice=NAME] [seed=0] [out=DIR] [threads=N] [KEY=VALUE ...]
-
-`samples` responses of RUN's policy to each of `prompts` prompts, in groups of `group`; every method's coefficients on the same.
+`samples` responses of the policy to each of `prompts` prompts, in groups of `group`; every method's coefficients on the same.
 Expected: GRPO and DAPO weigh grad p by 1/sqrt(p (1 - p)); Dr. GRPO, RLOO and Online RFT evenly. Writes OUT/facts (a row per
 response and method), OUT/tables/pass_rate.csv (see `statistics.pass_rate`) and OUT/figures. Methods on pairs are left out: they
-take pairs, not prompts. The other words are those of `labs.microscope`.
+take pairs, not prompts. `unified-rl pass-rate` calls it.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,9 +16,9 @@ import transformers
 
 from unified_rl.errors import ConfigError
 from unified_rl.labs import frozen as frozen_policy
-from unified_rl.labs import microscope
 from unified_rl.labs.frozen import Frozen, Measured, Scored
-from unified_rl.labs.microscope import fit_if_needed, open_policy, whole
+from unified_rl.labs.microscope import fit_if_needed, open_policy
+from unified_rl.labs.options import PassRateOptions
 from unified_rl.methods import COEFFICIENTS, METHODS
 from unified_rl.ops.terms import coefficient
 from unified_rl.plotting import pass_rate as figure
@@ -30,23 +26,23 @@ from unified_rl.runs import git_state
 from unified_rl.statistics import pass_rate as analysis
 from unified_rl.types import Group
 
-OPTIONS = (*microscope.OPTIONS[:4], "prompts", "samples", "group", "split", "slice", "seed", "out", "threads")
 AT_A_TIME = 4096  # responses whose coefficients are computed together
 
 
-def run(given: dict[str, str], words: Sequence[str], command: str) -> list[Path]:
-    """Sample, measure, write facts and table, and draw; returns the files."""
+def run(options: PassRateOptions, words: Sequence[str], command: str) -> list[Path]:
+    """Sample, measure, write facts and table, and draw; returns the files.
+
+    Args:
+        words: of the configuration, where no run is named. command: as it was typed.
+    """
     transformers.utils.logging.disable_progress_bar()
-    prompts, samples, size = whole(given, "prompts", 128), whole(given, "samples", 64), whole(given, "group", 8)
-    seed = whole(given, "seed", 0)
-    if size < 2 or samples % size or not prompts:
-        raise ConfigError(f"samples={samples} must be a multiple of group={size}, which must be at least 2; prompts at least 1")
-    opened = open_policy(given, words)
-    methods = frozen_policy.measurable(opened, given["methods"].split(",") if "methods" in given else unpaired())
+    samples, size, seed = options.samples, options.group, options.seed
+    opened = open_policy(options, words)
+    methods = frozen_policy.measurable(opened, options.methods or unpaired())
     paired = [name for name in methods if name not in unpaired()]
     if paired:
         raise ConfigError(f"methods={paired[0]} works on pairs, which belong to no one response; leave it out")
-    chosen = frozen_policy.prompts(opened, given.get("split", "validation"), prompts, given.get("slice"))
+    chosen = frozen_policy.prompts(opened, options.split, options.prompts, options.slice or None)
     fit_if_needed(opened, methods, seed)
     groups = frozen_policy.sample(opened, chosen, samples, "pass_rate", seed)
     small = [
@@ -56,14 +52,14 @@ def run(given: dict[str, str], words: Sequence[str], command: str) -> list[Path]
     for start in range(0, len(small), max(1, AT_A_TIME // size)):
         scored = frozen_policy.score(opened, small[start : start + max(1, AT_A_TIME // size)])
         parts += [facts(opened, frozen_policy.measure(opened, name, scored), scored, start) for name in methods]
-    out = Path(given.get("out", "runs/pass_rate"))
+    out = options.out
     notes = {
         "command": command,
         "group_size": size,
         "samples": samples,
         "temperature": opened.config.generator.temperature,
         "seed": seed,
-        "split": given.get("split", "validation"),
+        "split": options.split,
         "coefficients": {METHODS[name].label: METHODS[name].coefficient for name in methods},
         "supervision": {METHODS[name].label: METHODS[name].supervision for name in methods},
         "commits": [commit] if (commit := git_state()["commit"]) else [],
@@ -95,11 +91,3 @@ def facts(opened: Frozen, measured: Measured, scored: Scored, first_group: int) 
             "magnitude": (coef_BT.abs().sum(1) / lengths_B).tolist(),
         }
     )
-
-
-def main(words: Sequence[str]) -> int:
-    return microscope.main(words, "pass_rate", run, OPTIONS)
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

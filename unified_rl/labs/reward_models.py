@@ -1,12 +1,10 @@
 """Reward models on the tiny world: how good are completion labels, and what do models trained on them know? One table, one figure.
 
-    python -m unified_rl.labs.reward_models [preset=smoke|default|full] [out=DIR] [artifacts=DIR] [threads=N] [key=value ...]
-
 Hypotheses (Math-Shepherd, arXiv 2312.08935): hard labels get better with N and then worse again, as wrong steps find their way to
 the answer by luck; a process model tells right answers from wrong ones better than an outcome model trained on the same responses.
 Matching rule: all models are trained on the same sampled responses, from the same SFT policy, with the same optimiser settings
-and as many epochs; they differ in their labels alone. Held-out problems are validation problems. Further `key=value` words set the
-run's configuration (as of `unified-rl train`).
+and as many epochs; they differ in their labels alone. Held-out problems are validation problems. `unified-rl reward-models`
+calls it; further words set the run's configuration.
 """
 
 from __future__ import annotations
@@ -23,7 +21,7 @@ import transformers
 
 from unified_rl import loading
 from unified_rl.artifacts import ArtifactStore
-from unified_rl.errors import UnifiedRLError
+from unified_rl.labs.options import RewardModelsOptions
 from unified_rl.plotting import reward_models as figure
 from unified_rl.reward_model_config import RewardModelConfig
 from unified_rl.stages.reward_model import reward_model
@@ -64,8 +62,9 @@ PRESETS = {
 }
 
 
-def run(preset: Preset, folder: Path, words: Sequence[str]) -> None:
-    """Train what the preset names, measure it, and write `folder/quality`, `folder/tables` and `folder/figures`."""
+def run(options: RewardModelsOptions, words: Sequence[str]) -> Path:
+    """Train what the preset names, measure it, and write `quality`, `tables` and `figures`; returns their folder."""
+    preset, folder = PRESETS[options.preset], Path(options.out or f"runs/reward_models_{options.preset}")
     config = loading.load_config(["method=grpo", *preset.words, *words])
     if config.threads:
         torch.set_num_threads(config.threads)
@@ -81,6 +80,7 @@ def run(preset: Preset, folder: Path, words: Sequence[str]) -> None:
     frame = analysis.write(quality, folder / "tables")
     figure.draw(folder / "tables", folder / "figures")
     print(analysis.format_table(frame))
+    return folder
 
 
 def _timed(what: str, work: Any, *args: Any, **options: Any) -> Any:
@@ -88,27 +88,3 @@ def _timed(what: str, work: Any, *args: Any, **options: Any) -> Any:
     result = work(*args, **options)
     print(f"{what}: {time.perf_counter() - start:.0f} s", file=sys.stderr, flush=True)
     return result
-
-
-def main(words: Sequence[str]) -> int:
-    given = dict(word.partition("=")[::2] for word in words)
-    name = given.pop("preset", "default")
-    if name not in PRESETS or not all(given.values()):
-        presets = "|".join(PRESETS)
-        print(
-            f"error: usage: python -m unified_rl.labs.reward_models [preset={presets}] [out=DIR] [key=value ...]",
-            file=sys.stderr,
-        )
-        return 2
-    folder = Path(given.pop("out", f"runs/reward_models_{name}"))
-    try:
-        run(PRESETS[name], folder, [f"{key}={value}" for key, value in given.items()])
-    except UnifiedRLError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    print(f"facts: {folder / 'quality'}   table: {folder / 'tables'}   figure: {folder / 'figures'}")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

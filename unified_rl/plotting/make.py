@@ -1,12 +1,8 @@
-"""Tables -> figures.
-
-`python -m unified_rl.plotting.make --tables DIR --out DIR [NAME ...]`: those named, or all whose tables are there."""
+"""Tables -> figures: those named, or all whose tables are there. `unified-rl figures tables=DIR out=DIR [NAME ...]`."""
 
 from __future__ import annotations
 
-import argparse
 import difflib
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
@@ -82,32 +78,3 @@ def drawable(tables: Path | str) -> list[str]:
 def without_inputs() -> list[str]:
     """The figures that need no table."""
     return [name for name, module in FIGURES.items() if not module.INPUTS]
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    listed = "; ".join(f"{name} (reads {', '.join(module.INPUTS) or 'no table'})" for name, module in FIGURES.items())
-    parser = argparse.ArgumentParser(
-        prog="python -m unified_rl.plotting.make", description="Draw figures from analysis tables."
-    )
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"by default all whose tables are there: {listed}")
-    parser.add_argument("--tables", type=Path, required=True, help="folder that `python -m unified_rl.statistics.tables` wrote")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the figures")
-    options = parser.parse_args(argv)
-    try:
-        files, errors = make(options.tables, options.out, options.names)
-    except ConfigError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    for path in files:
-        print(path)
-    there = {*drawable(options.tables), *without_inputs()}
-    left_out = [] if options.names else [name for name in FIGURES if name not in there]
-    if files and left_out:
-        print(f"not drawn, for want of their tables: {', '.join(left_out)}")
-    for failure in errors:
-        print(failure, file=sys.stderr)
-    return errors[0].exit_code if errors else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -21,7 +21,7 @@ from unified_rl.plotting.made_by import load
 from unified_rl.plotting.output import save
 
 INPUTS = ("microscope.csv",)
-MADE_BY = "python -m unified_rl.labs.microscope run=RUN out=DIR"
+MADE_BY = "unified-rl microscope run=RUN out=DIR"
 COLUMNS = (
     "method",
     "label",

@@ -13,7 +13,7 @@ from unified_rl.plotting.made_by import load
 from unified_rl.plotting.output import save
 
 INPUTS = ("pass_rate.csv",)
-MADE_BY = "python -m unified_rl.labs.pass_rate run=RUN out=DIR"
+MADE_BY = "unified-rl pass-rate run=RUN out=DIR"
 COLUMNS = ("label", "quantity", "kind", "p", "value", "low", "high", "num_prompts")
 NUM_COLUMNS = 4
 LOOKS = {

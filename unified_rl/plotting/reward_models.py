@@ -1,14 +1,11 @@
 """Reward models on the tiny world, where an exact step checker knows the truth: label quality, calibration, discrimination, use.
 
-`python -m unified_rl.plotting.reward_models --tables DIR --out DIR` draws it from the reward_models.csv of
+`unified-rl figures reward_models tables=DIR out=DIR` draws it from the reward_models.csv of
 `statistics.reward_models`.
 """
 
 from __future__ import annotations
 
-import argparse
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +15,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from unified_rl.errors import DataError, UnifiedRLError
+from unified_rl.errors import DataError
 from unified_rl.plotting import inputs, style
 from unified_rl.plotting.output import save
 
 INPUTS = ("reward_models.csv",)
 COLUMNS = ("measure", "subject", "kind", "reduction", "n", "k", "bin", "predicted", "estimate", "low", "high", "num_problems")
-MAKE_COMMAND = "python -m unified_rl.labs.reward_models"
+MAKE_COMMAND = "unified-rl reward-models"
 
 LABELS = {
     "hard": style.Style("#0072B2", "o"),
@@ -197,24 +194,3 @@ def _trained(card: dict[str, Any]) -> str:
         "outcome": "the rule's verdict on the answer",
     }[card["labels"]]
     return f"{card['kind']} model trained on {labels}"
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m unified_rl.plotting.reward_models", description="Draw the figure of reward models."
-    )
-    parser.add_argument("--tables", type=Path, required=True, help="folder with reward_models.csv")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the figure")
-    options = parser.parse_args(argv)
-    try:
-        files = draw(options.tables, options.out)
-    except UnifiedRLError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    for path in files:
-        print(path)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -14,7 +14,19 @@ import numpy as np
 from unified_rl import files
 from unified_rl.errors import DataError
 from unified_rl.sources.declaration import WrapperDeclaration, Writer
-from unified_rl.types import Decoding, Draw, Generator, Group, Prompt, Response, Score, ScoredResponse, Source, StatefulSource
+from unified_rl.types import (
+    Decoding,
+    Draw,
+    Generator,
+    GeneratorInfo,
+    Group,
+    Prompt,
+    Response,
+    Score,
+    ScoredResponse,
+    Source,
+    StatefulSource,
+)
 
 FILE, INSIDE = "pending.json", "inside"
 
@@ -104,6 +116,10 @@ class Settled:
 
     def __init__(self, generator: Generator, source: AheadOfTraining) -> None:
         self._generator, self._source = generator, source
+
+    @property
+    def info(self) -> GeneratorInfo:
+        return self._generator.info
 
     def generate(
         self, prompts: Sequence[Prompt], seeds: Sequence[Sequence[int]], decoding: Decoding, policy_version: int

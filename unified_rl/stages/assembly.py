@@ -15,19 +15,12 @@ from unified_rl import files
 from unified_rl.artifacts import ArtifactStore
 from unified_rl.config import Config
 from unified_rl.engines.compiled_forward import CompiledForward
+from unified_rl.engines.forward import Forward, plain_forward
 from unified_rl.engines.layout import Layout
 from unified_rl.engines.optimiser import AdamWOptions
 from unified_rl.engines.passes import evaluate_role
 from unified_rl.engines.policy_copy import FrozenCopy
-from unified_rl.engines.policy_model import (
-    Forward,
-    ValueModel,
-    build_value_model,
-    decoder_of,
-    load_policy,
-    plain_forward,
-    save_policy,
-)
+from unified_rl.engines.policy_model import ValueModel, build_value_model, decoder_of, load_policy, save_policy
 from unified_rl.engines.protocol import Trainer
 from unified_rl.engines.ranks import divided
 from unified_rl.engines.roles import Role, policy_role, value_role
@@ -91,7 +84,7 @@ def assemble(
         policy_path=policy_path,
         copy_policy=lambda: _frozen_copy(config, trained, reward, ranks),
         responses=config.rollout.responses_per_prompt,
-        context=getattr(trained.model.config, "max_position_embeddings", None) or 0,
+        context=live.generator.info.context or 0,
         begin=live.push.sync if beside and live.push else None,
     )
     source, inputs = build_source(collaborators)

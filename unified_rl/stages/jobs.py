@@ -47,7 +47,7 @@ def iterate(words: Sequence[str]) -> None:
     ranks = join_ranks()
     folder = stage.iterate(config, ranks)
     if ranks.first:
-        print(f"finished: {folder}; next: python -m unified_rl.statistics.iterations {folder} --out TABLES")
+        print(f"finished: {folder}; next: unified-rl tables {folder} out=TABLES")
 
 
 def evaluate(words: Sequence[str]) -> None:
@@ -73,7 +73,7 @@ def evaluate(words: Sequence[str]) -> None:
     from unified_rl.stages import evaluate as stage
 
     folder = stage.evaluate(run_dir, options, name, int(threads), task, data)
-    print(f"finished: {folder}; next: python -m unified_rl.statistics.tables {run_dir.parent} --out TABLES")
+    print(f"finished: {folder}; next: unified-rl tables {run_dir.parent} out=TABLES")
 
 
 JOBS: Mapping[str, Callable[[Sequence[str]], None]] = {"train": train, "iterate": iterate, "evaluate": evaluate}

@@ -53,10 +53,8 @@ def make_task(config: Config) -> Task:
 def solution_generator(config: Config, generator: Generator, tokenizer: Tokenizer) -> Generator:
     """The generator of the configured solution format: one that runs programs, or stops at stop texts, or the given one."""
     if config.task.solution == "tool_integrated":
-        context = getattr(getattr(getattr(generator, "model", None), "config", None), "max_position_embeddings", 0) or 0
-        generator = ToolIntegratedGenerator(
-            generator, program_runner(config.task.allow_unsandboxed), tokenizer, config.task.max_rounds, context=context
-        )
+        runner = program_runner(config.task.allow_unsandboxed)
+        generator = ToolIntegratedGenerator(generator, runner, tokenizer, config.task.max_rounds)
     stops = [*config.task.stop, *([NEXT_EXAMPLE] if config.task.template == FEW_SHOT else [])]
     return StoppingGenerator(generator, tokenizer, stops) if stops else generator
 

@@ -1,22 +1,17 @@
-"""Look at single responses of a run, in a terminal or a notebook.
-
-`python -m unified_rl.statistics.browse RUN [--prompt TEXT] [--step N]`
+"""Look at single responses of a run, in a terminal or a notebook. `unified-rl browse RUN [prompt=TEXT] [step=N]`
 
 What a model wrote is hostile: it is escaped in HTML, and control characters are shown by their names, not sent to the terminal.
 """
 
 from __future__ import annotations
 
-import argparse
 import html
-import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from unified_rl.errors import DataError, UnifiedRLError
+from unified_rl.errors import DataError
 from unified_rl.statistics.experiment import COMPLETE
 from unified_rl.statistics.load import RunTables, joined, load_run
 
@@ -134,35 +129,3 @@ def _html_text(row: dict) -> str:
         f"{html.escape(_plain(joined([token])))}</span>"
         for token, value in zip(tokens, total, strict=True)
     )
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m unified_rl.statistics.browse", description="Look at single responses of a run."
-    )
-    parser.add_argument("run", type=Path, help="a run's directory")
-    parser.add_argument("--prompt", help="a problem's id, or text that its id, prompt or response contains")
-    parser.add_argument("--step", type=int, help="samples logged at this training step, instead of an evaluation's")
-    parser.add_argument("--evaluation", help="its name (default: the last complete one)")
-    parser.add_argument("--verdict", help="correct, incorrect, unparsable or timeout")
-    parser.add_argument("--limit", type=int, default=5, help="responses to show at most (default: 5)")
-    options = parser.parse_args(argv)
-    try:
-        print(
-            browse(
-                options.run,
-                options.prompt,
-                options.step,
-                evaluation=options.evaluation,
-                verdict=options.verdict,
-                limit=options.limit,
-            )
-        )
-    except UnifiedRLError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,6 +1,6 @@
 """The claims of the paper's section 5.2: what the shipped tables say of each, beside the paper's own plotted points.
 
-    python -m unified_rl.statistics.claims [EXPERIMENT ...] [--out analysis/CLAIMS.md]
+    unified-rl claims [EXPERIMENT ...] [out=analysis/CLAIMS.md]
 
 EXPERIMENT is a folder of tables (`statistics.grid_table`, `statistics.contrasts`, `statistics.iterations`), or one with a folder
 `tables`; without any, all those in experiments/results. Only tables are read: no runs, nothing is computed again.
@@ -8,8 +8,6 @@ EXPERIMENT is a folder of tables (`statistics.grid_table`, `statistics.contrasts
 
 from __future__ import annotations
 
-import argparse
-import sys
 import textwrap
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -18,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unified_rl.errors import DataError, UnifiedRLError
+from unified_rl.errors import DataError
 from unified_rl.statistics import paper_effects
 from unified_rl.statistics.evidence import (
     AT_CEILING,
@@ -31,7 +29,6 @@ from unified_rl.statistics.evidence import (
     coverage_findings,
     first_round_findings,
     pair_findings,
-    read_experiment_tables,
     renewal_findings,
 )
 from unified_rl.statistics.grid_file import NOT_STATED
@@ -40,7 +37,7 @@ from unified_rl.statistics.planning import holm
 
 SHIPPED = Path(__file__).parents[2] / "experiments" / "results"
 OUT = Path(__file__).parents[2] / "analysis" / "CLAIMS.md"
-COMMAND = "python -m unified_rl.statistics.claims"
+COMMAND = "unified-rl claims"
 NOT_MEASURED = "not measured yet"
 #: The K of the paper's Figure 7 that its Maj@K and Pass@K claims are read at.
 PAPER_K = 64
@@ -287,7 +284,10 @@ def _sources(experiments: Sequence[Experiment]) -> str:
     for experiment in experiments:
         facts = experiment.provenance
         rule, seeds = facts.get("matching", NOT_STATED), " ".join(str(seed) for seed in facts.get("seeds", [])) or "-"
-        command = " ".join(str(facts.get("command", "?")).split()[:3])  # whole in the table's first line
+        words = str(
+            facts.get("command", "?")
+        ).split()  # whole in the table's first line; before `unified-rl` it was `python -m MODULE`
+        command = " ".join(words[: 3 if words[0] == "python" else 2])
         lines.append(f"| {experiment.name} | {', '.join(experiment.tables)} | {rule} | {seeds} | `{command}` |")
     return "\n".join(["## Sources", "", *lines])
 
@@ -311,28 +311,10 @@ def shipped_experiments() -> list[Path]:
     return sorted(path for path in SHIPPED.iterdir() if any((path / name).exists() for name in TABLES))
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog=COMMAND, description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("experiments", nargs="*", type=Path, help="folders of tables (default: all in experiments/results)")
-    parser.add_argument("--out", type=Path, default=OUT, help="the file (default: analysis/CLAIMS.md)")
-    options = parser.parse_args(argv)
-    try:
-        found = [read_experiment_tables(folder) for folder in options.experiments or shipped_experiments()]
-        _write(document(found), options.out)
-    except UnifiedRLError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    print(options.out)
-    return 0
-
-
-def _write(text: str, out: Path) -> None:
+def write(text: str, out: Path) -> None:
+    """Write the document. Raises DataError where that cannot be."""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise DataError(f"{out} cannot be written ({error.strerror}); choose another with --out") from error
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        raise DataError(f"{out} cannot be written ({error.strerror}); choose another with out=FILE") from error

@@ -9,7 +9,7 @@ One row per policy and problem:
 
 The file's metadata hold the schema's version, how the file was made, and every cell of the experiment with its state, so that
 an unfinished or missing one is still visible. `read_counts` gives the cells back as `read_experiment` does, so that every
-table and figure can be made from the file. `python -m unified_rl.statistics.export` writes it.
+table and figure can be made from the file. `unified-rl export` writes it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from unified_rl.statistics.experiment import Cell, Scores, read_experiment
 SCHEMA = 1
 #: The default run's votes, shipped with the repository.
 SHIPPED = Path(__file__).with_name("results") / "tiny_world.parquet"
-MAKE_COMMAND = "python -m unified_rl.statistics.export RUNS --out FILE.parquet"
+MAKE_COMMAND = "unified-rl export RUNS out=FILE.parquet"
 _KEY = b"unified_rl.counts"
 COLUMNS = pa.schema(
     [

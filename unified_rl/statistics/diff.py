@@ -1,10 +1,8 @@
-"""What two runs differ in: configuration, metrics, evaluations. `python -m unified_rl.statistics.diff RUN_A RUN_B`"""
+"""What two runs differ in: configuration, metrics, evaluations. `unified-rl diff RUN_A RUN_B`"""
 
 from __future__ import annotations
 
-import argparse
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +10,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from unified_rl.errors import UnifiedRLError
 from unified_rl.statistics.experiment import Cell, read_experiment
 from unified_rl.statistics.intervals import paired_difference
 from unified_rl.statistics.load import RUN_COLUMNS, RunTables, load_run
@@ -136,20 +133,3 @@ def _by_measure(cell: Cell) -> dict[tuple[str, str, str], pd.Series]:
         if scores.num_samples:
             out[slice_name, split, "avg@1"] = pd.Series(scores.average(), problems)
     return out
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m unified_rl.statistics.diff", description="What two runs differ in.")
-    parser.add_argument("run_a", type=Path)
-    parser.add_argument("run_b", type=Path)
-    options = parser.parse_args(argv)
-    try:
-        print(diff(options.run_a, options.run_b))
-    except UnifiedRLError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -81,9 +81,7 @@ def read_experiment_tables(folder: Path) -> Experiment:
     place = folder if any((folder / name).exists() for name in TABLES) else folder / "tables"
     found = {name: read_table(place / name) for name in TABLES if (place / name).exists()}
     if not found:
-        raise DataError(
-            f"{folder} holds none of {', '.join(TABLES)}; make them with: python -m unified_rl.statistics.grid_table GRID_DIR"
-        )
+        raise DataError(f"{folder} holds none of {', '.join(TABLES)}; make them with: unified-rl tables GRID_DIR")
     return Experiment(folder.resolve().name if folder.name != "tables" else folder.resolve().parent.name, found)
 
 

@@ -154,7 +154,7 @@ class Cell:
                 if slot in owner:
                     raise DataError(
                         f"{owner[slot]} and {path} both hold the {slot[0]} answers of {slot[2]}/{slot[1]} at one step; "
-                        "name the one to use with --evaluation, or move the other away"
+                        "name the one to use with evaluation=NAME, or move the other away"
                     )
                 owner[slot] = path
             frames.append(samples)

@@ -1,4 +1,4 @@
-"""First-error detection, from the logits of each step to a table. `python -m unified_rl.statistics.first_error FOLDER --out DIR`
+"""First-error detection, from the logits of each step to a table. `unified-rl tables FOLDER out=DIR`
 
 A model's first error is the first step whose probability of being right is at most one half, or none. first_error.csv has a row
 per measure and source ("all" over all of them):
@@ -14,10 +14,8 @@ Intervals are 95 % over solutions. Solutions that did not fit the model's contex
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,7 +23,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from unified_rl.errors import DataError, UnifiedRLError
+from unified_rl.errors import DataError
 from unified_rl.statistics.clustered import Estimate, bootstrap_interval, ratio_interval, weighted_auc
 from unified_rl.statistics.table_files import write_table
 
@@ -106,7 +104,7 @@ def write(folder: Path | str, out: Path | str) -> pd.DataFrame:
     """Write first_error.csv into `out` and return it."""
     solutions, meta = read_facts(folder)
     frame = table(solutions)
-    command = "python -m unified_rl.statistics.first_error FOLDER --out DIR"
+    command = "unified-rl tables FOLDER out=DIR"
     write_table(frame, Path(out) / TABLE, {"table": "first_error", "command": command, **meta})
     return frame
 
@@ -121,23 +119,3 @@ def format_table(frame: pd.DataFrame) -> str:
             f"  {row['source']:28} {row['measure']:10} {100 * row['estimate']:.1f}{interval} (n={row['count']}{left_out})"
         )
     return "\n".join(lines)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m unified_rl.statistics.first_error", description="Step logits -> first-error table."
-    )
-    parser.add_argument("folder", type=Path, help="folder with solutions.parquet and meta.json")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the CSV file")
-    options = parser.parse_args(argv)
-    try:
-        frame = write(options.folder, options.out)
-    except UnifiedRLError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    print(format_table(frame))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,6 +1,6 @@
 """What training gained over the SFT policy, as tables: the split into coverage and concentration, and where curves cross.
 
-`python -m unified_rl.statistics.tables` writes them as coverage.csv and crossovers.csv. A label that cannot be compared (nothing
+`unified-rl tables` writes them as coverage.csv and crossovers.csv. A label that cannot be compared (nothing
 evaluated yet, no samples, no SFT policy on the same problems) has a row without numbers whose status or note says why.
 """
 

@@ -110,19 +110,20 @@ class GridCell:
         return found
 
 
-def read(folder: Path | str, evaluation: str | None = None) -> tuple[GridFacts, list[GridCell]]:
+def read(folders: Sequence[Path | str], evaluation: str | None = None) -> tuple[GridFacts, list[GridCell]]:
     """A grid and its cells, the baseline first; what is planned and missing included.
 
     Args:
-        folder: a grid's directory, one of runs, or a file of `statistics.export`. evaluation: name, where a run has several.
+        folders: a grid's directory, or directories of runs, or a file of `unified-rl export`. evaluation: name, where a run has
+            several.
 
     Raises:
         DataError: nothing is there, two runs have the same label and seed, or a file is malformed.
     """
-    folder = Path(folder)
-    grid = read_grid(folder) if folder.is_dir() else GridFacts()
+    folder = Path(folders[0])
+    grid = read_grid(folder) if len(folders) == 1 and folder.is_dir() else GridFacts()
     if not grid.cells:
-        cells, _ = read_cells([folder], evaluation)
+        cells, _ = read_cells(folders, evaluation)
         return grid, [GridCell(cell, cell.path.name if cell.path else "") for cell in cells]
     runs = [cell.run for cell in grid.cells if cell.command == "train" and cell.run.is_dir()]
     found = read_cells(runs, evaluation)[0] if runs else []

@@ -48,6 +48,11 @@ class GridFacts:
     seeds: tuple[int, ...] = ()
     cells: tuple[PlannedCell, ...] = field(default=(), repr=False)
 
+    @property
+    def trains(self) -> bool:
+        """Whether there may be runs of training: a grid of iterative runs alone has none but the baseline."""
+        return not self.cells or any(cell.command == "train" and cell.label != self.baseline for cell in self.cells)
+
 
 def read_grid(folder: Path | str) -> GridFacts:
     """The facts of a grid directory; those of an unnamed grid where there is no grid.json.

@@ -1,4 +1,4 @@
-"""A grid -> one tidy table per cell, per arm and per comparison. `python -m unified_rl.statistics.grid_table GRID_DIR [--out DIR]`
+"""A grid -> one tidy table per cell, per arm and per comparison.
 
     cells.csv           one row per cell and slice: the settings that vary (from each run's own config.yaml), accuracy, tokens
     grid.csv            one row per label, slice and metric: over seeds and problems, with 95 % intervals
@@ -9,31 +9,28 @@ Metrics: `grid_cells` names them; in grid.csv also `sampled_tokens`, `trained_to
 cells.csv `level_reached` says "no" and the numbers are those of the curve's end; in grid.csv it counts as infinite.
 
 `p` is the paired test that goes with the interval; `p_holm` is adjusted (Holm) for all comparisons of one metric on one slice.
-GRID_DIR is what `python -m unified_rl.grids.runner` made, any folder of runs (then the matching rule is "not stated"), or a file of
-`statistics.export` (then without settings and curves). What failed or is missing is a row that says so.
+A grid is what `unified-rl grid` made, any folder of runs (then the matching rule is "not stated"), or a file of `unified-rl export`
+(then without settings and curves). What failed or is missing is a row that says so.
 """
 
 from __future__ import annotations
 
-import argparse
-import shlex
-import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from unified_rl.errors import DataError, UnifiedRLError
+from unified_rl.errors import DataError
 from unified_rl.statistics.contrasts import verdict
 from unified_rl.statistics.experiment import COMPLETE
 from unified_rl.statistics.grid_cells import METRICS, GridCell, Score, largest_ks, read, varying_settings
-from unified_rl.statistics.grid_file import GridFacts, experiment_name, matching_sentence
+from unified_rl.statistics.grid_file import GridFacts, experiment_name, matching_of, matching_sentence
 from unified_rl.statistics.intervals import CONFIDENCE, Interval, mean_interval, paired_difference
 from unified_rl.statistics.learning import LEVEL_GAIN, SELECTION_SPLIT, LevelReached, best_step, tokens_to_level
-from unified_rl.statistics.maj_at_k import NO_ANSWER_RULES, TIE_RULES, NoAnswer, Ties
+from unified_rl.statistics.maj_at_k import NoAnswer, Ties
 from unified_rl.statistics.planning import holm, paired_p_value
 from unified_rl.statistics.pooling import pooled_status
 from unified_rl.statistics.table_files import SCHEMA, write_table
@@ -94,19 +91,25 @@ class GridData:
 
 
 def read_data(
-    folder: Path | str,
+    folders: Sequence[Path | str],
     *,
+    pairs: Sequence[tuple[str, str]] = (),
     gain: float = LEVEL_GAIN,
     evaluation: str | None = None,
     ties: Ties = "uniform",
     no_answer: NoAnswer = "no_vote",
 ) -> GridData:
-    """Read a grid. gain: the level is this far above the start's accuracy (step 0 of the curves), the same for all arms.
+    """Read a grid.
+
+    Args:
+        folders: see `grid_cells.read`. pairs: planned contrasts (label, baseline) beside those that the grid itself states.
+        gain: the level is this far above the start's accuracy (step 0 of the curves), the same for all arms.
 
     Raises:
         DataError: see `grid_cells.read`.
     """
-    grid, cells = read(folder, evaluation)
+    grid, cells = read(folders, evaluation)
+    grid = replace(grid, contrasts=(*grid.contrasts, *pairs))
     ks = largest_ks(cells)
     return GridData(grid, cells, [cell.scores(ks, ties, no_answer) for cell in cells], _levels(cells, gain))
 
@@ -249,6 +252,13 @@ def comparisons(data: GridData) -> list[tuple[str, str]]:
     """Every label against the grid's baseline, then the further planned contrasts."""
     against = [(label, data.grid.baseline) for label in data.labels if label != data.grid.baseline]
     return list(dict.fromkeys([*(against if data.grid.baseline in data.labels else []), *data.grid.contrasts]))
+
+
+def planned_comparisons(data: GridData) -> list[tuple[str, str]]:
+    """The same, with labels in the order in which the grid plans its arms."""
+    order = {cell.label: place for place, cell in reversed(list(enumerate(data.grid.cells)))}
+    labels = sorted(data.labels, key=lambda label: order.get(label, len(order)))
+    return comparisons(replace(data, cells=[next(cell for cell in data.cells if cell.label == label) for label in labels]))
 
 
 def contrast_table(data: GridData) -> pd.DataFrame:
@@ -404,27 +414,27 @@ def _tokens(value: float) -> str:
 
 
 # ------------------------------------------------------------------------------------------------------------------------------
-# The command
+# As files
 
 
-def write_tables(folder: Path | str, out: Path | str, data: GridData, facts: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
-    """Write the tables into `out` as CSV and return them. facts: for the provenance line, beside what the grid says."""
+def write_tables(out: Path | str, data: GridData, facts: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
+    """Write the tables into `out` as CSV and return them. facts: for the provenance line, see `provenance_of`."""
     tables = {"cells": cells_table(data), "grid": summary(data), "grid_contrasts": contrast_table(data)}
-    provenance = _provenance(data, folder) | dict(facts)
     for name, table in tables.items():
-        write_table(table, Path(out) / f"{name}.csv", {"table": name, **provenance})
+        write_table(table, Path(out) / f"{name}.csv", {"table": name, **facts})
     return tables
 
 
-def _provenance(data: GridData, folder: Path | str) -> dict[str, Any]:
+def provenance_of(data: GridData, folders: Sequence[Path | str]) -> dict[str, Any]:
+    """What a table's first line says of the grid that it is made of."""
     grid = data.grid
     return {
         "schema": SCHEMA,
         **{name: getattr(grid, name) for name in ("name", "title", "preset", "tuning") if getattr(grid, name)},
-        "matching": grid.matching,
+        "matching": grid.matching if grid.name else matching_of(folders),
         "baseline": grid.baseline,
         "contrasts": [list(pair) for pair in grid.contrasts],
-        "experiments": [experiment_name(folder)],
+        "experiments": [experiment_name(folder) for folder in folders],
         "commits": sorted({cell.cell.commit for cell in data.cells if cell.cell.commit}),
         "seeds": sorted({cell.seed for cell in data.cells if not cell.cell.is_baseline}),
         "confidence": CONFIDENCE,
@@ -432,44 +442,3 @@ def _provenance(data: GridData, folder: Path | str) -> dict[str, Any]:
         "levels": data.levels,
         "unfinished": {f"{cell.label}, seed {cell.seed}": lack for cell in data.cells if (lack := _lack(cell))},
     }
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m unified_rl.statistics.grid_table", description=(__doc__ or "").splitlines()[0]
-    )
-    parser.add_argument("grid", type=Path, help="directory of a grid or of runs, or a file of `statistics.export`")
-    parser.add_argument("--out", type=Path, help="folder for the tables (default: GRID_DIR/tables)")
-    parser.add_argument("--gain", type=float, default=LEVEL_GAIN, help="level: this accuracy above the start (default: 0.1)")
-    parser.add_argument("--ties", choices=list(TIE_RULES), default="uniform", help="who wins a tied vote (default: uniform)")
-    parser.add_argument("--no-answer", choices=list(NO_ANSWER_RULES), default="no_vote", help="samples without an answer")
-    parser.add_argument("--evaluation", help="name of the evaluation to use where a run has several of its last step")
-    options = parser.parse_args(argv)
-    folder: Path = options.grid
-    rules = {
-        "ties": {"rule": options.ties, "meaning": TIE_RULES[options.ties]},
-        "no_answer": {"rule": options.no_answer, "meaning": NO_ANSWER_RULES[options.no_answer]},
-    }
-    command = shlex.join(["python", "-m", "unified_rl.statistics.grid_table", *(sys.argv[1:] if argv is None else argv)])
-    try:
-        out = options.out or _default_out(folder)
-        data = read_data(
-            folder, gain=options.gain, evaluation=options.evaluation, ties=options.ties, no_answer=options.no_answer
-        )
-        tables = write_tables(folder, out, data, {"command": command, "level_gain": options.gain, **rules})
-    except UnifiedRLError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    print(format_tables(data, tables["grid"], tables["grid_contrasts"]))
-    print(f"\ntables written to {out}: {', '.join(f'{name}.csv' for name in tables)}")
-    return 0
-
-
-def _default_out(folder: Path) -> Path:
-    if folder.is_file():
-        raise DataError(f"{folder} is a file: give the folder for the tables with --out")
-    return folder / "tables"
-
-
-if __name__ == "__main__":
-    sys.exit(main())

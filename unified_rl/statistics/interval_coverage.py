@@ -1,6 +1,4 @@
-"""How often the 95 % intervals of `statistics.intervals` cover the truth, by simulation.
-
-`python -m unified_rl.statistics.interval_coverage`
+"""How often the 95 % intervals of `statistics.intervals` cover the truth, by simulation. `unified-rl interval-coverage`.
 
 The simulated world: seed s solves problem p, whose ability is drawn as
 
@@ -15,7 +13,6 @@ interval claims.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 
 import numpy as np
@@ -100,23 +97,3 @@ def coverage_table(kind: str, seeds: Sequence[int], problems: Sequence[int], num
                 {"seeds": num_seeds, "problems": num_problems, "mean": float(np.mean(cells)), "worst": float(min(cells))}
             )
     return rows
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description="Coverage of the 95 % intervals, by simulation.")
-    parser.add_argument("--tables", type=int, default=2000, help="simulated tables per cell of the grid")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 3, 5, 10])
-    parser.add_argument("--problems", type=int, nargs="+", default=[30, 300, 3000])
-    parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=list(KINDS))
-    options = parser.parse_args(argv)
-    print("coverage of nominal 95 % intervals: mean [worst] over 5 accuracies x 3 seed spreads")
-    for kind in options.kinds:
-        for row in coverage_table(kind, options.seeds, options.problems, options.tables):
-            print(
-                f"{kind:<11} {row['seeds']:>3} seeds {row['problems']:>5} problems  {row['mean']:6.1%} [{row['worst']:.1%}]",
-                flush=True,
-            )
-
-
-if __name__ == "__main__":
-    main()

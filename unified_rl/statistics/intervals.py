@@ -18,7 +18,7 @@ through the effective number of problems m (1 - m) / Var: a symmetric interval i
 problems, one won and one lost, after Bonett and Price (2012) for paired proportions; it keeps the interval from collapsing
 where no problem differs, and vanishes at many problems.
 
-`python -m unified_rl.statistics.interval_coverage` measures how often these intervals cover the truth.
+`unified-rl interval-coverage` measures how often these intervals cover the truth.
 """
 
 from __future__ import annotations

@@ -1,6 +1,5 @@
-"""Iterative RL -> tidy tables (CSV).
-
-`python -m unified_rl.statistics.iterations RUN [RUN ...] --out DIR`, RUN being one seed's run directory.
+"""Iterative RL -> tidy tables (CSV). `unified-rl tables RUN [RUN ...] out=DIR`, RUN being one
+seed's run directory.
 
     iteration_curves.csv   greedy accuracy by step, per iteration; steps count on from iteration to iteration (paper's Figure 6)
     iteration_drift.csv    what the reward model pays for the policy's samples, and the share of them that is right
@@ -14,10 +13,7 @@ pools the seeds.
 
 from __future__ import annotations
 
-import argparse
 import json
-import shlex
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +25,7 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 
 from unified_rl import run_reading
-from unified_rl.errors import DataError, UnifiedRLError
+from unified_rl.errors import DataError
 from unified_rl.statistics.clustered import plain_auc
 from unified_rl.statistics.grid_file import matching_of
 from unified_rl.statistics.intervals import mean_interval, paired_difference
@@ -181,7 +177,7 @@ def write_tables(paths: Sequence[Path | str], out: Path | str, command: str = ""
     options = {name: value for name, value in found[0].facts.items() if name not in ("iterations", "schema")}
     provenance = {
         "schema": SCHEMA,
-        "command": command or "unified_rl.statistics.iterations",
+        "command": command or "unified-rl tables RUN [RUN ...] out=DIR",
         "confidence": 0.95,
         "seeds": [run.seed for run in found],
         "iterate": options,
@@ -259,27 +255,8 @@ def _bounds(interval: Any) -> dict[str, Any]:
     }
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m unified_rl.statistics.iterations", description=(__doc__ or "").splitlines()[0]
-    )
-    parser.add_argument("runs", nargs="+", type=Path, help="run directories of `unified-rl iterate`, one per seed")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the tables")
-    options = parser.parse_args(argv)
-    try:
-        words = [str(path) for path in options.runs]
-        tables = write_tables(
-            options.runs, options.out, shlex.join(["python", "-m", "unified_rl.statistics.iterations", *words])
-        )
-    except UnifiedRLError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+def format_tables(tables: dict[str, pd.DataFrame]) -> str:
+    """The last points of the curves, the gains and the agreement of reward models as text."""
     last = tables["iteration_curves"].query("seed == 'all'").groupby(["slice", "iteration", "part"]).last()
-    print(last[["step", "accuracy", "low", "high"]].round(3).to_string())
-    print(tables["iteration_gains"].round(3).to_string(index=False))
-    print(tables["agreement"].round(3).to_string(index=False))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    gained, agreed = (tables[name].round(3).to_string(index=False) for name in ("iteration_gains", "agreement"))
+    return "\n".join([last[["step", "accuracy", "low", "high"]].round(3).to_string(), gained, agreed])

@@ -1,4 +1,4 @@
-"""A run, or a whole experiment, as tidy pandas tables. `python -m unified_rl.statistics.load DIR [--out FOLDER]`
+"""A run, or a whole experiment, as tidy pandas tables. `unified-rl show DIR [out=FOLDER]`
 
     run = load_run("runs/default/runs/grpo-seed0")
     run.parts                      # what is there, unfinished or missing
@@ -14,9 +14,7 @@ files), of `evaluations` (a run without one has a row that says so) and of `cell
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,7 +24,7 @@ from typing import Any
 import pandas as pd
 
 from unified_rl import run_reading
-from unified_rl.errors import DataError, UnifiedRLError
+from unified_rl.errors import DataError
 from unified_rl.statistics import tables
 from unified_rl.statistics.experiment import BASELINE_METHOD, COMPLETE, MISSING, NOT_EVALUATED, read_experiment
 
@@ -235,13 +233,13 @@ def save_tables(named: dict[str, pd.DataFrame], folder: Path | str) -> None:
 
 
 def read_tables(folder: Path | str) -> dict[str, pd.DataFrame]:
-    """Tables that `RunTables.save` or `python -m unified_rl.statistics.load --out` wrote.
+    """Tables that `RunTables.save` or `unified-rl show RUN out=FOLDER` wrote.
 
     Raises:
         DataError: they are missing or unfinished, or have a schema that this version does not know.
     """
     path = Path(folder) / _SAVED
-    remedy = f"write them again with: python -m unified_rl.statistics.load RUN --out {folder}"
+    remedy = f"write them again with: unified-rl show RUN out={folder}"
     try:
         described = json.loads(path.read_text(encoding="utf-8"))
         schema, names = described["schema"], described["tables"]
@@ -253,29 +251,3 @@ def read_tables(folder: Path | str) -> dict[str, pd.DataFrame]:
         return {name: pd.read_parquet(Path(folder) / f"{name}.parquet") for name in names}
     except (OSError, ValueError) as error:
         raise DataError(f"a table in {folder} is missing or malformed ({error}); {remedy}") from error
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m unified_rl.statistics.load", description="What a run or an experiment holds."
-    )
-    parser.add_argument("folder", type=Path, help="a run's directory, or one with runs below it")
-    parser.add_argument("--out", type=Path, help="folder for the tables as Parquet")
-    options = parser.parse_args(argv)
-    try:
-        experiment = load_experiment([options.folder])
-        runs = experiment.runs
-        print(experiment.cells.drop(columns=["run", "commit"]).to_string(index=False))
-        if len(runs) == 1:
-            print(f"\n{runs[0].path}\n{runs[0].parts.drop(columns=list(RUN_COLUMNS)).to_string(index=False)}")
-        if options.out:
-            save_tables({"cells": experiment.cells} | {name: experiment.stack(name) for name in COLUMNS}, options.out)
-            print(f"\ntables written to {options.out}: cells, {', '.join(COLUMNS)} (Parquet, schema {SCHEMA})")
-    except UnifiedRLError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,6 +1,4 @@
-"""An experiment as one HTML page: runs, results, figures, captions.
-
-`python -m unified_rl.statistics.page DIR [--out FILE] [--embed]`
+"""An experiment as one HTML page: runs, results, figures, captions. `unified-rl page DIR` writes it.
 
 It opens from the disk, without a server or scripts. Links and pictures are relative to the page, so the folder can be moved or
 zipped; with `--embed` the pictures are inside the file, which can then be sent alone. Everything that a user or a run wrote is
@@ -11,10 +9,8 @@ matching rule.
 
 from __future__ import annotations
 
-import argparse
 import base64
 import re
-import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,7 +21,7 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from unified_rl import run_reading
-from unified_rl.errors import DataError, UnifiedRLError
+from unified_rl.errors import DataError
 from unified_rl.statistics import grid_page
 from unified_rl.statistics.experiment import BASELINE_METHOD, MISSING
 from unified_rl.statistics.grid_file import GridFacts, PlannedCell, read_grid
@@ -34,7 +30,7 @@ from unified_rl.statistics.table_files import MAKE_COMMAND, read_table
 
 MEASURES = {"greedy": "Greedy %", "avg": "avg@1 %", "maj": "Maj@K %", "pass": "Pass@K %", "difference": "Greedy - SFT"}
 RUN_FILES = ("config.yaml", "metrics.jsonl", "curve.jsonl")
-FIGURES_COMMAND = "python -m unified_rl.plotting.make --tables DIR --out DIR"
+FIGURES_COMMAND = "unified-rl figures tables=DIR out=DIR"
 Found = TypeVar("Found")
 
 
@@ -257,27 +253,7 @@ def _caption(markdown: str) -> str:
     return re.sub(r"`([^`]+)`", r"<code>\1</code>", text)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m unified_rl.statistics.page", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("experiment", type=Path, help="directory with runs at or below it")
-    parser.add_argument("--tables", type=Path, help="folder of tables (default: EXPERIMENT_DIR/tables)")
-    parser.add_argument("--figures", type=Path, help="folder of figures (default: EXPERIMENT_DIR/figures)")
-    parser.add_argument("--out", type=Path, help="the page (default: EXPERIMENT_DIR/index.html)")
-    parser.add_argument("--embed", action="store_true", help="put the pictures into the page")
-    options = parser.parse_args(argv)
-    folder: Path = options.experiment
-    out: Path = options.out or folder / "index.html"
-    try:
-        content = page(folder, options.tables or folder / "tables", options.figures or folder / "figures", out, options.embed)
-        _write(content, out)
-    except UnifiedRLError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    print(out)
-    return 0
-
-
-def _write(content: str, out: Path) -> None:
+def write(content: str, out: Path) -> None:
     """Aside, then renamed: a browser never sees half a page."""
     aside = out.with_name(f".{out.name}.tmp")
     try:
@@ -285,8 +261,4 @@ def _write(content: str, out: Path) -> None:
         aside.write_text(content, encoding="utf-8")
         aside.replace(out)
     except OSError as error:
-        raise DataError(f"{out} cannot be written ({error.strerror}); choose another with --out") from error
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        raise DataError(f"{out} cannot be written ({error.strerror}); choose another with out=FILE") from error

@@ -1,4 +1,4 @@
-"""Gradient given to a prompt against its pass rate p -> pass_rate.csv. `python -m unified_rl.statistics.pass_rate FACTS --out DIR`
+"""Gradient given to a prompt against its pass rate p -> pass_rate.csv. `unified-rl tables FACTS out=DIR`
 
 Measured, per prompt and then averaged over the prompts of a bin of p, from each response's mean coefficient over its tokens:
 
@@ -17,10 +17,8 @@ bound: RFT, RLOO, Dr. GRPO 1; GRPO, DAPO 1/sqrt(p (1 - p)).
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +26,14 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from unified_rl.errors import DataError, UnifiedRLError
+from unified_rl.errors import DataError
 from unified_rl.statistics.intervals import CONFIDENCE
 from unified_rl.statistics.table_files import SCHEMA, write_table
 
 COLUMNS = ["label", "quantity", "kind", "p", "value", "low", "high", "num_prompts"]
 BINS = 10
 FACTS, NOTES = "responses.parquet", "notes.json"
-MAKE_COMMAND = "python -m unified_rl.labs.pass_rate run=RUN out=DIR"
+MAKE_COMMAND = "unified-rl pass-rate run=RUN out=DIR"
 
 
 def _normalised(k: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -159,22 +157,7 @@ def _measured(label: str, rows: pd.DataFrame) -> list[pd.DataFrame]:
     return [pd.DataFrame(found)] if found else [pd.DataFrame([{"label": label, "kind": "measured", "quantity": "weight"}])]
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m unified_rl.statistics.pass_rate", description=(__doc__ or "").splitlines()[0]
-    )
-    parser.add_argument("facts", type=Path, help="folder that `labs.pass_rate` wrote")
-    parser.add_argument("--out", type=Path, required=True, help="folder for pass_rate.csv")
-    options = parser.parse_args(argv)
-    try:
-        table = write(options.facts, options.out)
-    except UnifiedRLError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+def format_table(table: pd.DataFrame) -> str:
+    """What was measured, a row per method and a column per quantity and p, as text."""
     shown = table[table["kind"] == "measured"].pivot_table(index="label", columns=["quantity", "p"], values="value", sort=False)
-    print(shown.round(2).to_string())
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return shown.round(2).to_string()

@@ -1,4 +1,4 @@
-"""Raw facts of reward-model quality -> one tidy table. `python -m unified_rl.statistics.reward_models FOLDER --out DIR`
+"""Raw facts of reward-model quality -> one tidy table. `unified-rl tables FOLDER out=DIR`
 
 FOLDER is what `unified_rl.stages.reward_model_quality` writes. The table, reward_models.csv, has a row per measured number:
 
@@ -22,10 +22,8 @@ Intervals are 95 % over problems (`statistics.clustered`, `statistics.intervals`
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -34,7 +32,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from unified_rl.errors import DataError, UnifiedRLError
+from unified_rl.errors import DataError
 from unified_rl.statistics.best_of_k import best_of_k
 from unified_rl.statistics.clustered import (
     Estimate,
@@ -49,7 +47,7 @@ from unified_rl.statistics.intervals import CONFIDENCE, mean_interval
 from unified_rl.statistics.table_files import write_table
 
 TABLE = "reward_models.csv"
-MAKE_COMMAND = "python -m unified_rl.statistics.reward_models FOLDER --out DIR"
+MAKE_COMMAND = "unified-rl tables FOLDER out=DIR"
 SCHEMA = 1
 BINS = 10
 REDUCTIONS = ("min", "product", "last")
@@ -292,24 +290,3 @@ def format_table(frame: pd.DataFrame) -> str:
 
 def _percent(row: Row) -> str:
     return f"{100 * row['estimate']:.1f} [{100 * row['low']:.1f}, {100 * row['high']:.1f}]"
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m unified_rl.statistics.reward_models", description="Reward-model quality -> a tidy table."
-    )
-    parser.add_argument("folder", type=Path, help="folder with steps.parquet, scores.parquet and meta.json")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the CSV file")
-    options = parser.parse_args(argv)
-    try:
-        frame = write(options.folder, options.out)
-    except UnifiedRLError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    print(format_table(frame))
-    print(f"\ntable written to {options.out / TABLE}")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

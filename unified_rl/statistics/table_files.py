@@ -1,6 +1,6 @@
 """Analysis tables as files: CSV whose first line is a comment with the table's provenance as JSON.
 
-    # {"command": "python -m unified_rl.statistics.tables ...", "ties": "uniform", ...}
+    # {"command": "unified-rl tables ...", "ties": "uniform", ...}
     label,method,seed,...
 
 Read it with `read_table`, or anywhere else by skipping the first line (`pandas.read_csv(path, skiprows=1)`).
@@ -19,7 +19,7 @@ from unified_rl.errors import DataError
 
 #: Version of the tables. It rises when a column is removed, renamed or changes its meaning; new columns leave it.
 SCHEMA = 1
-MAKE_COMMAND = "python -m unified_rl.statistics.tables EXPERIMENT_DIR --out DIR"
+MAKE_COMMAND = "unified-rl tables EXPERIMENT_DIR out=DIR"
 #: Columns that hold words even where they look like numbers ("0" is a seed, beside "all"), and are empty rather than NaN.
 TEXT_COLUMNS = (
     "label",

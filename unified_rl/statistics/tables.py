@@ -1,6 +1,4 @@
-"""Run directories (or a file of `statistics.export`) -> tidy tables (CSV).
-
-`python -m unified_rl.statistics.tables EXPERIMENT_DIR --out DIR`
+"""Run directories (or a file of `unified-rl export`) -> tidy tables (CSV) of the final policies, curves and dynamics.
 
     runs.csv      one row per (label, seed): where it stands, also when it is missing
     curves.csv    greedy accuracy while training, per seed and pooled (seed "all")
@@ -16,8 +14,6 @@ others, which `status` says). Whatever is unfinished or missing is a row with a 
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,7 +22,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from unified_rl.errors import DataError, UnifiedRLError
+from unified_rl.errors import DataError
 from unified_rl.statistics.counts import read_cells
 from unified_rl.statistics.dynamics import dynamics
 from unified_rl.statistics.experiment import COMPLETE, Cell
@@ -261,7 +257,7 @@ def _aligned(lines: list[list[str]]) -> list[str]:
 
 
 # ------------------------------------------------------------------------------------------------------------------------------
-# The command
+# As files
 
 
 def write_tables(
@@ -308,34 +304,3 @@ def _provenance(cells: Sequence[Cell], folders: Sequence[Path | str], ties: Ties
             f"{cell.label}, seed {cell.seed}": cell.evaluation_status for cell in cells if cell.evaluation_status != COMPLETE
         },
     }
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m unified_rl.statistics.tables", description="Run directories -> tidy tables."
-    )
-    parser.add_argument(
-        "experiment",
-        nargs="+",
-        type=Path,
-        help="directory with runs at or below it, or one file of `statistics.export`",
-    )
-    parser.add_argument("--out", type=Path, required=True, help="folder for the CSV files")
-    parser.add_argument("--ties", choices=list(TIE_RULES), default="uniform", help="who wins a tied vote (default: uniform)")
-    parser.add_argument("--no-answer", choices=list(NO_ANSWER_RULES), default="no_vote", help="samples without an answer")
-    parser.add_argument("--evaluation", help="name of the evaluation to use where a run has several of its last step")
-    options = parser.parse_args(argv)
-    try:
-        table = write_tables(
-            options.experiment, options.out, ties=options.ties, no_answer=options.no_answer, evaluation=options.evaluation
-        )
-    except UnifiedRLError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    print(format_results(table))
-    print(f"\ntables written to {options.out}: {', '.join(f'{name}.csv' for name in TABLES)}")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

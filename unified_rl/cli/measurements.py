@@ -1,0 +1,157 @@
+"""Commands that measure a policy, a reward model, the intervals or the machine. They train no runs, and so are no grids."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from unified_rl.cli.grammar import Call, Command
+from unified_rl.labs.options import FirstErrorOptions, MicroscopeOptions, PassRateOptions, RewardModelsOptions
+from unified_rl.ranges import at_least, one_of
+
+
+@dataclass(frozen=True)
+class CoverageOptions:
+    """How much is simulated.
+
+    tables: simulated tables per cell. seeds, problems: of a table. kinds: of tables; none = all.
+    """
+
+    tables: int = 2000
+    seeds: list[int] = field(default_factory=lambda: [1, 3, 5, 10])
+    problems: list[int] = field(default_factory=lambda: [30, 300, 3000])
+    kinds: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class BenchOptions:
+    """What is timed.
+
+    parts: engines, grading, sandbox, statistics; none = all four. threads: of torch; 0 = as many as there are cores.
+    """
+
+    parts: list[str] = field(default_factory=list)
+    threads: int = 0
+
+    def __post_init__(self) -> None:
+        at_least("threads", self.threads, 0)
+
+
+@dataclass(frozen=True)
+class GpuOptions:
+    """What is measured where.
+
+    device: cuda or cpu. shape: of the model, 7b, 1.3b, 0.5b or tiny; several with commas; none = all but tiny. rounds: of which
+    the best counts. out: JSON file for the results.
+    """
+
+    device: str = "cuda"
+    shape: list[str] = field(default_factory=list)
+    rounds: int = 5
+    out: Path | None = None
+
+    def __post_init__(self) -> None:
+        one_of("device", self.device, ("cuda", "cpu"))
+        for name in self.shape:
+            one_of("shape", name, ("7b", "1.3b", "0.5b", "tiny"))
+        at_least("rounds", self.rounds, 1)
+
+
+def _microscope(call: Call) -> None:
+    from unified_rl.labs import microscope
+
+    _print_paths(microscope.run(call.options, call.rest, call.line))
+
+
+def _pass_rate(call: Call) -> None:
+    from unified_rl.labs import pass_rate
+
+    _print_paths(pass_rate.run(call.options, call.rest, call.line))
+
+
+def _print_paths(paths: list[Path]) -> None:
+    for path in paths:
+        print(path)
+
+
+def _reward_models(call: Call) -> None:
+    from unified_rl.labs import reward_models
+
+    folder = reward_models.run(call.options, call.rest)
+    print(f"facts: {folder / 'quality'}   table: {folder / 'tables'}   figure: {folder / 'figures'}")
+
+
+def _first_error(call: Call) -> None:
+    from unified_rl.labs import first_error
+
+    print(f"facts and table: {first_error.run(call.options)}")
+
+
+def _interval_coverage(call: Call) -> None:
+    from unified_rl.statistics.interval_coverage import KINDS, coverage_table
+
+    options: CoverageOptions = call.options
+    for kind in options.kinds:
+        one_of("kinds", kind, list(KINDS))
+    print("coverage of nominal 95 % intervals: mean [worst] over 5 accuracies x 3 seed spreads")
+    for kind in options.kinds or KINDS:
+        for row in coverage_table(kind, options.seeds, options.problems, options.tables):
+            size = f"{kind:<11} {row['seeds']:>3} seeds {row['problems']:>5} problems"
+            print(f"{size}  {row['mean']:6.1%} [{row['worst']:.1%}]", flush=True)
+
+
+def _bench(call: Call) -> None:
+    from unified_rl.bench import parts
+
+    parts.run(call.options.parts, call.options.threads)
+
+
+def _bench_gpu(call: Call) -> int:
+    from unified_rl.bench import gpu
+
+    options: GpuOptions = call.options
+    return gpu.run(options.device, options.shape, options.rounds, options.out)
+
+
+COMMANDS: Mapping[str, Command] = {
+    "microscope": Command(
+        "every method's coefficient, token by token and term by term, on the same responses to one prompt",
+        "run=runs/mine responses=8",
+        _microscope,
+        MicroscopeOptions,
+        sections=("config",),
+    ),
+    "pass-rate": Command(
+        "a prompt's weight in the gradient against its pass rate, per method",
+        "run=runs/mine prompts=128",
+        _pass_rate,
+        PassRateOptions,
+        sections=("config",),
+    ),
+    "reward-models": Command(
+        "how good completion labels and reward models trained on them are: a table and a figure",
+        "preset=smoke",
+        _reward_models,
+        RewardModelsOptions,
+        sections=("config",),
+    ),
+    "first-error": Command(
+        "first-error detection of a reward model on human-marked solutions",
+        "model=runs/prm data=steps.jsonl",
+        _first_error,
+        FirstErrorOptions,
+    ),
+    "interval-coverage": Command(
+        "how often the 95 % intervals cover the truth, by simulation", "tables=200", _interval_coverage, CoverageOptions
+    ),
+    "bench": Command(
+        "ratios and times measured side by side, on an idle machine", "engines threads=2", _bench, BenchOptions, "parts"
+    ),
+    "bench-gpu": Command(
+        "tokens/s, utilisation and peak memory beside the planner's predictions; needs a CUDA GPU",
+        "shape=7b out=gpu.json",
+        _bench_gpu,
+        GpuOptions,
+    ),
+}

@@ -1,0 +1,232 @@
+"""Commands that read what runs have left: tables, figures, pages, claims; single runs and responses. They run nothing.
+
+What they call loads pandas or matplotlib, so it is imported when it is called.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from unified_rl.cli.grammar import Call, Command
+from unified_rl.errors import ConfigError
+from unified_rl.statistics.options import TablesOptions
+
+
+@dataclass(frozen=True)
+class FiguresOptions:
+    """What is drawn from where.
+
+    names: of figures; none = all whose tables are there. tables: folder that `unified-rl tables` wrote. out: folder for the
+    figures.
+    """
+
+    tables: Path
+    out: Path
+    names: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class PageOptions:
+    """What is shown.
+
+    experiment: directory with runs at or below it. tables: folder of tables; by default EXPERIMENT/tables. figures: folder of
+    figures; by default EXPERIMENT/figures. out: the page; by default EXPERIMENT/index.html.
+    """
+
+    experiment: Path
+    tables: Path | None = None
+    figures: Path | None = None
+    out: Path | None = None
+
+
+@dataclass(frozen=True)
+class ClaimsOptions:
+    """Which tables are read.
+
+    experiments: folders of tables; none = all in experiments/results. out: the document.
+    """
+
+    experiments: list[Path] = field(default_factory=list)
+    out: Path = Path("analysis/CLAIMS.md")
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """What goes into the file.
+
+    runs: directories with runs at or below them. out: the Parquet file to write. evaluation: name of the evaluation to use where a
+    run has several of its last step. runs_made_by: the command that made the runs, to be kept in the file.
+    """
+
+    runs: list[Path]
+    out: Path
+    evaluation: str = ""
+    runs_made_by: str = ""
+
+
+@dataclass(frozen=True)
+class ShowOptions:
+    """What is shown.
+
+    folder: a run's directory, or one with runs below it. out: folder for the tables as Parquet.
+    """
+
+    folder: Path
+    out: Path | None = None
+
+
+@dataclass(frozen=True)
+class BrowseOptions:
+    """Which responses.
+
+    run: a run's directory. prompt: a problem's id, or text that its id, prompt or response contains. step: samples logged at this
+    training step, instead of an evaluation's. evaluation: its name; by default the last complete one. verdict: correct, incorrect,
+    unparsable or timeout. limit: responses to show at most.
+    """
+
+    run: Path
+    prompt: str | None = None
+    step: int | None = None
+    evaluation: str | None = None
+    verdict: str | None = None
+    limit: int = 5
+
+
+@dataclass(frozen=True)
+class DiffOptions:
+    """The two runs.
+
+    runs: two run directories.
+    """
+
+    runs: list[Path]
+
+    def __post_init__(self) -> None:
+        if len(self.runs) != 2:
+            raise ConfigError(f"diff compares two runs, got {len(self.runs)}")
+
+
+def _tables(call: Call) -> None:
+    from unified_rl.statistics import make
+
+    print(make.make(call.options, call.line))
+
+
+def _figures(call: Call) -> int:
+    from unified_rl.plotting import make
+
+    options: FiguresOptions = call.options
+    files, errors = make.make(options.tables, options.out, options.names)
+    for path in files:
+        print(path)
+    there = {*make.drawable(options.tables), *make.without_inputs()}
+    left_out = [] if options.names else [name for name in make.FIGURES if name not in there]
+    if files and left_out:
+        print(f"not drawn, for want of their tables: {', '.join(left_out)}")
+    for failure in errors:
+        print(failure, file=sys.stderr)
+    return errors[0].exit_code if errors else 0
+
+
+def _page(call: Call) -> None:
+    from unified_rl.statistics import page
+
+    options: PageOptions = call.options
+    folder, out = options.experiment, options.out or options.experiment / "index.html"
+    tables, figures = options.tables or folder / "tables", options.figures or folder / "figures"
+    page.write(page.page(folder, tables, figures, out, "--embed" in call.flags), out)
+    print(out)
+
+
+def _claims(call: Call) -> None:
+    from unified_rl.statistics import claims, evidence
+
+    options: ClaimsOptions = call.options
+    found = [evidence.read_experiment_tables(folder) for folder in options.experiments or claims.shipped_experiments()]
+    claims.write(claims.document(found), options.out)
+    print(options.out)
+
+
+def _export(call: Call) -> None:
+    from unified_rl.statistics.experiment import COMPLETE
+    from unified_rl.statistics.export import export
+
+    options: ExportOptions = call.options
+    cells = export(options.runs, options.out, evaluation=options.evaluation or None, runs_made_by=options.runs_made_by)
+    for cell in cells:
+        slices = ", ".join(f"{split}/{name} {len(scores.problem_ids)}" for (name, split), scores in cell.scores.items())
+        status = "" if cell.evaluation_status == COMPLETE else f"  {cell.evaluation_status}"
+        print(f"{cell.label}, seed {cell.seed}: {slices or 'no problems'}{status}")
+    print(f"{options.out}: {options.out.stat().st_size / 1024:.0f} KiB")
+
+
+def _show(call: Call) -> None:
+    from unified_rl.statistics import load
+
+    options: ShowOptions = call.options
+    experiment = load.load_experiment([options.folder])
+    runs = experiment.runs
+    print(experiment.cells.drop(columns=["run", "commit"]).to_string(index=False))
+    if len(runs) == 1:
+        print(f"\n{runs[0].path}\n{runs[0].parts.drop(columns=list(load.RUN_COLUMNS)).to_string(index=False)}")
+    if options.out:
+        stacked = {name: experiment.stack(name) for name in load.COLUMNS}
+        load.save_tables({"cells": experiment.cells} | stacked, options.out)
+        print(f"\ntables written to {options.out}: cells, {', '.join(load.COLUMNS)} (Parquet, schema {load.SCHEMA})")
+
+
+def _browse(call: Call) -> None:
+    from unified_rl.statistics.browse import browse
+
+    one: BrowseOptions = call.options
+    print(browse(one.run, one.prompt, one.step, evaluation=one.evaluation, verdict=one.verdict, limit=one.limit))
+
+
+def _diff(call: Call) -> None:
+    from unified_rl.statistics.diff import diff
+
+    print(diff(*call.options.runs))
+
+
+COMMANDS: Mapping[str, Command] = {
+    "tables": Command(
+        "runs, a grid, iterative runs or facts -> tidy tables (CSV): results, curves, comparisons",
+        "runs/default/runs out=tables pair='GRPO+PS|GRPO+OS'",
+        _tables,
+        TablesOptions,
+        "records",
+    ),
+    "figures": Command(
+        "tables -> figures, with captions",
+        "learning_curves results_table tables=tables out=figures",
+        _figures,
+        FiguresOptions,
+        "names",
+    ),
+    "page": Command(
+        "an experiment as one HTML page that opens without a server",
+        "runs/default",
+        _page,
+        PageOptions,
+        "experiment",
+        {"--embed": "put the pictures into the page"},
+    ),
+    "claims": Command(
+        "the paper's claims beside what the shipped tables say", "out=analysis/CLAIMS.md", _claims, ClaimsOptions, "experiments"
+    ),
+    "export": Command(
+        "runs -> one small file of votes, enough for every table of Pass@K and Maj@K",
+        "runs/default/runs out=votes.parquet",
+        _export,
+        ExportOptions,
+        "runs",
+    ),
+    "show": Command("what a run or an experiment holds", "runs/mine", _show, ShowOptions, "folder"),
+    "browse": Command("single responses of a run", "runs/mine prompt=train verdict=incorrect", _browse, BrowseOptions, "run"),
+    "diff": Command(
+        "what two runs differ in: configuration, metrics, evaluations", "runs/a runs/b", _diff, DiffOptions, "runs"
+    ),
+}

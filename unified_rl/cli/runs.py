@@ -1,0 +1,91 @@
+"""Commands that make runs: train, iterate, evaluate; and what a run's SFT data would be composed of."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from unified_rl import loading
+from unified_rl.cli.grammar import JSON, Call, Command
+from unified_rl.errors import ConfigError
+from unified_rl.stages import jobs
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """Which run.
+
+    run: a run's directory, as `unified-rl train` made it. name: of the evaluation's folder; by default the split, or another
+    task's name. threads: of this process; 0 = as many as torch chooses.
+    """
+
+    run: str = ""
+    name: str = ""
+    threads: str = "0"
+
+
+def _train(call: Call) -> None:
+    jobs.train(call.words)
+
+
+def _iterate(call: Call) -> None:
+    jobs.iterate(call.words)
+
+
+def _evaluate(call: Call) -> None:
+    jobs.evaluate(call.words)
+
+
+def _compose_data(call: Call) -> None:
+    config = loading.load_config([*call.rest, "method=sft"])
+    config = replace(config, data=replace(config.data, prompts=config.sft.demonstrations))
+    if not config.data.mixed:
+        raise ConfigError(
+            "compose-data describes a mix of demonstrations, and there is none: set data.demonstrations='[{path: FILE}]', or "
+            "data.batch=rows to fill rows with the task's own solutions"
+        )
+    from unified_rl.stages.demonstrations import compose, described
+
+    folder, composition = compose(config)
+    print(json.dumps(composition, indent=1, ensure_ascii=False) if call.json else described(composition))
+    print(f"stored: {folder}", file=sys.stderr)
+
+
+RESUME = "interrupted; train again with resume=true to go on from the last checkpoint"
+COMMANDS: Mapping[str, Command] = {
+    "train": Command(
+        "train; resume=true goes on with an interrupted run",
+        "method=grpo run_dir=runs/mine",
+        _train,
+        sections=("config",),
+        interrupted=RESUME,
+        more="Words that a method, a stack or the defaults do not set keep the defaults below. `unified-rl train --help trainer` "
+        "shows one section; `unified-rl config method=...` prints what a configuration comes to.",
+    ),
+    "iterate": Command(
+        "iterative RL (Algorithm 1): rounds of training, the reward model and the reference renewed between them",
+        "method=grpo_ps reward=model run_dir=runs/iterative iterate.iterations=2",
+        _iterate,
+        sections=("config",),
+        interrupted=RESUME,
+    ),
+    "evaluate": Command(
+        "sample from a run's latest checkpoint and store every response",
+        "run=runs/mine samples=64",
+        _evaluate,
+        EvaluateOptions,
+        sections=("evaluation",),
+        interrupted="interrupted; the same command goes on with what is missing",
+        more="What is not given is as in the run's own section `evaluation`. Words of the sections task and data choose other "
+        "problems than the run's.",
+    ),
+    "compose-data": Command(
+        "tokenise the SFT data and say what it is composed of",
+        "data.demonstrations='[{path: mine.jsonl}]'",
+        _compose_data,
+        flags=JSON,
+        sections=("config",),
+    ),
+}

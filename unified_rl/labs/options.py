@@ -1,0 +1,111 @@
+"""What the measurements are told on the command line. No torch, so that help and refusals come at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from unified_rl.errors import ConfigError
+from unified_rl.ranges import at_least, one_of
+
+#: Their content is in `labs.reward_models`.
+REWARD_MODEL_PRESETS = ("smoke", "default", "full")
+
+
+@dataclass(frozen=True)
+class PolicyOptions:
+    """Which policy is measured, by which methods, on which problems.
+
+    run: a run's directory, whose latest policy it is; "" = the policy that training with the further words would start from.
+    reference: a run or a Hugging Face folder; by default the policy that the run started from. values: a PPO run whose value model
+    is used; by default the run's own, or one fitted here to other responses. methods: names of the table; none = all that can be
+    measured. split: of the problems. slice: of the problems; "" = the task's first. seed: which draw of responses. threads: of this
+    process; 0 = as the configuration says.
+    """
+
+    run: str = ""
+    reference: str = ""
+    values: str = ""
+    methods: list[str] = field(default_factory=list)
+    split: str = "validation"
+    slice: str = ""
+    seed: int = 0
+    threads: int = 0
+
+    def __post_init__(self) -> None:
+        at_least("seed", self.seed, 0)
+        at_least("threads", self.threads, 0)
+        if not self.run and (self.reference or self.values):
+            raise ConfigError("reference= and values= go with run=, which names the policy")
+
+
+@dataclass(frozen=True)
+class MicroscopeOptions(PolicyOptions):
+    """One prompt under the microscope.
+
+    responses: sampled to it. prompt: a problem's id; "" = the first of a hundred whose responses come nearest to being half right.
+    out: folder for the table and the figure.
+    """
+
+    responses: int = 8
+    prompt: str = ""
+    out: Path = Path("runs/microscope")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.responses < 2:
+            raise ConfigError(
+                f"responses={self.responses}: coefficients compare responses with each other; set it to 2 or more"
+            )
+
+
+@dataclass(frozen=True)
+class PassRateOptions(PolicyOptions):
+    """How many prompts and responses.
+
+    prompts: the first so many of the split. samples: responses to each. group: they are scored in groups of this size. out: folder
+    for facts, table and figure.
+    """
+
+    prompts: int = 128
+    samples: int = 64
+    group: int = 8
+    out: Path = Path("runs/pass_rate")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.group < 2 or self.samples < 1 or self.samples % self.group or self.prompts < 1:
+            raise ConfigError(
+                f"samples={self.samples} must be a multiple of group={self.group}, which must be at least 2; prompts at least 1"
+            )
+
+
+@dataclass(frozen=True)
+class RewardModelsOptions:
+    """How large the comparison is.
+
+    preset: smoke (a minute), default, or full (with soft and exact labels). out: folder for facts, table and figure; by default
+    runs/reward_models_PRESET.
+    """
+
+    preset: str = "default"
+    out: str = ""
+
+    def __post_init__(self) -> None:
+        one_of("preset", self.preset, REWARD_MODEL_PRESETS)
+
+
+@dataclass(frozen=True)
+class FirstErrorOptions:
+    """What is judged by what.
+
+    model: directory of a reward model, whatever its backbone. data: file of records {"question", "steps": [...],
+    "first_error_step": 1-based or null}. out: folder for facts and table. template: how questions are put (task.template). device:
+    cpu or cuda.
+    """
+
+    model: Path
+    data: Path
+    out: Path = Path("runs/first_error")
+    template: str = "completion"
+    device: str = "cpu"

@@ -1,0 +1,110 @@
+"""Records -> every table that they allow: what `unified-rl tables` writes. One pass over the runs, one comparison of each pair.
+
+A folder says what it holds: a grid or runs (or a file of `unified-rl export`), runs of `unified-rl iterate`, and the facts that
+`unified-rl pass-rate`, `reward-models` and `first-error` left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+
+from unified_rl.errors import ConfigError, DataError
+from unified_rl.statistics import first_error, grid_table, iterations, learning_rates, pass_rate, reward_models, tables
+from unified_rl.statistics.contrasts import FINAL, contrasts, format_contrasts, pair_of
+from unified_rl.statistics.grid_file import FILE, GridFacts, read_grid
+from unified_rl.statistics.maj_at_k import NO_ANSWER_RULES, TIE_RULES
+from unified_rl.statistics.options import TablesOptions
+from unified_rl.statistics.table_files import write_table
+
+
+def make(options: TablesOptions, command: str) -> str:
+    """Write the tables; returns what to print.
+
+    Args:
+        command: as it was typed, for the tables' first lines.
+
+    Raises:
+        ConfigError: no folder for the tables. DataError: see the modules of the tables.
+    """
+    first = options.records[0]
+    out = options.out or _default_out(first)
+    for marker, work in MAKERS.items():
+        if (first / marker).exists():
+            return work(options, out, command)
+    return _of_runs(options, out, command)
+
+
+def _of_runs(options: TablesOptions, out: Path, command: str) -> str:
+    """Of a grid or of runs: the summary of final policies, the grid's tables, and the comparisons of both."""
+    rules = {"ties": options.ties, "no_answer": options.no_answer, "evaluation": options.evaluation or None}
+    grid = read_grid(options.records[0]) if options.records[0].is_dir() else GridFacts()
+    parts = []
+    if grid.trains:
+        folders = [path / "runs" if (path / FILE).exists() else path for path in options.records]
+        parts.append(tables.format_results(tables.write_tables(folders, out, **rules)))
+    pairs = tuple(pair_of(word) for word in options.pair)
+    data = grid_table.read_data(options.records, gain=options.gain, pairs=pairs, **rules)
+    facts = grid_table.provenance_of(data, options.records) | {
+        "command": command,
+        "level_gain": options.gain,
+        "ties": {"rule": options.ties, "meaning": TIE_RULES[options.ties]},
+        "no_answer": {"rule": options.no_answer, "meaning": NO_ANSWER_RULES[options.no_answer]},
+    }
+    written = grid_table.write_tables(out, data, facts)
+    compared = contrasts(written["grid_contrasts"], pairs or _comparable(data, written["grid_contrasts"]))
+    if len(compared):
+        write_table(compared, out / "contrasts.csv", {"table": "contrasts", **facts})
+    if pairs:
+        parts.append(format_contrasts(compared))
+    parts.append(grid_table.format_tables(data, written["grid"], written["grid_contrasts"]))
+    if (rates := learning_rates.table(data)) is not None:
+        write_table(rates, out / learning_rates.TABLE, {"table": "lr_sweep", **facts})
+        parts.append(learning_rates.format_table(rates))
+    return "\n\n".join([*parts, f"tables written to {out}"])
+
+
+def _comparable(data: grid_table.GridData, compared: pd.DataFrame) -> list[tuple[str, str]]:
+    """The comparisons of final policies that have numbers, labels in the order in which the grid plans them."""
+    known = compared[compared["metric"].isin(FINAL) & compared["estimate"].notna()]
+    there = set(zip(known["label"], known["baseline"], strict=True))
+    return [pair for pair in grid_table.planned_comparisons(data) if pair in there]
+
+
+def _of_iterations(options: TablesOptions, out: Path, command: str) -> str:
+    return iterations.format_tables(iterations.write_tables(options.records, out, command))
+
+
+def _of_pass_rate(options: TablesOptions, out: Path, command: str) -> str:
+    return pass_rate.format_table(pass_rate.write(_one(options), out))
+
+
+def _of_reward_models(options: TablesOptions, out: Path, command: str) -> str:
+    return reward_models.format_table(reward_models.write(_one(options), out))
+
+
+def _of_first_errors(options: TablesOptions, out: Path, command: str) -> str:
+    return first_error.format_table(first_error.write(_one(options), out))
+
+
+#: File that a folder of such records holds -> what makes its tables.
+MAKERS: dict[str, Callable[[TablesOptions, Path, str], str]] = {
+    "iterate.json": _of_iterations,
+    pass_rate.FACTS: _of_pass_rate,
+    "scores.parquet": _of_reward_models,
+    "solutions.parquet": _of_first_errors,
+}
+
+
+def _one(options: TablesOptions) -> Path:
+    if len(options.records) > 1:
+        raise ConfigError(f"these facts are read one folder at a time, got {len(options.records)}")
+    return options.records[0]
+
+
+def _default_out(first: Path) -> Path:
+    if first.is_file():
+        raise DataError(f"{first} is a file: give the folder for the tables with out=DIR")
+    return first / "tables"
