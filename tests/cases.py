@@ -74,5 +74,6 @@ CASES = {
     "rloo": (c.Rloo(), "constant_length", textbook.rloo, False, False),
     "dr_grpo": (c.DrGrpo(), "constant_length", textbook.dr_grpo, False, False),
     "dapo": (c.Dapo(), "prompt_token_mean", textbook.dapo, False, False),
+    "gspo": (c.Gspo(clip_low=0.01, clip_high=0.01), "sequence_mean", textbook.gspo, False, False),
     "from_objective": (Gspo(), None, textbook.gspo, False, False),
 }

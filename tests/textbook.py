@@ -170,7 +170,7 @@ def dapo(b, logp, old, ref, low=0.2, high=0.28):
 
 
 def gspo(b, logp, old, ref, eps=0.01):
-    """Zheng et al. 2025: a sequence-level ratio; serves `coefficient_from_objective`."""
+    """Zheng et al. 2025, Eqs. 5 and 7: a sequence-level ratio."""
     advantage = outcome_advantages(b)
     total = 0.0
     for i, lp in enumerate(logp):

@@ -19,6 +19,8 @@ from unified_rl.engines.optimiser import AdamWOptions
 from unified_rl.engines.roles import policy_role
 from unified_rl.engines.torch_trainer import TorchTrainer
 from unified_rl.errors import CheckpointError, TrainingError
+from unified_rl.methods import METHODS
+from unified_rl.sources.registry import SOURCES
 from unified_rl.surrogate import SurrogateLoss, aggregation_weights
 
 
@@ -32,7 +34,7 @@ def run(tmp_path, artifacts, method, *more):
     return [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
 
 
-@pytest.mark.parametrize("method", ["sft", "rft", "dpo", "online_rft", "ppo", "grpo", "grpo_ps", "rloo", "dr_grpo", "dapo"])
+@pytest.mark.parametrize("method", METHODS)
 def test_every_method_trains_and_logs(tmp_path, artifacts, method):
     more = ("rollout.prompts_per_step=16",) if method == "sft" else ()
     metrics = run(tmp_path, artifacts, method, *more)
@@ -42,7 +44,7 @@ def test_every_method_trains_and_logs(tmp_path, artifacts, method):
         for name in ("reward/mean", "reward/std", "coef/total/abs_mean", "entropy/mean", "grad_norm", "groups/zero_variance"):
             assert np.isfinite(entry[name])
         assert entry["ratio/clip_fraction"] == 0, "with one update per rollout the clip never bites"
-    online = method in ("online_rft", "ppo", "grpo", "grpo_ps", "rloo", "dr_grpo", "dapo")
+    online = SOURCES[METHODS[method].source].provides.fresh
     assert (metrics[-1]["tokens/sampled"] > 0) == online
     if online:
         assert max(entry["sampler/max_logp_difference"] for entry in trained) < 1e-3

@@ -63,6 +63,7 @@ def test_presets_pin_their_defaults():
         "rloo": "constant_length",
         "dr_grpo": "constant_length",
         "dapo": "prompt_token_mean",
+        "gspo": "sequence_mean",
     }
     assert vars(found["grpo"].coefficient) == {"name": "grpo", "kl_coef": 0.04, "kl_estimator": "k3", "clip_eps": 0.2}
     assert vars(found["dapo"].coefficient) == {"name": "dapo", "clip_low": 0.2, "clip_high": 0.28}
