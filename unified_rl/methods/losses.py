@@ -37,8 +37,17 @@ class NamedLoss:
     differentiates: frozenset[str] = frozenset()
 
 
+def negative_entropy(outputs: Mapping[str, Tensor], inputs: Inputs) -> Tensor:
+    """-H of the distribution that each token was drawn from, [b, T], in nats at the sampling temperature."""
+    return -outputs["entropy"]
+
+
 LOSSES: dict[str, NamedLoss] = {
-    loss.name: loss for loss in (NamedLoss("value", "value", "1/2 (V_t - return_t)^2", critic.value_loss),)
+    loss.name: loss
+    for loss in (
+        NamedLoss("value", "value", "1/2 (V_t - return_t)^2", critic.value_loss),
+        NamedLoss("entropy_bonus", "policy", "-H(pi(.|q, o_<t))", negative_entropy, frozenset({"entropy"})),
+    )
 }
 
 
