@@ -75,5 +75,6 @@ CASES = {
     "dr_grpo": (c.DrGrpo(), "constant_length", textbook.dr_grpo, False, False),
     "dapo": (c.Dapo(), "prompt_token_mean", textbook.dapo, False, False),
     "gspo": (c.Gspo(clip_low=0.01, clip_high=0.01), "sequence_mean", textbook.gspo, False, False),
+    "opd": (c.OnPolicyDistillation(), "sequence_mean", textbook.on_policy_distillation, False, False),
     "from_objective": (Gspo(), None, textbook.gspo, False, False),
 }

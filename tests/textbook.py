@@ -177,3 +177,9 @@ def gspo(b, logp, old, ref, eps=0.01):
         ratio = torch.exp((lp - old[i]).mean())
         total = total + torch.minimum(ratio * advantage[i][0], torch.clamp(ratio, 1 - eps, 1 + eps) * advantage[i][0])
     return total / len(logp)
+
+
+def on_policy_distillation(b, logp, old, ref):
+    """Per-token reverse KL on given samples (Gu et al. 2023): its gradient is that of minus half the squared log-ratio."""
+    teacher = b.inputs.teacher_logp_BT
+    return -sum(((lp - teacher[i, : len(lp)]) ** 2).mean() / 2 for i, lp in enumerate(logp)) / len(logp)

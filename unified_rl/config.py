@@ -461,6 +461,7 @@ class Config:
     method: a row of the table (`unified-rl methods`); "" = the paper's own, GRPO with outcome supervision.
     init: which policy training starts from: "sft" (made from the base model by the sft stage) or "base".
     reference: Hugging Face directory of the reference policy; "" = the policy that training starts from.
+    teacher: Hugging Face directory of the teacher, for coefficients that need one.
     losses: weights of further losses of the policy by name (`unified_rl/methods/losses.py`), e.g. losses.entropy_bonus=0.01.
     artifacts: folder of the stages' content-addressed results. threads: CPU threads (0 = all cores).
     """
@@ -475,6 +476,7 @@ class Config:
     artifacts: str = "artifacts"
     init: str = "sft"
     reference: str = ""
+    teacher: str = ""
     task: TaskConfig = field(default_factory=TaskConfig)
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)

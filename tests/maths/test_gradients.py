@@ -114,7 +114,7 @@ def _realigned(inputs, shift_B, width):
         )
         if getattr(inputs, name) is not None
     }
-    return replace(inputs, **changed), move
+    return replace(inputs, **changed, more={name: move(value) for name, value in inputs.more.items()}), move
 
 
 @pytest.mark.parametrize("name", [*CASES, "dpo_as_printed"])

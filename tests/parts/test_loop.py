@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from ragged import gradient, ragged_batch
-from tiny import words
+from tiny import wants, words
 
 from unified_rl import coefficients as c
 from unified_rl.cli import main
@@ -37,6 +37,10 @@ def run(tmp_path, artifacts, method, *more):
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_trains_and_logs(tmp_path, artifacts, method):
     more = ("rollout.prompts_per_step=16",) if method == "sft" else ()
+    if wants(method):
+        run(tmp_path / "other", artifacts, "online_rft", "trainer.learning_rate=0.003")
+        (teacher,) = (tmp_path / "other" / "run" / "checkpoints").glob("step_*4/policy")
+        more += (f"{wants(method)[0].partition('=')[0]}={teacher}",)
     metrics = run(tmp_path, artifacts, method, *more)
     assert [entry["step"] for entry in metrics] == [1, 2, 3, 4]
     trained = [entry for entry in metrics if entry["groups/count"] > 0]

@@ -29,6 +29,7 @@ from unified_rl.errors import CheckpointError, ConfigError, DataError
 from unified_rl.methods import COEFFICIENTS, METHODS
 from unified_rl.methods.base import Coefficient, Inputs
 from unified_rl.methods.losses import of_role
+from unified_rl.methods.signals import beside_policy
 from unified_rl.ops.terms import Terms
 from unified_rl.rewards import ExactProcessReward, OutcomeReward
 from unified_rl.rollout import collate
@@ -152,7 +153,8 @@ def has_step_checks(frozen: Frozen) -> bool:
 
 
 def measurable(frozen: Frozen, names: Sequence[str]) -> list[str]:
-    """The methods among `names` that can be measured here: without step checks, none under process supervision.
+    """The methods among `names` that can be measured here: without step checks, none under process supervision, and none that reads
+    another model than those of `Frozen`.
 
     Raises:
         ConfigError: there is no such method.
@@ -160,7 +162,13 @@ def measurable(frozen: Frozen, names: Sequence[str]) -> list[str]:
     unknown = [name for name in names if name not in METHODS]
     if unknown:
         raise ConfigError(f"there is no method {unknown[0]!r}; choose from: {', '.join(METHODS)}")
-    return [name for name in names if METHODS[name].supervision != "process" or has_step_checks(frozen)]
+    steps = has_step_checks(frozen)
+    return [name for name in names if (METHODS[name].supervision != "process" or steps) and not _other_models(name)]
+
+
+def _other_models(method: str) -> bool:
+    """Whether a method reads a model that a run does not have of itself."""
+    return any(role.setting for role in beside_policy(COEFFICIENTS[METHODS[method].coefficient].needs))
 
 
 def score(frozen: Frozen, groups: Sequence[Group]) -> Scored:

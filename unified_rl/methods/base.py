@@ -86,7 +86,7 @@ class Coefficient:
     unit      what has to stay together in a micro-batch: "token", "sequence", "pair", "group", or "batch" (the whole update's
               log-probs are computed first, without gradient)
     needs     inputs beyond the rollout itself: signals (`methods/signals.py`: "ref_logp", "old_logp", "values", "entropy" ...), and
-              of the source "pairs" or "groups"
+              of the source "pairs", "groups" or "samples" (of a policy, and not texts that somebody else wrote)
     supervisions         of the reward, for which it is defined
     corrects_staleness   whether it carries an importance weight, so that several updates per rollout follow the right gradient
     contains_weights     whether it is already multiplied by the aggregation weight (derived from a whole objective)

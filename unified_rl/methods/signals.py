@@ -76,6 +76,14 @@ ROLES: dict[str, Role] = {
             words=lambda config: config.reference or "the initial policy, frozen",
             weights=lambda config: config.reference,
         ),
+        Role(
+            "teacher",
+            "teacher",
+            "policy",
+            words=lambda config: config.teacher,
+            weights=lambda config: config.teacher,
+            setting="teacher=DIR",
+        ),
     )
 }
 SIGNALS: dict[str, Signal] = {
@@ -91,12 +99,13 @@ SIGNALS: dict[str, Signal] = {
             spared="those of the only update",
         ),
         Signal("ref_logp", "ref_logp_BT", "reference", "logp"),
+        Signal("teacher_logp", "teacher_logp_BT", "teacher", "logp"),
         Signal("values", "values_BT", "value", "value"),
         Signal("entropy", "entropy_BT", "policy", "entropy", when="micro_batch"),
     )
 }
-#: What a coefficient may need of its source rather than of the loop.
-OF_THE_SOURCE = frozenset({"pairs", "groups"})
+#: What a coefficient may need of its source rather than of the loop: pairs, groups, or samples that a policy wrote.
+OF_THE_SOURCE = frozenset({"pairs", "groups", "samples"})
 
 
 def per_rollout(needs: Iterable[str], config: Any) -> list[Signal]:
@@ -137,3 +146,6 @@ def check_needs(needs: Iterable[str], coefficient: Any, config: Any) -> None:
             )
         if role.weights is not None and role.setting and not role.weights(config):
             raise ConfigError(f"{who} needs a {role.label}, whose weights are not the policy's own; set {role.setting}")
+    for role in ROLES.values():
+        if role.weights is not None and role.setting and role.weights(config) and role not in beside_policy(needs):
+            raise ConfigError(f"{who} has no use for a {role.label}, but {role.name}={role.weights(config)}; leave it out")

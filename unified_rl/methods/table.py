@@ -9,11 +9,11 @@ files of their families.
 
 from __future__ import annotations
 
-from unified_rl.methods import critic, likelihood, policy_gradient, preference, sequence_ratio
+from unified_rl.methods import critic, distillation, likelihood, policy_gradient, preference, sequence_ratio
 from unified_rl.methods.base import Coefficient, Method
 from unified_rl.sources.registry import SOURCES
 
-FAMILIES = (likelihood, preference, critic, policy_gradient, sequence_ratio)
+FAMILIES = (likelihood, preference, critic, policy_gradient, sequence_ratio, distillation)
 METHODS: dict[str, Method] = {name: row for family in FAMILIES for name, row in family.ROWS.items()}
 COEFFICIENTS: dict[str, type[Coefficient]] = {
     coefficient.name: coefficient for family in FAMILIES for coefficient in family.COEFFICIENTS

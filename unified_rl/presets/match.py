@@ -131,10 +131,10 @@ def _of_coefficient(config: Config, source: SourceDeclaration) -> Iterable[Need]
             f"{who} is {coefficient.formula} for every response; on the policy's own samples, which {source.setting} yields, its "
             "expected gradient is exactly zero (the score function has mean 0)",
         )
-    if "values" in coefficient.needs:
+    if coefficient.needs & {"values", "samples"}:
+        does = "estimates advantages of" if "values" in coefficient.needs else "weighs"
         yield Need(
-            lambda has: has.sampled,
-            f"{who} estimates advantages of the policy's own actions, but {source.setting} holds somebody else's",
+            lambda has: has.sampled, f"{who} {does} the policy's own actions, but {source.setting} holds somebody else's"
         )
     if not coefficient.any_sampler:
         yield Need(
