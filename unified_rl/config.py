@@ -17,6 +17,7 @@ from unified_rl.plan_config import ArchitectureConfig, PlanConfig
 from unified_rl.ranges import at_least, between, not_negative, one_of, positive
 from unified_rl.reward_model_config import RewardModelConfig
 from unified_rl.sources.settings import SourceConfig
+from unified_rl.stage_config import LearningRateConfig, StageConfig
 from unified_rl.types import Decoding
 
 # --------------------------------------------------------------------------------------------------------------------------------
@@ -290,7 +291,7 @@ class GeneratorConfig:
 
 
 @dataclass
-class TrainerConfig:
+class TrainerConfig(LearningRateConfig):
     """AdamW on packed micro-batches.
 
     name: torch (a whole copy of each model on every rank) | deepspeed (section `deepspeed` says what the ranks divide).
@@ -307,9 +308,6 @@ class TrainerConfig:
     steps: int = 48
     token_budget: int = 0
     budget_counts: str = "sampled"
-    learning_rate: float = 1e-4
-    schedule: str = "constant"
-    warmup_steps: int = 0
     weight_decay: float = 0.0
     beta1: float = 0.9
     beta2: float = 0.95
@@ -319,10 +317,9 @@ class TrainerConfig:
     row_tokens: int = 192
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         one_of("trainer.name", self.name, TRAINERS)
         at_least("trainer.steps", self.steps, 0)
-        positive("trainer.learning_rate", self.learning_rate)
-        one_of("trainer.schedule", self.schedule, ("constant", "linear"))
         at_least("trainer.token_budget", self.token_budget, 0)
         one_of("trainer.budget_counts", self.budget_counts, ("sampled", "trained"))
         if self.token_budget and self.schedule != "constant":
@@ -330,7 +327,6 @@ class TrainerConfig:
                 f"trainer.schedule={self.schedule} is shaped by the last step, which a run with trainer.token_budget="
                 f"{self.token_budget} does not know beforehand; set trainer.schedule=constant, or trainer.token_budget=0"
             )
-        at_least("trainer.warmup_steps", self.warmup_steps, 0)
         not_negative("trainer.weight_decay", self.weight_decay)
         between("trainer.beta1", self.beta1, 0.0, 0.9999999)
         between("trainer.beta2", self.beta2, 0.0, 0.9999999)
@@ -341,12 +337,14 @@ class TrainerConfig:
 
 
 @dataclass
-class SftStageConfig:
-    """The run that makes the initial policy from the base model.
+class SftStageConfig(LearningRateConfig):
+    """Training on demonstrations as a stage, which makes a policy from that of another stage.
 
     demonstrations: how many to use (0 = all the task has). trainer: torch | deepspeed, "" = as `trainer.name`; named where runs on
     different trainers are to start from the same policy, which two trainers make alike but for rounding.
     """
+
+    SECTION = "sft"
 
     seed: int = 0
     demonstrations: int = 20000
@@ -358,13 +356,11 @@ class SftStageConfig:
     trainer: str = ""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         one_of("sft.trainer", self.trainer, ("", *TRAINERS))
         at_least("sft.demonstrations", self.demonstrations, 0)
         at_least("sft.steps", self.steps, 0)
         at_least("sft.sequences_per_step", self.sequences_per_step, 1)
-        one_of("sft.schedule", self.schedule, ("constant", "linear"))
-        at_least("sft.warmup_steps", self.warmup_steps, 0)
-        positive("sft.learning_rate", self.learning_rate)
 
 
 @dataclass
@@ -459,7 +455,8 @@ class Config:
     """A complete, resolved configuration of one run.
 
     method: a row of the table (`unified-rl methods`); "" = the paper's own, GRPO with outcome supervision.
-    init: which policy training starts from: "sft" (made from the base model by the sft stage) or "base".
+    init: the stage of the chain whose policy training starts from; "" = the last one that makes a policy. stages: the chain, in
+        order, by name (configs/chain.yaml; docs/stages.md).
     reference: Hugging Face directory of the reference policy; "" = the policy that training starts from.
     teacher: Hugging Face directory of the teacher, for coefficients that need one.
     losses: weights of further losses of the policy by name (`unified_rl/methods/losses.py`), e.g. losses.entropy_bonus=0.01.
@@ -474,7 +471,7 @@ class Config:
     resume: bool = False
     threads: int = 0
     artifacts: str = "artifacts"
-    init: str = "sft"
+    init: str = ""
     reference: str = ""
     teacher: str = ""
     task: TaskConfig = field(default_factory=TaskConfig)
@@ -491,6 +488,7 @@ class Config:
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     deepspeed: DeepSpeedConfig = field(default_factory=DeepSpeedConfig)
     vllm: VllmConfig = field(default_factory=VllmConfig)
+    stages: dict[str, StageConfig] = field(default_factory=dict)
     sft: SftStageConfig = field(default_factory=SftStageConfig)
     reward_model: RewardModelConfig = field(default_factory=RewardModelConfig)
     iterate: IterateConfig = field(default_factory=IterateConfig)
@@ -500,7 +498,6 @@ class Config:
     plan: PlanConfig = field(default_factory=PlanConfig)
 
     def __post_init__(self) -> None:
-        one_of("init", self.init, ("sft", "base"))
         at_least("threads", self.threads, 0)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from unified_rl import planning
+from unified_rl import chain, loading, planning
 from unified_rl.config import Config
 from unified_rl.methods.losses import of_policy
 from unified_rl.methods.signals import ROLES, SIGNALS, beside_policy, per_rollout
@@ -183,7 +183,6 @@ def _batch(config: Config) -> dict[str, str]:
 
 def _roles(config: Config) -> dict[str, str]:
     needs = config.coefficient.needs
-    start = "the base model" if config.init == "base" else f"the SFT policy ({config.sft.steps} steps on demonstrations)"
     named = config.architecture.name and f"{config.architecture.name} (model.path=DIR says where it is)"
     sizes = f"{config.model.num_layers} layers, width {config.model.hidden_size}, {config.model.num_heads} heads"
     model = config.model.path or named or f"a Llama from scratch: {sizes}"
@@ -192,13 +191,24 @@ def _roles(config: Config) -> dict[str, str]:
     companions = {role.label: kept.get(role.label, "not needed") for role in ROLES.values() if role.options}
     wanted = per_rollout(needs, config)
     return {
-        "policy": f"{model}; starts from {start}",
+        "policy": f"{model}; starts from {_start(config)}",
         **frozen,
         "reward model": _which_reward_model(config) if config.reward.learned else "not needed",
         **companions,
         **{one.words[0]: one.words[1] if one in wanted else one.spared for one in SIGNALS.values() if one.words[0]},
         "sampler": declared(config.source).sampler(config),
     }
+
+
+def _start(config: Config) -> str:
+    """The policy that training starts from, and the trained stages behind it."""
+    words, name = [], config.init
+    while not words or chain.kind_of(config, name).as_run:
+        words.append(chain.kind_of(config, name).words(loading.stage_config(config, name)) or f"the policy of stage {name}")
+        if not chain.kind_of(config, name).as_run:
+            break
+        name = chain.begins_with(config, name)
+    return ", made from ".join(words)
 
 
 def _iterations(config: Config) -> dict[str, str]:
@@ -235,10 +245,8 @@ def _iterations(config: Config) -> dict[str, str]:
 
 
 def _writes(config: Config) -> dict[str, str]:
-    from_scratch = not (config.model.path or config.architecture.name)
-    stages = ["base"] * from_scratch + ["sft"] * (config.init == "sft")
-    stages += ["reward_samples", "step_labels", "reward_model"] * (config.reward.learned and not config.reward.model_path)
-    stages += declared(config.source).artefacts
+    needed = chain.with_ancestors(config, chain.read_by(config))
+    stages = [name for name in needed if not chain.kind_of(config, name).brought(config)]
     return {
         "run directory": config.run_dir or "(run_dir is not set)",
         "shared artefacts": f"{config.artifacts}/ {{{', '.join(stages)}}}" if stages else "none",

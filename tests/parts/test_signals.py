@@ -55,7 +55,10 @@ def everything(inputs):
     return Members(torch.arange(len(inputs.rewards_B)), *inputs.response_mask_BT.nonzero(as_tuple=True))
 
 
-@pytest.mark.parametrize("name", [name for name, one in signals.SIGNALS.items() if not signals.ROLES[one.role].options])
+@pytest.mark.parametrize(
+    "name",
+    [name for name, one in signals.SIGNALS.items() if not (signals.ROLES[one.role].options or signals.ROLES[one.role].setting)],
+)
 def test_every_signal_reaches_a_coefficient_that_needs_it(name, tmp_path, artifacts):
     signal = signals.SIGNALS[name]
     (entry, *_) = trained(tmp_path / "run", artifacts, "grpo", reading(tmp_path, name, signal.field))

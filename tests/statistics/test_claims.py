@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
@@ -19,7 +20,7 @@ from unified_rl.statistics.table_files import write_table
 
 FACTS = {
     "schema": 1,
-    "command": "python -m unified-rl tables GRID",
+    "command": "unified-rl tables GRID",
     "matching": "equal updates",
     "seeds": [0, 1],
 }
@@ -83,6 +84,36 @@ def test_a_claim_of_each_verdict_and_a_mixture(tmp_path):
     assert verdicts["e1"] == "**supports** (the one test)"
 
 
+def test_arms_are_known_by_what_defines_them_not_by_their_labels(tmp_path):
+    """The same experiment, its arms renamed; and another arm that has come to bear the old label."""
+    arms = [
+        {"label": "Fresh samples", "words": ["method=online_rft"]},
+        {"label": "Kept samples", "words": ["method=rft"]},
+        {"label": "Online RFT", "words": ["method=online_rft", "trainer.learning_rate=9"]},
+        {"label": "RFT", "words": ["method=rft"], "command": "iterate"},
+    ]
+    rows = [
+        contrast("Fresh samples", "Kept samples", "greedy", 0.05, 0.02),
+        contrast("Online RFT", "Kept samples", "greedy", -0.3, 0.02),
+        contrast("Online RFT", "RFT", "greedy", -0.4, 0.02),
+    ]
+    tmp_path.joinpath("grid.json").write_text(json.dumps({"arms": arms, "cells": []}))
+    (claim,) = [claim for claim in claims.CLAIMS if claim.key == "a"]
+    for place in (tmp_path, tmp_path / "tables"):
+        found = claim.ours([experiment(place, rows)])
+        assert [finding.comparison for finding in found] == ["Fresh samples - Kept samples"]
+    common = [{**arm, "words": [word for word in arm["words"] if word != "method=online_rft"]} for arm in arms[:1]]
+    tmp_path.joinpath("grid.json").write_text(json.dumps({"arms": common, "common": ["method=online_rft"], "cells": []}))
+    assert evidence.read_experiment_tables(tmp_path).label_of(claims.ONLINE_RFT) == "Fresh samples"
+
+
+def test_every_claim_names_arms_of_the_shipped_grids():
+    """An arm that no grid has would be a claim that nothing can ever be said of."""
+    shipped = [evidence.read_experiment_tables(folder) for folder in claims.shipped_experiments()]
+    for arm in {arm for pair in (*claims.ONLINE_PAIRS, *claims.SUPERVISION_PAIRS) for arm in pair}:
+        assert any(found.arms and found.label_of(arm) for found in shipped), arm.default
+
+
 def test_runs_that_two_experiments_share_are_one_test(tmp_path):
     shared = contrast("Online RFT", "RFT", "greedy", 0.05, 0.02)
     other = contrast("Online RFT", "RFT", "greedy", 0.06, 0.02)
@@ -94,7 +125,7 @@ def test_runs_that_two_experiments_share_are_one_test(tmp_path):
 
 def test_coverage_is_judged_only_below_its_ceiling(tmp_path):
     rows = [contrast("GRPO+OS", "SFT", "pass", 0.03, 0.005, slice_name=name, k=64) for name in ("main", "hard")]
-    found = evidence.coverage_findings([experiment(tmp_path, rows, {"main": 0.95, "hard": 0.7})], ("GRPO+OS", "SFT"))
+    found = evidence.coverage_findings([experiment(tmp_path, rows, {"main": 0.95, "hard": 0.7})], (claims.GRPO, claims.SFT))
     assert [finding.verdict for finding in found] == ["not asked", CONTRADICTS]
     assert found[0].p is None and "SFT has Pass@64 = 95.0 %" in found[0].note
     text = claims.document([experiment(tmp_path, rows, {"main": 0.95, "hard": 0.7})])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import numpy as np
@@ -11,11 +12,12 @@ from synthetic_runs import write_experiment
 from unified_rl.cli import main
 from unified_rl.errors import DataError
 from unified_rl.plotting import contrasts as figure
+from unified_rl.statistics.claims import SHIPPED
 from unified_rl.statistics.contrasts import contrasts, verdict
 from unified_rl.statistics.counts import read_cells
 from unified_rl.statistics.grid_table import contrast_table, read_data
 from unified_rl.statistics.intervals import paired_difference
-from unified_rl.statistics.table_files import read_table
+from unified_rl.statistics.table_files import read_table, write_table
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +47,19 @@ def test_a_contrast_is_the_paired_difference_over_common_seeds(experiment, tmp_p
     assert (to_start["num_seeds"] == 3).all()
     assert "one baseline policy" in to_start["note"].iloc[0]
     assert set(table["metric"]) == {"greedy", "avg", "maj", "pass"}
+
+
+@pytest.mark.parametrize("name", ["all_methods", "engines", "online_vs_offline"])
+def test_the_shipped_contrasts_are_those_of_the_shipped_comparisons(name, tmp_path):
+    """One comparison, two tables: byte for byte, but for the first line, which says how each was made."""
+    folder = SHIPPED / name
+    compared, shipped = (read_table(folder / f"{table}.csv")[0] for table in ("grid_contrasts", "contrasts"))
+    pairs = list(dict.fromkeys(zip(shipped["label"], shipped["baseline"], strict=True)))
+    write_table(contrasts(compared, pairs).astype({"k": "Int64"}), tmp_path / "again.csv", {})
+    again, before = ((path.read_text().partition("\n")[2]) for path in (tmp_path / "again.csv", folder / "contrasts.csv"))
+    assert again == before
+    planned = [arm["label"] for arm in json.loads((folder / "grid.json").read_text())["arms"]]
+    assert [label for label, baseline in pairs if baseline == "SFT"] == planned, "in the order of the plan"
 
 
 def test_verdicts():

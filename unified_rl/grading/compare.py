@@ -6,7 +6,7 @@ from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 
-from unified_rl.grading.algebra import Algebra, Quotient
+from unified_rl.grading.equations import as_relation, proportional
 from unified_rl.grading.nodes import (
     Congruence,
     Items,
@@ -22,14 +22,13 @@ from unified_rl.grading.nodes import (
     Time,
 )
 from unified_rl.grading.policies import GradingPolicy
-from unified_rl.grading.polynomials import Polynomial, TooLarge
 from unified_rl.grading.quantities import PROOF, SAME, equal_trees, ground
-from unified_rl.grading.sampling import generic
 from unified_rl.grading.sets import as_real_set
-from unified_rl.grading.trees import Tree, negative, symbols
-from unified_rl.grading.values import NoValue, evaluate, is_real
+from unified_rl.grading.trees import Tree, symbols
+from unified_rl.grading.values import size
 
 MAX_PAIRS = 3000
+FAR = 0.02  # relative difference of numbers that no rounding to four digits makes equal
 
 
 class Comparer:
@@ -98,7 +97,7 @@ class Comparer:
 
     def _without_repeats(self, node: Node) -> Node:
         """One answer written in several ways ("639/40 or 15 39/40") is one answer."""
-        if not isinstance(node, Items) or node.kind != "list" or not 1 < len(node.items) <= 8:
+        if not isinstance(node, Items) or node.kind == "tuple" or not 1 < len(node.items) <= 8:
             return node
         first = node.items[0]
         trial = Comparer(self.policy)
@@ -192,7 +191,7 @@ class Comparer:
 
     def _may_equal(self, left: Node, right: Node, quietly: bool = False) -> bool:
         """`equal`, but quick where two members surely differ, and no within a budget of real comparisons."""
-        if _surely_different(left, right):
+        if _surely_different(left, right) or self._far_apart(left, right):
             return False
         self.pairs += 1
         if self.pairs > MAX_PAIRS:
@@ -203,6 +202,14 @@ class Comparer:
         found = self.equal(left, right)
         self.grounds = grounds
         return found
+
+    def _far_apart(self, left: Node, right: Node) -> bool:
+        """Whether two numbers differ by more than any rounding or tolerance of the policy."""
+        if not (isinstance(left, Scalar) and isinstance(right, Scalar)) or _is_marked(left) or _is_marked(right):
+            return False
+        a, b = size(left.tree), size(right.tree)
+        far = FAR + self.policy.relative_tolerance + 10.0 ** (1 - self.policy.significant_digits)
+        return a is not None and b is not None and abs(a - b) > far * max(abs(a), abs(b))
 
     # --- sets, matrices
 
@@ -236,7 +243,7 @@ class Comparer:
             return self._because(PROOF)
         if all(ground(Scalar(a), Scalar(b), self.policy) for a, b in zip(gold.sides, node.sides, strict=True)):
             return self._because("decimals in the formula that round the exact coefficients")
-        return len(gold.ops) == 1 and _proportional(gold, node) and self._because(PROOF)
+        return len(gold.ops) == 1 and proportional(gold, node) and self._because(PROOF)
 
     def _equal_congruences(self, gold: Node, node: Node) -> bool:
         if isinstance(gold, Congruence) and isinstance(node, Congruence):
@@ -337,8 +344,11 @@ def _surely_different(left: Node, right: Node) -> bool:
 
 def _is_exact(scalar: Scalar) -> bool:
     """A whole number or fraction with nothing around it."""
-    marked = scalar.unit.dimensions or scalar.percent or scalar.degree or scalar.base
-    return scalar.tree[0] == "num" and scalar.tree[2] is None and not marked
+    return scalar.tree[0] == "num" and scalar.tree[2] is None and not _is_marked(scalar)
+
+
+def _is_marked(scalar: Scalar) -> bool:
+    return bool(scalar.unit.dimensions or scalar.percent or scalar.degree or scalar.base or scalar.as_quantity)
 
 
 def _rows(node: Node) -> tuple | None:
@@ -409,71 +419,3 @@ def _same_residue(left: Tree, right: Tree, modulus: Tree) -> str:
     if left[0] == right[0] == modulus[0] == "num" and modulus[1] > 0:
         return "exact arithmetic" if (left[1] - right[1]) % modulus[1] == 0 else ""
     return equal_trees(left, right)
-
-
-# --- equations as polynomials
-
-
-def as_relation(node: Node) -> Relation | None:
-    """An equation `name = expression` as a relation."""
-    if isinstance(node, Relation):
-        return node
-    if not isinstance(node, Named) or node.left is None or not isinstance(node.value, Scalar):
-        return None
-    plain = not (node.value.unit.dimensions or node.value.percent or node.value.degree or node.value.base)
-    return Relation((node.left, node.value.tree), ("=",)) if plain else None
-
-
-def _proportional(gold: Relation, node: Relation) -> bool:
-    """Whether the differences of the sides are a constant times each other; a positive one for inequalities."""
-    algebra = Algebra()
-    try:
-        left, right = (algebra.quotient(("add", relation.sides[0], negative(relation.sides[1]))) for relation in (gold, node))
-        equation = gold.ops[0] in ("=", r"\neq")
-        if equation:
-            left, right = _cleared(left, algebra), _cleared(right, algebra)
-        top, bottom = algebra.ring.mul(left[0], right[1]), algebra.ring.mul(right[0], left[1])
-        a, b = _by_letters(top), _by_letters(bottom)
-        if not a or set(a) != set(b) or set(a) == {()}:
-            return False
-        lead = min(a)
-        if any(algebra.ring.add(algebra.ring.mul(a[name], b[lead]), algebra.ring.mul(b[name], a[lead]), -1) for name in a):
-            return False
-    except TooLarge:
-        return False
-    return equation or _same_sign(gold, node)
-
-
-def _cleared(quotient: Quotient, algebra: Algebra) -> Quotient:
-    """Without letters in denominators: xy - 1 for y - 1/x."""
-    top = quotient[0]
-    lowest: dict[str, Fraction] = {}
-    for monomial in top:
-        for atom, power in monomial:
-            if power < 0 and atom[0] == "$":
-                lowest[atom] = min(power, lowest.get(atom, Fraction(0)))
-    factor: Polynomial = {tuple(sorted((atom, -power) for atom, power in lowest.items())): Fraction(1)}
-    return algebra.ring.mul(top, factor), {(): Fraction(1)}
-
-
-def _by_letters(polynomial: Polynomial) -> dict:
-    """Coefficients, as polynomials in constants, of the monomials in letters."""
-    groups: dict = {}
-    for monomial, coefficient in polynomial.items():
-        letters = tuple(part for part in monomial if "$" in part[0] or "@" in part[0])
-        rest = tuple(part for part in monomial if part not in letters)
-        groups.setdefault(letters, {})[rest] = coefficient
-    return groups
-
-
-def _same_sign(gold: Relation, node: Relation) -> bool:
-    differences: list[Tree] = [("add", relation.sides[0], negative(relation.sides[1])) for relation in (gold, node)]
-    names = sorted(symbols(differences[0]) | symbols(differences[1]))
-    for number in range(4):
-        try:
-            a, b = (evaluate(difference, generic(names, number)) for difference in differences)
-        except NoValue:
-            continue
-        if is_real(a) and is_real(b) and a and b:
-            return (a > 0) == (b > 0)
-    return False

@@ -140,7 +140,7 @@ def _constant(tree: Tree) -> str:
     if is_real(value) and mpmath.isfinite(value) and abs(value) < 10**9:
         with mpmath.workdps(DIGITS):
             guess = Fraction(mpmath.nstr(mpmath.re(value), 60, min_fixed=-80, max_fixed=80)).limit_denominator(1000)
-            if abs(mpmath.mpf(guess.numerator) / guess.denominator - value) < mpmath.mpf(10) ** -40:
+            if abs(mpmath.mpf(guess.numerator) / guess.denominator - value) < abs(value) * mpmath.mpf(10) ** -40:
                 return str(guess)
     return "~" + shown(value)
 

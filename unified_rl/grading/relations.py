@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from unified_rl.grading.brackets import level, split
 from unified_rl.grading.names import Name, name_of
-from unified_rl.grading.nodes import Congruence, Items, Named, Node, Relation
+from unified_rl.grading.nodes import Congruence, Items, Named, Node, RealSet, Relation, Scalar
 from unified_rl.grading.realsets import ALL, HIGHEST, LOWEST, intersection, interval, solve
 from unified_rl.grading.scalars import read_scalar
 from unified_rl.grading.tokens import Token, Unread
@@ -118,8 +118,8 @@ def _equation(sides: list[list[Token]], read: Reader) -> Node:
         return _named(found[1], read(sides[0]))
     trees = [expression(side) for side in (sides[0], sides[-1])]
     if not any(map(symbols, trees)):
-        if len(sides) == 2 and not _equal_numbers(*trees):
-            raise Unread  # 3 = 4
+        if len(sides) == 2 and (not _equal_numbers(*trees) or sides[0] == sides[1]):
+            raise Unread  # 3 = 4, 3 = 3
         return read(sides[-1])  # 5 + 5 + 1 = 11
     if len(sides) > 2:
         raise Unread
@@ -137,6 +137,8 @@ def _named(name: Name, value: Node) -> Node:
     """(x, y) = (1, 2) as x = 1, y = 2."""
     if name.parts and isinstance(value, Items) and value.kind == "tuple" and len(value.items) == len(name.parts):
         return Items("list", tuple(Named(part, item) for part, item in zip(name.parts, value.items, strict=True)), "()")
+    if isinstance(value, Scalar) and name.tree is not None and name.tree[0] == "sym" and name.text in symbols(value.tree):
+        return Relation((name.tree, value.tree), ("=",))  # x = x + 1 names nothing
     return Named(name.text if not name.bound else f"{name.head}({name.bound})", value, name.tree, name.bound)
 
 
@@ -145,6 +147,8 @@ def _named(name: Name, value: Node) -> Node:
 
 def _inequality(sides: list[list[Token]], ops: list[str]) -> Node:
     """The set of a letter's values where it can be solved for, else the inequality itself."""
+    if ops == [r"\neq"] and any(token.text == r"\pm" for token in sides[1]):
+        return _neither(sides)
     if ops[0] in (">", r"\ge"):
         sides = sides[::-1]
         ops = ["<" if op == ">" else r"\le" for op in ops[::-1]]
@@ -169,9 +173,25 @@ def _inequality(sides: list[list[Token]], ops: list[str]) -> Node:
     return Relation(tuple(trees), tuple(ops))
 
 
+def _neither(sides: list[list[Token]]) -> Node:
+    r"""x \neq \pm 1: neither of the two."""
+    nodes = []
+    for sign in ("+", "-"):
+        side = [token._replace(kind="sign", text=sign) if token.text == r"\pm" else token for token in sides[1]]
+        nodes.append(_inequality([sides[0], side], [r"\neq"]))
+    first, second = nodes
+    if not (isinstance(first, Named) and isinstance(first.value, RealSet)):
+        raise Unread
+    if not (isinstance(second, Named) and isinstance(second.value, RealSet)):
+        raise Unread
+    return Named(first.name, intersection(first.value, second.value), first.left)
+
+
 def _simple(sides: list[list[Token]], ops: list[str], names: list[Name | None]) -> Node | None:
     """x < 2, 1 < f(x) <= n: one side is the name, the others are the ends."""
     places = [place for place, name in enumerate(names) if name is not None]
+    if len(sides) == 3 and 1 in places:
+        places = [1]  # a <= x <= b
     if len(places) != 1 or len(sides) > 3 or (len(sides) == 3 and places != [1]):
         return None
     name = names[places[0]]

@@ -10,7 +10,8 @@ from unified_rl.grading.functions import FUNCTIONS
 from unified_rl.grading.nodes import Scalar
 from unified_rl.grading.tokens import Token, Unread
 from unified_rl.grading.trees import DEGREE, MINUS_ONE, Tree, negative, symbols
-from unified_rl.grading.units import NONE, UNITS, Unit, counted, counted_chinese, known_unit
+from unified_rl.grading.unit_phrases import unit_phrase
+from unified_rl.grading.units import NONE, UNITS, Unit, counted_chinese, known_unit
 from unified_rl.grading.words import (
     CHINESE_DIGITS,
     CHINESE_MAGNITUDES,
@@ -23,6 +24,7 @@ from unified_rl.grading.words import (
     number_in_words,
 )
 
+MAX_BASED = 400  # digits of a number in a base
 _CURRENCY = {
     r"\$": "dollar",
     "€": "euro",
@@ -54,7 +56,6 @@ _BASES = {
     "sixteen": 16,
 }
 _ORDINALS = {"th": "4567890", "st": "1", "nd": "2", "rd": "3"}
-_POWERS = {"square": 2, "sq": 2, "cubic": 3, "平方": 2, "立方": 3}
 
 
 def read_scalar(tokens: list[Token]) -> Scalar:
@@ -122,22 +123,23 @@ def _based(tokens: list[Token]) -> Scalar | None:
     if not head:
         return None
     digits = "".join(token.text for token in head[minus:]).upper()
-    if (
-        not 2 <= base <= 36
-        or not re.fullmatch(r"[0-9A-Z]*[0-9][0-9A-Z]*(?:\.[0-9]+)?", digits)
-        or any(t.spaced for t in head[minus + 1 :])
-    ):
-        return None
-    if any(int(digit, 36) >= base for digit in digits if digit != "."):
+    if not 2 <= base <= 36 or not _are_digits(digits, base) or any(token.spaced for token in head[minus + 1 :]):
         return None
     digits = digits.lstrip("0") or "0"
     sign = -1 if minus else 1
-    value = Fraction(int(digits, base)) if digits.isalnum() and len(digits) < 400 else None
     if base == 10:
         return _plain(sign * Fraction(digits))
-    if value is None:
-        raise Unread
+    whole, _, places = digits.partition(".")
+    value = Fraction(int(whole + places or "0", base), base ** len(places))
     return Scalar(("num", sign * value, None), base=base, digits=("-" if minus else "") + digits)
+
+
+def _are_digits(text: str, base: int) -> bool:
+    """Whether a text is a number in a base: at least one figure from 0 to 9 tells it from a word."""
+    plain = text.replace(".", "", 1)
+    if not (plain.isascii() and plain.isalnum()) or len(plain) > MAX_BASED or not any(letter.isdigit() for letter in plain):
+        return False
+    return all(int(letter, 36) < base for letter in plain)
 
 
 def _plain(value: Fraction) -> Scalar:
@@ -286,7 +288,7 @@ def _with_suffix(tree: Tree, rest: list[Token], unit: Unit = NONE) -> Scalar:
     if degree and len(rest) == 1 and (name := _TEMPERATURES.get(rest[0].text) or _TEMPERATURES.get(rest[0].text.lower())):
         degree, rest, unit = False, [], UNITS[name]
     if rest and not percent:
-        named = _unit_phrase(tree, rest)
+        named = unit_phrase(tree, rest)
         if unit.dimensions and unit.dimensions != named.dimensions and named.known:
             raise Unread  # $5 km
         unit = named if not unit.dimensions else unit
@@ -343,69 +345,3 @@ def _scaled(tree: Tree, factor: Fraction) -> Tree:
     if symbols(tree):
         raise Unread
     return ("num", tree[1] * factor, None) if tree[0] == "num" else ("mul", tree, ("num", factor, None))
-
-
-def _unit_phrase(tree: Tree, tokens: list[Token]) -> Unit:
-    """cm, cm^2, m/s^2, miles per hour, square feet, apples. Raises Unread for anything else."""
-    if (phrase := _known_phrase(tokens)) is not None:
-        return phrase
-    if len(tokens) == 1 and tokens[0].kind == "cjk" and (unit := counted_chinese(tokens[0].text)) is not None:
-        return unit
-    words = tuple(token.text for token in tokens if token.text != "-")
-    if all(token.kind == "letters" or token.text == "-" for token in tokens):
-        if "per" in words:
-            place = words.index("per")
-            top, bottom = (_named(part) for part in (words[:place], words[place + 1 :]))
-            if top and bottom:
-                return top.times(bottom, -1)
-        elif (unit := counted(words, one=tree[0] == "num" and abs(tree[1]) <= 1)) is not None and not symbols(tree):
-            return unit
-    raise Unread
-
-
-def _named(words: tuple[str, ...]) -> Unit | None:
-    known = known_unit(words[0]) if len(words) == 1 else None
-    return known or counted(words, one=True)
-
-
-def _known_phrase(tokens: list[Token]) -> Unit | None:
-    unit, place, sign = NONE, 0, 1
-    while place < len(tokens):
-        word = tokens[place].text
-        if place and word in ("/", "per", "每"):
-            sign, place = -1, place + 1
-            continue
-        if place and word in (r"\cdot", "*", r"\times", "-"):
-            place += 1
-            continue
-        power = 1
-        if word.lower() in _POWERS and place + 1 < len(tokens):
-            power, place = _POWERS[word.lower()], place + 1
-        elif word[:2] in _POWERS and len(word) > 2:
-            power, word = _POWERS[word[:2]], word[2:]
-            tokens = [*tokens[:place], tokens[place]._replace(text=word), *tokens[place + 1 :]]
-        part = (
-            known_unit(tokens[place].text)
-            if tokens[place].kind in ("letters", "cjk") or tokens[place].text in ("¢", "€")
-            else None
-        )
-        if part is None:
-            return None
-        place, exponent = _exponent(tokens, place + 1)
-        unit = unit.times(part, sign * power * exponent)
-    return unit
-
-
-def _exponent(tokens: list[Token], place: int) -> tuple[int, int]:
-    """(next place, exponent) of ^2, ^{-1}, squared."""
-    texts = [token.text for token in tokens[place : place + 5]]
-    if texts[:1] in (["squared"], ["cubed"]):
-        return place + 1, 2 if texts[0] == "squared" else 3
-    if texts[:1] != ["^"]:
-        return place, 1
-    braced = texts[1:2] == ["{"]
-    minus = texts[1 + braced : 2 + braced] == ["-"]
-    end = 1 + braced + minus
-    if end >= len(texts) or not texts[end].isdigit() or len(texts[end]) > 1 or (braced and texts[end + 1 : end + 2] != ["}"]):
-        raise Unread
-    return place + end + 1 + braced, -int(texts[end]) if minus else int(texts[end])

@@ -123,7 +123,12 @@ def explanation(body: Sequence[Token]) -> int:
         token = body[place]
         if token.text in (",", "，", "(", "（") and _explains_behind(body, place):
             return place
-        explains = word_of(token) in words.EXPLAINING and body[place - 1].kind in ("space", "formula")
+        if token.text == ":" and body[place - 1].kind != "space" and len(_next_word(body, place)) > 1:
+            return place
+        if _names_a_source(body, place):
+            return place
+        contrasts = word_of(token) == "and" and _word_behind(body, place) == "not"
+        explains = (contrasts or word_of(token) in words.EXPLAINING) and body[place - 1].kind in ("space", "formula")
         if explains and (word_of(token) != "as" or _word_behind(body, place) not in ("", "a", "an")):
             return place
         if token.text in ("–", "—", "-") and _sets_off(body, place):
@@ -131,12 +136,22 @@ def explanation(body: Sequence[Token]) -> int:
     return len(body)
 
 
+def _names_a_source(body: Sequence[Token], place: int) -> bool:
+    """Whether "by symmetry", "from the table", "after simplification", "rather than 43" begins at a word."""
+    if word_of(body[place]) not in words.SOURCES or body[place - 1].kind != "space" or place < 2:
+        return False
+    following = _next_word(body, place)
+    operates = word_of(body[place - 2]) in words.OPERATED
+    return len(following) > 2 and not operates and (following == "than" or following not in words.CHANGING | words.NUMBER_WORDS)
+
+
 def _explains_behind(body: Sequence[Token], place: int) -> bool:
     word = _word_behind(body, place)
     if body[place].text == "，" and place + 1 < len(body) and body[place + 1].kind == "cjk":
         return body[place + 1].text not in "或和且与及负"
     if body[place].text in "(（":
-        return word in words.EXPLAINING_IN_BRACKETS
+        described = word in ("a", "an") and len(_next_word(body, place + 1)) > 1
+        return described or word in words.EXPLAINING_IN_BRACKETS
     return word in words.EXPLAINING_AFTER_COMMA
 
 
@@ -158,7 +173,7 @@ def _trimmed(body: list[Token]) -> list[Token]:
     """Without what adds nothing at the end: spaces, commas, "in total"."""
     while body:
         last = word_of(body[-1])
-        if body[-1].kind in ("space", "newline", "note") or body[-1].text in (",", "，", ":"):
+        if body[-1].kind in ("space", "newline", "note") or body[-1].text in (",", "，", ":", "✓", "✔", "☑", "∎", "■", "□"):
             body = body[:-1]
         elif last in words.ADDING_NOTHING and len(body) > 2:
             body = body[:-1]
@@ -169,11 +184,36 @@ def _trimmed(body: list[Token]) -> list[Token]:
     return body
 
 
+def is_doubted(before: Sequence[Token]) -> bool:
+    """Whether the clause at the end of these tokens denies, doubts or supposes what comes next: "nobody believes that ..."."""
+    behind_comma = False
+    for place in range(len(before) - 1, -1, -1):
+        token, word = before[place], word_of(before[place])
+        ends = token.text in ".?!:;。？！；：" or (token.kind == "formula" and token.text.rstrip("$)]\\ ")[-1:] in (".", ";"))
+        if ends or token.kind == "newline" or word in words.CONCLUDING:
+            return False
+        if (word, _next_word(before, place)) in words.HARMLESS_DENIALS or (
+            word == "doubt" and _word_before(before, place) == "no"
+        ):
+            return False
+        if word in words.SUPPOSING or (not behind_comma and (word in words.DOUBTING or word.endswith("n't"))):
+            return True
+        behind_comma |= token.text in ",，"
+    return False
+
+
+def _word_before(found: Sequence[Token], place: int) -> str:
+    return word_of(found[place - 2]) if place >= 2 else ""
+
+
 def is_rejected(found: Sequence[Token]) -> bool:
     """Whether words take an answer back: "which is wrong", "is not the correct answer"."""
     said = [word_of(token) for token in found if token.kind == "word"]
     if any(word in words.REJECTING for word in said):
         return True
     denied = [place for place, word in enumerate(said) if word in words.NEGATIONS or word.endswith("n't")]
+    chinese = "".join(token.text for token in found if token.kind == "cjk")
+    if any(denial in chinese for denial in ("不是", "不可能", "错", "不对")):
+        return True
     accepting = {"correct", "right", "answer", "solution", "true", "valid", "accurate"}
     return any(word in accepting for place in denied[:1] for word in said[place + 1 : place + 5])

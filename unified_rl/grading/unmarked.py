@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from unified_rl.grading import spans
 from unified_rl.grading.marks import Void
 from unified_rl.grading.scan import CJK_RANGE, Token, tokens, without_emphasis
-from unified_rl.grading.sentences import is_rejected, sentence_end, word_of
+from unified_rl.grading.sentences import is_doubted, is_rejected, sentence_end, word_of
 
 TAIL = 2_000  # characters from the end in which the last expression is looked for
 
@@ -27,12 +27,11 @@ def unmarked(text: str, void: Sequence[Void] = ()) -> str | None:
     sentences = _sentences(tokens(without_emphasis(text[-TAIL:])))
     if len(sentences) == 1 and (only := _formulas_only(sentences[0])):
         return only
-    for found in reversed(sentences):
-        if is_rejected(found):
-            continue
-        if said := _last_expression(found):
+    stated = [found for found in sentences if not is_rejected(found)]
+    for found in reversed(stated):
+        if said := last_expression(found):
             return said
-    letters = [] if void else _LONE_LETTER.findall(text)
+    letters = [] if void else _LONE_LETTER.findall("\n".join("".join(token.text for token in found) for found in stated))
     return letters[-1] if letters else None
 
 
@@ -40,7 +39,8 @@ def _sentences(found: list[Token]) -> list[list[Token]]:
     sentences, place = [], 0
     while place < len(found):
         stop = sentence_end(found, place)
-        if any(token.kind not in ("space", "newline") for token in found[place:stop]):
+        is_question = stop < len(found) and found[stop].text in "?？"
+        if not is_question and any(token.kind not in ("space", "newline") for token in found[place:stop]):
             sentences.append(found[place:stop])
         place = stop + 1
     return sentences
@@ -56,14 +56,21 @@ def _formulas_only(found: Sequence[Token]) -> str | None:
     return "".join(token.text for token in found[found.index(visible[0]) :]).strip()
 
 
-def _last_expression(found: Sequence[Token]) -> str | None:
+def last_expression(found: Sequence[Token]) -> str | None:
     """The whole expression around a sentence's last number or formula."""
     pivots = [place for place, token in enumerate(found) if _is_value(token)]
     if not pivots:
         return None
     first, last = spans.around(found, pivots[-1])
+    if is_doubted(found[:first]) or any(_is_noun(found, place) for place in range(first)):
+        return None  # "the answer differs from 42" is no announcement
     said = "".join(token.text for token in found[first:last] if token.kind != "note")
     return said.strip() or None
+
+
+def _is_noun(found: Sequence[Token], place: int) -> bool:
+    behind = word_of(found[place + 2]) if place + 2 < len(found) else ""
+    return word_of(found[place]) in ("answer", "answers") and behind != "of"
 
 
 def _is_value(token: Token) -> bool:

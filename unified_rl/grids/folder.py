@@ -36,6 +36,7 @@ def describe(grid: Grid, preset: str, cells: Sequence[Cell], hypothesis: str) ->
         "contrasts": [list(pair) for pair in grid.contrasts],
         "figures": list(grid.figures),
         "tuning": grid.tuning,
+        "common": list(grid.common),
         "arms": [asdict(arm) for arm in grid.arms_in(preset)],
         "cells": [_cell(cell) for cell in cells],
     }

@@ -34,6 +34,7 @@ from unified_rl.methods.signals import beside_policy
 from unified_rl.progress import announce
 from unified_rl.sources import AheadOfTraining, Settled
 from unified_rl.stages import curve, world
+from unified_rl.stages.fingerprints import path_fingerprint
 from unified_rl.stages.generators import (
     Synced,
     live_sampler,
@@ -42,7 +43,10 @@ from unified_rl.stages.generators import (
     torch_sampler,
     trained_temperature,
 )
+from unified_rl.stages.models import model_dtype
+from unified_rl.stages.optimisers import adamw
 from unified_rl.stages.rewards import build_reward
+from unified_rl.stages.solutions import solution_generator
 from unified_rl.stages.sources import Collaborators, build_source
 from unified_rl.train import Parts, Pass
 from unified_rl.types import Generator, Ranks, Reward, Source, StatefulSource, Task
@@ -56,8 +60,8 @@ def assemble(
     checkpoint: Path | None,
     ranks: Ranks,
     engines: contextlib.ExitStack,
-) -> tuple[Parts, dict[str, Any]]:
-    """A run's parts, and what to record as its inputs.
+) -> tuple[Parts, dict[str, Any], dict[str, Any]]:
+    """A run's parts, what to record as its inputs, and what this machine makes of it.
 
     Args:
         policy_key, policy_path: the initial policy. checkpoint: where the run goes on, None at its start. engines: what to close
@@ -69,7 +73,7 @@ def assemble(
     roles = beside_policy(coefficient.needs)
     trained = _trained(config, weights, checkpoint, ranks, [role for role in roles if not role.frozen])
     frozen = {role.name: _frozen(config, role, policy_path, trained, ranks) for role in roles if role.frozen}
-    reward, reward_inputs = build_reward(config, store, task, trained.tokenizer, policy_key, policy_path, ranks)
+    reward, reward_inputs = build_reward(config, store, task, trained.tokenizer)
     beside = samples_beside_training(config)
     live, reward = _sampling(config, trained, weights, task, reward, ranks, beside)
     engines.callback(live.close)
@@ -106,7 +110,7 @@ def assemble(
         ranks=ranks,
         sampler_metrics=live.metrics,
     )
-    return parts, {**reward_inputs, **inputs, **_given_weights(config, roles)}
+    return parts, {**reward_inputs, **inputs, **_given_weights(config, roles)}, {"company": live.company}
 
 
 @dataclass(frozen=True)
@@ -127,7 +131,7 @@ def _trained(config: Config, weights: Path, checkpoint: Path | None, ranks: Rank
     role = policy_role(trained_temperature(config), forward, differentiated)
     # before the policy's trainer, which may divide the weights that a value model begins with
     companions = {one.name: _companion(config, one, model, value_role(forward), checkpoint, ranks) for one in beside}
-    policy = _trainer(config, model, role, _adamw(config, config.trainer.learning_rate, config.rollout.updates), ranks)
+    policy = _trainer(config, model, role, adamw(config.trainer, updates=config.rollout.updates), ranks)
     if checkpoint:
         policy.load(checkpoint / state_name(config.trainer.name, "optimizer"))
     return _Trained(model, tokenizer, role, policy, companions)
@@ -155,7 +159,7 @@ def _frozen(config: Config, role: ModelRole, policy_path: Path, trained: _Traine
 def _given_weights(config: Config, roles: Sequence[ModelRole]) -> dict[str, Any]:
     """Fingerprints of the weights that the configuration gives to frozen roles."""
     given = {role.name: role.weights(config) for role in roles if role.weights is not None}
-    return {name: world.path_fingerprint(path) for name, path in given.items() if path}
+    return {name: path_fingerprint(path) for name, path in given.items() if path}
 
 
 def _sampling(
@@ -164,7 +168,7 @@ def _sampling(
     """The generator of the policy, and the reward, each doing this rank's share; `beside` the training, if need be."""
     copied = _copy_to_sample(config, trained.policy)
     sampler = live_sampler(config, copied.model if copied else trained.model, trained.tokenizer, weights)
-    solver = world.solution_generator(config, sampler, trained.tokenizer)
+    solver = solution_generator(config, sampler, trained.tokenizer)
     generator, reward = divided(solver, reward, ranks.apart() if beside else ranks)
     generator = FollowingGenerator(generator, copied) if copied else generator
     return synced(config, generator, sampler, trained.policy, task, ranks), reward
@@ -174,7 +178,7 @@ def _frozen_copy(config: Config, trained: _Trained, reward: Reward, ranks: Ranks
     """A copy of the policy, and a generator that samples from the copy."""
     copy = FrozenCopy(trained.model)
     sampler = torch_sampler(config, copy.model, trained.tokenizer)
-    return copy, divided(world.solution_generator(config, sampler, trained.tokenizer), reward, ranks)[0]
+    return copy, divided(solution_generator(config, sampler, trained.tokenizer), reward, ranks)[0]
 
 
 def _save(config: Config, trained: _Trained, source: Source, folder: Path, ranks: Ranks) -> None:
@@ -197,22 +201,7 @@ def _save(config: Config, trained: _Trained, source: Source, folder: Path, ranks
 
 
 def _load(config: Config, path: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    return load_policy(path, world.model_dtype(config), config.model.device)
-
-
-def _adamw(config: Config, learning_rate: float, updates: int) -> AdamWOptions:
-    """Options of one role's optimiser, which makes `updates` updates per step."""
-    trainer = config.trainer
-    return AdamWOptions(
-        learning_rate=learning_rate,
-        total_updates=max(1, trainer.steps * updates),
-        schedule=trainer.schedule,
-        warmup_updates=trainer.warmup_steps * updates,
-        weight_decay=trainer.weight_decay,
-        betas=(trainer.beta1, trainer.beta2),
-        eps=trainer.adam_eps,
-        max_grad_norm=trainer.max_grad_norm,
-    )
+    return load_policy(path, model_dtype(config), config.model.device)
 
 
 def _companion(
@@ -220,12 +209,12 @@ def _companion(
 ) -> Trainer:
     """The trainer of a role beside the policy: a value model on the policy's decoder, or what a checkpoint holds of it."""
     model = (
-        ValueModel.load(checkpoint / role.name, world.model_dtype(config), config.model.device)
+        ValueModel.load(checkpoint / role.name, model_dtype(config), config.model.device)
         if checkpoint
         else build_value_model(policy)
     )
     rate, epochs = (getattr(config.coefficient, option) for option in role.options)
-    trainer = _trainer(config, model, computes, _adamw(config, rate, epochs), ranks)
+    trainer = _trainer(config, model, computes, adamw(config.trainer, rate, epochs), ranks)
     if checkpoint:
         trainer.load(checkpoint / state_name(config.trainer.name, f"{role.name}_optimizer"))
     return trainer

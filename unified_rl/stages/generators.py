@@ -14,6 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from unified_rl.artifacts import ArtifactStore
 from unified_rl.config import Config
+from unified_rl.engines.company import Company, company
 from unified_rl.engines.cpp_compiler import require_compiler
 from unified_rl.engines.llama_decoder import CompiledStep, LlamaDecoder, StepShape
 from unified_rl.engines.policy_model import load_policy, load_tokenizer
@@ -24,6 +25,7 @@ from unified_rl.errors import ConfigError
 from unified_rl.progress import announce
 from unified_rl.sources.registry import declared
 from unified_rl.stages import world
+from unified_rl.stages.models import model_dtype
 from unified_rl.types import Generator, Prompt, Ranks, Task
 
 #: Prompts whose responses are compared after each push of weights.
@@ -36,12 +38,6 @@ def preflight_generator(config: Config) -> None:
         require_vllm()
     if config.generator.compiled:
         require_compiler("generator.compiled")
-
-
-def sampler_key(config: Config) -> dict[str, str]:
-    """What the key of stored samples says of the engine that drew them; nothing for the torch generator as it is."""
-    name = "compiled" if config.generator.compiled else config.generator.name
-    return {} if name == "torch" else {"generator": name}
 
 
 def torch_sampler(config: Config, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> TorchGenerator:
@@ -93,7 +89,7 @@ def frozen_sampler(config: Config, folder: Path) -> Iterator[TorchGenerator | Vl
     On several ranks one of them samples for all; vLLM then takes a process of its own, apart from the ranks' process group.
     """
     if config.generator.name == "torch":
-        model, tokenizer = load_policy(folder, world.model_dtype(config), config.model.device)
+        model, tokenizer = load_policy(folder, model_dtype(config), config.model.device)
         yield torch_sampler(config, model, tokenizer)
         return
     options = _engine_options(config)
@@ -128,11 +124,13 @@ def samples_beside_training(config: Config) -> bool:
 class Synced:
     """A generator at the trainer's weights.
 
-    push: None where they share them. as_it_is: the same generator at the weights that were pushed last.
+    push: None where they share them. as_it_is: the same generator at the weights that were pushed last. company: what the
+    requests beside a request change of its response.
     """
 
     generator: Generator
     as_it_is: Generator
+    company: Company
     push: WeightPush | None = None
 
     def metrics(self) -> Mapping[str, float]:
@@ -153,11 +151,11 @@ def synced(
     On several ranks `generator` is the divided one, since all ranks push together.
     """
     if isinstance(sampler, TorchGenerator):
-        return Synced(generator, generator)
+        return Synced(generator, generator, company(sampler.model))
     decoding = replace(config.generator.decoding, temperature=trained_temperature(config))
     prompts = _probe_prompts(config, task, sampler)
     push = WeightPush(sampler, trainer, prompts, decoding, config.vllm.max_logp_difference, ranks)
-    return Synced(SyncedGenerator(generator, push), generator, push)
+    return Synced(SyncedGenerator(generator, push), generator, "not measured", push)
 
 
 def trained_temperature(config: Config) -> float:

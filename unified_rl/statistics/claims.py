@@ -23,6 +23,7 @@ from unified_rl.statistics.evidence import (
     CEILING,
     MARGIN,
     TABLES,
+    ArmId,
     Experiment,
     Finding,
     counted_once,
@@ -41,21 +42,29 @@ COMMAND = "unified-rl claims"
 NOT_MEASURED = "not measured yet"
 #: The K of the paper's Figure 7 that its Maj@K and Pass@K claims are read at.
 PAPER_K = 64
+
+
+def _arm(label: str, *words: str) -> ArmId:
+    return ArmId(frozenset(words), label)
+
+
+SFT = _arm("SFT")
+RFT, ONLINE_RFT = _arm("RFT", "method=rft"), _arm("Online RFT", "method=online_rft")
+GRPO, GRPO_PS = _arm("GRPO+OS", "method=grpo"), _arm("GRPO+PS", "method=grpo_ps")
+STORED = _arm("Stored samples", "method=online_rft", "source=offline_samples")
+NEVER_REFRESHED = _arm("Never refreshed", "method=online_rft", "source=refreshed_samples", "source.refresh_every=0")
+AT_RFT_RATE = _arm("Online RFT, RFT's rate", "method=online_rft", "trainer.learning_rate=1e-4")
+LEARNED, NOISY = ("reward=model",), ("reward.false_positive=0.2", "reward.false_negative=0.2")
+GRPO_SLOW = _arm("GRPO+OS, learned, slow", "method=grpo", *LEARNED, "trainer.learning_rate=3e-5")
 #: The methods as they are, each at its own learning rate; and what differs in the samples only, at one rate for both (grid
 #: `online_vs_offline`): the stored samples, and fresh samples of the start policy.
-ONLINE_PAIRS = (
-    ("Online RFT", "RFT"),
-    ("Online RFT", "Stored samples"),
-    ("Online RFT, RFT's rate", "RFT"),
-    ("Online RFT", "Never refreshed"),
+ONLINE_PAIRS = ((ONLINE_RFT, RFT), (ONLINE_RFT, STORED), (AT_RFT_RATE, RFT), (ONLINE_RFT, NEVER_REFRESHED))
+GRPO_LEARNED, PS_LEARNED = (
+    _arm("GRPO+OS, learned", "method=grpo", *LEARNED),
+    _arm("GRPO+PS, learned", "method=grpo_ps", *LEARNED),
 )
-SUPERVISION_PAIRS = (
-    ("GRPO+PS", "GRPO+OS"),
-    ("GRPO+PS, exact", "GRPO+OS, exact"),
-    ("GRPO+PS, learned", "GRPO+OS, learned"),
-    ("GRPO+PS, learned", "GRPO+OS, learned, slow"),
-    ("GRPO+PS, noisy", "GRPO+OS, noisy"),
-)
+GRPO_NOISY, PS_NOISY = _arm("GRPO+OS, noisy", "method=grpo", *NOISY), _arm("GRPO+PS, noisy", "method=grpo_ps", *NOISY)
+SUPERVISION_PAIRS = ((GRPO_PS, GRPO), (PS_LEARNED, GRPO_LEARNED), (PS_LEARNED, GRPO_SLOW), (PS_NOISY, GRPO_NOISY))
 
 
 @dataclass(frozen=True)
@@ -93,7 +102,7 @@ CLAIMS = (
         built_in="The reward is the rule's 0 or 1, without error: what GRPO adds to Online RFT here is the sign (wrong "
         "answers are "
         "pushed down) and a weight by how rare right answers are in the group, not the graded score of a reward model.",
-        ours=lambda found: pair_findings(found, [("GRPO+OS", "Online RFT")], "greedy"),
+        ours=lambda found: pair_findings(found, [(GRPO, ONLINE_RFT)], "greedy"),
         paper=lambda: paper_effects.curve_difference("GRPO+OS", "Online RFT"),
     ),
     Claim(
@@ -138,7 +147,7 @@ CLAIMS = (
         built_in="The demonstrator slips in known places with stated probabilities, so the SFT policy knows the right way "
         "beside the "
         "wrong one: there is concentration to be gained, and the rule rewards exactly that.",
-        ours=lambda found: pair_findings(found, [("GRPO+OS", "SFT")], "maj"),
+        ours=lambda found: pair_findings(found, [(GRPO, SFT)], "maj"),
         paper=lambda: paper_effects.sampled_difference("maj", PAPER_K),
     ),
     Claim(
@@ -149,7 +158,7 @@ CLAIMS = (
         f"slices where the SFT policy's Pass@K is below {100 * CEILING:g} %",
         built_in="What the SFT policy never does right is arithmetic that a policy of this size has not learned (long chains, "
         "carries over several digits): without a right sample, a reward has nothing to reinforce.",
-        ours=lambda found: coverage_findings(found, ("GRPO+OS", "SFT")),
+        ours=lambda found: coverage_findings(found, (GRPO, SFT)),
         paper=lambda: paper_effects.sampled_difference("pass", PAPER_K),
     ),
 )

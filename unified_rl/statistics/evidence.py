@@ -8,8 +8,8 @@ A verdict is read off the 95 % interval alone:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import pandas as pd
 from scipy import stats
 
 from unified_rl.errors import DataError
+from unified_rl.statistics.grid_file import read_grid
 from unified_rl.statistics.intervals import CONFIDENCE
 from unified_rl.statistics.table_files import read_table
 
@@ -50,21 +51,42 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class ArmId:
+    """Which arm a claim is on: the words that define it, whatever its label says.
+
+    default: its label, in tables that have come without the grid.json that says which words a label stands for.
+    """
+
+    words: frozenset[str]
+    default: str
+
+
+#: (arm, the arm that it is compared with)
+Pair = tuple[ArmId, ArmId]
+
+
+@dataclass(frozen=True)
 class Experiment:
-    """One folder of tables: name, table name -> (rows, provenance)."""
+    """One folder of tables: name, table name -> (rows, provenance), and defining words -> label of its arms."""
 
     name: str
     tables: dict[str, tuple[pd.DataFrame, dict[str, Any]]]
+    arms: Mapping[frozenset[str], str] = field(default_factory=dict)
+
+    def label_of(self, arm: ArmId) -> str | None:
+        """What the tables call an arm; None where the experiment has no such arm."""
+        return self.arms.get(arm.words) if self.arms else arm.default
 
     def rows(self, name: str) -> pd.DataFrame:
         return self.tables[name][0] if name in self.tables else pd.DataFrame()
 
-    def contrasts(self, pair: tuple[str, str], metric: str) -> pd.DataFrame:
+    def contrasts(self, pair: Pair, metric: str) -> pd.DataFrame:
         """Rows with numbers of label minus baseline by a metric; the grid's own table before the plain one."""
         table = self.rows("grid_contrasts.csv" if "grid_contrasts.csv" in self.tables else "contrasts.csv")
         if table.empty:
             return table
-        chosen = (table["label"] == pair[0]) & (table["baseline"] == pair[1]) & (table["metric"] == metric)
+        label, baseline = map(self.label_of, pair)
+        chosen = (table["label"] == label) & (table["baseline"] == baseline) & (table["metric"] == metric)
         return table[chosen & table["estimate"].notna()]
 
     @property
@@ -82,7 +104,9 @@ def read_experiment_tables(folder: Path) -> Experiment:
     found = {name: read_table(place / name) for name in TABLES if (place / name).exists()}
     if not found:
         raise DataError(f"{folder} holds none of {', '.join(TABLES)}; make them with: unified-rl tables GRID_DIR")
-    return Experiment(folder.resolve().name if folder.name != "tables" else folder.resolve().parent.name, found)
+    name = folder.resolve().name if folder.name != "tables" else folder.resolve().parent.name
+    grids = [read_grid(where) for where in (place, place.resolve().parent)]
+    return Experiment(name, found, next((grid.arms for grid in grids if grid.arms), {}))
 
 
 def direction(low: float, high: float) -> str:
@@ -111,7 +135,7 @@ def p_from_interval(low: float, high: float, null: float, degrees: int) -> float
     return float(2 * stats.t.sf(abs(centre - null) / half * stats.t.ppf((1 + CONFIDENCE) / 2, degrees), degrees))
 
 
-def pair_findings(experiments: Sequence[Experiment], pairs: Sequence[tuple[str, str]], metric: str) -> list[Finding]:
+def pair_findings(experiments: Sequence[Experiment], pairs: Sequence[Pair], metric: str) -> list[Finding]:
     """Claims that `label` is better than `baseline` by a metric: a finding per experiment, pair and slice."""
     return [
         _of_row(experiment, row, direction(row["low"], row["high"]), null=0.0)
@@ -129,14 +153,14 @@ def counted_once(findings: Sequence[Finding]) -> list[Finding]:
     return [replace(finding, experiment=", ".join(names)) for finding, names in same.items()]
 
 
-def coverage_findings(experiments: Sequence[Experiment], pair: tuple[str, str]) -> list[Finding]:
+def coverage_findings(experiments: Sequence[Experiment], pair: Pair) -> list[Finding]:
     """The claim that Pass@K does not rise, on the slices where it could: those at the ceiling are listed, not judged."""
     found = []
     for experiment in experiments:
         for row in experiment.contrasts(pair, "pass").to_dict("records"):
-            start = _level(experiment, pair[1], row["slice"])
+            start = _level(experiment, row["baseline"], row["slice"])
             if start is not None and start >= CEILING:
-                note = f"at its ceiling: {pair[1]} has Pass@{int(row['k'])} = {100 * start:.1f} %"
+                note = f"at its ceiling: {row['baseline']} has Pass@{int(row['k'])} = {100 * start:.1f} %"
                 found.append(_of_row(experiment, row, AT_CEILING, null=None, note=note))
             else:
                 found.append(_of_row(experiment, row, no_rise(row["low"], row["high"]), null=MARGIN))

@@ -34,7 +34,7 @@ class GridFacts:
     """What grid.json holds, in the words it has; empty where it says nothing.
 
     matching: the rule by which the arms are comparable, as captions state it. baseline: the label that all others are compared
-    with; contrasts: further planned pairs (label, baseline).
+    with; contrasts: further planned pairs (label, baseline). arms: words that define an arm of training -> its label.
     """
 
     name: str = ""
@@ -47,6 +47,7 @@ class GridFacts:
     contrasts: tuple[tuple[str, str], ...] = ()
     seeds: tuple[int, ...] = ()
     cells: tuple[PlannedCell, ...] = field(default=(), repr=False)
+    arms: Mapping[frozenset[str], str] = field(default_factory=dict, repr=False)
 
     @property
     def trains(self) -> bool:
@@ -66,10 +67,11 @@ def read_grid(folder: Path | str) -> GridFacts:
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
         cells = tuple(_cell(Path(folder), cell) for cell in facts.get("cells", ()))
+        arms = _arms(facts)
     except (OSError, ValueError, AttributeError, TypeError) as error:
         raise DataError(f"{path} is not readable ({error}); start the grid's command again, which writes it") from error
     except KeyError as error:
-        raise DataError(f"{path}: a cell lacks {error}; start the grid's command again, which writes it") from error
+        raise DataError(f"{path}: a cell or an arm lacks {error}; start the grid's command again, which writes it") from error
     return GridFacts(
         **{name: str(facts.get(name) or "") for name in ("name", "title", "hypothesis", "preset", "tuning")},
         matching=_matching(facts.get("matching")),
@@ -77,6 +79,7 @@ def read_grid(folder: Path | str) -> GridFacts:
         contrasts=tuple((str(label), str(baseline)) for label, baseline in facts.get("contrasts", ())),
         seeds=tuple(int(seed) for seed in facts.get("seeds", ())),
         cells=cells,
+        arms=arms,
     )
 
 
@@ -113,6 +116,13 @@ def _matching(stated: Any) -> str:
         budget = f" ({stated['budget']} tokens)" if stated.get("budget") else ""
         stated = stated.get("caption") or str(stated.get("rule") or "").replace("_", " ") + budget
     return str(stated) if stated else NOT_STATED
+
+
+def _arms(facts: Mapping[str, Any]) -> dict[frozenset[str], str]:
+    """The start policy, which no words define, and the arms of training."""
+    common, trained = facts.get("common", ()), [arm for arm in facts.get("arms", ()) if arm.get("command", "train") == "train"]
+    found = {frozenset([*common, *arm["words"]]): str(arm["label"]) for arm in trained}
+    return {frozenset(): DEFAULT_BASELINE} | found if found else {}
 
 
 def _cell(folder: Path, cell: Mapping[str, Any]) -> PlannedCell:
