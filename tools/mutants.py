@@ -22,6 +22,8 @@ MATHS = (("tests/maths/test_by_hand.py", "tests/maths/test_properties.py"), ("te
 REWARDS = (("tests/rewards", "tests/engines/test_reward_model.py", "tests/parts/test_replay.py"),)
 NOISE = (("tests/rewards", "tests/run/test_reward_model_stages.py", "tests/run/test_learned_rewards.py"),)
 LABELS = (("tests/run/test_reward_model_stages.py",),)
+LOGPROBS = (("tests/ops/test_logprobs.py",), ("tests/maths/test_entropy_bonus.py",))
+SOURCES = (("tests/parts/test_sources.py",), ("tests/parts/test_source_declarations.py",))
 IMPORTANCE = (("tests/maths/test_importance.py",), ("tests/maths/test_gradients.py",))
 AHEAD = (("tests/parts/test_ahead_of_training.py",),)
 PACKING = (("tests/engines/test_packing.py",),)
@@ -47,6 +49,8 @@ ADV, AGG, COEF, KL, PREF, TERMS = (
 )
 PPO, GROUPS, BASE, SUR = "methods/critic.py", "methods/policy_gradient.py", "methods/base.py", "surrogate.py"
 RM, REPLAY, STEPS = "engines/reward_model.py", "sources/replay.py", "stages/step_labels.py"
+RATIO, TEACHER, LOSSES = "methods/sequence_ratio.py", "methods/distillation.py", "methods/losses.py"
+LOGPS, PAIRS = "ops/logprobs.py", "sources/pairs.py"
 MODEL, MIXED = "rewards/model.py", "rewards/mixtures.py"
 LEAN, CACHE, SAMPLING = "engines/llama_decoder.py", "engines/kv_cache.py", "engines/sampling.py"
 ATTEND, RECORD = "engines/attention.py", "record.py"
@@ -378,6 +382,25 @@ MUTANTS = (
         "rewards_B = inputs.rewards_B + kl_penalty(inputs, self.kl_coef)\n        normalised_B",
         "rewards_B = inputs.rewards_B - kl_penalty(inputs, self.kl_coef)\n        normalised_B",
     ),
+    Mutant(RATIO, "GSPO: clips swapped", "clip_low=self.clip_low", "clip_low=self.clip_high + 0.1"),
+    Mutant(RATIO, "GSPO: ratio of the sum", "ops.preferences.mean_log_ratio", "ops.preferences.summed_log_ratio"),
+    Mutant(
+        TEACHER, "distillation: away from the teacher", "inputs.teacher_logp_BT - logp_BT", "logp_BT - inputs.teacher_logp_BT"
+    ),
+    Mutant(LOGPS, "entropy gradient: entropy missing", "(d_logits + entropy[0][chunk, None])", "(d_logits + 1.0)", LOGPROBS),
+    Mutant(LOGPS, "entropy gradient: sign", ".mul_(d_entropy_N[chunk, None])", ".mul_(-d_entropy_N[chunk, None])", LOGPROBS),
+    Mutant(LOSSES, "entropy bonus: a penalty", 'return -outputs["entropy"]', 'return outputs["entropy"]', LOGPROBS),
+    Mutant(
+        SUR,
+        "named loss: not weighted",
+        "token_sum(weights_b1 * values_bT,",
+        "token_sum(values_bT,",
+        LOGPROBS,
+    ),
+    Mutant(
+        PAIRS, "pairs: the worse one first", "zip(better, worse, strict=False)", "zip(worse, better, strict=False)", SOURCES
+    ),
+    Mutant(PAIRS, "pairs: the state inside forgotten", "            self._inside.save(folder)", "            pass", SOURCES),
     Mutant(LATER, "ahead: one step late", "step + self._staleness + 1)", "step + self._staleness)", AHEAD),
     Mutant(LATER, "ahead: sampler not brought up to date", "            self._begin()\n", "            pass\n", AHEAD),
     Mutant(

@@ -15,7 +15,7 @@ from tiny import environment, wants
 from unified_rl import explain, planning
 from unified_rl.cli import main
 from unified_rl.loading import load_config
-from unified_rl.methods import COEFFICIENTS, METHODS, signals, table
+from unified_rl.methods import COEFFICIENTS, METHODS, page, signals, table
 from unified_rl.plotting.style import styles
 from unified_rl.presets import match
 from unified_rl.sources.registry import SOURCES
@@ -76,6 +76,12 @@ def test_the_table_is_printed_whole(capsys):
     printed = capsys.readouterr().out
     for name in METHODS:
         assert name in printed
+
+
+def test_the_documentation_has_the_registries():
+    text = (PACKAGE.parent / "docs" / "methods.md").read_text()
+    for found in (page.signals_table(), page.roles_table(), page.losses_table()):
+        assert found in text, f"docs/methods.md is not what the registries say; put this in:\n{found}"
 
 
 def test_the_table_and_all_checks_load_without_torch():
