@@ -31,15 +31,13 @@ NO_CONFIGURATION = {"grading", "isolation", "ops"}
 #: Files in which the word for a stage is a word for something else as well.
 OTHER_MEANINGS = {
     "sft": {
-        "coefficient_config.py": "a coefficient",
-        "coefficients.py": "a coefficient",
-        "methods.py": "a method",
+        "methods/likelihood.py": "a coefficient and a method",
         "grids/reproduce.py": "a method",
         "statistics/pass_rate.py": "a coefficient",
         "config.py": "a section",
         "grids/definition.py": "a section",
     },
-    "offline_samples": {"methods.py": "a source", "sources/offline.py": "a source"},
+    "offline_samples": {"methods/likelihood.py": "a source", "sources/offline.py": "a source"},
     "reward_model": {
         "reward_model_config.py": "a section",
         "stages/iterate.py": "an option of section iterate",
