@@ -7,6 +7,7 @@ from collections.abc import Callable
 from random import Random
 
 _WORDS = re.compile(r"\\(?:text|textbf|mbox|mathrm|textrm) ?\{[^{}]*\}")
+_COMPUTER_NUMBER = re.compile(r"\d[eE][-+]?\d")
 _UNICODE = {
     r"\pi": "π", r"\infty": "∞", r"\cup": "∪", r"\le": "≤", r"\leq": "≤", r"\ge": "≥", r"\geq": "≥", r"\neq": "≠", r"\ne": "≠",
     r"\cdot": "·", r"\times": "×", r"\pm": "±", r"\theta": "θ", r"\alpha": "α",
@@ -20,6 +21,11 @@ _SPELLINGS = {
 Respelling = Callable[[str, Random], str | None]  # None, or the same text, where there is nothing to respell
 
 
+def in_prose(text: str) -> bool:
+    """Whether an answer is prose, or has formulas of its own in it: nothing then stands in one formula."""
+    return not text.isascii() or re.search(r"(?<!\\)\$", text) is not None
+
+
 def _outside_words(text: str, change: Callable[[str], str]) -> str:
     """`change` of everything but the words."""
     pieces, start = [], 0
@@ -31,7 +37,7 @@ def _outside_words(text: str, change: Callable[[str], str]) -> str:
 
 def spaces(text: str, chance: Random) -> str:
     """Around signs and at both ends; never between two digits or two letters."""
-    if r"\phantom" in text:  # takes what follows
+    if r"\phantom" in text or _COMPUTER_NUMBER.search(text):  # \phantom takes what follows
         return text
     space = chance.choice([" ", "  ", r"\,", r"\;"])
     sign = re.compile(r"(?<=[\w})])\s*([+=<>]|-(?=[\w\\(]))\s*")
@@ -63,7 +69,7 @@ def unicode_signs(text: str, chance: Random) -> str:
     if names and "matrix" not in text:
         name = chance.choice(names)
         return re.sub(re.escape(name) + r"(?![A-Za-z])", lambda _: _UNICODE[name], text)
-    return _outside_words(text, lambda part: part.replace("-", "−"))
+    return text if _COMPUTER_NUMBER.search(text) else _outside_words(text, lambda part: part.replace("-", "−"))
 
 
 def degree_sign(text: str, chance: Random) -> str:
@@ -94,10 +100,12 @@ def sizes(text: str, chance: Random) -> str:
 
 
 def outer_braces(text: str, chance: Random) -> str | None:
-    return None if text.endswith(".") else f"{{{text}}}"
+    return None if text.endswith(".") or in_prose(text) else f"{{{text}}}"
 
 
-def dollars(text: str, chance: Random) -> str:
+def dollars(text: str, chance: Random) -> str | None:
+    if in_prose(text):
+        return None
     opening, closing = chance.choice(
         [("$", "$"), ("$$", "$$"), (r"\(", r"\)"), (r"\[", r"\]"), ("$ ", " $"), (r"$\displaystyle ", "$")]
     )

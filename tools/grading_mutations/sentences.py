@@ -5,6 +5,7 @@ from __future__ import annotations
 from random import Random
 
 from tools.grading_mutations.changes import number_of
+from tools.grading_mutations.respellings import in_prose
 
 RIGHT = {
     "sentence: answer": (
@@ -67,8 +68,10 @@ WRONG_OF_NUMBERS = {
 }
 
 
-def right_response(kind: str, gold: str, chance: Random) -> str:
-    """A response whose answer is `gold`."""
+def right_response(kind: str, gold: str, chance: Random) -> str | None:
+    """A response whose answer is `gold`; None where `gold` is no formula."""
+    if in_prose(gold):
+        return None
     return chance.choice(RIGHT[kind]).replace("GOLD", gold)
 
 
