@@ -142,3 +142,6 @@ def test_the_command_line_reads_golds_and_refuses_unknown_settings(tmp_path, cap
     assert main([f"golds={golds}", "count=12", "seed=3"]) in (0, 1)
     assert "12 mutations of 3 golds, seed 3" in capsys.readouterr().out
     assert main(["sede=3"]) == 2
+    golds.write_text('{"label": "17"}\n')
+    assert main([f"golds={golds}"]) == 2
+    assert "no golds" in capsys.readouterr().err

@@ -21,6 +21,9 @@ def main(words: list[str]) -> int:
         print(f"{unknown[0]} is no setting; there are {', '.join(DEFAULTS)}", file=sys.stderr)
         return 2
     golds = read_golds(Path(settings["golds"])) if settings["golds"] else ordinary()
+    if not golds:
+        print(f"{settings['golds']} has no golds; give JSON records with answer or gold, or one gold a line", file=sys.stderr)
+        return 2
     made = list(mutations(golds, int(settings["seed"]), int(settings["count"])))
     start = time.perf_counter()
     with Grader(benchmark_policy(settings["policy"]), workers=int(settings["workers"])) as grader:

@@ -37,8 +37,8 @@ _WORD = re.compile(r"\\(?:text|textbf|mathrm|mbox)\{([^{}]*)\}|[A-Za-z]{2,}(?:[ 
 #: Units that measure different things or differ in size, one group a line; spellings of one unit side by side.
 UNITS = (
     "cm|centimeters", "m|meters", "km|kilometers", "mm|millimeters", "inches|inch|in", "feet|ft|foot", "miles|mi",
-    "cm 2|square centimeters", "square meters|m 2", "square units|units 2", "square inches|in 2", "square feet|ft 2",
-    "cm 3|cubic centimeters", "m 3|cubic meters", "cubic units|units 3", "cubic inches|in 3", "cubic feet|ft 3",
+    "cm 2|square centimeters", "square meters|m 2", "square inches|in 2", "square feet|ft 2",
+    "cm 3|cubic centimeters", "m 3|cubic meters", "cubic inches|in 3", "cubic feet|ft 3",
     "seconds|s|sec", "minutes|min", "hours|h|hr", "days|day", "weeks", "years", "kg", "g|grams", "pounds|lb", "ounces|oz",
     "mph|miles per hour", "km/h", "m/s", "cents", "dollars|$", "liters|L", "mL|milliliters", "gallons", "degrees|degree", "radians",
 )  # fmt: skip

@@ -79,6 +79,6 @@ def wrong_response(kind: str, gold: str, chance: Random) -> str | None:
     """A response that names `gold` and does not give it as the answer; None where the sentence would not be wrong of it."""
     if kind in WRONG:
         return chance.choice(WRONG[kind]).replace("GOLD", gold)
-    if number_of(gold) in (None, 0, 1, 77777):
+    if number_of(gold) in (None, -1, 0, 1, 77777):  # -1 squared may be read as -1
         return None
     return chance.choice(WRONG_OF_NUMBERS[kind]).replace("GOLD", gold)
