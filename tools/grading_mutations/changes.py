@@ -126,6 +126,8 @@ def bracket(text: str, chance: Random) -> Iterator[str]:
 
 
 def order(text: str, chance: Random) -> Iterator[str]:
+    if r"\infty" in text or r"\text" in text:  # half-lines the wrong way round are a matter of taste, words in a row a set
+        return
     for pattern in (
         r"([(\[,]|left\()([^(),\[\]]+),([^(),\[\]]+)(?=[,)\]]|\\right)",
         r"(\}|&|\\\\)([^&\\]+)(?:&|\\\\)([^&\\]+)(?=&|\\)",
