@@ -3,6 +3,7 @@
     python -m tools.grading_mutations [golds=FILE] [seed=0] [count=5000] [policy=math] [workers=1] [examples=3]
 
 prints, for each kind of change, how many were graded and how many verdicts were false. Exits 1 if any was.
+With the policy of a benchmark that allows a tolerance (ocw), changes of a digit within it are rightly called correct.
 """
 
 from __future__ import annotations

@@ -251,7 +251,7 @@ def left_side(text: str, chance: Random) -> Iterator[str]:
     """Something else than the unknown itself equals the value. Where the gold has no name, only what no question asks for."""
     match = re.fullmatch(r"([a-z]) ?= ?(.+)", text)
     letter, value = (match[1], match[2]) if match else ("x", text)
-    if number_of(value) not in (None, 0, 1):
+    if number_of(value) not in (None, -1, 0, 1):
         sides = ["2L", "L^2", r"\log(L)", r"\sqrt{L}", r"\frac{1}{L}", "L+3"]
         sides += ["|L|", "f(L)", "L'", r"\lfloor L\rfloor", "L_1L_2"] if match else []
         yield chance.choice(sides).replace("L", letter) + f" = {value}"
