@@ -12,12 +12,13 @@ import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 from unified_rl.cli.schema import kind_of, types_of
 from unified_rl.config import Config
 from unified_rl.errors import ConfigError
 from unified_rl.plugins import did_you_mean
+from unified_rl.ranges import one_of
 
 _PAIR = re.compile(r"([A-Za-z_][\w.-]*)=(.*)", re.DOTALL)
 JSON = {"--json": "machine-readable output"}
@@ -144,6 +145,8 @@ def _value(name: str, text: str, kind: Any) -> Any:
         if text.lower() not in ("true", "false"):
             raise ConfigError(f"{name}={text} must be true or false")
         return text.lower() == "true"
+    if get_origin(kind) is Literal:
+        one_of(name, text, get_args(kind))
     if kind in (int, float):
         try:
             return kind(text)

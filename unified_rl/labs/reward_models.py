@@ -72,8 +72,8 @@ def run(options: RewardModelsOptions, words: Sequence[str]) -> Path:
     store = ArtifactStore(Path(config.artifacts))
     policy_key, policy_path = initial_policy(config, store)
     models = {}
-    for label, options in preset.models.items():
-        section = replace(RewardModelConfig(), **preset.section, **options)
+    for label, own in preset.models.items():
+        section = replace(RewardModelConfig(), **preset.section, **own)
         _, models[label] = _timed(f"reward model {label!r}", reward_model, config, section, store, policy_key, policy_path)
     quality = folder / "quality"
     _timed("quality", write_quality, config, store, policy_key, policy_path, models, quality, **preset.held_out)

@@ -303,7 +303,7 @@ def _contrast(data: GridData, pair: tuple[str, str], slice_name: str, metric: st
 
 def _with_holm(family: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The rows with adjusted p-values and what they decide."""
-    adjusted = holm([row.get("p", np.nan) for row in family]) if family else []
+    adjusted = holm([row.get("p", np.nan) for row in family]) if family else np.array([])
     count = sum("p" in row for row in family)
     return [
         row | ({"p_holm": p, "comparisons": count, "decision": _decision(row["estimate"], p)} if "p" in row else {})

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -39,7 +40,7 @@ def make(options: TablesOptions, command: str) -> str:
 
 def _of_runs(options: TablesOptions, out: Path, command: str) -> str:
     """Of a grid or of runs: the summary of final policies, the grid's tables, and the comparisons of both."""
-    rules = {"ties": options.ties, "no_answer": options.no_answer, "evaluation": options.evaluation or None}
+    rules: dict[str, Any] = {"ties": options.ties, "no_answer": options.no_answer, "evaluation": options.evaluation or None}
     grid = read_grid(options.records[0]) if options.records[0].is_dir() else GridFacts()
     parts = []
     if grid.trains:

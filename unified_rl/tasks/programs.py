@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from unified_rl.errors import ConfigError
-from unified_rl.types import AnswerCheck, Demonstration, Problem, ProgramResult, ProgramRunner, Split, StepCheck, Task
+from unified_rl.types import AnswerCheck, Demonstration, Problem, ProgramResult, ProgramRunner, Split, StepCheck, Task, Verdict
 
 _FENCE = re.compile(r"^[ \t]*```[ \t]*(\w*)[ \t]*$", re.MULTILINE)
 _MAX_PROGRAM = 20_000
@@ -74,7 +74,7 @@ def find_program(text: str) -> str:
     return program if len(program) <= _MAX_PROGRAM else ""
 
 
-def _printed(result: ProgramResult) -> tuple[str, str | None]:
+def _printed(result: ProgramResult) -> tuple[Verdict, str | None]:
     """(verdict where there is no answer, the answer)."""
     if result.status != "ok":
         return ("timeout" if result.status == "timeout" else "unparsable"), None
