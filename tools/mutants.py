@@ -25,6 +25,9 @@ LABELS = (("tests/run/test_reward_model_stages.py",),)
 IMPORTANCE = (("tests/maths/test_importance.py",), ("tests/maths/test_gradients.py",))
 AHEAD = (("tests/parts/test_ahead_of_training.py",),)
 PACKING = (("tests/engines/test_packing.py",),)
+RECORDS, BATCH, ASKED = (
+    ((f"tests/{name}.py",),) for name in ("parts/test_record", "engines/test_batch", "engines/test_requests")
+)
 DECODING = (("tests/engines/test_torch_generator.py",), ("tests/engines/test_compiled_step.py",))
 
 
@@ -46,7 +49,7 @@ CLS, SUR = "coefficients.py", "surrogate.py"
 RM, REPLAY, STEPS = "engines/reward_model.py", "sources/replay.py", "stages/step_labels.py"
 MODEL, MIXED = "rewards/model.py", "rewards/mixtures.py"
 LEAN, CACHE, SAMPLING = "engines/llama_decoder.py", "engines/kv_cache.py", "engines/sampling.py"
-ATTEND = "engines/attention.py"
+ATTEND, RECORD = "engines/attention.py", "record.py"
 IMP, CORRECTED, LATER, PACK = "ops/importance.py", "importance.py", "sources/ahead.py", "engines/packing.py"
 
 MUTANTS = (
@@ -381,6 +384,27 @@ MUTANTS = (
     ),
     Mutant(ATTEND, "a response does not see its prompt", "visible_RLL |= continues_RL", "visible_RLL |= segment_RL", PACKING),
     Mutant(ATTEND, "a token sees what comes after it", "visible_RLL.tril_()", "visible_RLL", PACKING),
+    Mutant(RECORD, "record: a program's output counts", "torch.where(self._written_N, values_N, 0)", "values_N", RECORDS),
+    Mutant(
+        RECORD,
+        "watched: a row that is not there",
+        "rows_b[place_W] == self._rows_W",
+        "rows_b[place_W] >= self._rows_W",
+        RECORDS,
+    ),
+    Mutant(
+        RECORD, "record: the last micro-batch's largest", "max(self._largest[name], next(numbers))", "next(numbers)", RECORDS
+    ),
+    Mutant(
+        SUR,
+        "sum over a program's output",
+        "torch.where(members.tokens(mask_bT), ",
+        "torch.where(members.rows_b[0] >= 0, ",
+        RECORDS,
+    ),
+    Mutant("engines/batch.py", "packed by every pass", "if key not in self._shares:", "if True:", BATCH),
+    Mutant("engines/batch.py", "units do not count", "None if unit_B is None else unit_B.tobytes())", "None)", BATCH),
+    Mutant("engines/requests.py", "one token more than the context", "> info.context:", "> info.context + 1:", ASKED),
     Mutant("rollout.py", "training sees the rule", "float(score.judged_correct)", 'float(score.verdict == "correct")', NOISE),
     Mutant(LEAN, "decoding: a token does not see itself", "> positions[:, None]", ">= positions[:, None]", DECODING),
     Mutant(LEAN, "rotation: halves not exchanged", "qk.roll(dim // 2, dims=-1)", "qk", DECODING),

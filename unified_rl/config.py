@@ -18,6 +18,7 @@ from unified_rl.plan_config import ArchitectureConfig, PlanConfig
 from unified_rl.ranges import at_least, between, not_negative, one_of, positive
 from unified_rl.reward_model_config import RewardModelConfig
 from unified_rl.sources.settings import SourceConfig
+from unified_rl.stage_config import LearningRateConfig, StageConfig
 from unified_rl.types import Decoding
 
 # --------------------------------------------------------------------------------------------------------------------------------
@@ -291,7 +292,7 @@ class GeneratorConfig:
 
 
 @dataclass
-class TrainerConfig:
+class TrainerConfig(LearningRateConfig):
     """AdamW on packed micro-batches.
 
     name: torch (a whole copy of each model on every rank) | deepspeed (section `deepspeed` says what the ranks divide).
@@ -308,9 +309,6 @@ class TrainerConfig:
     steps: int = 48
     token_budget: int = 0
     budget_counts: str = "sampled"
-    learning_rate: float = 1e-4
-    schedule: str = "constant"
-    warmup_steps: int = 0
     weight_decay: float = 0.0
     beta1: float = 0.9
     beta2: float = 0.95
@@ -320,10 +318,9 @@ class TrainerConfig:
     row_tokens: int = 192
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         one_of("trainer.name", self.name, TRAINERS)
         at_least("trainer.steps", self.steps, 0)
-        positive("trainer.learning_rate", self.learning_rate)
-        one_of("trainer.schedule", self.schedule, ("constant", "linear"))
         at_least("trainer.token_budget", self.token_budget, 0)
         one_of("trainer.budget_counts", self.budget_counts, ("sampled", "trained"))
         if self.token_budget and self.schedule != "constant":
@@ -331,7 +328,6 @@ class TrainerConfig:
                 f"trainer.schedule={self.schedule} is shaped by the last step, which a run with trainer.token_budget="
                 f"{self.token_budget} does not know beforehand; set trainer.schedule=constant, or trainer.token_budget=0"
             )
-        at_least("trainer.warmup_steps", self.warmup_steps, 0)
         not_negative("trainer.weight_decay", self.weight_decay)
         between("trainer.beta1", self.beta1, 0.0, 0.9999999)
         between("trainer.beta2", self.beta2, 0.0, 0.9999999)
@@ -342,12 +338,14 @@ class TrainerConfig:
 
 
 @dataclass
-class SftStageConfig:
-    """The run that makes the initial policy from the base model.
+class SftStageConfig(LearningRateConfig):
+    """Training on demonstrations as a stage, which makes a policy from that of another stage.
 
     demonstrations: how many to use (0 = all the task has). trainer: torch | deepspeed, "" = as `trainer.name`; named where runs on
     different trainers are to start from the same policy, which two trainers make alike but for rounding.
     """
+
+    SECTION = "sft"
 
     seed: int = 0
     demonstrations: int = 20000
@@ -359,13 +357,11 @@ class SftStageConfig:
     trainer: str = ""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         one_of("sft.trainer", self.trainer, ("", *TRAINERS))
         at_least("sft.demonstrations", self.demonstrations, 0)
         at_least("sft.steps", self.steps, 0)
         at_least("sft.sequences_per_step", self.sequences_per_step, 1)
-        one_of("sft.schedule", self.schedule, ("constant", "linear"))
-        at_least("sft.warmup_steps", self.warmup_steps, 0)
-        positive("sft.learning_rate", self.learning_rate)
 
 
 @dataclass
@@ -459,7 +455,8 @@ class IterateConfig:
 class Config:
     """A complete, resolved configuration of one run.
 
-    init: which policy training starts from: "sft" (made from the base model by the sft stage) or "base".
+    init: the stage of the chain whose policy training starts from; "" = the last one that makes a policy. stages: the chain, in
+        order, by name (configs/chain.yaml; docs/stages.md).
     reference: Hugging Face directory of the reference policy; "" = the policy that training starts from.
     artifacts: folder of the stages' content-addressed results. threads: CPU threads (0 = all cores).
     """
@@ -472,7 +469,7 @@ class Config:
     resume: bool = False
     threads: int = 0
     artifacts: str = "artifacts"
-    init: str = "sft"
+    init: str = ""
     reference: str = ""
     task: TaskConfig = field(default_factory=TaskConfig)
     data: DataConfig = field(default_factory=DataConfig)
@@ -487,6 +484,7 @@ class Config:
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     deepspeed: DeepSpeedConfig = field(default_factory=DeepSpeedConfig)
     vllm: VllmConfig = field(default_factory=VllmConfig)
+    stages: dict[str, StageConfig] = field(default_factory=dict)
     sft: SftStageConfig = field(default_factory=SftStageConfig)
     reward_model: RewardModelConfig = field(default_factory=RewardModelConfig)
     iterate: IterateConfig = field(default_factory=IterateConfig)
@@ -496,7 +494,6 @@ class Config:
     plan: PlanConfig = field(default_factory=PlanConfig)
 
     def __post_init__(self) -> None:
-        one_of("init", self.init, ("sft", "base"))
         at_least("threads", self.threads, 0)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from unified_rl import planning
+from unified_rl import chain, loading, planning
 from unified_rl.config import Config
 from unified_rl.planning import render as render_plan
 from unified_rl.reward_model_config import default_reduction
@@ -180,12 +180,11 @@ def _batch(config: Config) -> dict[str, str]:
 
 def _roles(config: Config) -> dict[str, str]:
     needs = config.coefficient.needs
-    start = "the base model" if config.init == "base" else f"the SFT policy ({config.sft.steps} steps on demonstrations)"
     named = config.architecture.name and f"{config.architecture.name} (model.path=DIR says where it is)"
     sizes = f"{config.model.num_layers} layers, width {config.model.hidden_size}, {config.model.num_heads} heads"
     model = config.model.path or named or f"a Llama from scratch: {sizes}"
     return {
-        "policy": f"{model}; starts from {start}",
+        "policy": f"{model}; starts from {_start(config)}",
         "reference": (config.reference or "the initial policy, frozen") if "ref_logp" in needs else "not needed",
         "reward model": _which_reward_model(config) if config.reward.learned else "not needed",
         "value model": "a copy of the initial policy with a scalar head" if "values" in needs else "not needed",
@@ -194,6 +193,18 @@ def _roles(config: Config) -> dict[str, str]:
         else "those of the only update",
         "sampler": declared(config.source).sampler(config),
     }
+
+
+def _start(config: Config) -> str:
+    """The policy that training starts from, and the trained stages behind it."""
+    words: list[str] = []
+    name = config.init
+    while not words or chain.kind_of(config, name).as_run:
+        words.append(chain.kind_of(config, name).words(loading.stage_config(config, name)) or f"the policy of stage {name}")
+        if not chain.kind_of(config, name).as_run:
+            break
+        name = chain.begins_with(config, name)
+    return ", made from ".join(words)
 
 
 def _iterations(config: Config) -> dict[str, str]:
@@ -230,10 +241,8 @@ def _iterations(config: Config) -> dict[str, str]:
 
 
 def _writes(config: Config) -> dict[str, str]:
-    from_scratch = not (config.model.path or config.architecture.name)
-    stages = ["base"] * from_scratch + ["sft"] * (config.init == "sft")
-    stages += ["reward_samples", "step_labels", "reward_model"] * (config.reward.learned and not config.reward.model_path)
-    stages += declared(config.source).artefacts
+    needed = chain.with_ancestors(config, chain.read_by(config))
+    stages = [name for name in needed if not chain.kind_of(config, name).brought(config)]
     return {
         "run directory": config.run_dir or "(run_dir is not set)",
         "shared artefacts": f"{config.artifacts}/ {{{', '.join(stages)}}}" if stages else "none",

@@ -29,16 +29,40 @@ def disk_errors(path: Path) -> Iterator[None]:
         raise RunDirectoryError(f"cannot write {path}: {reason}; free space or choose another folder, then resume") from error
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON aside, flush it to the disk, and rename it into place."""
+def aside_of(path: Path) -> Path:
+    """Where `replacing` has a file or folder written before it is whole."""
+    return path.with_name(f".{path.name}.tmp")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Save aside: the block writes the file or folder whose path it is given, which then takes the place of `path`.
+
+    It is flushed to the disk first, so that the rename is durable. A block that fails leaves `path` as it was.
+
+    Raises:
+        RunDirectoryError: it cannot be written.
+    """
+    aside = aside_of(path)
     with disk_errors(path):
-        aside = path.with_name(f".{path.name}.tmp")
-        with aside.open("w", encoding="utf-8") as file:
-            json.dump(value, file, indent=1, sort_keys=True, ensure_ascii=False)
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
+        if aside.is_dir():
+            remove(aside)  # what a killed attempt left
+        yield aside
+        sync_tree(aside)
+        if path.is_dir():
+            remove(path)  # a folder cannot be renamed over another
         aside.replace(path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON, saved aside. Raises RunDirectoryError."""
+    write_text(path, json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text as UTF-8, saved aside. Raises RunDirectoryError."""
+    with replacing(path) as aside:
+        aside.write_text(text, encoding="utf-8")
 
 
 def file_hash(path: Path) -> str:
@@ -74,7 +98,7 @@ def damage(folder: Path) -> str | None:
 
 
 def sync_tree(folder: Path) -> None:
-    """Flush every file and folder below `folder` to the disk, so that a rename after it is durable."""
+    """Flush a file, or a folder with every file and folder below it, to the disk, so that a rename after it is durable."""
     for path in [*folder.rglob("*"), folder]:
         descriptor = os.open(path, os.O_RDONLY)
         try:
@@ -103,7 +127,4 @@ def keep_lines(path: Path, last_step: int) -> None:
             continue  # torn by a kill in the middle of a write
         if entry["step"] <= last_step:
             kept.append(line)
-    with disk_errors(path):
-        aside = path.with_name(f".{path.name}.tmp")
-        aside.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
-        aside.replace(path)
+    write_text(path, "".join(f"{line}\n" for line in kept))

@@ -1,8 +1,9 @@
 """From `key=value` words to a checked `Config`. No torch.
 
-Order, later wins: schema defaults, the method's row of the table, configs/method/METHOD.yaml, configs/stack/STACK.yaml, that
-stack's `methods.METHOD` section (learning rates tuned for the stack), the command line. `source=x`, `coefficient=x`,
-`aggregation=x`, `importance=x`, `task=x` and `reward=x` are short for the section's name, and `engine=x` for `trainer.name=x`.
+Order, later wins: schema defaults, configs/chain.yaml, the method's row of the table, configs/method/METHOD.yaml,
+configs/stack/STACK.yaml, that stack's `methods.METHOD` section (learning rates tuned for the stack), the command line.
+`source=x`, `coefficient=x`, `aggregation=x`, `importance=x`, `task=x` and `reward=x` are short for the section's name, and
+`engine=x` for `trainer.name=x`.
 """
 
 from __future__ import annotations
@@ -10,13 +11,14 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from unified_rl import methods
+from unified_rl import chain, methods
 from unified_rl.coefficient_config import COEFFICIENTS, CoefficientConfig
 from unified_rl.config import Config, DataConfig, TaskConfig
 from unified_rl.errors import ConfigError
@@ -47,6 +49,9 @@ def load_config(words: Sequence[str]) -> Config:
         ConfigError: unknown key (with the nearest known one), wrong type, unknown method or stack, or an illegal combination.
     """
     config = compose(words)
+    chain.check(config)
+    for name in config.stages:
+        stage_config(config, name)
     rules.check(config)
     return config
 
@@ -58,8 +63,45 @@ def compose(words: Sequence[str]) -> Config:
     stack_name = str(given.get("stack", Config.stack))
     stack = _read_yaml("stack", stack_name)
     tuned = (stack.pop("methods", None) or {}).get(method_name) or {}
-    presets = [_expand_shorthands(layer) for layer in (_method_row(method_name), _method_yaml(method_name), stack, tuned)]
-    return _typed([*presets, given])
+    layers = (_chain(), _method_row(method_name), _method_yaml(method_name), stack, tuned)
+    config = _typed([*map(_expand_shorthands, layers), given])
+    return replace(config, init=chain.start(config))
+
+
+def stage_config(config: Config, name: str) -> Config:
+    """The configuration of a stage: the run's, or for what is trained its own, with `stages.NAME.settings` on top.
+
+    Raises:
+        ConfigError: an unknown key or a wrong value.
+    """
+    settings, where = config.stages[name].settings, f"stages.{name}.settings"
+    as_run, own = chain.kind_of(config, name).as_run, with_settings(config, settings, where)
+    if as_run is None:
+        return own
+    return with_settings(replace(as_run(own), init=chain.begins_with(own, name)), settings, where)
+
+
+def with_settings(config: Config, settings: Mapping[str, Any], name: str) -> Config:
+    """A configuration with some settings otherwise, e.g. {"trainer": {"steps": 100}}.
+
+    Raises:
+        ConfigError: an unknown key or a wrong value; `name` says where it was given.
+    """
+    if not settings:
+        return config
+    try:
+        _check_keys(settings, OmegaConf.structured(config), "")
+        changed = {field: _field_with(config, field, value) for field, value in settings.items()}
+    except (ConfigError, OmegaConfBaseException) as error:
+        raise ConfigError(f"{name}: {str(error).splitlines()[0]}") from error
+    return replace(config, **changed)
+
+
+def _field_with(config: Config, name: str, settings: Any) -> Any:
+    value = getattr(config, name)
+    if is_dataclass(value):
+        return OmegaConf.to_object(_merge(OmegaConf.structured(value), settings))
+    return _merge(OmegaConf.structured(Config), {name: settings})[name]
 
 
 def load_resolved(path: Path) -> Config:
@@ -116,7 +158,7 @@ def as_dict(config: Config) -> dict[str, Any]:
 
 def parse_words(words: Sequence[str]) -> dict[str, Any]:
     """`["a.b=1", "c=x"]` -> `{"a": {"b": 1}, "c": "x"}`, with shorthands expanded so that they combine with dotted keys."""
-    merged = OmegaConf.create({})
+    merged: dict[str, Any] = {}
     for word in words:
         key, separator, _ = word.partition("=")
         if not separator or not key:
@@ -125,12 +167,11 @@ def parse_words(words: Sequence[str]) -> dict[str, Any]:
         if key in SHORTHANDS:
             word = f"{key}.{SHORTHANDS[key]}{word[len(key) :]}"
         try:
-            merged = OmegaConf.merge(merged, OmegaConf.from_dotlist([word]))
+            given = OmegaConf.to_container(OmegaConf.from_dotlist([word]))
         except Exception as error:
             raise ConfigError(f"{word!r} cannot be read: {error}") from error
-    container = OmegaConf.to_container(merged)
-    assert isinstance(container, dict)
-    return {str(key): value for key, value in container.items()}
+        merged = _laid_over(merged, given)  # type: ignore[arg-type]
+    return merged
 
 
 def coefficient_class(name: str) -> type[Any]:
@@ -146,6 +187,12 @@ def coefficient_class(name: str) -> type[Any]:
     if name not in COEFFICIENTS:
         raise ConfigError(f"coefficient={name!r} is not known{did_you_mean(name, list(COEFFICIENTS))}")
     return COEFFICIENTS[name]
+
+
+@cache
+def _chain() -> dict[str, Any]:
+    """The default chain of stages."""
+    return dict(OmegaConf.to_container(OmegaConf.load(CONFIGS / "chain.yaml")))  # type: ignore[arg-type]
 
 
 def _method_row(name: str) -> dict[str, Any]:
@@ -195,19 +242,34 @@ def _typed(layers: list[dict[str, Any]]) -> Config:
     name = str(names[-1]) if names else str(Config().coefficient.name)
     if names and name != names[0]:
         layers = [_without_options_of(str(names[0]), layer) for layer in layers]
-    options = coefficient_class(name)
+    schema, laid = _schema(name, coefficient_class(name)), {}
+    for layer in layers:
+        _check_keys(layer, schema, "")
+        laid = _laid_over(laid, layer)  # as plain data: each merge into the schema copies it whole
+    try:
+        return OmegaConf.to_object(_merge(schema, laid))  # type: ignore[return-value]
+    except OmegaConfBaseException as error:
+        raise ConfigError(str(error).splitlines()[0]) from error
+
+
+@cache
+def _schema(name: str, options: type[Any]) -> DictConfig:
+    """The schema with a coefficient's own dataclass in place. It is never changed: merging copies it."""
     schema = OmegaConf.structured(Config)
     OmegaConf.set_struct(schema, True)
     OmegaConf.set_struct(schema.task.options, False)  # the task's own constructor checks these
+    OmegaConf.set_struct(schema.stages, False)  # the user names them
     schema.coefficient = OmegaConf.structured(options(name=name))
-    merged: Any = schema
-    for layer in layers:
-        _check_keys(layer, schema, "")
-        merged = _merge(merged, layer)
-    try:
-        return OmegaConf.to_object(merged)  # type: ignore[return-value]
-    except OmegaConfBaseException as error:
-        raise ConfigError(str(error).splitlines()[0]) from error
+    return schema
+
+
+def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Two layers of settings as one: sections are merged, everything else is replaced."""
+    merged = dict(below)
+    for key, value in above.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = _laid_over(merged[key], value) if both else value
+    return merged
 
 
 def _merge(merged: Any, layer: dict[str, Any]) -> Any:

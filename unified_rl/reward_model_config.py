@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from unified_rl.errors import ConfigError
 from unified_rl.ranges import at_least, one_of, positive
+from unified_rl.stage_config import LearningRateConfig
 
 KINDS = ("outcome", "process")
 STEP_LABELS = ("shepherd_hard", "shepherd_soft", "exact", "outcome")
-INITS = ("base", "sft")
 OUTPUTS = ("probability", "logit")
 REDUCTIONS = ("min", "product", "last")
 FORMS = ("sum", "min")
 
 
 @dataclass
-class RewardModelConfig:
+class RewardModelConfig(LearningRateConfig):
     """The reward model.
 
     kind: outcome (one logit, at the response's end; its label is the rule's verdict) | process (one per step) | "": the kind that
@@ -24,7 +24,8 @@ class RewardModelConfig:
     labels: of a process model's steps: shepherd_hard (1 if any of `completions` samples from there reaches the answer) |
         shepherd_soft (the share of them that do) | exact (the task's own step checker) | outcome (the final verdict on each step).
     segmentation: newline | step_n | task (the task's own steps) | token:ID.
-    init: what the backbone is copied from: base (the paper's 7B) | sft. The tiny world's base is untrained, so sft is the default.
+    init: the stage whose policy the backbone is copied from (the paper's 7B takes its base model); "" = the one that the run starts
+        from, which is the default since the tiny world's base model is untrained.
     prompts, samples_per_prompt: training responses, sampled by the SFT policy for the first `prompts` training problems.
     completions: N of Math-Shepherd: samples from each step's end. Its authors take 8; on the tiny world the labels of 4 agree with
         the exact checker as often (`unified-rl reward-models`) at half the cost.
@@ -32,10 +33,12 @@ class RewardModelConfig:
     checkpoint_every: in updates; what a kill can cost.
     """
 
+    SECTION = "reward_model"
+
     kind: str = ""
     labels: str = "shepherd_hard"
     segmentation: str = "task"
-    init: str = "sft"
+    init: str = ""
     prompts: int = 2048
     samples_per_prompt: int = 4
     completions: int = 4
@@ -48,14 +51,11 @@ class RewardModelConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         one_of("reward_model.kind", self.kind, ("", *KINDS))
         one_of("reward_model.labels", self.labels, STEP_LABELS)
-        one_of("reward_model.init", self.init, INITS)
-        one_of("reward_model.schedule", self.schedule, ("constant", "linear"))
-        positive("reward_model.learning_rate", self.learning_rate)
         for name in ("prompts", "samples_per_prompt", "completions", "epochs", "sequences_per_step", "checkpoint_every"):
             at_least(f"reward_model.{name}", getattr(self, name), 1)
-        at_least("reward_model.warmup_steps", self.warmup_steps, 0)
         known = self.segmentation in ("newline", "step_n", "task")
         if not known and not self.segmentation.removeprefix("token:").isdecimal():
             raise ConfigError(
@@ -75,6 +75,11 @@ class RewardModelConfig:
     def needed_completions(self) -> int:
         """Completions per step that its labels need: none, unless they are Math-Shepherd's."""
         return self.completions if self.trained_labels.startswith("shepherd") else 0
+
+
+def section_of(section: RewardModelConfig, supervision: str) -> RewardModelConfig:
+    """The section with its kind resolved (see `kind_for`)."""
+    return replace(section, kind=section.kind_for(supervision))
 
 
 def default_reduction(kind: str) -> str:

@@ -68,11 +68,9 @@ class Run:
         if exists:
             run._refuse_other_settings(config)
             latest_checkpoint(path)  # a damaged one is refused before anything is cut back to it
-        with files.disk_errors(path):
-            aside = path / ".config.yaml.tmp"
+        with files.replacing(path / "config.yaml") as aside:
             aside.write_text(OmegaConf.to_yaml(OmegaConf.create(dict(config))), encoding="utf-8")
             run._cut_back()
-            aside.replace(path / "config.yaml")
         return run
 
     def close(self) -> None:
@@ -143,16 +141,11 @@ class Run:
             save: fills the folder it is given.
         """
         final = self._checkpoint_path(step)
-        aside = _aside(final)
-        with files.disk_errors(final):
-            files.remove(aside)
+        with files.replacing(final) as aside:
             aside.mkdir()
-        save(aside)
-        with files.disk_errors(final):
+            save(aside)
             files.write_manifest(aside)
-            files.sync_tree(aside)
-            files.remove(final)
-            aside.rename(final)
+        with files.disk_errors(final):
             for old in self._checkpoints()[:-keep]:
                 files.remove(self._checkpoint_path(old))
         self.step = step
@@ -192,7 +185,7 @@ class Run:
             )
 
     def _checkpoint_path(self, step: int) -> Path:
-        return self.path / "checkpoints" / f"step_{step:06d}"
+        return self.path / "checkpoints" / checkpoint_name(step)
 
     def _checkpoints(self) -> list[int]:
         return _checkpoint_steps(self.path)
@@ -215,7 +208,7 @@ class FollowedRun(Run):
     def save_checkpoint(self, step: int, save: Callable[[Path], None], keep: int) -> Path:
         """Take part in saving, where the weights are spread over the ranks; the first rank makes the checkpoint of it."""
         final = self._checkpoint_path(step)
-        save(_aside(final))
+        save(files.aside_of(final))
         self.step = step
         return final
 
@@ -229,7 +222,7 @@ def latest_checkpoint(run_dir: Path) -> Path | None:
     steps = _checkpoint_steps(run_dir)
     if not steps:
         return None
-    path = run_dir / "checkpoints" / f"step_{steps[-1]:06d}"
+    path = run_dir / "checkpoints" / checkpoint_name(steps[-1])
     problem = files.damage(path)
     if problem:
         raise CheckpointError(f"checkpoint {path} is damaged: {problem}; delete that folder to go on from the one before it")
@@ -265,13 +258,13 @@ def _version(package: str) -> str | None:
         return None
 
 
+def checkpoint_name(step: int) -> str:
+    """The folder of a checkpoint, inside `checkpoints`."""
+    return f"step_{step:06d}"
+
+
 def _checkpoint_steps(run_dir: Path) -> list[int]:
     return sorted(int(path.name.removeprefix("step_")) for path in (run_dir / "checkpoints").glob("step_*"))
-
-
-def _aside(checkpoint: Path) -> Path:
-    """Where a checkpoint is written before it is complete."""
-    return checkpoint.with_name(f".{checkpoint.name}.tmp")
 
 
 def held(path: Path) -> Any:

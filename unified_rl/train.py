@@ -1,13 +1,11 @@
-"""The loop. It does not know which method it runs.
+"""A step of the loop. It does not know which method it runs.
 
 prompts -> source -> responses -> reward -> coefficient -> policy update -> run directory
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ from unified_rl.engines.packing import TokenSequence
 from unified_rl.engines.protocol import Trainer, UpdateReport
 from unified_rl.engines.roles import Outputs
 from unified_rl.errors import TrainingError
+from unified_rl.loop import Work, due, repeat, timed
 from unified_rl.rollout import Rollout, collate, facts, staleness
 from unified_rl.runs import Run
 from unified_rl.surrogate import SurrogateLoss, ValueLoss, aggregation_weights
@@ -63,51 +62,28 @@ def train(parts: Parts, config: Config, run: Run, on_step: Callable[[int, dict[s
     Raises:
         TrainingError: a loss that is not finite or a broken step-0 invariant; the last checkpoint stays good.
     """
-    steps = config.trainer.steps
-    run.set_status("running", run.step, steps)
-    totals = run.last_entry("metrics")
-    if not run.has_checkpoint:
-        _log_curve(parts, run, 0, totals)
-        if steps == 0:
-            run.save_checkpoint(0, parts.save, config.logging.keep_checkpoints)
-    for step in range(run.step + 1, steps + 1):
-        if _budget_spent(config, totals):
-            break
-        timings: dict[str, float] = {}
-        try:
-            entry, samples = run_step(parts, config, step, timings)
-        except TrainingError as error:
-            raise TrainingError(f"step {step}: {error}; the last checkpoint (step {run.step}) is good") from error
-        totals = _with_totals(entry, totals, config.rollout.epochs)
-        run.log("metrics", totals)
-        for sample in samples:
-            run.log("samples", {"step": step, **sample})
-        last = step if _budget_spent(config, totals) else steps
-        if _due(step, config.logging.curve_every, last):
-            with _timed(timings, "curve"):
-                _log_curve(parts, run, step, totals)
-        if _due(step, config.logging.checkpoint_every, last):
-            with _timed(timings, "checkpoint"):
-                run.save_checkpoint(step, parts.save, config.logging.keep_checkpoints)
-                run.set_status("running", step, steps)
-        run.log("timings", {"step": step, **timings})
-        on_step(step, totals)
-    run.set_status("finished", run.step, steps, ended_by="token_budget" if _budget_spent(config, totals) else "steps")
+    work = Work(
+        step=lambda step, timings: run_step(parts, config, step, timings),
+        save=parts.save,
+        curve=parts.curve,
+        totals=lambda entry, before: _with_totals(entry, before, config.rollout.epochs),
+    )
+    repeat(work, config, run, on_step)
 
 
 def run_step(
     parts: Parts, config: Config, step: int, timings: dict[str, float]
 ) -> tuple[dict[str, float], list[dict[str, Any]]]:
     """One rollout and its updates: the step's metrics and samples."""
-    with _timed(timings, "source"):
+    with timed(timings, "source"):
         draw = parts.source.draw(config.rollout.first_step + step - 1, parts.policy.updates)
     entry: dict[str, float] = {"step": step, "tokens/sampled": draw.sampled_tokens}
     if not draw.groups:  # preference pairs of a batch in which no prompt has both a right and a wrong sample
         return entry | {"groups/count": 0.0}, []
     entry |= staleness(draw.groups, parts.policy.updates) | dict(parts.sampler_metrics() if draw.sampled_tokens else {})
-    with _timed(timings, "prepare"):
+    with timed(timings, "prepare"):
         rollout = _prepare(parts, config, draw.groups)
-    with _timed(timings, "update"):
+    with timed(timings, "update"):
         metrics, samples = _updates(parts, config, step, rollout)
     return entry | facts(rollout) | metrics, samples
 
@@ -244,13 +220,7 @@ def _samples(parts: Parts, rollout: Rollout, rows: np.ndarray, loss: SurrogateLo
     return entries
 
 
-def _log_curve(parts: Parts, run: Run, step: int, totals: dict[str, Any]) -> None:
-    tokens = {name: int(totals.get(f"tokens/{name}", 0)) for name in ("sampled", "trained")}
-    for entry in parts.curve():
-        run.log("curve", {"step": step, **entry, "sampled_tokens": tokens["sampled"], "trained_tokens": tokens["trained"]})
-
-
-def _with_totals(entry: dict[str, float], before: dict[str, Any], epochs: int) -> dict[str, float]:
+def _with_totals(entry: dict[str, float], before: Mapping[str, Any], epochs: int) -> dict[str, float]:
     """The entry with running totals of response tokens: sampled by the policy in this run, and trained on."""
     return entry | {
         "tokens/sampled": before.get("tokens/sampled", 0) + entry["tokens/sampled"],
@@ -258,22 +228,5 @@ def _with_totals(entry: dict[str, float], before: dict[str, Any], epochs: int) -
     }
 
 
-def _budget_spent(config: Config, totals: dict[str, Any]) -> bool:
-    """Whether the run has reached its token budget, if it has one."""
-    budget = config.trainer.token_budget
-    return budget > 0 and totals.get(f"tokens/{config.trainer.budget_counts}", 0) >= budget
-
-
-def _due(step: int, every: int, last: int) -> bool:
-    return step == last or (every > 0 and step % every == 0)
-
-
 def _due_samples(step: int, config: Config) -> bool:
-    return config.logging.samples > 0 and (step == 1 or _due(step, config.logging.samples_every, config.trainer.steps))
-
-
-@contextmanager
-def _timed(timings: dict[str, float], phase: str) -> Iterator[None]:
-    start = time.perf_counter()
-    yield
-    timings[phase] = time.perf_counter() - start
+    return config.logging.samples > 0 and (step == 1 or due(step, config.logging.samples_every, config.trainer.steps))

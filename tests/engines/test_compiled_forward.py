@@ -13,8 +13,9 @@ from tiny import environment
 from torch._dynamo.utils import counters
 
 from unified_rl.engines.compiled_forward import CompiledForward
+from unified_rl.engines.forward import plain_forward, response_logps, response_values
 from unified_rl.engines.packing import TokenSequence, pack
-from unified_rl.engines.policy_model import build_value_model, decoder_of, plain_forward, response_logps, response_values
+from unified_rl.engines.policy_model import build_value_model, decoder_of
 from unified_rl.errors import ConfigError
 from unified_rl.loading import load_config
 from unified_rl.stages.training import preflight

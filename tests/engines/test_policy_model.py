@@ -19,6 +19,8 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
+from unified_rl.engines.forward import response_logps, response_values
+from unified_rl.engines.norms import use_torch_rms_norm
 from unified_rl.engines.packing import TokenSequence, pack
 from unified_rl.engines.policy_model import (
     ValueModel,
@@ -28,10 +30,7 @@ from unified_rl.engines.policy_model import (
     check_vocabulary,
     eos_token_ids,
     load_policy,
-    response_logps,
-    response_values,
     save_policy,
-    use_torch_rms_norm,
 )
 from unified_rl.errors import CheckpointError, ConfigError, DataError
 

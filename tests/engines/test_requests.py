@@ -30,6 +30,7 @@ def prompt(*token_ids):
         ({"max_position_embeddings": 96, "sliding_window": None}, (96, "max_position_embeddings")),
         ({"max_position_embeddings": 96, "sliding_window": 32}, (32, "sliding_window")),
         ({"max_position_embeddings": 96, "attention_chunk_size": 16, "sliding_window": 32}, (16, "attention_chunk_size")),
+        ({"max_position_embeddings": 96, "sliding_window": 32, "use_sliding_window": False}, (96, "max_position_embeddings")),
         ({"max_position_embeddings": 0}, (None, "")),
         ({}, (None, "")),
     ],

@@ -54,7 +54,7 @@ def trained(artifacts: Path) -> tuple[dict[str, torch.Tensor], list[dict]]:
     weights = {}
     for name in ("model.safetensors", "reward_head.safetensors"):
         weights |= load_file(folder / "model" / name)
-    return weights, [json.loads(line) for line in (folder / "training.jsonl").read_text().splitlines()]
+    return weights, [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
 def assert_alike(ours: Path, theirs: Path) -> None:

@@ -8,6 +8,8 @@ from fractions import Fraction
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pairs_accounted import DIFFERENT as NOT_ACCOUNTED
+from pairs_accounted import EQUAL as ACCOUNTED
 from pairs_of_answers import DIFFERENT, EQUAL, pairs
 
 from unified_rl.errors import ConfigError
@@ -22,13 +24,13 @@ def equal(gold: str, prediction: str, **settings) -> bool:
     return equivalent(gold, prediction, GradingPolicy(**settings))
 
 
-@pytest.mark.parametrize(("gold", "prediction"), pairs(EQUAL))
+@pytest.mark.parametrize(("gold", "prediction"), pairs(EQUAL + ACCOUNTED))
 def test_equal_both_ways(gold, prediction):
     assert equal(gold, prediction)
     assert equal(prediction, gold)
 
 
-@pytest.mark.parametrize(("gold", "prediction"), pairs(DIFFERENT))
+@pytest.mark.parametrize(("gold", "prediction"), pairs(DIFFERENT + NOT_ACCOUNTED))
 def test_different_both_ways(gold, prediction):
     assert not equal(gold, prediction)
     assert not equal(prediction, gold)

@@ -43,6 +43,15 @@ def test_equivalence_cases(capsys):
     assert len(false_positives) <= 1, false_positives
 
 
+def test_cases_where_every_token_counts(capsys):
+    cases, graded = rows("graders/cases_2026_11.jsonl"), run("cases_2026_11.jsonl", capsys)
+    plain = [(case, one) for case, one in zip(cases, graded, strict=True) if not case.get("disputed")]
+    wrong = [(case, one["extracted"]) for case, one in plain if case["expected"] != one["correct"]]
+    false_positives = [case for case, _ in wrong if not case["expected"]]
+    assert len(wrong) <= 0.03 * len(plain), wrong
+    assert len(false_positives) <= 0.01 * sum(not case["expected"] for case, _ in plain), false_positives
+
+
 def test_extraction_cases(capsys, grader):
     cases, graded = rows("graders/extraction_cases.jsonl"), run("extraction_cases.jsonl", capsys)
     right = 0

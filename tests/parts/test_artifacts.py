@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
+import shutil
 import signal
+import subprocess
+import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tiny import environment
 
-from unified_rl.artifacts import ArtifactStore
+from unified_rl import files
+from unified_rl.artifacts import Artifact, ArtifactStore, Stage, key_of
 from unified_rl.errors import CheckpointError
 
 
@@ -35,17 +42,16 @@ def test_built_once_and_found_again(tmp_path):
     assert get(store, build=must_not_build) == (key, folder)
 
 
-def test_key_depends_on_settings_recipe_and_inputs(tmp_path):
-    store = ArtifactStore(tmp_path)
+def test_key_depends_on_settings_recipe_and_inputs():
     keys = {
-        store.key("stage", {"a": 1}, 1, {}),
-        store.key("stage", {"a": 2}, 1, {}),
-        store.key("stage", {"a": 1}, 2, {}),
-        store.key("stage", {"a": 1}, 1, {"policy": "k"}),
-        store.key("other", {"a": 1}, 1, {}),
+        key_of("stage", {"a": 1}, 1, {}),
+        key_of("stage", {"a": 2}, 1, {}),
+        key_of("stage", {"a": 1}, 2, {}),
+        key_of("stage", {"a": 1}, 1, {"policy": "k"}),
+        key_of("other", {"a": 1}, 1, {}),
     }
     assert len(keys) == 5
-    assert store.key("stage", {"a": 1, "b": 2}, 1, {}) == store.key("stage", {"b": 2, "a": 1}, 1, {})
+    assert key_of("stage", {"a": 1, "b": 2}, 1, {}) == key_of("stage", {"b": 2, "a": 1}, 1, {})
 
 
 @pytest.mark.parametrize("harm", ["change", "delete", "manifest"])
@@ -111,3 +117,112 @@ def test_a_killed_builder_releases_the_lock(tmp_path):
     worker.join()
     _, folder = get(ArtifactStore(tmp_path / "store"))
     assert (folder / "file.txt").read_text() == "x"
+
+
+def counted(monkeypatch):
+    """The files that were hashed, from here on."""
+    real, hashed = files.file_hash, []
+    monkeypatch.setattr(files, "file_hash", lambda path: hashed.append(path.name) or real(path))
+    return hashed
+
+
+def test_an_artefact_is_hashed_whole_at_first_use_and_not_at_every_use(tmp_path, monkeypatch):
+    store = ArtifactStore(tmp_path)
+    get(store)
+    hashed = counted(monkeypatch)
+    get(store)
+    assert "file.txt" in hashed
+    hashed.clear()
+    get(ArtifactStore(tmp_path))
+    assert hashed == []
+
+
+def test_an_artefact_of_another_version_is_refused_by_name(tmp_path):
+    store = ArtifactStore(tmp_path)
+    _, folder = get(store)
+    facts = json.loads((folder / "artifact.json").read_text())
+    files.write_json(folder / "artifact.json", facts | {"schema": 99})
+    files.write_manifest(folder)
+    with pytest.raises(CheckpointError, match="has schema 99, and this version reads schema 1; delete that folder"):
+        get(store)
+
+
+def made(kind, log, **inputs):
+    """A stage that writes its name after those that it was made from."""
+
+    def make(folder, given, store):
+        log.append(kind)
+        words = [(one.path / "word").read_text() for one in given.values()]
+        (folder / "out").mkdir(exist_ok=True)
+        (folder / "out" / "word").write_text(" ".join([*words, kind]))
+
+    return Stage(kind, {"kind": kind}, inputs, make, output="out")
+
+
+def test_a_chain_is_made_in_order_once_and_only_as_far_as_it_is_missing(tmp_path):
+    log: list[str] = []
+    first = made("first", log)
+    second = made("second", log, before=first, brought=Artifact("key", _brought(tmp_path)))
+    third = made("third", log, before=second)
+    keys = [stage.key() for stage in (first, second, third)]
+    assert len(set(keys)) == 3 and not (tmp_path / "store").exists()
+    found = third.build(ArtifactStore(tmp_path / "store"))
+    assert (found.path / "word").read_text() == "first brought second third"
+    assert found.key == keys[2] and log == ["first", "second", "third"]
+    shutil.rmtree(tmp_path / "store" / "first")
+    assert third.build(ArtifactStore(tmp_path / "store")) == found
+    assert made("fourth", log, before=third).build(ArtifactStore(tmp_path / "store")).key
+    assert log == ["first", "second", "third", "fourth"], "what is there needs nothing of what it was made from"
+
+
+def _brought(folder):
+    (folder / "brought").mkdir()
+    (folder / "brought" / "word").write_text("brought")
+    return folder / "brought"
+
+
+def test_a_stage_is_another_one_where_what_it_is_made_from_is(tmp_path):
+    first, other = made("first", []), replace(made("first", []), settings={"kind": "other"})
+    assert made("second", [], before=first).key() != made("second", [], before=other).key()
+    assert replace(first, name="any").key() == first.key(), "a name is for people"
+
+
+def test_fingerprints_are_of_the_content_whatever_size_and_times_say(tmp_path):
+    """A large file whose size and time of change stay as they were while its content changes."""
+    path, code = (
+        tmp_path / "weights",
+        "import sys; from unified_rl.stages.fingerprints import path_fingerprint as f; print(f(sys.argv[1]))",
+    )
+
+    def fingerprint(place):
+        line = [sys.executable, "-c", code, str(place)]
+        return subprocess.run(line, capture_output=True, text=True, check=True, env=environment()).stdout
+
+    with path.open("wb") as file:
+        file.truncate(65 * 2**20)
+    times, before = path.stat(), fingerprint(path)
+    with path.open("r+b") as file:
+        file.seek(2**20)
+        file.write(b"x")
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert fingerprint(path) != before
+
+
+def test_what_cannot_be_written_whole_leaves_what_was_there(tmp_path):
+    path = tmp_path / "file.txt"
+    path.write_text("old")
+    with pytest.raises(RuntimeError), files.replacing(path) as aside:
+        aside.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    with files.replacing(path) as aside:
+        aside.write_text("new")
+    assert path.read_text() == "new" and [item.name for item in tmp_path.iterdir()] == ["file.txt"]
+    folder = tmp_path / "folder"
+    for content in ("a", "b"):
+        files.aside_of(folder).mkdir()
+        (files.aside_of(folder) / "left by a kill").touch()
+        with files.replacing(folder) as aside:
+            aside.mkdir()
+            (aside / content).touch()
+        assert [item.name for item in folder.iterdir()] == [content]

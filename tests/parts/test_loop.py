@@ -16,11 +16,9 @@ from unified_rl import coefficients as c
 from unified_rl.cli import main
 from unified_rl.engines.layout import Layout
 from unified_rl.engines.optimiser import AdamWOptions
-from unified_rl.engines.packing import Members
 from unified_rl.engines.roles import policy_role
 from unified_rl.engines.torch_trainer import TorchTrainer
 from unified_rl.errors import CheckpointError, TrainingError
-from unified_rl.record import Record
 from unified_rl.surrogate import SurrogateLoss, aggregation_weights
 
 
@@ -165,27 +163,6 @@ def test_broken_invariant_is_named(tmp_path, artifacts, capsys, monkeypatch):
     message = capsys.readouterr().err
     assert "kl/max_log" in message
     assert "reference" in message
-
-
-def test_record_means_are_token_means_over_all_micro_batches():
-    mask = torch.tensor([[True, True, False], [True, False, False]])
-    blank = torch.zeros(2, 3)
-    inputs = c.Inputs(mask, torch.tensor([0, 0]), blank[:, 0], blank[:, 0], mask[:, 0], blank)
-    record = Record()
-    coefficient = torch.tensor([[1.0, -3.0, 9.0], [2.0, 9.0, 9.0]])
-    micro_batches = (
-        Members(torch.tensor([0]), torch.tensor([0, 0]), torch.tensor([0, 1])),
-        Members(torch.tensor([1]), torch.tensor([0]), torch.tensor([0])),
-    )
-    for members in micro_batches:
-        rows = members.rows_b
-        outputs = {"logp": blank[rows] - 2, "entropy": blank[rows] + 0.5}
-        record.add({}, coefficient[rows], outputs, inputs.rows(rows), members)
-    found = record.metrics()
-    assert found["coef/total/mean"] == pytest.approx(0.0)
-    assert found["coef/total/abs_mean"] == pytest.approx(2.0)
-    assert found["entropy/mean"] == pytest.approx(0.5)
-    assert found["logp/mean"] == pytest.approx(-2.0)
 
 
 def test_empty_response_is_a_clear_error():

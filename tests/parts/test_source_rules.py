@@ -13,7 +13,9 @@ from unified_rl.artifacts import ArtifactStore
 from unified_rl.engines.policy_model import load_tokenizer
 from unified_rl.errors import ConfigError
 from unified_rl.loading import load_config
-from unified_rl.stages import sampling, training, world
+from unified_rl.stages import training, world
+from unified_rl.stages.chain import stage
+from unified_rl.stages.kinds.offline_samples import offline_samples
 
 POLICY_COEFFICIENTS = ("grpo", "grpo_positives", "grpo_negatives", "grpo_kl_in_reward", "ppo", "rloo", "dr_grpo", "dapo")
 
@@ -112,19 +114,19 @@ def test_training_prompts_come_from_the_named_slices_in_even_shares(slices, coun
 
 def test_the_sft_stage_does_not_depend_on_the_training_slices():
     plain, sliced = (load_config(["method=grpo", *more]) for more in ([], ["data.slices=[hard]"]))
-    assert training.sft_config(plain) == training.sft_config(sliced)
+    assert stage(plain, "sft").key() == stage(sliced, "sft").key()
 
 
 def test_stored_samples_of_another_slice_are_another_artefact(tmp_path):
     """One store, two slices: the samples of the one are not taken for those of the other."""
     config = load_config(words("rft", tmp_path / "run", tmp_path / "artifacts", "data.prompts=4"))
     store = ArtifactStore(Path(config.artifacts))
-    key, path = world.base_policy(config, store)
+    base = stage(config, "base").build(store)
     task = world.make_task(config)
     found = {}
     for slices in ([], ["hard"], ["main", "hard"]):
         sliced = replace(config, data=replace(config.data, slices=slices))
-        prompts = world.as_prompts(world.training_problems(task, sliced), load_tokenizer(path), sliced)
-        found[tuple(slices)], stored = sampling.offline_samples(sliced, store, key, path, prompts)
+        prompts = world.as_prompts(world.training_problems(task, sliced), load_tokenizer(base.path), sliced)
+        found[tuple(slices)], stored = offline_samples(sliced, store, base, prompts)
         assert len(stored) == len(prompts) == 4
     assert len(set(found.values())) == 3

@@ -7,7 +7,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig, Qwen2Config, Qwen3Config
 
 from unified_rl import loading
-from unified_rl.engines.policy_model import use_torch_rms_norm
+from unified_rl.engines.norms import use_torch_rms_norm
 from unified_rl.errors import ConfigError, DataError
 from unified_rl.ops import logprobs
 from unified_rl.planning import memory

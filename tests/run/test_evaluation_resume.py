@@ -18,7 +18,7 @@ from tiny import environment, words
 from unified_rl.cli import main
 from unified_rl.config import DataConfig, EvaluationConfig, TaskConfig
 from unified_rl.run_reading import read_evaluation
-from unified_rl.stages import world
+from unified_rl.stages import solutions
 from unified_rl.stages.evaluate import evaluate
 from unified_rl.statistics.load import load_run
 
@@ -137,7 +137,7 @@ def test_programs_in_a_real_sandbox(run_dir, tmp_path, solution, capfd):
         Sandbox(workers=1).close()
     except SandboxError as error:
         pytest.skip(f"this machine cannot contain programs: {error}")
-    world.program_runner.cache_clear()  # what it protects is said when it is made
+    solutions.program_runner.cache_clear()  # what it protects is said when it is made
     (tmp_path / "test.jsonl").write_text('{"q": "toss 7", "a": "H"}\n')
     task = TaskConfig("table", "{question}:", solution, options={"question": "q", "gold": "a", "grading_workers": 1})
     options = EvaluationConfig(problems=1, samples=4, max_new_tokens=16)
@@ -146,6 +146,6 @@ def test_programs_in_a_real_sandbox(run_dir, tmp_path, solution, capfd):
     if solution == "program_of_thought":
         assert set(samples["verdict"]) <= {"unparsable", "incorrect"}, "the letter H is a program that fails"
         assert "sandbox:" in capfd.readouterr().err
-        world.program_runner(False).close()
+        solutions.program_runner(False).close()
     else:
         assert "correct" in set(samples["verdict"])

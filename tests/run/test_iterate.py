@@ -187,11 +187,11 @@ def test_killed_in_every_stage_it_resumes_to_the_same_files(undisturbed, tmp_pat
     arguments = iterate_words(tmp_path, "resume=true")
     stages = {
         "labelling": lambda: bool(list(artifacts.glob("step_labels/*.partial"))),
-        "the first reward model": lambda: any(lines(p) >= 3 for p in artifacts.glob("reward_model/*.partial/training.jsonl")),
+        "the first reward model": lambda: any(lines(p) >= 3 for p in artifacts.glob("reward_model/*.partial/metrics.jsonl")),
         "iteration 0": lambda: lines(run / "iteration_0" / "metrics.jsonl") >= 3,
         "the renewed reward model": lambda: (
             (run / "forks" / "1").is_dir()
-            and any(lines(p) >= 2 for p in artifacts.glob("reward_model/*.partial/training.jsonl"))
+            and any(lines(p) >= 2 for p in artifacts.glob("reward_model/*.partial/metrics.jsonl"))
         ),
         "iteration 1": lambda: lines(run / "iteration_1" / "metrics.jsonl") >= 1,
         "iteration 2": lambda: lines(run / "iteration_2" / "metrics.jsonl") >= 5,

@@ -12,6 +12,9 @@ import numpy as np
 import pytest
 from tiny import environment, words
 
+from unified_rl.loading import load_config
+from unified_rl.stages.chain import stage
+
 RECORDS = ("metrics.jsonl", "curve.jsonl", "samples.jsonl")
 
 
@@ -86,6 +89,33 @@ def test_killed_at_several_phases(undisturbed, tmp_path):
     assert len(killed) >= 3, f"the run ended too early to be killed; killed at: {killed}"
     finish(arguments)
     same_results(run_dir, undisturbed)
+
+
+ANNEAL = ("stages.anneal.kind=sft", "stages.anneal.inputs.policy=sft", "stages.anneal.settings.logging.checkpoint_every=5")
+ANNEALED = (*ANNEAL, "stages.anneal.settings.trainer={steps: 30, learning_rate: 1e-4, schedule: linear}", "sft.steps=10")
+
+
+@pytest.mark.long
+def test_a_stage_more_is_killed_and_goes_on(tmp_path):
+    """base -> sft -> anneal -> rl, by configuration alone: killed in the middle of annealing, and again in the run."""
+    finish(words("grpo", tmp_path / "whole", tmp_path / "undisturbed", *ANNEALED))
+    arguments = words("grpo", tmp_path / "run", tmp_path / "artifacts", *ANNEALED, "resume=true")
+    key = stage(load_config(arguments), "anneal").key()
+    partial, made = tmp_path / "artifacts" / "sft" / f"{key}.partial", tmp_path / "artifacts" / "sft" / key
+
+    def annealing():
+        return any(partial.glob("checkpoints/step_*")) and lines(partial / "metrics.jsonl") % 5 > 1
+
+    assert kill_when(start(arguments), annealing, "annealing") and not made.exists()
+    kept = next(partial.glob("checkpoints/step_*")).name
+    kill_when(start(arguments), lambda: lines(tmp_path / "run" / "metrics.jsonl") >= 1, "the run")
+    finish(arguments)
+    same_results(tmp_path / "run", tmp_path / "whole")
+    alone = tmp_path / "undisturbed" / "sft" / key
+    assert kept != "step_000030"
+    for file in ("metrics.jsonl", "checkpoints/step_000030/policy/model.safetensors"):
+        assert (made / file).read_bytes() == (alone / file).read_bytes(), file
+    assert '"from_step": ' + str(int(kept[5:])) in (made / "provenance.json").read_text(), "it went on from its checkpoint"
 
 
 def test_a_finished_run_can_be_extended(undisturbed, tmp_path):

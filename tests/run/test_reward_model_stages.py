@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from tiny import words
 
-from unified_rl import loading, rng
+from unified_rl import chain, loading, rng
 from unified_rl.artifacts import ArtifactStore
 from unified_rl.engines.policy_model import load_policy
 from unified_rl.engines.reward_model import load_reward_model
@@ -22,11 +22,13 @@ from unified_rl.errors import ConfigError, DataError
 from unified_rl.reward_model_config import RewardModelConfig
 from unified_rl.rewards import ModelReward, build_segmenter
 from unified_rl.stages import world
+from unified_rl.stages.chain import initial_policy, stage
 from unified_rl.stages.first_error import read_solutions, write_first_errors
-from unified_rl.stages.reward_model import labelled, load_scorer, reward_model, reward_samples, step_labels
+from unified_rl.stages.kinds.reward_samples import read_samples, samples_of
+from unified_rl.stages.kinds.step_labels import facts_of, read_step_facts
+from unified_rl.stages.reward_model import labelled, load_scorer
 from unified_rl.stages.reward_model_quality import write_quality
 from unified_rl.stages.step_labels import label_steps
-from unified_rl.stages.training import initial_policy
 from unified_rl.statistics import first_error as first_error_analysis
 from unified_rl.statistics import reward_models as analysis
 from unified_rl.types import Decoding, Prompt
@@ -51,18 +53,20 @@ def policy(tmp_path_factory):
     folder = tmp_path_factory.mktemp("reward_model")
     config = loading.load_config(words("grpo", folder / "run", folder / "artifacts"))
     store = ArtifactStore(folder / "artifacts")
-    return config, store, *initial_policy(config, store)
+    config = replace(config, reward_model=SECTION)
+    return config, store, initial_policy(config, store)
 
 
 @pytest.fixture(scope="module")
 def sampled(policy):
-    config, store, key, path = policy
-    samples = reward_samples(config, store, key, path, split="train", problems=24, per_prompt=4)
-    model, tokenizer = load_policy(path)
+    config, store, start = policy
+    model, tokenizer = load_policy(start.path)
+    made = samples_of(config, start, split="train", problems=24, per_prompt=4).build(store)
+    samples = read_samples(config, made, tokenizer)
     return world.make_task(config), tokenizer, TorchGenerator(model, tokenizer), samples
 
 
-def facts_of(sampled, decoding, completions, prompts=None, responses=None):
+def facts_of_steps(sampled, decoding, completions, prompts=None, responses=None):
     task, tokenizer, generator, samples = sampled
     return label_steps(
         task,
@@ -80,7 +84,7 @@ def test_completions_are_what_the_policy_would_write_from_each_step(policy, samp
     """Each success is found again by sampling that one completion alone and grading the whole text."""
     task, tokenizer, generator, samples = sampled
     decoding = policy[0].generator.decoding
-    facts = facts_of(sampled, decoding, 3)
+    facts = facts_of_steps(sampled, decoding, 3)
     checked = successes = 0
     for prompt, group, known_group in list(zip(samples.prompts, samples.responses, facts, strict=True))[:8]:
         for response, known in zip(group, known_group, strict=True):
@@ -105,7 +109,7 @@ def test_completions_are_what_the_policy_would_write_from_each_step(policy, samp
 
 
 def test_fewer_completions_are_the_first_of_more(policy, sampled):
-    few, many = (facts_of(sampled, policy[0].generator.decoding, n) for n in (2, 5))
+    few, many = (facts_of_steps(sampled, policy[0].generator.decoding, n) for n in (2, 5))
     for one, other in zip([x for group in few for x in group], [x for group in many for x in group], strict=True):
         assert np.array_equal(one.successes, other.successes[:, :2])
         assert np.array_equal(one.labels("shepherd_soft", 2), other.labels("shepherd_soft", 2))
@@ -120,9 +124,9 @@ def test_facts_do_not_depend_on_the_company(policy, sampled):
     """A response's facts are the same alone as among the others, and equal prefixes share their completions."""
     *_, samples = sampled
     decoding = policy[0].generator.decoding
-    whole = facts_of(sampled, decoding, 3)
+    whole = facts_of_steps(sampled, decoding, 3)
     for place in (0, 5):
-        alone = facts_of(sampled, decoding, 3, samples.prompts[place : place + 1], [samples.responses[place][:1]])[0][0]
+        alone = facts_of_steps(sampled, decoding, 3, samples.prompts[place : place + 1], [samples.responses[place][:1]])[0][0]
         assert np.array_equal(alone.successes, whole[place][0].successes)
     shared = {}
     for prompt, group, known_group in zip(samples.prompts, samples.responses, whole, strict=True):
@@ -144,14 +148,14 @@ def test_a_completion_beyond_the_length_limit_has_not_reached_the_answer(policy,
     ]
     prompt, response = inner[0]
     tight = replace(policy[0].generator.decoding, max_new_tokens=len(response))
-    known = facts_of(sampled, tight, 4, [prompt], [[response]])[0][0]
+    known = facts_of_steps(sampled, tight, 4, [prompt], [[response]])[0][0]
     assert not known.successes[-1].any() or known.ends[-2] + 2 < len(response)
     shorter = replace(tight, max_new_tokens=int(known.ends[-2]) + 2)
-    assert not facts_of(sampled, shorter, 4, [prompt], [[response]])[0][0].successes[-1].any()
+    assert not facts_of_steps(sampled, shorter, 4, [prompt], [[response]])[0][0].successes[-1].any()
 
 
 def test_labels_that_cannot_be_had_are_refused(policy, sampled):
-    known = facts_of(sampled, policy[0].generator.decoding, 2)[0][0]
+    known = facts_of_steps(sampled, policy[0].generator.decoding, 2)[0][0]
     with pytest.raises(ConfigError, match="3 completions"):
         known.labels("shepherd_hard", 3)
     with pytest.raises(ConfigError, match="no exact step checker"):
@@ -159,19 +163,17 @@ def test_labels_that_cannot_be_had_are_refused(policy, sampled):
 
 
 def test_stored_facts_are_those_that_were_found(policy, sampled):
-    config, store, key, path = policy
-    samples = sampled[-1]
-    _, stored = step_labels(config, store, samples, key, path, "task", 3)
-    for one, other in zip(sum(stored, []), sum(facts_of(sampled, config.generator.decoding, 3), []), strict=True):  # noqa: RUF017
+    config, store, start = policy
+    of_training = samples_of(config, start, split="train", problems=24, per_prompt=4)
+    stored = read_step_facts(facts_of(config, of_training, start, "task", 3).build(store), 3)
+    for one, other in zip(sum(stored, []), sum(facts_of_steps(sampled, config.generator.decoding, 3), []), strict=True):  # noqa: RUF017
         assert one.outcome == other.outcome
         for name in ("ends", "successes", "exact"):
             assert np.array_equal(getattr(one, name), getattr(other, name)), name
 
 
 def test_what_each_kind_is_trained_on(policy, sampled):
-    config, store, key, path = policy
-    samples = sampled[-1]
-    _, facts = step_labels(config, store, samples, key, path, "task", 4)
+    samples, facts = sampled[-1], facts_of_steps(sampled, policy[0].generator.decoding, 4)
     steps = labelled(samples, facts, SECTION)
     answers = labelled(samples, facts, replace(SECTION, kind="outcome"))
     exact = labelled(samples, facts, replace(SECTION, labels="exact"))
@@ -183,21 +185,23 @@ def test_what_each_kind_is_trained_on(policy, sampled):
         assert third.labels.tolist() == known.exact.tolist()
 
 
+def reward_model(config, **changes):
+    """The stage of the chain, with some of the reward model's settings otherwise."""
+    return stage(replace(config, reward_model=replace(config.reward_model, **changes)), chain.provider(config, chain.REWARD))
+
+
 @pytest.fixture(scope="module")
 def trained(policy):
-    config, store, key, path = policy
-    return {
-        "ORM": reward_model(config, replace(SECTION, kind="outcome"), store, key, path),
-        "PRM": reward_model(config, SECTION, store, key, path),
-    }
+    config, store, _ = policy
+    return {"ORM": reward_model(config, kind="outcome").build(store), "PRM": reward_model(config).build(store)}
 
 
 def test_training_resumes_to_the_same_weights(policy, trained, monkeypatch, tmp_path):
     """Stopped in the middle, twice; the weights and the log end the same, byte for byte."""
-    config, store, key, path = policy
+    config, store, _ = policy
     other = ArtifactStore(tmp_path / "artifacts")
-    for stage in ("reward_samples", "step_labels"):
-        shutil.copytree(store.root / stage, other.root / stage)
+    for made in ("base", "sft", "reward_samples", "step_labels"):
+        shutil.copytree(store.root / made, other.root / made)
     real = TorchTrainer.update
 
     def stopping_at(limit):
@@ -211,35 +215,36 @@ def test_training_resumes_to_the_same_weights(policy, trained, monkeypatch, tmp_
     for limit in (3, 12):  # before the first checkpoint, and two updates after the second
         monkeypatch.setattr(TorchTrainer, "update", stopping_at(limit))
         with pytest.raises(KeyboardInterrupt):
-            reward_model(config, SECTION, other, key, path)
+            reward_model(config).build(other)
         assert not list((other.root / "reward_model").glob("[0-9a-f]*[0-9a-f]/artifact.json"))
     partial = next((other.root / "reward_model").glob("*.partial"))
     assert [folder.name for folder in (partial / "checkpoints").iterdir()] == ["step_000010"]
     monkeypatch.setattr(TorchTrainer, "update", real)
-    resumed_key, resumed = reward_model(config, SECTION, other, key, path)
-    assert resumed_key == trained["PRM"][0]
-    for name in ("model/model.safetensors", "model/reward_head.safetensors", "training.jsonl"):
-        assert (resumed.parent / name).read_bytes() == (trained["PRM"][1].parent / name).read_bytes(), name
-    assert not (resumed.parent / "checkpoints").exists()
-    lines = [json.loads(line) for line in (resumed.parent / "training.jsonl").read_text().splitlines()]
-    assert [line["step"] for line in lines] == list(range(18))
+    resumed = reward_model(config).build(other)
+    assert resumed.key == trained["PRM"].key
+    folder, undisturbed = resumed.path.parent, trained["PRM"].path.parent
+    for name in ("model/model.safetensors", "model/reward_head.safetensors", "metrics.jsonl"):
+        assert (folder / name).read_bytes() == (undisturbed / name).read_bytes(), name
+    assert not (folder / "checkpoints").exists()
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == list(range(1, 19))
     assert lines[-1]["loss"] < lines[0]["loss"]
 
 
 def test_the_key_holds_what_matters_and_nothing_else(policy, trained):
-    config, store, key, path = policy
-    same = replace(SECTION, checkpoint_every=7)
-    assert reward_model(config, same, store, key, path)[0] == trained["PRM"][0]
+    config = policy[0]
+    assert reward_model(config, checkpoint_every=7).key() == trained["PRM"].key
     packed = replace(config, trainer=replace(config.trainer, row_tokens=64, micro_batch_tokens=256))
-    assert reward_model(packed, SECTION, store, key, path)[0] == trained["PRM"][0]
-    outcome_with_other_step_labels = replace(SECTION, kind="outcome", labels="exact", completions=2)
-    assert reward_model(config, outcome_with_other_step_labels, store, key, path)[0] == trained["ORM"][0]
+    assert reward_model(packed).key() == trained["PRM"].key
+    assert reward_model(config, kind="outcome", labels="exact", completions=2).key() == trained["ORM"].key
+    keys = [reward_model(config, **changes).key() for changes in ({"learning_rate": 1e-3}, {"seed": 1}, {"epochs": 4})]
+    assert len({trained["PRM"].key, *keys}) == 4
 
 
 def test_a_trained_model_serves_as_a_reward(policy, sampled, trained):
     config, task, tokenizer, samples = policy[0], sampled[0], sampled[1], sampled[-1]
-    scorer, _, card = load_scorer(config, trained["PRM"][1])
-    assert (card.kind, card.labels, card.base["key"]) == ("process", "shepherd_hard", policy[2])
+    scorer, _, card = load_scorer(config, trained["PRM"].path)
+    assert (card.kind, card.labels, card.base["key"]) == ("process", "shepherd_hard", policy[2].key)
     reward = ModelReward(task, scorer, build_segmenter(card.segmentation, task, tokenizer), supervision="process")
     scores = sum(reward.score(samples.prompts, samples.responses), [])  # noqa: RUF017
     right = np.array([one.verdict == "correct" for one in scores])
@@ -248,9 +253,9 @@ def test_a_trained_model_serves_as_a_reward(policy, sampled, trained):
 
 
 def test_quality_is_measured_on_problems_that_were_not_trained_on(policy, trained, tmp_path):
-    config, store, key, path = policy
-    models = {name: folder for name, (_, folder) in trained.items()}
-    folder = write_quality(config, store, key, path, models, tmp_path / "quality", problems=12, per_prompt=3, completions=4)
+    config, store, start = policy
+    models = {name: made.path for name, made in trained.items()}
+    folder = write_quality(config, store, start, models, tmp_path / "quality", problems=12, per_prompt=3, completions=4)
     steps, scores = pd.read_parquet(folder / "steps.parquet"), pd.read_parquet(folder / "scores.parquet")
     assert len(scores) == 2 * len(steps)
     trained_on = {problem.id for problem in world.make_task(config).problems("train", 24)}
@@ -276,11 +281,11 @@ def test_first_errors_of_written_solutions(trained, tmp_path):
             {"source": "y", "question": "toss 3", "steps": ["H"] * 600, "first_error_step": 1},
         ],
     )
-    folder = write_first_errors(trained["PRM"][1], data, tmp_path / "out", template="{question}:")
+    folder = write_first_errors(trained["PRM"].path, data, tmp_path / "out", template="{question}:")
     found = pd.read_parquet(folder / "solutions.parquet")
     assert found["first_error"].tolist() == [1, -1, 0]
     assert [None if logits is None else len(logits) for logits in found["logits"]] == [3, 2, None], "the last one is too long"
-    model, tokenizer, _ = load_reward_model(trained["PRM"][1])
+    model, tokenizer, _ = load_reward_model(trained["PRM"].path)
     ids = [tokenizer.bos_token_id, *tokenizer.encode("toss 1:H\nT\nH\n", add_special_tokens=False), tokenizer.eos_token_id]
     from torch import no_grad, tensor
 
@@ -311,7 +316,7 @@ def test_malformed_solutions_are_named(tmp_path, line, message):
 )
 def test_real_solutions_from_a_backbone_that_knows_no_mathematics(trained, tmp_path):
     """The command's path on real text. A model of coins knows nothing of it: its steps' AUC is that of chance, and is reported."""
-    folder = write_first_errors(trained["PRM"][1], SHARED / "step_labels_small.jsonl", tmp_path, template="completion")
+    folder = write_first_errors(trained["PRM"].path, SHARED / "step_labels_small.jsonl", tmp_path, template="completion")
     frame = first_error_analysis.write(folder, folder)
     everything = frame[frame["source"] == "all"].set_index("measure")
     assert everything.loc["step_auc", "count"] + 0 > 200

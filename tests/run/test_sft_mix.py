@@ -9,15 +9,17 @@ import numpy as np
 import pytest
 import torch
 
-from unified_rl import loading
+from unified_rl import chain, loading
 from unified_rl.artifacts import ArtifactStore
 from unified_rl.cli import main
 from unified_rl.coefficients import build
+from unified_rl.engines.forward import response_logps
 from unified_rl.engines.packing import pack
-from unified_rl.engines.policy_model import load_policy, response_logps
+from unified_rl.engines.policy_model import load_policy
 from unified_rl.rollout import collate
 from unified_rl.sources import MixedDemonstrations
-from unified_rl.stages import demonstrations, world
+from unified_rl.stages import demonstrations
+from unified_rl.stages.chain import stage
 from unified_rl.surrogate import SurrogateLoss, aggregation_weights
 
 
@@ -99,7 +101,7 @@ def stored(folder, *more):
     config = loading.load_config(["method=sft", *words(folder, *more)])
     config = replace(config, data=replace(config.data, prompts=config.sft.demonstrations))
     at, _ = demonstrations.compose(config)
-    _, base = world.base_policy(config, ArtifactStore(folder / "artifacts"))
+    base = stage(config, chain.root(config)).build(ArtifactStore(folder / "artifacts")).path
     model, tokenizer = load_policy(base)
     return config, model, tokenizer, demonstrations.load_demonstrations(config, at)
 

@@ -312,7 +312,7 @@ PROGRAMS: dict[str, tuple[str, tuple[str, ...]]] = {
     "system calls by number": (
         "import platform\nassert platform.machine() == 'x86_64' or sys.exit()\n"
         "for name, number in dict(ptrace=101, bpf=321, keyctl=250, perf=298, uring=425, userfault=323, kexec=246, module=175, handle=304,\n"
-        "                         swap=167, reboot=169, memfd=319, socket=41, acct=163, quota=179, clone3=435, later=500).items():\n"
+        "                         swap=167, statmount=457, listmount=458, flock=73, reboot=169, memfd=319, socket=41, acct=163, quota=179, clone3=435, later=500).items():\n"
         "    system(name, number, 0, 0, 0, 0, 0)",
         ("ok",),
     ),
@@ -327,6 +327,36 @@ PROGRAMS: dict[str, tuple[str, tuple[str, ...]]] = {
         "import subprocess\nfor shell in ('/bin/sh', '/bin/bash', '/usr/bin/env', '/usr/bin/python3'):\n"
         "    attempt(shell, lambda: subprocess.run([shell, '-c', 'id'], check=True))\nprint(os.system('id'))\n"
         "attempt('exec', lambda: os.execv('/bin/sh', ['sh']))",
+        ("ok",),
+    ),
+    "locks of files that can only be read": (
+        "import fcntl, json, struct\n"
+        "for path in (os.__file__, json.__file__, '/dev/null', 'own'):\n"
+        "    file = open(path, 'w+' if path == 'own' else 'r')\n"
+        "    for mode in (fcntl.LOCK_SH, fcntl.LOCK_EX):\n"
+        "        attempt('flock', lambda: fcntl.flock(file, mode | fcntl.LOCK_NB))\n"
+        "    attempt('lockf', lambda: fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB))\n"
+        "    attempt('lease', lambda: fcntl.fcntl(file, 1024, 0))\n"
+        "    for command in (6, 7, 37, 38):\n"
+        "        attempt('fcntl', lambda: fcntl.fcntl(file, command, struct.pack('hhqqi', 0, 0, 0, 0, 0)))\n"
+        "attempt('notice', lambda: fcntl.fcntl(os.open(os.path.dirname(os.__file__), os.O_RDONLY), 1026, 1))",
+        ("ok",),
+    ),
+    "list of mounts": (
+        "for number in (457, 458):\n"
+        "    request = (ctypes.c_uint64 * 4)(24, (1 << 64) - 1, 0, 0)\n"
+        "    answer = ctypes.create_string_buffer(4096)\n"
+        "    system('mounts', number, request, answer, ctypes.c_size_t(512), 0)",
+        ("ok",),
+    ),
+    "execution of what was written": (
+        "import mmap, pathlib, shutil\n"
+        "pathlib.Path('run').write_text('#!/usr/bin/python3\\nprint(1)')\nos.chmod('run', 0o755)\n"
+        "attempt('script', lambda: os.execv('/tmp/run', ['run']))\n"
+        "library = next(pathlib.Path(os.__file__).parent.glob('lib-dynload/*.so'))\nshutil.copy(library, 'copy.so')\n"
+        "attempt('library', lambda: ctypes.CDLL('/tmp/copy.so'))\n"
+        "with open('copy.so', 'rb') as file:\n"
+        "    attempt('mapping', lambda: mmap.mmap(file.fileno(), 4096, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ | mmap.PROT_EXEC))",
         ("ok",),
     ),
     "host name": ("print('ESCAPED' if libc.sethostname(b'x', 1) == 0 else 'refused')", ("ok",)),

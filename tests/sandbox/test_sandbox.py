@@ -251,6 +251,10 @@ def test_filter_for_both_architectures():
         assert verdict(machine, sandbox_seccomp.CLONE3[column]) == ABSENT
         assert verdict(machine, sandbox_seccomp.IOCTL[column], 0, 0x5401) == ALLOWED
         assert verdict(machine, sandbox_seccomp.IOCTL[column], 0, 0x5412) == REFUSED
+        assert [verdict(machine, sandbox_seccomp.FCNTL[column], 0, lock) for lock in (6, 7, 37, 38, 1024)] == [REFUSED] * 5
+        assert [verdict(machine, sandbox_seccomp.FCNTL[column], 0, other) for other in (0, 1, 3, 4, 1030, 1031)] == [
+            ALLOWED
+        ] * 6
         assert verdict(machine, 463) == verdict(machine, 0x40000000) == ABSENT
         assert verdict(machine, 4) == ALLOWED
         assert verdict(machine, 4, architecture=0x40000003) == KILLED  # i386

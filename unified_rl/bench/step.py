@@ -27,11 +27,13 @@ from unified_rl.coefficient_config import GrpoCoefficient
 from unified_rl.coefficients import Grpo
 from unified_rl.config import Config, RolloutConfig, RunConfig, TrainerConfig
 from unified_rl.engines.compiled_forward import CompiledForward
+from unified_rl.engines.forward import plain_forward
 from unified_rl.engines.layout import Layout
+from unified_rl.engines.norms import use_torch_rms_norm
 from unified_rl.engines.optimiser import AdamWOptions
 from unified_rl.engines.packing import TokenSequence
 from unified_rl.engines.passes import evaluate_role
-from unified_rl.engines.policy_model import decoder_of, plain_forward, use_torch_rms_norm
+from unified_rl.engines.policy_model import decoder_of
 from unified_rl.engines.ranks import divided, join_ranks
 from unified_rl.engines.roles import policy_role
 from unified_rl.engines.torch_generator import TorchGenerator

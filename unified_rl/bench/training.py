@@ -23,8 +23,9 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from unified_rl import rng
+from unified_rl.engines.forward import response_logps
 from unified_rl.engines.packing import PackedRows, TokenSequence, pack, padding_fraction
-from unified_rl.engines.policy_model import build_llama, response_logps
+from unified_rl.engines.policy_model import build_llama
 from unified_rl.ops.logprobs import token_logps
 
 VOCABULARY = 64

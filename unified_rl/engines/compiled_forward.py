@@ -13,8 +13,8 @@ from transformers import PreTrainedModel
 
 from unified_rl.engines.attention import attention_mask
 from unified_rl.engines.cpp_compiler import compiler_failed
+from unified_rl.engines.forward import last_hidden
 from unified_rl.engines.packing import PackedRows
-from unified_rl.engines.policy_model import last_hidden
 
 #: Rows and tokens of the batch that is compiled with; they differ, or their being equal would be taken for a rule.
 _EXAMPLE = 8, 96

@@ -211,51 +211,57 @@ def _lengths(sequences: Sequence[TokenSequence]) -> Lengths:
     )
 
 
+class _Filling:
+    """The rows of a micro-batch while segments are put into them, one after the other."""
+
+    def __init__(self, shape: tuple[int, int], pad_id: int) -> None:
+        self.input_ids_RL = np.full(shape, pad_id, dtype=np.int64)
+        self.position_ids_RL = np.zeros(shape, dtype=np.int64)
+        self.segment_RL = np.full(shape, -1, dtype=np.int32)
+        self.continues_RL = np.full(shape, -2, dtype=np.int32)
+        self._tokens_R = [0] * shape[0]
+        self._segments_R = [0] * shape[0]
+
+    @property
+    def tokens(self) -> int:
+        return sum(self._tokens_R)
+
+    def add(self, row: int, ids: np.ndarray, position: int = 0, continues: int = -2) -> tuple[int, np.ndarray]:
+        """Put a segment that begins at `position` into a row: its number there, and the flat indices [L] of its tokens."""
+        segment, start = self._segments_R[row], self._tokens_R[row]
+        place = row, slice(start, start + len(ids))
+        self.input_ids_RL[place] = ids
+        self.position_ids_RL[place] = position + np.arange(len(ids))
+        self.segment_RL[place], self.continues_RL[place] = segment, continues
+        self._segments_R[row] += 1
+        self._tokens_R[row] += len(ids)
+        return segment, row * self.input_ids_RL.shape[1] + np.arange(start, start + len(ids))
+
+
 def _materialise(sequences: Sequence[TokenSequence], filled: Rows, pad_id: int) -> PackedRows:
     """The tensors of a layout. Every prompt copy and every response is a segment, and padding is one too."""
-    shape = (len(filled.rows), filled.length)
-    input_ids_RL = np.full(shape, pad_id, dtype=np.int64)
-    position_ids_RL = np.zeros(shape, dtype=np.int64)
-    segment_RL = np.full(shape, -1, dtype=np.int32)
-    continues_RL = np.full(shape, -2, dtype=np.int32)
+    filling = _Filling((len(filled.rows), filled.length), pad_id)
     hidden_index: dict[int, np.ndarray] = {}
-    input_tokens = 0
-
     for r, row in enumerate(filled.rows):
-        offset, segment = 0, 0
         for bundle in row:
             prompt_ids = sequences[bundle[0]].prompt_ids
-            prompt_segment, prompt_length = segment, len(prompt_ids)
-            place = slice(offset, offset + prompt_length)
-            input_ids_RL[r, place] = prompt_ids
-            position_ids_RL[r, place] = np.arange(prompt_length)
-            segment_RL[r, place] = prompt_segment
-            last_of_prompt = r * shape[1] + place.stop - 1
-            offset, segment = place.stop, segment + 1
+            prompt, prompt_places = filling.add(r, prompt_ids)
             for index in bundle:
-                read_ids = sequences[index].response_ids[:-1]
-                place = slice(offset, offset + len(read_ids))
-                input_ids_RL[r, place] = read_ids
-                position_ids_RL[r, place] = prompt_length + np.arange(len(read_ids))
-                segment_RL[r, place] = segment
-                continues_RL[r, place] = prompt_segment
-                hidden_index[index] = np.r_[last_of_prompt, r * shape[1] + np.arange(place.start, place.stop)]
-                offset, segment = place.stop, segment + 1
-        input_tokens += offset
-
+                _, places = filling.add(r, sequences[index].response_ids[:-1], len(prompt_ids), prompt)
+                hidden_index[index] = np.r_[prompt_places[-1], places]
     members = sorted(hidden_index)
     lengths = [len(hidden_index[index]) for index in members]
     return PackedRows(
-        input_ids_RL=torch.from_numpy(input_ids_RL),
-        position_ids_RL=torch.from_numpy(position_ids_RL),
-        segment_RL=torch.from_numpy(segment_RL),
-        continues_RL=torch.from_numpy(continues_RL),
+        input_ids_RL=torch.from_numpy(filling.input_ids_RL),
+        position_ids_RL=torch.from_numpy(filling.position_ids_RL),
+        segment_RL=torch.from_numpy(filling.segment_RL),
+        continues_RL=torch.from_numpy(filling.continues_RL),
         hidden_index_N=torch.from_numpy(np.concatenate([hidden_index[index] for index in members])),
         targets_N=torch.from_numpy(np.concatenate([sequences[index].response_ids for index in members]).astype(np.int64)),
         sequence_N=torch.from_numpy(np.repeat(members, lengths)),
         row_N=torch.from_numpy(np.repeat(np.arange(len(members)), lengths)),
         token_N=torch.from_numpy(np.concatenate([np.arange(length) for length in lengths])),
         sequences_b=torch.tensor(members),
-        input_tokens=input_tokens,
+        input_tokens=filling.tokens,
         longest=max(sequences[index].input_tokens for index in members),
     )

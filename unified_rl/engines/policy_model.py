@@ -1,8 +1,7 @@
-"""Policies and models with a scalar head: building, loading, saving, and reading log-probabilities and values off packed rows.
+"""Policies and models with a scalar head: building, loading and saving.
 
 Any Hugging Face causal language model whose logits are a linear head on its decoder's last hidden state can be the policy;
-`check_linear_head` refuses the others. Everything here assumes that dropout is off (`model.eval()`, or all dropout rates 0):
-ratios and KL terms compare passes through the same weights, and with dropout they would compare noise. The caller sees to it.
+`check_linear_head` refuses the others. `forward.py` reads log-probabilities and values off their passes.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from typing import Any, ClassVar, Self
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import nn
 from transformers import (
     AutoModel,
     AutoModelForCausalLM,
@@ -26,20 +25,11 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
-from transformers.models.llama.modeling_llama import LlamaRMSNorm
-from transformers.models.mistral.modeling_mistral import MistralRMSNorm
-from transformers.models.qwen2.modeling_qwen2 import Qwen2RMSNorm
-from transformers.models.qwen3.modeling_qwen3 import Qwen3RMSNorm
 
-from unified_rl.engines.attention import attention_mask
-from unified_rl.engines.packing import PackedRows
+from unified_rl.engines.norms import use_torch_rms_norm
 from unified_rl.engines.requests import eos_ids
-from unified_rl.errors import CheckpointError, ConfigError, DataError
-from unified_rl.ops.logprobs import token_logps
+from unified_rl.errors import CheckpointError, ConfigError
 from unified_rl.types import Tokenizer
-
-#: A decoder's last hidden states [R, L, D] on packed rows; gradients flow through it to the decoder's weights.
-Forward = Callable[[PreTrainedModel, PackedRows], Tensor]
 
 HEAD_FILES = "*_head.safetensors"
 # What loading a damaged directory raises, depending on which file is damaged.
@@ -69,6 +59,8 @@ def build_llama(
     """
     if hidden_size % num_heads:
         raise ConfigError(f"hidden_size {hidden_size} is not divisible by num_heads {num_heads}")
+    special_ids: dict[str, Any] = {"eos_token_id": eos_token_id, "pad_token_id": pad_token_id, "bos_token_id": bos_token_id}
+    _check_ids(special_ids, vocab_size)
     config = LlamaConfig(
         vocab_size=vocab_size,
         hidden_size=hidden_size,
@@ -79,12 +71,14 @@ def build_llama(
         max_position_embeddings=max_position_embeddings,
         tie_word_embeddings=tie_word_embeddings,
         initializer_range=init_std,
-        eos_token_id=eos_token_id,
-        pad_token_id=pad_token_id,
-        bos_token_id=bos_token_id,
+        **special_ids,
     )
     config.dtype = torch.float32
-    _check_ids({"eos_token_id": eos_token_id, "pad_token_id": pad_token_id, "bos_token_id": bos_token_id}, vocab_size)
+    return _drawn(config, seed)
+
+
+def _drawn(config: LlamaConfig, seed: int) -> LlamaForCausalLM:
+    """A Llama with random weights."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = LlamaForCausalLM(config)
@@ -130,54 +124,6 @@ def save_policy(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, path
         tokenizer.save_pretrained(path)
 
     _save(write, Path(path))
-
-
-class _TorchRMSNorm:
-    """Mixed into a Hugging Face RMSNorm: the same formula by torch's own operator, about 5 % off a small model's training pass.
-
-    In float32 the result is bit for bit the same. In float64 Hugging Face rounds to float32 on the way and this does not, so
-    that gradients can be checked at full precision. Lower precisions keep Hugging Face's order of rounding.
-    """
-
-    weight: Any
-    variance_epsilon: float
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        if hidden.dtype == self.weight.dtype and hidden.dtype in (torch.float32, torch.float64):
-            return nn.functional.rms_norm(hidden, self.weight.shape, self.weight, self.variance_epsilon)
-        return super().forward(hidden)  # type: ignore[misc]
-
-
-class TorchLlamaRMSNorm(_TorchRMSNorm, LlamaRMSNorm): ...
-
-
-class TorchMistralRMSNorm(_TorchRMSNorm, MistralRMSNorm): ...
-
-
-class TorchQwen2RMSNorm(_TorchRMSNorm, Qwen2RMSNorm): ...
-
-
-class TorchQwen3RMSNorm(_TorchRMSNorm, Qwen3RMSNorm): ...
-
-
-# Norms known to be weight * x / rms(x); Gemma's (1 + weight), for one, is not.
-_TORCH_NORMS: dict[Any, Any] = {
-    LlamaRMSNorm: TorchLlamaRMSNorm,
-    MistralRMSNorm: TorchMistralRMSNorm,
-    Qwen2RMSNorm: TorchQwen2RMSNorm,
-    Qwen3RMSNorm: TorchQwen3RMSNorm,
-}
-
-
-def use_torch_rms_norm(model: PreTrainedModel) -> PreTrainedModel:
-    """Let the model's RMSNorm modules compute by torch's operator. In place; weights, names and what is saved stay the same.
-
-    The class of each module is exchanged for a subclass rather than its `forward` for a bound function, so that a deep copy of
-    the model (a reference, a value model) uses its own weights.
-    """
-    for module in model.modules():
-        module.__class__ = _TORCH_NORMS.get(type(module), type(module))
-    return model
 
 
 def eos_token_ids(model: PreTrainedModel, tokenizer: Tokenizer | None = None) -> tuple[int, ...]:
@@ -235,40 +181,6 @@ def check_linear_head(model: PreTrainedModel) -> None:
         )
 
 
-def plain_forward(decoder: PreTrainedModel, packed: PackedRows) -> Tensor:
-    """Last hidden states [R, L, D] of packed rows, as the module computes them. Implements `Forward`."""
-    return last_hidden(decoder, packed.input_ids_RL, packed.position_ids_RL, attention_mask(decoder, packed))
-
-
-def last_hidden(decoder: PreTrainedModel, input_ids_RL: Tensor, position_ids_RL: Tensor, mask_R1LL: Tensor) -> Tensor:
-    """The decoder's last hidden states [R, L, D] under an additive attention mask [R, 1, L, L]."""
-    hidden_RLD: Tensor = decoder(
-        input_ids=input_ids_RL, position_ids=position_ids_RL, attention_mask=mask_R1LL, use_cache=False
-    ).last_hidden_state
-    return hidden_RLD
-
-
-def response_logps(
-    model: PreTrainedModel, packed: PackedRows, temperature: float = 1.0, forward: Forward = plain_forward
-) -> tuple[Tensor, Tensor]:
-    """Log-probability and entropy, in nats, of the packed response tokens at the sampling temperature.
-
-    The head is applied only to the positions that predict a response token. Dropout must be off (see the module's docstring).
-
-    Args:
-        forward: what runs the decoder.
-
-    Returns:
-        (logp_N, entropy_N) in the order of `packed.sequence_N`; the entropy carries no gradient.
-
-    Raises:
-        DataError: a sequence longer than the model's positions or its sliding window.
-    """
-    head = model.get_output_embeddings()
-    hidden_ND = _predicting_hidden(decoder_of(model), packed, forward)
-    return token_logps(hidden_ND, head.weight, getattr(head, "bias", None), packed.targets_N, temperature=temperature)
-
-
 class ScalarModel(nn.Module):
     """A decoder with a scalar head: one number per token read. The head starts at zero.
 
@@ -320,11 +232,6 @@ def build_value_model(policy: PreTrainedModel) -> ValueModel:
     return ValueModel(copy_of_decoder(policy)).eval()
 
 
-def response_values(model: ScalarModel, packed: PackedRows, forward: Forward = plain_forward) -> Tensor:
-    """Head's output [N] at the state in which each response token is chosen: the position that predicts it. Order of `packed`."""
-    return model.head(_predicting_hidden(model.backbone, packed, forward))[:, 0]
-
-
 def copy_of_decoder(model: PreTrainedModel) -> PreTrainedModel:
     """A model's decoder, without its head, with weights of its own."""
     return copy.deepcopy(decoder_of(model))
@@ -338,23 +245,6 @@ def decoder_of(model: PreTrainedModel) -> PreTrainedModel:
 def _embedding_rows(model: PreTrainedModel) -> int:
     rows: int = model.get_input_embeddings().weight.shape[0]  # type: ignore[index, assignment]
     return rows
-
-
-def _predicting_hidden(decoder: PreTrainedModel, packed: PackedRows, forward: Forward) -> Tensor:
-    """Hidden states [N, D] that predict the response tokens."""
-    _check_length(decoder.config, packed.longest)
-    return forward(decoder, packed).flatten(0, 1).index_select(0, packed.hidden_index_N)
-
-
-def _check_length(config: Any, longest: int) -> None:
-    # A ready-made mask replaces the model's own, sliding window included: refuse where the window would have mattered.
-    window = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
-    for limit, meaning in ((config.max_position_embeddings, "max_position_embeddings"), (window, "sliding_window")):
-        if limit is not None and longest > limit:
-            raise DataError(
-                f"a sequence of {longest} input tokens exceeds the model's {meaning} of {limit}; "
-                "shorten the prompts, lower max_new_tokens, or choose a model with a longer context"
-            )
 
 
 _REMEDY = "Give the directory of a complete checkpoint in Hugging Face format, or make it again"

@@ -15,7 +15,9 @@ CONTEXT_LIMITS = ("max_position_embeddings", "sliding_window", "attention_chunk_
 
 def context_limit(config: Any) -> tuple[int | None, str]:
     """The most tokens that a sequence may have under a model's configuration, None = any number, and the name of what limits it."""
-    limits = [(int(limit), name) for name in CONTEXT_LIMITS if (limit := getattr(config, name, None))]
+    windowed = getattr(config, "use_sliding_window", True)
+    names = [name for name in CONTEXT_LIMITS if windowed or name != "sliding_window"]
+    limits = [(int(limit), name) for name in names if (limit := getattr(config, name, None))]
     return min(limits) if limits else (None, "")
 
 

@@ -22,10 +22,11 @@ from torch import Tensor, nn
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from unified_rl import files
+from unified_rl.engines.forward import response_values
 from unified_rl.engines.layout import Layout
 from unified_rl.engines.packing import Members, PackedRows, TokenSequence
 from unified_rl.engines.passes import evaluate_role
-from unified_rl.engines.policy_model import ScalarModel, copy_of_decoder, response_values
+from unified_rl.engines.policy_model import ScalarModel, copy_of_decoder
 from unified_rl.engines.roles import Outputs
 from unified_rl.errors import CheckpointError, DataError
 from unified_rl.types import Prompt, Response

@@ -8,8 +8,8 @@ from typing import Any
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from unified_rl.engines.forward import Forward, plain_forward, response_logps, response_values
 from unified_rl.engines.packing import PackedRows
-from unified_rl.engines.policy_model import Forward, plain_forward, response_logps, response_values
 
 #: What a role computes per response token: name -> [N], in the order of `packed.sequence_N`.
 Outputs = dict[str, Tensor]

@@ -8,7 +8,6 @@ What the policy wrote stays the tokens that it sampled. Only the output of a pro
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -17,6 +16,7 @@ import numpy as np
 from unified_rl import rng
 from unified_rl.engines.text_cuts import tokens_until
 from unified_rl.errors import ConfigError
+from unified_rl.fences import closed_block
 from unified_rl.types import (
     Decoding,
     Finish,
@@ -29,7 +29,11 @@ from unified_rl.types import (
     Tokenizer,
 )
 
-_BLOCK = re.compile(r"```python[ \t]*\n(.*?)^[ \t]*```", re.DOTALL | re.MULTILINE)
+_LANGUAGE = "python"
+
+
+def _holds_a_program(text: str) -> bool:
+    return closed_block(text, _LANGUAGE) is not None
 
 
 @dataclass
@@ -112,14 +116,14 @@ class ToolIntegratedGenerator:
         for request, piece in zip(requests, pieces, strict=True):
             room = limit - len(request.token_ids)
             text = self._tokenizer.decode(piece.token_ids[:room].tolist(), skip_special_tokens=True)
-            block = _BLOCK.search(text)
+            block = closed_block(text, _LANGUAGE)
             if block is None:
                 self._finish(request, piece, limit)
                 continue
-            count = tokens_until(lambda part: bool(_BLOCK.search(part)), piece.token_ids[:room].tolist(), self._tokenizer)
+            count = tokens_until(_holds_a_program, piece.token_ids[:room].tolist(), self._tokenizer)
             request.add(piece.token_ids[:count].tolist(), piece.behaviour_logp[:count].tolist(), True)
             running.append(request)
-            programs.append(block[1])
+            programs.append(text[block.start : block.end])
         for request, result in zip(running, self._runner.run(programs) if programs else (), strict=True):
             self._append_output(request, result, limit)
         return [request for request in running if request.finish is None]

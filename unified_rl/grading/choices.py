@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
-
 from unified_rl.grading.boxes import boxed
 from unified_rl.grading.marks import Void, announcements, hashes
 from unified_rl.grading.unmarked import lone_letter
 
-_LETTERS = re.compile(r"[\s*:：\"'“$]*(?:\\(?:text|textbf|mathrm|mathbf)\s*\{)?[（(]?\s*([A-F]{1,4}|[G-Z])(?![A-Za-z])")
-_ONLY = re.compile(r"\s*\(?([A-H]{1,6})\)?[.。\s]*")
-_WIDTH = 60
+_WIDTH = 60  # characters behind a mark in which the letters stand
+_DECORATION = " \t\n*:：\"'“$（("
+_FONTS = (r"\text{", r"\textbf{", r"\mathrm{", r"\mathbf{")
 
 
 def choice(text: str, unmarked: str) -> str | None:
@@ -18,20 +16,33 @@ def choice(text: str, unmarked: str) -> str | None:
     found: list[tuple[int, str]] = []
     void = []
     for mark in announcements(text):
-        match = _LETTERS.match(text, mark.end, mark.end + _WIDTH)
+        letters = _letters(text[mark.end : mark.end + _WIDTH])
         if mark.void or mark.negated:
             void.append(Void(mark.start, mark.end + 4, mark.end + _WIDTH))
-        elif match:
-            found.append((mark.end, match[1]))
+        elif letters:
+            found.append((mark.end, letters))
     box, line = boxed(text, void=void), hashes(text)
     for other in (box, line):
-        match = _LETTERS.match(other.text) if other else None
-        if other and match:
-            found.append((other.end, match[1]))
+        if other and (letters := _letters(other.text[:_WIDTH])):
+            found.append((other.end, letters))
     if found:
         return max(found)[1]
     if unmarked == "refuse" or void:
         return None
-    if match := _ONLY.fullmatch(text):
-        return match[1]
-    return lone_letter(text)
+    alone = text.strip().rstrip(".。").rstrip().removeprefix("(").removesuffix(")")
+    return alone if _are_options(alone, 6) else lone_letter(text)
+
+
+def _letters(text: str) -> str:
+    """The option letters that a short text begins with, decoration apart: up to four of A to F, or a single one."""
+    text = text.lstrip(_DECORATION)
+    for font in _FONTS:
+        text = text.removeprefix(font)
+    text = text.lstrip(_DECORATION)
+    count = next((place for place, letter in enumerate(text) if not (letter.isascii() and letter.isalpha())), len(text))
+    letters = text[:count]
+    return letters if _are_options(letters, 4) or (len(letters) == 1 and letters.isupper()) else ""
+
+
+def _are_options(text: str, most: int) -> bool:
+    return 0 < len(text) <= most and all("A" <= letter <= "H" for letter in text)

@@ -24,20 +24,24 @@ USAGE = "grade needs one file of JSON records: unified-rl grade FILE.jsonl [sett
 def run(words: Sequence[str], as_json: bool) -> None:
     """Grade a file (`-`: standard input) and print verdicts and a summary.
 
-    Settings: `policy` (a benchmark's name), any setting of `GradingPolicy`, `format`, `seconds`, `memory_mb`, `workers`.
+    Settings: `policy` (a benchmark's name), any setting of `GradingPolicy`, `format`, `seconds`, `memory_mb`, `workers`, and
+    `explain` ("true": how both answers were read, and what the verdict rests on, behind each verdict).
     With --json standard output is one record per input, in order, and the summary goes to standard error.
     """
     paths = [word for word in words if "=" not in word]
     if len(paths) != 1:
         raise ConfigError(USAGE)
     settings = dict(word.split("=", 1) for word in words if "=" in word)
+    explained = _explained(settings)
     grader, format = make_grader(settings)
     start, counts = time.perf_counter(), Counter()
     with grader:
         for block in _blocks(Path(paths[0])):
-            for graded in grade_with(grader, block, format):
+            verdicts = grade_with(grader, block, format)
+            reasons = _explanations(grader, block, verdicts) if explained else [None] * len(block)
+            for graded, reason in zip(verdicts, reasons, strict=True):
                 counts[graded.verdict] += 1
-                print(_line(graded, as_json))
+                print(_line(graded, as_json, reason))
     seconds = time.perf_counter() - start
     total = sum(counts.values())
     shares = ", ".join(f"{counts[verdict]} {verdict}" for verdict in ("correct", "incorrect", "unparsable", "timeout"))
@@ -46,6 +50,25 @@ def run(words: Sequence[str], as_json: bool) -> None:
         f"{total} items: {shares}; {seconds:.2f} s, {total / max(seconds, 1e-9):.0f} items/s",
         file=sys.stderr if as_json else None,
     )
+
+
+def _explained(settings: dict[str, str]) -> bool:
+    """Takes `explain` out of the settings."""
+    value = settings.pop("explain", "false")
+    if value not in ("true", "false"):
+        raise ConfigError(f"explain={value} must be true or false")
+    return value == "true"
+
+
+def _explanations(grader: Grader, block: list[dict[str, Any]], verdicts: Sequence[Verdicted]) -> list[dict[str, Any] | None]:
+    """One for each record that has a gold answer and an extracted one of a length that was graded."""
+    pairs: dict[int, tuple[str, str]] = {
+        place: (str(record["gold"]), verdict.extracted)
+        for place, (record, verdict) in enumerate(zip(block, verdicts, strict=True))
+        if record.get("gold") is not None and verdict.extracted and verdict.verdict in ("correct", "incorrect")
+    }
+    found = dict(zip(pairs, grader.explain(pairs.values()), strict=True))
+    return [found.get(place) for place in range(len(block))]
 
 
 def make_grader(settings: dict[str, str]) -> tuple[Grader, Any]:
@@ -112,13 +135,22 @@ def _record(place: str, line: str) -> dict[str, Any]:
     return record
 
 
-def _line(graded: Verdicted, as_json: bool) -> str:
+def _line(graded: Verdicted, as_json: bool, explanation: dict[str, Any] | None) -> str:
     if not as_json:
         name = "-" if graded.id is None else graded.id
-        return f"{name}\t{graded.verdict}\t{json.dumps(graded.extracted)}"
+        line = f"{name}\t{graded.verdict}\t{json.dumps(graded.extracted)}"
+        return line if explanation is None else line + _told(explanation)
     row = {} if graded.id is None else {"id": graded.id}
     row |= {"extracted": graded.extracted, "correct": graded.correct, "verdict": graded.verdict}
-    return json.dumps(row | ({"reason": graded.reason} if graded.reason else {}))
+    row |= {"reason": graded.reason} if graded.reason else {}
+    return json.dumps(row | ({"explanation": explanation} if explanation else {}))
+
+
+def _told(explanation: dict[str, Any]) -> str:
+    """An explanation as indented lines."""
+    sides = [(side, explanation[side]) for side in ("gold", "prediction") if side in explanation]
+    lines = [f"\n    {side}: {read['reader']}: {read['value']}" for side, read in sides]
+    return "".join([*lines, f"\n    rests on: {explanation['rests_on']}"])
 
 
 __all__ = ["BENCHMARKS", "make_grader", "run"]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
 
-from unified_rl.grading.algebra import Algebra, Quotient
+from unified_rl.grading.equations import as_relation, proportional
 from unified_rl.grading.nodes import (
     Congruence,
     Items,
@@ -21,14 +22,11 @@ from unified_rl.grading.nodes import (
     Time,
 )
 from unified_rl.grading.policies import GradingPolicy
-from unified_rl.grading.polynomials import Polynomial, TooLarge
 from unified_rl.grading.quantities import PROOF, SAME, equal_trees, ground
-from unified_rl.grading.sampling import generic
 from unified_rl.grading.sets import as_real_set
-from unified_rl.grading.trees import Tree, negative, symbols
-from unified_rl.grading.values import NoValue, evaluate, is_real
+from unified_rl.grading.trees import Tree, symbols
 
-MAX_PAIRS = 10_000
+MAX_PAIRS = 3000
 
 
 class Comparer:
@@ -37,6 +35,7 @@ class Comparer:
     def __init__(self, policy: GradingPolicy) -> None:
         self.policy = policy
         self.grounds: list[str] = []
+        self.pairs = 0  # members of lists compared with each other
 
     def equal(self, gold: Node, node: Node) -> bool:
         """Whether two answers are equal."""
@@ -157,7 +156,7 @@ class Comparer:
         if self.policy.left_side == "require":
             return False
         one_name = [len(set(found) - {None}) <= 1 for found in names]
-        gold, node = (replace(side, items=tuple(_value(item) for item in side.items)) for side in (gold, node))
+        gold, node = (replace(side, items=tuple(map(_value, _by_name(side.items)))) for side in (gold, node))
         if all(one_name) and "tuple" not in (gold.kind, node.kind):
             return self._same_members(gold.items, node.items)
         return self._in_order(gold.items, node.items)
@@ -170,26 +169,37 @@ class Comparer:
         plain = [_plain_members(side) for side in (left, right)]
         if None not in plain and plain[0] == plain[1]:
             return self._because("exact arithmetic")
-        if len(left) * len(right) > MAX_PAIRS:
-            return False
         left, right = self._distinct(left), self._distinct(right)
         if len(left) != len(right):
             return False
         free = list(right)
         for member in left:
-            place = next((index for index, other in enumerate(free) if self.equal(member, other)), None)
+            place = next((index for index, other in enumerate(free) if self._may_equal(member, other)), None)
             if place is None:
                 return False
             del free[place]
         return True
 
     def _distinct(self, members: tuple) -> tuple:
-        trial = Comparer(self.policy)
         kept: list[Node] = []
         for member in members:
-            if not any(trial.equal(member, other) for other in kept):
+            if not any(self._may_equal(member, other, quietly=True) for other in kept):
                 kept.append(member)
         return tuple(kept)
+
+    def _may_equal(self, left: Node, right: Node, quietly: bool = False) -> bool:
+        """`equal`, but quick where two members surely differ, and no within a budget of real comparisons."""
+        if _surely_different(left, right):
+            return False
+        self.pairs += 1
+        if self.pairs > MAX_PAIRS:
+            return False
+        if not quietly:
+            return self.equal(left, right)
+        grounds = list(self.grounds)
+        found = self.equal(left, right)
+        self.grounds = grounds
+        return found
 
     # --- sets, matrices
 
@@ -223,7 +233,7 @@ class Comparer:
             return self._because(PROOF)
         if all(ground(Scalar(a), Scalar(b), self.policy) for a, b in zip(gold.sides, node.sides, strict=True)):
             return self._because("decimals in the formula that round the exact coefficients")
-        return len(gold.ops) == 1 and _proportional(gold, node) and self._because(PROOF)
+        return len(gold.ops) == 1 and proportional(gold, node) and self._because(PROOF)
 
     def _equal_congruences(self, gold: Node, node: Node) -> bool:
         if isinstance(gold, Congruence) and isinstance(node, Congruence):
@@ -234,6 +244,9 @@ class Comparer:
         found, other = (gold, node) if isinstance(gold, Congruence) else (node, gold)
         if self.policy.left_side == "require" and found.left is not None:
             return False
+        residue, modulus = found.residue, found.modulus
+        if residue[0] == modulus[0] == "num" and not 0 <= residue[1] < modulus[1]:
+            return False  # 42 (mod 5) is 2
         return isinstance(other, Scalar) and self.equal(Scalar(found.residue), other)
 
 
@@ -258,7 +271,7 @@ def _as_list(node: Node, other: Node) -> Node:
     """60,120 as a list, where it is compared with one of as many members."""
     if not isinstance(node, Scalar) or not node.groups or not isinstance(other, Items) or other.kind not in ("list", "set"):
         return node
-    if len(node.groups) != len(other.items):
+    if len(node.groups) != len(other.items) or any(len(group) > 1 and group[0] == "0" for group in node.groups):
         return node
     return Items("list", tuple(Scalar(("num", Fraction(group), None)) for group in node.groups))
 
@@ -269,6 +282,16 @@ def _is_named(items: Items) -> bool:
 
 def _names(items: Items) -> list[str | None]:
     return [item.name if isinstance(item, Named) else None for item in items.items]
+
+
+def _by_name(items: tuple) -> tuple:
+    """Assignments to letters that follow each other in the alphabet (y = 2, x = 1) in its order; others as written."""
+    names = [item.name if isinstance(item, Named) else "" for item in items]
+    if not all(len(name) == 1 for name in names):
+        return items
+    codes = sorted(map(ord, names))
+    follow = all(second - first == 1 for first, second in pairwise(codes))
+    return tuple(sorted(items, key=lambda item: item.name)) if follow else items
 
 
 def _value(node: Node) -> Node:
@@ -297,6 +320,22 @@ def _plain_members(members: tuple) -> set[Fraction] | None:
             return None
         found.add(member.tree[1])
     return found
+
+
+def _surely_different(left: Node, right: Node) -> bool:
+    """Two whole numbers or fractions, or two names, that are not the same."""
+    if isinstance(left, Scalar) and isinstance(right, Scalar):
+        return _is_exact(left) and _is_exact(right) and left.tree[1] != right.tree[1]
+    if isinstance(left, Named) and isinstance(right, Named) and left.name == right.name:
+        return _surely_different(left.value, right.value)
+    named = isinstance(left, Named) and isinstance(right, Named) and not left.bound and not right.bound
+    return named and not any(isinstance(side.value, Scalar) and symbols(side.value.tree) for side in (left, right))
+
+
+def _is_exact(scalar: Scalar) -> bool:
+    """A whole number or fraction with nothing around it."""
+    marked = scalar.unit.dimensions or scalar.percent or scalar.degree or scalar.base
+    return scalar.tree[0] == "num" and scalar.tree[2] is None and not marked
 
 
 def _rows(node: Node) -> tuple | None:
@@ -367,71 +406,3 @@ def _same_residue(left: Tree, right: Tree, modulus: Tree) -> str:
     if left[0] == right[0] == modulus[0] == "num" and modulus[1] > 0:
         return "exact arithmetic" if (left[1] - right[1]) % modulus[1] == 0 else ""
     return equal_trees(left, right)
-
-
-# --- equations as polynomials
-
-
-def as_relation(node: Node) -> Relation | None:
-    """An equation `name = expression` as a relation."""
-    if isinstance(node, Relation):
-        return node
-    if not isinstance(node, Named) or node.left is None or not isinstance(node.value, Scalar):
-        return None
-    plain = not (node.value.unit.dimensions or node.value.percent or node.value.degree or node.value.base)
-    return Relation((node.left, node.value.tree), ("=",)) if plain else None
-
-
-def _proportional(gold: Relation, node: Relation) -> bool:
-    """Whether the differences of the sides are a constant times each other; a positive one for inequalities."""
-    algebra = Algebra()
-    try:
-        left, right = (algebra.quotient(("add", relation.sides[0], negative(relation.sides[1]))) for relation in (gold, node))
-        equation = gold.ops[0] in ("=", r"\neq")
-        if equation:
-            left, right = _cleared(left, algebra), _cleared(right, algebra)
-        top, bottom = algebra.ring.mul(left[0], right[1]), algebra.ring.mul(right[0], left[1])
-        a, b = _by_letters(top), _by_letters(bottom)
-        if not a or set(a) != set(b) or set(a) == {()}:
-            return False
-        lead = min(a)
-        if any(algebra.ring.add(algebra.ring.mul(a[name], b[lead]), algebra.ring.mul(b[name], a[lead]), -1) for name in a):
-            return False
-    except TooLarge:
-        return False
-    return equation or _same_sign(gold, node)
-
-
-def _cleared(quotient: Quotient, algebra: Algebra) -> Quotient:
-    """Without letters in denominators: xy - 1 for y - 1/x."""
-    top = quotient[0]
-    lowest: dict[str, Fraction] = {}
-    for monomial in top:
-        for atom, power in monomial:
-            if power < 0 and atom[0] == "$":
-                lowest[atom] = min(power, lowest.get(atom, Fraction(0)))
-    factor: Polynomial = {tuple(sorted((atom, -power) for atom, power in lowest.items())): Fraction(1)}
-    return algebra.ring.mul(top, factor), {(): Fraction(1)}
-
-
-def _by_letters(polynomial: Polynomial) -> dict:
-    """Coefficients, as polynomials in constants, of the monomials in letters."""
-    groups: dict = {}
-    for monomial, coefficient in polynomial.items():
-        letters = tuple(part for part in monomial if "$" in part[0] or "@" in part[0])
-        rest = tuple(part for part in monomial if part not in letters)
-        groups.setdefault(letters, {})[rest] = coefficient
-    return groups
-
-
-def _same_sign(gold: Relation, node: Relation) -> bool:
-    differences: list[Tree] = [("add", relation.sides[0], negative(relation.sides[1])) for relation in (gold, node)]
-    names = sorted(symbols(differences[0]) | symbols(differences[1]))
-    for number in range(4):
-        try:
-            a, b = (evaluate(difference, generic(names, number)) for difference in differences)
-        except NoValue:
-            continue
-        if is_real(a) and is_real(b) and a and b:
-            return (a > 0) == (b > 0)
-    return False

@@ -266,10 +266,21 @@ class Parser(NumberParser, NameParser):
         return ("fn", "abs", inner)
 
     def fraction(self) -> Tree:
+        differential = self._is_derivative()
         top, bottom = self.fraction_parts()
+        if differential:
+            return ("fn", "@derivative", top, bottom)
         if is_integer(top) and is_integer(bottom) and bottom[1]:
             return ("num", top[1] / bottom[1], None)
         return ("mul", top, ("pow", bottom, MINUS_ONE))
+
+    def _is_derivative(self) -> bool:
+        r"""Whether a d begins both parts of a fraction: dy/dx is no quotient of products."""
+        texts = [token.text for token in self.tokens[self.place + 1 : self.place + 40]]
+        if len(texts) < 4 or texts[0] != "{" or "}" not in texts:
+            return False
+        end = texts.index("}")
+        return texts[1][0] == "d" and texts[1].isalpha() and [text[:1] for text in texts[end + 1 : end + 3]] == ["{", "d"]
 
     def root(self) -> Tree:
         self.take(r"\sqrt")

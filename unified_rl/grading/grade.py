@@ -153,6 +153,12 @@ class Grader:
                 names[index] = known[content]
         return names
 
+    def explain(self, pairs: Iterable[tuple[str, str]]) -> list[dict[str, Any]]:
+        """How each gold answer and prediction was read, and what the verdict rests on; see `unified_rl.grading.explain`."""
+        payloads = [{"explained": gold, "prediction": prediction, "policy": self._policy} for gold, prediction in pairs]
+        outcomes = self._pool.map(payloads)
+        return [one.value if one.status == "done" else {"rests_on": _verdict(one)[1]} for one in outcomes]
+
     def check_answers(self, golds: Sequence[str], texts: Sequence[str], format: Format = "auto") -> list[AnswerCheck]:
         """Extract, grade and name the class of each response's answer. A right answer's class is the gold answer's.
 

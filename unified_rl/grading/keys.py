@@ -8,7 +8,7 @@ from functools import lru_cache
 import mpmath
 
 from unified_rl.grading.algebra import Algebra
-from unified_rl.grading.compare import as_relation, on_24_hours
+from unified_rl.grading.compare import on_24_hours
 from unified_rl.grading.nodes import Congruence, Items, Matrix, Named, Node, Options, Ratio, RealSet, Relation, Scalar, Time
 from unified_rl.grading.policies import GradingPolicy
 from unified_rl.grading.polynomials import ONE, UNIT, TooLarge
@@ -45,10 +45,10 @@ def key(node: Node, policy: GradingPolicy) -> str:
 
 
 def _named(node: Named, policy: GradingPolicy) -> str:
-    relation = as_relation(node)
-    if relation is not None and symbols(relation.sides[1]) and not node.bound and policy.left_side == "require":
-        return _relation(relation)
-    return key(node.value, policy) if policy.left_side == "drop" else f"{node.name}={key(node.value, policy)}"
+    """A letter, f(x) or a word in front goes, where the policy lets it; a longer name (a_2, P(A), f'(2)) says what it is of."""
+    plain = len(node.name) == 1 or node.bound or (node.left is None and node.name.isalpha())
+    inner = key(node.value, policy)
+    return inner if plain and policy.left_side == "drop" else f"{node.name}={inner}"
 
 
 def _items(node: Items, policy: GradingPolicy) -> str:
@@ -66,7 +66,8 @@ def _items(node: Items, policy: GradingPolicy) -> str:
         return f"({';'.join(members)})"
     if policy.list_order == "any" or node.kind == "set":
         members = sorted(set(members))
-    return members[0] if len(members) == 1 else f"{{{';'.join(members)}}}"
+    alone = len(members) == 1 and (node.kind == "list" or all(isinstance(item, Scalar | Named) for item in node.items))
+    return members[0] if alone else f"{{{';'.join(members)}}}"
 
 
 def _ordered(node: Items, policy: GradingPolicy) -> str:
@@ -99,15 +100,32 @@ def tree_key(tree: Tree) -> str:
     if not symbols(tree):
         return _constant(tree)
     points = []
-    for number in range(3):
+    for point in _points(names, tree):
         try:
-            value = evaluate(tree, generic(names, number))
+            points.append(_digits(evaluate(tree, point)))
         except NoValue:
-            return f"{tree}"
-        points.append(_digits(value))
+            points.append("?")
+    if set(points) == {"?"}:
+        return f"{tree}"
     if len(set(points)) == 1 and (exact := _rational(tree)) is not None:
         return exact
     return "f~" + ",".join(points)
+
+
+def _points(names: list[str], tree: Tree) -> list[dict[str, Fraction]]:
+    """Positive ones; negative and large ones too, but where roots or logarithms make the domain a matter of spelling."""
+    points = [generic(names, number) for number in range(3)]
+    if _has_roots(tree):
+        return points
+    return [*points, generic(names, 3, -1), {name: 700 * value for name, value in generic(names, 4).items()}]
+
+
+def _has_roots(tree: Tree) -> bool:
+    if tree[0] == "fn" and tree[1] in ("ln", "log"):
+        return True
+    if tree[0] == "pow" and not (tree[2][0] == "num" and tree[2][1].denominator == 1):
+        return True
+    return any(_has_roots(part) for part in tree[1:] if isinstance(part, tuple))
 
 
 def _constant(tree: Tree) -> str:
@@ -122,7 +140,7 @@ def _constant(tree: Tree) -> str:
     if is_real(value) and mpmath.isfinite(value) and abs(value) < 10**9:
         with mpmath.workdps(DIGITS):
             guess = Fraction(mpmath.nstr(mpmath.re(value), 60, min_fixed=-80, max_fixed=80)).limit_denominator(1000)
-            if abs(mpmath.mpf(guess.numerator) / guess.denominator - value) < mpmath.mpf(10) ** -40:
+            if abs(mpmath.mpf(guess.numerator) / guess.denominator - value) < abs(value) * mpmath.mpf(10) ** -40:
                 return str(guess)
     return "~" + shown(value)
 

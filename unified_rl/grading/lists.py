@@ -34,11 +34,22 @@ def read_list(tokens: list[Token], read: Reader) -> Node | None:
         if len({len(split(part, (",",))) for part in both}) == 1 and len(split(both[0], (",",))) > 1:
             return items("list", both, read)
     parts = [piece for part in both for piece in split(part, (",",))]
+    if (excluded := _excluded(parts)) is not None:
+        return _conditions(list(map(read, excluded)), together=True)
     if len(parts) > 1:
         if any(not part for part in parts):
             parts = [part for part in parts if part]
         return items("list", parts, read)
     return None
+
+
+def _excluded(parts: list[list[Token]]) -> list[list[Token]] | None:
+    r"""x \neq 2, 3 as x \neq 2 and x \neq 3; None for anything else."""
+    signs = [token.text for token in parts[0] if token.text in _RELATIONS]
+    if len(parts) < 2 or signs != [r"\neq"] or any(not part or _is_relation(part) for part in parts[1:]):
+        return None
+    place = next(place for place, token in enumerate(parts[0]) if token.text == r"\neq")
+    return [parts[0], *(parts[0][: place + 1] + part for part in parts[1:])]
 
 
 def _either(alternatives: list[list[Token]], read: Reader) -> Node:

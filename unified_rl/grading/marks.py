@@ -11,15 +11,16 @@ from typing import NamedTuple
 from unified_rl.grading import spans
 from unified_rl.grading import vocabulary as words
 from unified_rl.grading.scan import Token, tokens
-from unified_rl.grading.sentences import Sentence, is_rejected, sentence_after, word_of
+from unified_rl.grading.sentences import Sentence, is_doubted, is_rejected, sentence_after, word_of
 
 MAX_MARKS = 40  # of one kind, from the end: naming more answers than that is not answering
-BEFORE, BETWEEN = 60, 60  # characters before the noun, and between it and its verb, that are looked at
+BEFORE, BETWEEN, DOUBT = 60, 60, 160  # characters before the noun, between it and its verb, and of the clause before
 SHORT = 4  # words beside the value in an answer that is taken whole
 
 _NOUN = re.compile(r"answer|solutions|choice|option|réponse|respuesta|antwort|ответ", re.IGNORECASE)
 _CHINESE = re.compile(r"答案|选")
 _JSON_KEY = re.compile(r"""["'](?:final_?)?answer["']""", re.IGNORECASE)
+_CHINESE_DOUBTS = ("不", "非", "错", "如果", "假设", "假如", "若", "有人", "是否", "未必")
 _SPACES = re.compile(r"\s*")
 _OUTPUT = "```output"
 
@@ -78,8 +79,10 @@ def _announcement(text: str, place: int) -> Mark | None:
     noun = word_of(behind[0])
     if noun in ("option", "choice") and _names_a_letter(behind):
         return _letter_named(behind)
+    if before and before[-1].text in "_\"'":
+        return None  # a key of a record
     said = [word_of(token) for token in before if token.kind == "word"]
-    void = any(word in words.DISOWNED for word in said[-4:])
+    void = any(word in words.DISOWNED for word in said[-4:]) or _is_subordinate(text, place, said)
     depth = 0
     for index in range(1, len(behind)):
         token, word = behind[index], word_of(behind[index])
@@ -99,6 +102,12 @@ def _announcement(text: str, place: int) -> Mark | None:
         if word == "choices" or token.start > place + BETWEEN:
             return None
     return None
+
+
+def _is_subordinate(text: str, place: int, said: list[str]) -> bool:
+    """Whether a noun stands in a clause that another one denies or supposes: "it is wrong to say that the answer is"."""
+    leads = any(word in words.SUBORDINATING for word in said[-4:])
+    return leads and is_doubted(tokens(text, max(0, place - DOUBT), place))
 
 
 def _clause(before: Sequence[Token]) -> list[Token]:
@@ -149,14 +158,13 @@ def _chinese(text: str, place: int) -> Mark | None:
         negated = text[max(0, place - 1) : place] in ("不", "别") and place > 0
         return Mark(place, end, strong=True, letters=True) if letter[:1] and letter[0] in "ABCDEF" and not negated else None
     end = place + 2
-    while text[end : end + 1] in ("应", "该", "当", "不") and text[end : end + 1]:
+    while end < place + 10 and text[end : end + 1] and text[end] in "应该当不可能绝对并非肯定一":
         end += 1
     verb = next((verb for verb in ("等于", "是", "为", "选", ":", "：") if text.startswith(verb, end)), None)
     if verb is None:
         return None
-    void = "不" in text[place + 2 : end] or any(
-        text[max(0, place - 3) : place].endswith(word) for word in ("错误", "错误的", "错")
-    )
+    clause = re.split("[。！？\n，,；]", text[max(0, place - 30) : place])[-1]
+    void = any(word in clause + text[place + 2 : end] for word in _CHINESE_DOUBTS)
     return Mark(place, end + len(verb), strong=True, void=void)
 
 
@@ -197,7 +205,7 @@ def _answer(text: str, mark: Mark, sentence: Sentence) -> Found | None:
             return Found(place, letters)
         if letter := option_letter(body):
             return Found(place, letter, strong=mark.strong)
-    kept = body if mark.negated else _shortened(body)
+    kept = body if mark.negated else _shortened(body, text[mark.end - 1] in ":：")
     said = text[kept[0].start : kept[-1].end]
     firm = not mark.negated and looks_like_an_answer(kept)
     return Found(place, said, firm, mark.strong, denied=mark.negated)
@@ -235,23 +243,29 @@ def _stands_alone(rest: Sequence[Token], bracketed: bool) -> bool:
     return bracketed or visible[0].text in (".", ",", ":", ")", "，", "：", "、", "）") or visible[0].kind == "cjk"
 
 
-def _shortened(body: list[Token]) -> list[Token]:
-    """A long sentence's answer: what its last "is" says, or the expression it begins with, or the only one in it."""
+def _shortened(body: list[Token], stated: bool) -> list[Token]:
+    """A long sentence's answer: what its last "is" says, or the expression it begins with, or the only one in it.
+
+    `stated`: the mark is a colon, and the sentence is one of its own ("Answer: she has 3 apples").
+    """
     if _ordinary_words(body) <= SHORT and not _leads_with_words(body):
         return body
     for place in range(len(body) - 2, 0, -1):
         if word_of(body[place]) in words.COPULAS or body[place].text in "是为":
-            behind = [token for token in body[place + 1 :]]
+            behind = list(body[place + 1 :])
             while behind and behind[0].kind == "space":
                 behind = behind[1:]
-            if behind and _ordinary_words(behind) <= SHORT:
+            doubted = any(word_of(token) in words.DOUBTING for token in body[:place])
+            if behind and not doubted and _ordinary_words(behind) <= SHORT and not _leads_with_words(behind):
                 return behind
     values = [place for place, token in enumerate(body) if token.kind in ("number", "formula")]
     if not values:
         return body
     first, last = spans.around(body, values[0])
-    outside = [*body[:first], *body[last:]]
-    if any(_matters(token) for token in outside):
+    before = [word_of(token) for token in body[:first] if token.kind != "space"]
+    named = all(word in words.NAMING | words.FILLERS for word in before)
+    named |= stated and not any(word in words.CHANGING | words.DOUBTING | words.SUPPOSING for word in before)
+    if not named or any(_matters(token) for token in body[last:]):
         return body
     return list(body[first:last])
 
@@ -272,7 +286,17 @@ def _ordinary_words(body: Sequence[Token]) -> int:
 def _matters(token: Token) -> bool:
     """Whether leaving a token out could change what was said."""
     word = word_of(token)
-    weak = words.JOINING | {"within", "out", "average", "mean", "sum", "difference", "product", "ratio", "total"}
+    weak = words.JOINING - {"or", "either"} | {
+        "within",
+        "out",
+        "average",
+        "mean",
+        "sum",
+        "difference",
+        "product",
+        "ratio",
+        "total",
+    }
     changes = word in words.CHANGING - weak or word in words.CONDITIONS or word in words.NUMBER_WORDS or word.endswith("n't")
     return token.kind in ("number", "formula") or changes or token.text in "=<>≤≥≠"
 

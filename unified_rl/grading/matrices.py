@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from fractions import Fraction
+from itertools import permutations
 
 from unified_rl.grading import relations
 from unified_rl.grading.brackets import closing, split
@@ -78,7 +79,26 @@ def _environment(tokens: list[Token], read: Reader) -> Node:
     if match[1] not in _MATRICES:
         raise Unread
     cells = tuple(tuple(read(cell) for cell in split(row, ("&",))) for row in rows)
-    return Matrix(cells, _KINDS.get(match[1], "matrix"))
+    matrix = Matrix(cells, _KINDS.get(match[1], "matrix"))
+    return _determinant(matrix) if matrix.kind == "determinant" else matrix
+
+
+def _determinant(matrix: Matrix) -> Node:
+    """The value of two or three rows; larger ones stay as they are."""
+    size = len(matrix.rows)
+    cells = [cell for row in matrix.rows for cell in row]
+    if (
+        size not in (2, 3)
+        or any(len(row) != size for row in matrix.rows)
+        or not all(isinstance(cell, Scalar) for cell in cells)
+    ):
+        return matrix
+    terms = []
+    for columns in permutations(range(size)):
+        swaps = sum(a > b for place, a in enumerate(columns) for b in columns[place + 1 :])
+        sign: Tree = ("num", Fraction((-1) ** swaps), None)
+        terms.append(("mul", sign, *(matrix.rows[row][column].tree for row, column in enumerate(columns))))
+    return Scalar(("add", *terms))
 
 
 def _is_plain(matrix: Matrix) -> bool:

@@ -15,6 +15,7 @@ from unified_rl.grading.words import NOT_COUNTED, OPERATORS
 
 _IS = ("等于", "是", "为", "共有", "一共有", "共")
 _NOT_IN_STATEMENT = "不非无没可能大小于超过至少多"
+_INVERTIBLE = frozenset("fghABCDFGHMPQRST")  # functions and matrices: x^{-1} is 1/x
 _PREFIXES = (r"\angle", r"\triangle", r"\Delta", r"\delta", "m", "S")
 
 
@@ -61,7 +62,7 @@ def _words(tokens: list[Token]) -> Name | None:
 def _symbol(tokens: list[Token]) -> Name | None:
     """A letter with its index, a segment AB, or a function of letters."""
     inverse = [token.text for token in tokens[1:6]]
-    if inverse[:5] == ["^", "{", "-", "1", "}"] and tokens[0].kind == "letters" and len(tokens[0].text) == 1:
+    if inverse[:5] == ["^", "{", "-", "1", "}"] and tokens[0].text in _INVERTIBLE:
         rest = "".join(token.text for token in tokens[6:])
         return (
             Name(f"{tokens[0].text}^-1{rest}")

@@ -37,10 +37,14 @@ _GREEK = _GREEK_LETTERS.split()
 _SIGNS |= {letter: f"\\{name} " for letter, name in zip(_GREEK[::2], _GREEK[1::2], strict=True)}
 _SUPERSCRIPTS = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿⁱˣʸ", "0123456789+-()nixy", strict=True))
 _SUBSCRIPTS = dict(zip("₀₁₂₃₄₅₆₇₈₉₊₋₍₎ₐₑₒₓₙₘₖᵢⱼₚₜ", "0123456789+-()aeoxnmkijpt", strict=True))
+for _code in (*range(0x2070, 0x20A0), *range(0x1D2C, 0x1D7F)):
+    _kind, _, _plain = unicodedata.decomposition(chr(_code)).partition(" ")
+    if _kind in ("<super>", "<sub>") and " " not in _plain and chr(int(_plain, 16)).isascii():
+        (_SUPERSCRIPTS if _kind == "<super>" else _SUBSCRIPTS).setdefault(chr(_code), chr(int(_plain, 16)))
 _INVISIBLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\xad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 _RUN = re.compile(f"([{''.join(_SUPERSCRIPTS)}]+)|([{''.join(_SUBSCRIPTS)}]+)|([^\\x00-\\x7f])")
 _ESCAPED = re.compile(r"\\\\(?=[a-zA-Z{}%$])")
-_NOON = re.compile(r"(?<![A-Za-z])([apAP])\.\s?[mM](?![A-Za-z])")
+_NOON = re.compile(r"(?<![A-Za-z])([apAP])\.\s?[mM](?![A-Za-z])\.?")
 _DOLLAR = re.compile(r"\\\$|\$")
 _TRAILING = re.compile(r"(?:\\[ ,;:!]|[\s,;:。])$")
 

@@ -20,10 +20,12 @@ from unified_rl.grading.policies import GradingPolicy
 from unified_rl.grading.polynomials import ONE, UNIT, Polynomial, TooLarge
 from unified_rl.grading.sampling import agree
 from unified_rl.grading.trees import DEGREE, Tree, symbols, written
-from unified_rl.grading.values import DIGITS, NoValue, evaluate, is_real
+from unified_rl.grading.units import UNITS
+from unified_rl.grading.values import DIGITS, NoValue, evaluate, is_real, within
 
-FLOAT_DIGITS = 15  # a decimal of so many digits was printed from a float
+FLOAT_DIGITS = range(15, 18)  # a decimal of so many digits was printed from a float
 FLOAT_ERROR = Fraction(4, 10**15)
+RADIAN = UNITS["rad"]
 PROOF, SAME = "exact algebra", "the same reading"
 _HUNDREDTH: Tree = ("num", Fraction(1, 100), None)
 
@@ -40,6 +42,8 @@ def ground(left: Scalar, right: Scalar, policy: GradingPolicy) -> str:
     scale = _units(left, right, policy)
     if scale is None:
         return ""
+    if RADIAN in (left.unit, right.unit) and left.degree != right.degree:
+        return _in_unit_of_angle(left, right, policy)
     marks = [side.percent or side.degree for side in (left, right)]
     if any(mark and other.unit.dimensions for mark, other in zip(marks, (right, left), strict=True)):
         return ""  # 8 cm, 8 degrees
@@ -98,6 +102,12 @@ def _degrees(left: Scalar, right: Scalar, policy: GradingPolicy) -> str:
     return values(angle, other, policy) if policy.degrees == "drop" else ""
 
 
+def _in_unit_of_angle(left: Scalar, right: Scalar, policy: GradingPolicy) -> str:
+    """60 degrees are pi/3 radians, and never 60."""
+    angle, other = (left, right) if left.degree else (right, left)
+    return values(replace(angle, tree=("mul", angle.tree, DEGREE)), other, policy) if other.unit == RADIAN else ""
+
+
 def _in_radians(tree: Tree) -> bool:
     inverse = tree[0] == "fn" and tree[1] in ("asin", "acos", "atan", "acot")
     return tree == ("const", "pi") or inverse or any(_in_radians(part) for part in tree[1:] if isinstance(part, tuple))
@@ -143,15 +153,24 @@ def equal_trees(left: Tree, right: Tree) -> str:
     algebra = Algebra()
     try:
         quotients = [algebra.quotient(tree) for tree in (left, right)]
+        if _modulus_of_complex(left) != _modulus_of_complex(right):
+            return ""
         if algebra.equal(*quotients):
             return PROOF if _exists(left) and _exists(right) else ""
         if all(_independent(quotient) for quotient in quotients):
             return ""
     except TooLarge:
         pass
-    if not (points := agree(left, right)):
+    if _modulus_of_complex(left) or _modulus_of_complex(right) or not (points := agree(left, right)):
         return ""
     return f"{points} sampled points" if symbols(left) | symbols(right) else f"{DIGITS} digits of the numbers"
+
+
+def _modulus_of_complex(tree: Tree) -> bool:
+    """Whether an absolute value of z or w is in it, which are complex: sampling and algebra are real."""
+    if tree[:2] == ("fn", "abs") and symbols(tree) & {"z", "w"}:
+        return True
+    return any(_modulus_of_complex(part) for part in tree[1:] if isinstance(part, tuple))
 
 
 def _exists(tree: Tree) -> bool:
@@ -190,7 +209,7 @@ def _approximately(left: Scalar, right: Scalar, policy: GradingPolicy) -> str:
     for literal, other, exact in ((literals[0], literals[1], numbers[1]), (literals[1], literals[0], numbers[0])):
         if literal is not None and _rounds(literal, exact, other, policy):
             return f"a decimal of {literal.digits} digits that rounds the exact value"
-    if policy.relative_tolerance and _within(*numbers, policy.relative_tolerance):
+    if policy.relative_tolerance and within(*numbers, policy.relative_tolerance):
         return f"a relative tolerance of {policy.relative_tolerance}"
     if not all(is_real(number) for number in numbers):
         return _rounded_coefficients(left.tree, right.tree, policy)
@@ -204,11 +223,15 @@ def _rounds(literal: Number, exact, other: Number | None, policy: GradingPolicy)
     fraction = exact if isinstance(exact, Fraction) else _fraction(exact)
     if fraction is None:
         return False
-    if literal.digits >= FLOAT_DIGITS and fraction and abs(literal.value - fraction) <= FLOAT_ERROR * abs(fraction):
+    if literal.digits in FLOAT_DIGITS and fraction and abs(literal.value - fraction) <= FLOAT_ERROR * abs(fraction):
         return True
     if isinstance(exact, Fraction) and exact.denominator == 1:
         return False  # a whole number has no decimals to round
-    if other is not None and other.digits is not None and not other.digits >= FLOAT_DIGITS - 3 > literal.digits:
+    if (
+        other is not None
+        and other.digits is not None
+        and not (other.digits in FLOAT_DIGITS and literal.digits < FLOAT_DIGITS[0])
+    ):
         return False
     return rounds_to(fraction, literal)
 
@@ -217,12 +240,7 @@ def _fraction(number) -> Fraction | None:
     if not mpmath.isfinite(number) or abs(number) > mpmath.mpf(10) ** 40 or abs(number) < mpmath.mpf(10) ** -60:
         return None
     with mpmath.workdps(DIGITS):
-        return Fraction(mpmath.nstr(mpmath.re(number), 40, strip_zeros=False, min_fixed=-110, max_fixed=110))
-
-
-def _within(left, right, tolerance: float) -> bool:
-    a, b = (mpmath.mpf(x.numerator) / x.denominator if isinstance(x, Fraction) else x for x in (left, right))
-    return bool(mpmath.isfinite(a) and mpmath.isfinite(b) and abs(a - b) <= tolerance * max(abs(a), abs(b)))
+        return Fraction(mpmath.nstr(mpmath.re(number), DIGITS - 5, strip_zeros=False, min_fixed=-150, max_fixed=150))
 
 
 # --- decimals inside formulas

@@ -8,7 +8,6 @@ slice of tokens and splits it outside brackets, so the work is linear in each of
 from __future__ import annotations
 
 from collections.abc import Callable
-from fractions import Fraction
 from functools import lru_cache
 
 from unified_rl.grading import names, relations
@@ -23,7 +22,7 @@ from unified_rl.grading.scalars import read_scalar
 from unified_rl.grading.sets import brackets, named_set, set_operation
 from unified_rl.grading.tokens import Token, Unread, tokenize
 from unified_rl.grading.trees import are_thousands
-from unified_rl.grading.words import number_in_words
+from unified_rl.grading.words import SHORT_WORDS, number_in_words
 
 Reader = Callable[[list[Token]], Node]
 
@@ -80,9 +79,19 @@ def text_of(tokens: list[Token]) -> Text:
     for place, token in enumerate(tokens):
         if _single_group(tokens, place) or _single_group(tokens, place - 2):
             continue
-        text = token.text.casefold() if len(token.text) > 1 else token.text
+        text = token.text.casefold() if _is_prose(token) else token.text
         pieces.append(f" {text}" if pieces and _is_word(text) and _is_word(pieces[-1]) else text)
-    return Text("".join(pieces).strip(" .,;:") or "".join(pieces))
+    text = "".join(pieces)
+    return Text(text.rstrip(" .,;:").lstrip(" ,;:") or text)
+
+
+def _is_prose(token: Token) -> bool:
+    """Whether case is only spelling: of words, not of units (MW, mW) and names (ABC, abc)."""
+    text = token.text
+    if text.lower() in SHORT_WORDS:
+        return True
+    size = len(text) + token.upright
+    return text.isalpha() and ((size > 3 and (text.islower() or text.istitle())) or (size > 4 and text.isupper()))
 
 
 def _single_group(tokens: list[Token], place: int) -> bool:
@@ -104,7 +113,7 @@ def _stripped(tokens: list[Token]) -> list[Token]:
     while True:
         while tokens and tokens[0].text in (",", ";", '"'):
             tokens = tokens[1:]
-        while tokens and tokens[-1].text in (",", ";", '"', "\\", "."):
+        while tokens and tokens[-1].text in (",", ";", '"', "\\"):
             tokens = tokens[:-1]
         if len(tokens) < 3 or tokens[0].text != "{" or closing(tokens, 0) != len(tokens) - 1:
             return tokens
@@ -118,8 +127,9 @@ def _number_in_words(tokens: list[Token], read: Reader) -> Node | None:
     """one hundred and five, 2 and a half: the word "and" joins no list here."""
     del read
     words = [token.text.lower() for token in tokens if token.text != "-"]
-    if len(words) > 3 and words[0].isdigit() and words[1:] == ["and", "a", "half"]:
-        return Scalar(("num", int(words[0]) + Fraction(1, 2), None))
+    if len(words) > 3 and words[0].isdigit() and words[1] == "and":
+        part = number_in_words(words[2:])
+        return Scalar(("num", int(words[0]) + part, None)) if part is not None and part < 1 else None
     value = number_in_words(words) if all(word.isalpha() for word in words) and "and" in words else None
     return None if value is None else Scalar(("num", value, None))
 

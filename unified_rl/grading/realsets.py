@@ -34,11 +34,12 @@ def point(end: Scalar) -> Interval:
 
 def interval(low: Scalar, high: Scalar, closed: tuple[bool, bool]) -> RealSet:
     """Empty where the ends are numbers in the wrong order."""
-    closed = (closed[0] and not _infinite(low), closed[1] and not _infinite(high))
+    closed = (closed[0] and not is_infinite(low), closed[1] and not is_infinite(high))
     return union([Interval(low, high, closed)])
 
 
-def _infinite(end: Scalar) -> bool:
+def is_infinite(end: Scalar) -> bool:
+    r"""Whether an end is \infty or -\infty."""
     return end.tree in (INFINITE, LOWEST.tree)
 
 
@@ -108,8 +109,8 @@ def complement(of: RealSet) -> RealSet:
     """The real numbers that are not in it."""
     low, open_low, pieces = LOWEST, False, []
     for one in of.intervals:
-        pieces.append(Interval(low, one.low, (open_low, not one.closed[0] and not _infinite(one.low))))
-        low, open_low = one.high, not one.closed[1] and not _infinite(one.high)
+        pieces.append(Interval(low, one.low, (open_low, not one.closed[0] and not is_infinite(one.low))))
+        low, open_low = one.high, not one.closed[1] and not is_infinite(one.high)
     pieces.append(Interval(low, HIGHEST, (open_low, False)))
     return union(pieces)
 

@@ -6,14 +6,16 @@ from collections.abc import Callable
 
 from unified_rl.grading.brackets import level, split
 from unified_rl.grading.names import Name, name_of
-from unified_rl.grading.nodes import Congruence, Items, Named, Node, Relation
+from unified_rl.grading.nodes import Congruence, Items, Named, Node, Relation, Scalar
 from unified_rl.grading.realsets import ALL, HIGHEST, LOWEST, intersection, interval, solve
 from unified_rl.grading.scalars import read_scalar
 from unified_rl.grading.tokens import Token, Unread
 from unified_rl.grading.trees import Tree, symbols
-from unified_rl.grading.values import NoValue, evaluate, same
+from unified_rl.grading.values import NoValue, evaluate, same, within
 
 Reader = Callable[[list[Token]], Node]
+
+NEAR = 0.01  # of an approximation beside the exact value
 
 _SIGNS = frozenset(("=", "<", ">", r"\le", r"\ge", r"\neq", r"\in", r"\approx", r"\sim", r"\equiv"))
 _OTHER_SIGNS = r"""
@@ -79,9 +81,20 @@ def _without_approximation(sides: list[list[Token]], ops: list[str]) -> tuple[li
     if r"\approx" not in ops:
         return sides, ops
     place = ops.index(r"\approx")
+    if place == 0 and len(sides) == 2 and sides[0] and not _close(sides[0], sides[1]):
+        raise Unread  # 64 \approx 65
     if place == 0 and (not sides[0] or name_of(sides[0]) is not None):
         return (sides[:2], ["="]) if sides[0] else (sides[1:2], [])
     return sides[: place + 1], ops[:place]
+
+
+def _close(left: list[Token], right: list[Token]) -> bool:
+    """Whether an approximation can be one: two numbers within a percent, or not two numbers."""
+    try:
+        values = [evaluate(expression(side), {}) for side in (left, right)]
+    except (Unread, NoValue):
+        return True
+    return within(values[0], values[1], NEAR)
 
 
 def expression(tokens: list[Token]) -> Tree:
@@ -105,8 +118,8 @@ def _equation(sides: list[list[Token]], read: Reader) -> Node:
         return _named(found[1], read(sides[0]))
     trees = [expression(side) for side in (sides[0], sides[-1])]
     if not any(map(symbols, trees)):
-        if len(sides) == 2 and not _equal_numbers(*trees):
-            raise Unread  # 3 = 4
+        if len(sides) == 2 and (not _equal_numbers(*trees) or sides[0] == sides[1]):
+            raise Unread  # 3 = 4, 3 = 3
         return read(sides[-1])  # 5 + 5 + 1 = 11
     if len(sides) > 2:
         raise Unread
@@ -124,6 +137,8 @@ def _named(name: Name, value: Node) -> Node:
     """(x, y) = (1, 2) as x = 1, y = 2."""
     if name.parts and isinstance(value, Items) and value.kind == "tuple" and len(value.items) == len(name.parts):
         return Items("list", tuple(Named(part, item) for part, item in zip(name.parts, value.items, strict=True)), "()")
+    if isinstance(value, Scalar) and name.tree is not None and name.tree[0] == "sym" and name.text in symbols(value.tree):
+        return Relation((name.tree, value.tree), ("=",))  # x = x + 1 names nothing
     return Named(name.text if not name.bound else f"{name.head}({name.bound})", value, name.tree, name.bound)
 
 
@@ -159,6 +174,8 @@ def _inequality(sides: list[list[Token]], ops: list[str]) -> Node:
 def _simple(sides: list[list[Token]], ops: list[str], names: list[Name | None]) -> Node | None:
     """x < 2, 1 < f(x) <= n: one side is the name, the others are the ends."""
     places = [place for place, name in enumerate(names) if name is not None]
+    if len(sides) == 3 and 1 in places:
+        places = [1]  # a <= x <= b
     if len(places) != 1 or len(sides) > 3 or (len(sides) == 3 and places != [1]):
         return None
     name = names[places[0]]
@@ -188,11 +205,9 @@ def modulus(tokens: list[Token]) -> tuple[list[Token], list[Token]] | None:
             place
             and token.text == "("
             and tokens[place + 1 : place + 2]
-            and tokens[place + 1].text in ("mod", r"\bmod", r"\mod", "modulo")
+            and tokens[place + 1].text in ("mod", r"\bmod", "modulo")
         ):
             return (tokens[:place], tokens[place + 2 : -1]) if tokens[-1].text == ")" else None
-        if place and token.text == r"\mod":
-            return tokens[:place], tokens[place + 1 :]
     return None
 
 

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
-from itertools import product
+from itertools import islice, product
 
 from unified_rl.grading.trees import Tree, symbols
-from unified_rl.grading.values import NoValue, Number, draw, evaluate, is_real, same
+from unified_rl.grading.values import NoValue, Number, draw, evaluate, is_real, less, same
 
 ENOUGH = 5  # points at which both sides have a value
 MAX_POINTS = 80
 MAX_NAMES = 12
+MAX_DENOMINATOR_BITS = 64
+TINY = Fraction(1, 1000)
 _BRANCHES = frozenset(("abs", "floor", "ceil", "max", "min", "sgn", "mod", "gcd", "lcm"))
 
 
@@ -26,6 +28,10 @@ def agree(left: Tree, right: Tree) -> int:
     plain = [name for name in names if name[0] != "@"]
     if len(plain) > MAX_NAMES:
         return 0
+    if not plain:
+        return _agree_once(left, right)
+    if any(_has_branches(tree) for tree in (left, right)) and any(_has_tiny(tree) for tree in (left, right)):
+        return 0  # \lfloor x + 10^{-30} \rfloor
     imaginary = _has_i(left) or _has_i(right)
     compared = 0
     for point in _points(plain, left, right):
@@ -40,7 +46,48 @@ def agree(left: Tree, right: Tree) -> int:
         compared += 1
         if compared >= MAX_POINTS:
             break
-    return compared if compared >= ENOUGH or not plain else 0
+    return compared if compared >= ENOUGH else 0
+
+
+def _agree_once(left: Tree, right: Tree) -> int:
+    """1 where two expressions without letters are the same number; a decimal of many digits is no proof of an irrational one."""
+    try:
+        numbers = [evaluate(tree, {}) for tree in (left, right)]
+    except NoValue:
+        return 0
+    exact = [number for number in numbers if isinstance(number, Fraction)]
+    if len(exact) == 1 and exact[0].denominator.bit_length() > MAX_DENOMINATOR_BITS:
+        return 0
+    return int(same(*numbers))
+
+
+def _has_branches(tree: Tree) -> bool:
+    if tree[0] == "fn" and tree[1] in _BRANCHES:
+        return True
+    return any(_has_branches(part) for part in tree[1:] if isinstance(part, tuple))
+
+
+def _has_tiny(tree: Tree) -> bool:
+    """Whether a constant is in it that moves a branch by less than the points can see."""
+    if symbols(tree):
+        return any(_has_tiny(part) for part in tree[1:] if isinstance(part, tuple))
+    try:
+        number = evaluate(tree, {})
+    except NoValue:
+        return True
+    return bool(number != 0 and is_real(number) and less(number, TINY) and less(-TINY, number))
+
+
+def differing_point(left: Tree, right: Tree) -> dict[str, Fraction] | None:
+    """A point at which two expressions have different values, None where no point tried shows a difference."""
+    names = sorted(name for name in symbols(left) | symbols(right) if name[0] != "@")
+    for point in islice(_points(names, left, right), MAX_POINTS):
+        try:
+            if not same(evaluate(left, point), evaluate(right, point)):
+                return point
+        except NoValue:
+            continue
+    return None
 
 
 def generic(names: list[str], number: int = 0, sign: int = 1) -> dict[str, Fraction]:
@@ -86,7 +133,7 @@ def _whole(names: list[str]) -> Iterator[dict[str, Fraction]]:
 
 
 def _sizes(names: list[str]) -> Iterator[dict[str, Fraction]]:
-    for number, size in enumerate((Fraction(1, 50), 20, 300, 40_000), 40):
+    for number, size in enumerate((Fraction(1, 50), 20, 300, 40_000, 10**9, 10**15), 40):
         for sign in (1, -1):
             yield {name: sign * size * draw(f"{name}/{number}") for name in names}
     for one in names[:4]:

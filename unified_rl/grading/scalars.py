@@ -10,7 +10,8 @@ from unified_rl.grading.functions import FUNCTIONS
 from unified_rl.grading.nodes import Scalar
 from unified_rl.grading.tokens import Token, Unread
 from unified_rl.grading.trees import DEGREE, MINUS_ONE, Tree, negative, symbols
-from unified_rl.grading.units import NONE, UNITS, Unit, counted, counted_chinese, known_unit
+from unified_rl.grading.unit_phrases import unit_phrase
+from unified_rl.grading.units import NONE, UNITS, Unit, counted_chinese, known_unit
 from unified_rl.grading.words import (
     CHINESE_DIGITS,
     CHINESE_MAGNITUDES,
@@ -23,7 +24,17 @@ from unified_rl.grading.words import (
     number_in_words,
 )
 
-_CURRENCY = {r"\$": "dollar", "€": "euro", "£": "£", "¥": "yuan", "¢": "cent"}
+_CURRENCY = {
+    r"\$": "dollar",
+    "€": "euro",
+    "£": "£",
+    "¥": "yuan",
+    "¢": "cent",
+    "USD": "dollar",
+    "EUR": "euro",
+    "GBP": "£",
+    "CNY": "yuan",
+}
 _BESIDE_NUMBERS = """
 cm mm km kg ml mL ft lb lbs yd hr hrs min mins sec mph kph dm oz kW kJ Hz kHz MHz GHz Pa kPa MPa eV keV MeV GeV mol
 rad
@@ -44,7 +55,6 @@ _BASES = {
     "sixteen": 16,
 }
 _ORDINALS = {"th": "4567890", "st": "1", "nd": "2", "rd": "3"}
-_POWERS = {"square": 2, "sq": 2, "cubic": 3, "平方": 2, "立方": 3}
 
 
 def read_scalar(tokens: list[Token]) -> Scalar:
@@ -107,6 +117,10 @@ def _based(tokens: list[Token]) -> Scalar | None:
         return None
     base = int(rest[0]) if rest[0].isdigit() and len(rest[0]) <= 2 else _BASES.get(rest[0].lower(), 0)
     minus = head[0].text == "-"
+    if head[0].text == "(" and head[-1].text == ")":
+        head = head[1:-1]
+    if not head:
+        return None
     digits = "".join(token.text for token in head[minus:]).upper()
     if (
         not 2 <= base <= 36
@@ -134,7 +148,7 @@ def _spelled(tokens: list[Token]) -> Scalar | None:
     """A number in words, with a unit or without: twenty-one, negative four, three quarters, 二十五 ."""
     if tokens[0].kind == "cjk":
         return _spelled_chinese(tokens)
-    if tokens[0].kind != "letters" or len(tokens[0].text) < 3:
+    if tokens[0].kind != "letters" or (len(tokens[0].text) < 3 and tokens[0].text != "a"):
         return None
     sign, start = SIGNS.get(tokens[0].text.lower(), 0), 0
     if sign:
@@ -259,6 +273,9 @@ def _chinese_fraction(tokens: list[Token]) -> list[Token]:
 
 def _with_suffix(tree: Tree, rest: list[Token], unit: Unit = NONE) -> Scalar:
     tree, degree = _without_degree(tree)
+    rest = [
+        token for place, token in enumerate(rest) if not (token.text == "." and place and rest[place - 1].kind == "letters")
+    ]
     if rest:
         tree, rest = _magnitude(tree, rest)
     percent = False
@@ -269,7 +286,7 @@ def _with_suffix(tree: Tree, rest: list[Token], unit: Unit = NONE) -> Scalar:
     if degree and len(rest) == 1 and (name := _TEMPERATURES.get(rest[0].text) or _TEMPERATURES.get(rest[0].text.lower())):
         degree, rest, unit = False, [], UNITS[name]
     if rest and not percent:
-        named = _unit_phrase(tree, rest)
+        named = unit_phrase(tree, rest)
         if unit.dimensions and unit.dimensions != named.dimensions and named.known:
             raise Unread  # $5 km
         unit = named if not unit.dimensions else unit
@@ -326,69 +343,3 @@ def _scaled(tree: Tree, factor: Fraction) -> Tree:
     if symbols(tree):
         raise Unread
     return ("num", tree[1] * factor, None) if tree[0] == "num" else ("mul", tree, ("num", factor, None))
-
-
-def _unit_phrase(tree: Tree, tokens: list[Token]) -> Unit:
-    """cm, cm^2, m/s^2, miles per hour, square feet, apples. Raises Unread for anything else."""
-    if (phrase := _known_phrase(tokens)) is not None:
-        return phrase
-    if len(tokens) == 1 and tokens[0].kind == "cjk" and (unit := counted_chinese(tokens[0].text)) is not None:
-        return unit
-    words = tuple(token.text for token in tokens if token.text != "-")
-    if all(token.kind == "letters" or token.text == "-" for token in tokens):
-        if "per" in words:
-            place = words.index("per")
-            top, bottom = (_named(part) for part in (words[:place], words[place + 1 :]))
-            if top and bottom:
-                return top.times(bottom, -1)
-        elif (unit := counted(words, one=tree[0] == "num" and abs(tree[1]) <= 1)) is not None and not symbols(tree):
-            return unit
-    raise Unread
-
-
-def _named(words: tuple[str, ...]) -> Unit | None:
-    known = known_unit(words[0]) if len(words) == 1 else None
-    return known or counted(words, one=True)
-
-
-def _known_phrase(tokens: list[Token]) -> Unit | None:
-    unit, place, sign = NONE, 0, 1
-    while place < len(tokens):
-        word = tokens[place].text
-        if place and word in ("/", "per", "每"):
-            sign, place = -1, place + 1
-            continue
-        if place and word in (r"\cdot", "*", r"\times", "-"):
-            place += 1
-            continue
-        power = 1
-        if word.lower() in _POWERS and place + 1 < len(tokens):
-            power, place = _POWERS[word.lower()], place + 1
-        elif word[:2] in _POWERS and len(word) > 2:
-            power, word = _POWERS[word[:2]], word[2:]
-            tokens = [*tokens[:place], tokens[place]._replace(text=word), *tokens[place + 1 :]]
-        part = (
-            known_unit(tokens[place].text)
-            if tokens[place].kind in ("letters", "cjk") or tokens[place].text in ("¢", "€")
-            else None
-        )
-        if part is None:
-            return None
-        place, exponent = _exponent(tokens, place + 1)
-        unit = unit.times(part, sign * power * exponent)
-    return unit
-
-
-def _exponent(tokens: list[Token], place: int) -> tuple[int, int]:
-    """(next place, exponent) of ^2, ^{-1}, squared."""
-    texts = [token.text for token in tokens[place : place + 5]]
-    if texts[:1] in (["squared"], ["cubed"]):
-        return place + 1, 2 if texts[0] == "squared" else 3
-    if texts[:1] != ["^"]:
-        return place, 1
-    braced = texts[1:2] == ["{"]
-    minus = texts[1 + braced : 2 + braced] == ["-"]
-    end = 1 + braced + minus
-    if end >= len(texts) or not texts[end].isdigit() or len(texts[end]) > 1 or (braced and texts[end + 1 : end + 2] != ["}"]):
-        raise Unread
-    return place + end + 1 + braced, -int(texts[end]) if minus else int(texts[end])

@@ -123,7 +123,8 @@ def explanation(body: Sequence[Token]) -> int:
         token = body[place]
         if token.text in (",", "，", "(", "（") and _explains_behind(body, place):
             return place
-        explains = word_of(token) in words.EXPLAINING and body[place - 1].kind in ("space", "formula")
+        contrasts = word_of(token) == "and" and _word_behind(body, place) == "not"
+        explains = (contrasts or word_of(token) in words.EXPLAINING) and body[place - 1].kind in ("space", "formula")
         if explains and (word_of(token) != "as" or _word_behind(body, place) not in ("", "a", "an")):
             return place
         if token.text in ("–", "—", "-") and _sets_off(body, place):
@@ -136,7 +137,8 @@ def _explains_behind(body: Sequence[Token], place: int) -> bool:
     if body[place].text == "，" and place + 1 < len(body) and body[place + 1].kind == "cjk":
         return body[place + 1].text not in "或和且与及负"
     if body[place].text in "(（":
-        return word in words.EXPLAINING_IN_BRACKETS
+        described = word in ("a", "an") and len(_next_word(body, place + 1)) > 1
+        return described or word in words.EXPLAINING_IN_BRACKETS
     return word in words.EXPLAINING_AFTER_COMMA
 
 
@@ -169,11 +171,28 @@ def _trimmed(body: list[Token]) -> list[Token]:
     return body
 
 
+def is_doubted(before: Sequence[Token]) -> bool:
+    """Whether the clause at the end of these tokens denies, doubts or supposes what comes next: "nobody believes that ..."."""
+    behind_comma = False
+    for place in range(len(before) - 1, -1, -1):
+        token, word = before[place], word_of(before[place])
+        ends = token.text in ".?!:;。？！；：" or (token.kind == "formula" and token.text.rstrip("$)]\\ ")[-1:] in (".", ";"))
+        if ends or token.kind == "newline" or word in words.CONCLUDING:
+            return False
+        if word in words.SUPPOSING or (not behind_comma and (word in words.DOUBTING or word.endswith("n't"))):
+            return True
+        behind_comma |= token.text in ",，"
+    return False
+
+
 def is_rejected(found: Sequence[Token]) -> bool:
     """Whether words take an answer back: "which is wrong", "is not the correct answer"."""
     said = [word_of(token) for token in found if token.kind == "word"]
     if any(word in words.REJECTING for word in said):
         return True
     denied = [place for place, word in enumerate(said) if word in words.NEGATIONS or word.endswith("n't")]
+    chinese = "".join(token.text for token in found if token.kind == "cjk")
+    if any(denial in chinese for denial in ("不是", "不可能", "错", "不对")):
+        return True
     accepting = {"correct", "right", "answer", "solution", "true", "valid", "accurate"}
     return any(word in accepting for place in denied[:1] for word in said[place + 1 : place + 5])

@@ -7,12 +7,14 @@ from collections.abc import Callable
 from unified_rl.grading import names
 from unified_rl.grading.brackets import closing, split
 from unified_rl.grading.nodes import EMPTY, Items, Named, Node, RealSet, Scalar
-from unified_rl.grading.realsets import ALL, complement, intersection, interval, point, union
+from unified_rl.grading.realsets import ALL, complement, intersection, interval, is_infinite, point, union
 from unified_rl.grading.tokens import Token, Unread
 
 Reader = Callable[[list[Token]], Node]
 
 MAX_ITEMS = 400
+_CLOSED_BY = {"(": ")]", "[": ")]", "{": "}", r"\{": (r"\}",), r"\langle": (r"\rangle",)}
+_NAMED = {"all real numbers": ALL, "all reals": ALL, "the empty set": EMPTY, "empty set": EMPTY}
 
 
 def items(kind: str, parts: list[list[Token]], read: Reader, brackets: str = "") -> Node:
@@ -76,8 +78,7 @@ def as_real_set(node: Node) -> RealSet | None:
     if isinstance(node, Items) and node.items and all(isinstance(item, Scalar) for item in node.items):
         try:
             if node.kind == "tuple" and len(node.items) == 2:
-                low, high = node.items
-                return interval(low, high, (node.brackets[0] == "[", node.brackets[1] == "]"))
+                return _interval(node)
             if node.kind == "set":
                 return union([point(item) for item in node.items])
         except Unread:
@@ -85,13 +86,27 @@ def as_real_set(node: Node) -> RealSet | None:
     return None
 
 
+def _interval(pair: Items) -> RealSet | None:
+    """A pair as an interval: only where its ends are in order, and infinite ones are open. (3, 1) is a point."""
+    low, high = pair.items
+    closed = (pair.brackets[0] == "[", pair.brackets[1] == "]")
+    if not (isinstance(low, Scalar) and isinstance(high, Scalar)):
+        return None
+    if any(shut and is_infinite(end) for shut, end in zip(closed, (low, high), strict=True)):
+        return None
+    found = interval(low, high, closed)
+    return found if found.intervals and found.intervals[0].low != found.intervals[0].high else None
+
+
 def brackets(tokens: list[Token], read: Reader) -> Node | None:
     first = tokens[0].text
     if first not in ("(", "[", "{", r"\{", r"\langle") or closing(tokens, 0) != len(tokens) - 1:
         return None
     last, inner = tokens[-1].text, tokens[1:-1]
+    if last not in _CLOSED_BY[first]:
+        raise Unread
     if first in ("{", r"\{"):
-        return _set(inner, read)
+        return _set(first, inner, read)
     if not inner:
         raise Unread
     parts = split(inner, (";",))  # where commas are decimal
@@ -104,7 +119,9 @@ def brackets(tokens: list[Token], read: Reader) -> Node | None:
     return items("tuple", parts, read, "()" if first == r"\langle" else first + last)
 
 
-def _set(inner: list[Token], read: Reader) -> Node:
+def _set(opening: str, inner: list[Token], read: Reader) -> Node:
+    if not inner and opening == "{":
+        raise Unread  # an empty group
     if not inner:
         return EMPTY
     for mark in ("|", ":"):
@@ -127,13 +144,9 @@ def _set_of_solutions(head: list[Token], condition: list[Token], read: Reader) -
     node = read(condition)
     if isinstance(node, Named) and node.name == name.text:
         found = as_real_set(node.value)
-        return (
-            node.value
-            if found is None and isinstance(node.value, Items)
-            else found
-            if found is not None
-            else Items("set", (node.value,))
-        )
+        if found is not None or isinstance(node.value, Items):
+            return node.value if found is None else found
+        return Items("set", (node.value,))
     if isinstance(node, Items) and all(isinstance(item, Named) and item.name == name.text for item in node.items):
         return Items("set", tuple(item.value for item in node.items))
     raise Unread
@@ -141,6 +154,9 @@ def _set_of_solutions(head: list[Token], condition: list[Token], read: Reader) -
 
 def named_set(tokens: list[Token], read: Reader) -> Node | None:
     del read
+    words = " ".join(token.text.lower() for token in tokens)
+    if words in _NAMED:
+        return _NAMED[words]
     if len(tokens) == 1:
         if tokens[0].text == r"\emptyset":
             return EMPTY

@@ -57,6 +57,8 @@ def _step_left(found: Sequence[Token], first: int, pivot: int) -> int:
         return place if place == first - 1 and token.text in words.CJK_BEFORE else first
     if token.text in ("-", "*", "(") and first - place > 1 and _begins_line(found, place) and token.text != "(":
         return first  # the mark of a list's item
+    if token.kind == "word" and found[place + 1].text in "^_" and (token.text == "a" or found[place + 1].text == "^"):
+        return place  # cm^2, a_1
     return place if _belongs(token) else first
 
 

@@ -72,12 +72,13 @@ _SYNONYMS = {
     r"\implies": r"\Rightarrow", r"\iff": r"\Leftrightarrow", r"\rightarrow": r"\to", r"\gets": r"\leftarrow",
     r"\overrightarrow": r"\vec", r"\overleftarrow": r"\leftvec", r"\bar": r"\overline", r"\widehat": r"\hat",
     r"\widetilde": r"\tilde",
-    r"\land": r"\wedge", r"\lor": r"\vee", r"\lnot": r"\neg", r"\&": "&", r"\#": "#", r"\_": "_", r"\prime": "'",
+    r"\land": r"\wedge", r"\lor": r"\vee", r"\lnot": r"\neg", r"\mod": r"\bmod", r"\&": "&", r"\#": "#", r"\_": "_", r"\prime": "'",
     r"\cdotp": r"\cdot",
     r"\bigcup": r"\cup", r"\bigcap": r"\cap", r"\backslash": r"\setminus", r"\smallsetminus": r"\setminus", r"\euro": "€",
     r"\pounds": "£",
     r"\yen": "¥", r"\mathdollar": r"\$", r"\textdollar": r"\$", r"\newline": r"\\", r"\cr": r"\\", r"\tfracs": r"\frac",
 }  # fmt: skip
+_COLOURS = frozenset((r"\textcolor", r"\color", r"\colorbox"))  # with the colour's name; what is coloured stays
 _REPEATS = frozenset((r"\overline", r"\bar", r"\dot", "("))
 _PHANTOM = frozenset((r"\phantom", r"\hphantom", r"\vphantom", r"\hspace"))
 _DOUBLE = {("<", "="): r"\le", (">", "="): r"\ge", ("!", "="): r"\neq", ("=", "="): "=", ("*", "*"): "^", ("-", ">"): r"\to"}
@@ -114,7 +115,7 @@ class _Scanner:
             self._skip_dot(piece)
         elif piece in _FONTS:
             self._font(piece)
-        elif piece in _PHANTOM:
+        elif piece in _PHANTOM or piece in _COLOURS:
             self._phantom()
         elif piece in ("{", "}"):
             self._brace(piece)
@@ -184,10 +185,13 @@ class _Scanner:
 
     def _sign(self, piece: str) -> None:
         following = self.raw[self.place] if self.place < len(self.raw) else ""
+        if piece == "." and self.raw[self.place : self.place + 2] == [".", "."]:
+            self.place += 2
+            return self._emit("command", r"\ldots")
         if (piece, following) in _DOUBLE:
             self.place += 1
             piece = _DOUBLE[piece, following]
-        self._emit("command" if piece[0] == "\\" else "sign", piece)
+        return self._emit("command" if piece[0] == "\\" else "sign", piece)
 
     def _skip_dot(self, piece: str) -> None:
         if piece in (r"\left", r"\right") and self.place < len(self.raw) and self.raw[self.place] == ".":
@@ -233,7 +237,7 @@ class _Scanner:
         return self._emit("sign", "}")
 
     def _phantom(self) -> None:
-        """Is there, and not seen."""
+        """Without the command and its braces: it is there and not seen, or names a colour."""
         self._spaces()
         if self.raw[self.place : self.place + 1] != ["{"]:
             self.place += 1

@@ -114,7 +114,7 @@ _MEASURE_WORDS = """
 小学生
 """
 _CLASSIFIERS = frozenset(_MEASURE_WORDS.split())
-_NOT_IN_NOUN = frozenset("的多少大小不非负至或和与以上下余约倍半几千百万亿十零点分加减乘除平立方根号比")
+_NOT_IN_NOUN = frozenset("幂方根的多少大小不非负至或和与以上下余约倍半几千百万亿十零点分加减乘除平立方根号比")
 
 
 def _table() -> dict[str, Unit]:

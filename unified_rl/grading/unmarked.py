@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from unified_rl.grading import spans
 from unified_rl.grading.marks import Void
 from unified_rl.grading.scan import CJK_RANGE, Token, tokens, without_emphasis
-from unified_rl.grading.sentences import is_rejected, sentence_end, word_of
+from unified_rl.grading.sentences import is_doubted, is_rejected, sentence_end, word_of
 
 TAIL = 2_000  # characters from the end in which the last expression is looked for
 
@@ -27,12 +27,11 @@ def unmarked(text: str, void: Sequence[Void] = ()) -> str | None:
     sentences = _sentences(tokens(without_emphasis(text[-TAIL:])))
     if len(sentences) == 1 and (only := _formulas_only(sentences[0])):
         return only
-    for found in reversed(sentences):
-        if is_rejected(found):
-            continue
+    stated = [found for found in sentences if not is_rejected(found)]
+    for found in reversed(stated):
         if said := _last_expression(found):
             return said
-    letters = [] if void else _LONE_LETTER.findall(text)
+    letters = [] if void else _LONE_LETTER.findall("\n".join("".join(token.text for token in found) for found in stated))
     return letters[-1] if letters else None
 
 
@@ -40,7 +39,8 @@ def _sentences(found: list[Token]) -> list[list[Token]]:
     sentences, place = [], 0
     while place < len(found):
         stop = sentence_end(found, place)
-        if any(token.kind not in ("space", "newline") for token in found[place:stop]):
+        is_question = stop < len(found) and found[stop].text in "?？"
+        if not is_question and any(token.kind not in ("space", "newline") for token in found[place:stop]):
             sentences.append(found[place:stop])
         place = stop + 1
     return sentences
@@ -62,6 +62,8 @@ def _last_expression(found: Sequence[Token]) -> str | None:
     if not pivots:
         return None
     first, last = spans.around(found, pivots[-1])
+    if is_doubted(found[:first]):
+        return None
     said = "".join(token.text for token in found[first:last] if token.kind != "note")
     return said.strip() or None
 

@@ -59,6 +59,13 @@ def less(left: Number, right: Number) -> bool:
         return bool(mpmath.re(_mp(left)) < mpmath.re(_mp(right)))
 
 
+def within(left: Number, right: Number, tolerance: float) -> bool:
+    """Whether two finite numbers differ by a relative tolerance at most."""
+    with mpmath.workdps(DIGITS):
+        a, b = _mp(left), _mp(right)
+        return bool(mpmath.isfinite(a) and mpmath.isfinite(b) and abs(a - b) <= tolerance * max(abs(a), abs(b)))
+
+
 def is_real(number: Number) -> bool:
     return isinstance(number, Fraction) or mpmath.im(number) == 0
 
@@ -186,7 +193,7 @@ def _big(tree: Tree, point: Point) -> Number:
     first, last = _value(lower, point), _value(upper, point)
     if not (isinstance(first, Fraction) and isinstance(last, Fraction) and first.denominator == last.denominator == 1):
         raise NoValue
-    if last - first > 60:
+    if not -1 <= last - first <= 60:
         raise NoValue
     parts = [_value(body, {**point, variable: Fraction(k)}) for k in range(int(first), int(last) + 1)]
     return (_add(parts) if parts else Fraction(0)) if operation == "sum" else _mul(parts)
@@ -245,7 +252,8 @@ def _rounding(function: Callable[[Any], Any]) -> Callable[[Number], Number]:
 
 
 def _modulo(left: Number, right: Number) -> Number:
-    if not (isinstance(left, Fraction) and isinstance(right, Fraction)) or right <= 0:
+    whole = isinstance(left, Fraction) and isinstance(right, Fraction) and left.denominator == right.denominator == 1
+    if not whole or right <= 0:
         raise NoValue
     return left % right
 

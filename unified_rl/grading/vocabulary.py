@@ -28,6 +28,29 @@ DISOWNED = _words(
     "tempting unless whether wrong",
 )
 
+#: Before an announcement, in its clause: what follows is not stated, but denied, doubted, supposed or said by others.
+DOUBTING = _words(
+    "believed claim claimed claims denied deny denies doubt doubtful false hardly impossible incorrect incorrectly mistaken",
+    "mistakenly neither never nobody none not said says unlikely untrue wrong wrongly cannot can't isn't don't doesn't didn't",
+    "wouldn't won't couldn't maybe perhaps might",
+)
+SUPPOSING = _words("assume assumed assuming if imagine pretend suppose supposing unless whether")
+#: Where one of these begins a clause, what is doubted before it does not count.
+CONCLUDING = _words("so thus hence therefore then but which")
+#: Before "the answer", a word that makes a denial before it reach the answer.
+SUBORDINATING = SUPPOSING | _words(
+    "argue argues believe believed believes claim claimed claims conclude guess that say said saying says think thinks"
+)
+
+#: Words before a value that only say what kind of thing it is.
+NAMING = _words(
+    "amount answer area cost count digit distance following fraction function integer interval length matrix money number pair",
+    "point polynomial price prime probability set solution speed time total tuple value vector volume whole expression equation",
+)
+
+#: An answer that follows one of these replaces the one before it.
+CORRECTING = _words("correction actually oops sorry mean instead rather")
+
 #: After an answer, in its sentence: it is taken back.
 REJECTING = _words(
     "false impossible incorrect invalid mistake mistaken nonsense wrong",

@@ -55,12 +55,15 @@ def number_in_words(words: list[str]) -> Fraction | None:
     """The value of "twenty-one", "three hundred and five", "two thirds", "three quarters"; None for anything else."""
     if not words or len(words) > 24:
         return None
-    if words[-3:] == ["and", "a", "half"]:
-        whole = number_in_words(words[:-3])
-        return None if whole is None else whole + Fraction(1, 2)
+    if words[-1] in FRACTIONS and "and" in words:
+        place = len(words) - 1 - words[::-1].index("and")
+        whole, part = number_in_words(words[:place]), number_in_words(words[place + 1 :])
+        return whole + part if whole is not None and part is not None and whole.denominator == 1 and part < 1 else None
     if words[-1] in FRACTIONS and len(words) > 1:
         top = Fraction(1) if words[:-1] in (["a"], ["one"]) else number_in_words(words[:-1])
         return None if top is None or top.denominator != 1 else top / FRACTIONS[words[-1]]
+    if words[0] == "a" and words[1:2] and words[1] in MAGNITUDES:
+        words = ["one", *words[1:]]
     total, group, last = 0, 0, None
     for place, word in enumerate(words):
         if word in SMALL:

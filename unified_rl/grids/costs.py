@@ -21,13 +21,15 @@ TINY_UNITS_PER_SECOND = 25_000.0
 SLICES = 2  # the arithmetic task's; other tasks differ by a small factor
 
 
-def work(cell: Cell) -> float:
+def work(cell: Cell, config: Config) -> float:
     """Expected work of a cell in units, without the stages it shares.
 
+    Args:
+        config: what the cell's words say (`loading.load_config(cell.train)`).
+
     Raises:
-        ConfigError: the cell's words mean nothing.
+        ConfigError: the words of its evaluation mean nothing.
     """
-    config = loading.load_config(cell.train)
     evaluation = 0.0
     if cell.evaluate is not None:
         options = loading.override(config.evaluation, _options(cell.evaluate), "evaluation")

@@ -20,7 +20,9 @@ from unified_rl.plugins import did_you_mean
 
 START_LABEL = "SFT"
 #: What the start policy depends on; an arm's other words are about its training, and mean nothing to a run of no steps.
-START_SECTIONS = frozenset({"stack", "init", "task", "data", "model", "sft", "generator", "logging", "evaluation", "artifacts"})
+START_SECTIONS = frozenset(
+    {"stack", "init", "stages", "task", "data", "model", "sft", "generator", "logging", "evaluation", "artifacts"}
+)
 GROUPS = {"train": "runs", "iterate": "iterative"}
 DEFAULT_TUNING = (
     "learning rates are those of one sweep on the validation split, the same rates for every method "

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from unified_rl import loading
+from unified_rl.config import Config
 from unified_rl.errors import UnifiedRLError
 from unified_rl.grids import costs as grid_costs
 from unified_rl.grids import status as grid_status
 from unified_rl.grids.definition import Grid
-from unified_rl.grids.shared_stages import Stage, shared_stages
+from unified_rl.grids.shared_stages import SharedStage, shared_stages
 from unified_rl.launch.cells import Cell
 from unified_rl.launch.progress import duration
 
@@ -23,14 +24,14 @@ def render(grid: Grid, preset: str, cells: Sequence[Cell], folder: Path, cores: 
         cores: how many the cells would share.
     """
     found = grid_status.standings(cells, folder)
-    units, problems = _units(cells)
+    configs, units, problems = _read(cells)
     common = [word for word in cells[-1].train if all(word in cell.train for cell in cells[1:])]
     lines = [
         f"{grid.name}: {grid.title}; preset {preset}, into {folder}",
         grid.matching_in(preset).caption,
         f"tuning: {grid.tuning}",
         "",
-        *_stages(cells),
+        *_stages(configs),
         "",
         f"every cell but the start policy's: {' '.join(common)}",
         f"evaluation: {'none' if cells[0].evaluate is None else ' '.join(cells[0].evaluate) or 'the default'}",
@@ -50,29 +51,31 @@ def render(grid: Grid, preset: str, cells: Sequence[Cell], folder: Path, cores: 
     return "\n".join(lines)
 
 
-def _units(cells: Sequence[Cell]) -> tuple[dict[str, float], dict[str, str]]:
-    """Work by cell id; and the errors of cells whose words mean nothing."""
+def _read(cells: Sequence[Cell]) -> tuple[list[Config], dict[str, float], dict[str, str]]:
+    """What the words of the cells say; work by cell id; and the errors of cells whose words mean nothing."""
+    configs: list[Config] = []
     units: dict[str, float] = {}
     problems: dict[str, str] = {}
     for cell in cells:
         try:
-            units[cell.name] = grid_costs.work(cell)
+            configs.append(loading.load_config(cell.train))
+            units[cell.name] = grid_costs.work(cell, configs[-1])
         except UnifiedRLError as error:
             problems[cell.name] = str(error)
-    return units, problems
+    return configs, units, problems
 
 
-def _stages(cells: Sequence[Cell]) -> list[str]:
+def _stages(configs: Sequence[Config]) -> list[str]:
     """One line per shared stage: whether it is there, its key, and how many cells read it."""
-    readers: Counter[Stage] = Counter()
+    readers: Counter[SharedStage] = Counter()
     problems: dict[str, None] = {}
-    for cell in cells:
+    for config in configs:
         try:
-            readers.update(dict.fromkeys(shared_stages(loading.load_config(cell.train)), 1))
+            readers.update(dict.fromkeys(shared_stages(config), 1))
         except UnifiedRLError as error:
             problems[str(error)] = None
     lines = ["shared stages"]
     for stage in readers:
-        key = stage.key or "key known once what it reads is there"
-        lines.append(f"  {stage.name:16} {'there' if stage.there else 'missing':8} {key}  (read by {readers[stage]} cells)")
+        state = "there" if stage.there else "missing"
+        lines.append(f"  {stage.name:16} {state:8} {stage.key}  (read by {readers[stage]} cells)")
     return lines + [f"  error: {problem}" for problem in problems]

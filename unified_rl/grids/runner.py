@@ -15,10 +15,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from unified_rl import loading
 from unified_rl.errors import ConfigError, UnifiedRLError
 from unified_rl.grids import analysis as grid_analysis
 from unified_rl.grids import costs as grid_costs
 from unified_rl.grids import folder as grid_folder
+from unified_rl.grids import plan as grid_plan
 from unified_rl.grids import status as grid_status
 from unified_rl.grids.definition import Grid, cells, matching_of, with_choices
 from unified_rl.launch.cells import Cell
@@ -123,8 +125,6 @@ def status(plan: Plan) -> int:
 
 def dry_run(plan: Plan) -> int:
     """Print what would be done, at what cost, and what is there already. Starts nothing."""
-    from unified_rl.grids import plan as grid_plan  # the keys of shared stages need the library's stages, and these need torch
-
     print(grid_plan.render(plan.grid, plan.preset, plan.cells, plan.folder, plan.cores()))
     return 0
 
@@ -161,7 +161,7 @@ def _costs(cells: Sequence[Cell]) -> dict[str, float]:
     costs = dict.fromkeys((cell.name for cell in cells), 0.0)
     for cell in cells:
         with contextlib.suppress(UnifiedRLError):
-            costs[cell.name] = grid_costs.work(cell)
+            costs[cell.name] = grid_costs.work(cell, loading.load_config(cell.train))
     return costs
 
 

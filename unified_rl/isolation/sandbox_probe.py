@@ -22,7 +22,7 @@ class Protection:
 
 
 PROGRAM = r"""
-import ctypes, errno, json, os, resource, signal, socket, sys
+import ctypes, errno, fcntl, json, os, resource, signal, socket, sys
 facts = {}
 asked = ASKED
 limits = {name: list(resource.getrlimit(getattr(resource, "RLIMIT_" + name))) for name in ("AS", "CPU", "FSIZE", "NOFILE", "NPROC")}
@@ -79,6 +79,12 @@ facts["pid"] = os.getpid()
 libc = ctypes.CDLL(None, use_errno=True)
 facts["filter"] = libc.prctl(21, 0, 0, 0, 0)
 facts["no_new_privileges"] = libc.prctl(39, 0, 0, 0, 0)
+try:
+    with open(os.__file__) as file:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    facts["locked"] = True
+except OSError:
+    facts["locked"] = False
 facts["unshared"] = libc.unshare(0x10000000) == 0
 print(json.dumps(facts))
 """
@@ -123,7 +129,7 @@ def judge(result: dict[str, Any], limits: dict[str, Any]) -> list[Protection]:
         "network": "sockets can be opened" if facts["socket"] else "",
         "processes": "other processes of this machine can be seen" if facts["parent"] or facts["pid"] != 1 else "",
         "system calls": ""
-        if facts["filter"] == 2 and facts["no_new_privileges"] == 1 and not facts["unshared"]
+        if facts["filter"] == 2 and facts["no_new_privileges"] == 1 and not facts["unshared"] and not facts["locked"]
         else "no filter",
     }
     return [Protection(name, not found[name], found[name] or _HELD[name]) for name in PROTECTIONS]
@@ -134,7 +140,7 @@ _HELD = {
     "filesystem": "only Python is visible, read-only, and a folder of limited size",
     "network": "no socket can be opened",
     "processes": "each program sees its own processes only, and they end with it",
-    "system calls": "tracing, mounts, namespaces, sockets and kernel interfaces are refused",
+    "system calls": "tracing, mounts, namespaces, sockets, locks of files and kernel interfaces are refused",
 }
 
 

@@ -1,7 +1,8 @@
 """The system calls that a sandboxed program may not make, as a seccomp filter (classic BPF) for x86-64 and AArch64.
 
-Everything a calculation needs stays; what reaches beyond the process (tracing, mounts, namespaces, sockets, keys, interfaces of the
-kernel) fails with EPERM. Numbers: the kernel's `asm/unistd_64.h` and `asm-generic/unistd.h`; format: seccomp(2), linux/filter.h.
+Everything a calculation needs stays; what reaches beyond the process (tracing, mounts, namespaces, sockets, keys, locks of files,
+interfaces of the kernel) fails with EPERM. Numbers: the kernel's `asm/unistd_64.h` and `asm-generic/unistd.h`; format: seccomp(2),
+linux/filter.h.
 """
 
 from __future__ import annotations
@@ -31,6 +32,9 @@ DENIED: dict[str, tuple[int | None, int | None]] = {
     "fsmount": (432, 432),
     "fspick": (433, 433),
     "mount_setattr": (442, 442),
+    "statmount": (457, 457),  # these two name every mount of the namespace, and so folders of this machine
+    "listmount": (458, 458),
+    "flock": (73, 32),  # a file that can only be read can be locked all the same, against processes of this machine
     "swapon": (167, 224),
     "swapoff": (168, 225),
     "reboot": (169, 142),
@@ -95,10 +99,11 @@ DENIED: dict[str, tuple[int | None, int | None]] = {
     "migrate_pages": (256, 238),
     "move_pages": (279, 239),
 }
-CLONE, CLONE3, IOCTL = (56, 220), (435, 435), (16, 29)
+CLONE, CLONE3, IOCTL, FCNTL = (56, 220), (435, 435), (16, 29), (72, 25)
 NEWEST = 462  # later calls are unknown to this list: ENOSYS
 NAMESPACES = 0x7E020000  # every CLONE_NEW* flag that clone knows
 TERMINAL_INPUT = (0x5412, 0x541C)  # TIOCSTI, TIOCLINUX: typing into a terminal
+LOCKS = (6, 7, 37, 38, 1024, 1026)  # F_SETLK, F_SETLKW, F_OFD_SETLK, F_OFD_SETLKW, F_SETLEASE, F_NOTIFY
 
 _ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 _LOAD, _EQUAL, _GREATER, _ANY_BIT, _RETURN = 0x20, 0x15, 0x25, 0x45, 0x06
@@ -126,8 +131,10 @@ def build(machine: str | None = None) -> bytes:
     )  # its flags are behind a pointer; the C library falls back to clone
     flags = [(_LOAD, 0, 0, _FIRST), *_if(_ANY_BIT, NAMESPACES, refuse), (_LOAD, 0, 0, _NUMBER)]
     code += [(_EQUAL, 0, len(flags), CLONE[column]), *flags]
-    typing = [(_LOAD, 0, 0, _SECOND), *(line for request in TERMINAL_INPUT for line in _if(_EQUAL, request, refuse))]
-    code += [(_EQUAL, 0, len(typing), IOCTL[column]), *typing]
+    for call, requests in ((IOCTL, TERMINAL_INPUT), (FCNTL, LOCKS)):
+        asked = [line for request in requests for line in _if(_EQUAL, request, refuse)]
+        block = [(_LOAD, 0, 0, _SECOND), *asked, (_LOAD, 0, 0, _NUMBER)]
+        code += [(_EQUAL, 0, len(block), call[column]), *block]
     code.append((_RETURN, 0, 0, _ALLOW))
     return b"".join(struct.pack("=HBBI", *line) for line in code)
 

@@ -32,7 +32,9 @@ from unified_rl.methods import METHODS
 from unified_rl.rewards import ExactProcessReward, OutcomeReward
 from unified_rl.rollout import collate
 from unified_rl.stages import world
-from unified_rl.stages.training import initial_policy
+from unified_rl.stages.chain import initial_policy
+from unified_rl.stages.models import model_dtype
+from unified_rl.stages.solutions import solution_generator
 from unified_rl.surrogate import ValueLoss, aggregation_weights
 from unified_rl.types import Group, Prompt, Reward, ScoredResponse, Split, Task
 
@@ -113,7 +115,7 @@ def open_start(words: Sequence[str]) -> Frozen:
     """The policy that training with this configuration would start from. It is its own reference, so KL terms are exactly 0."""
     config = loading.load_config(["method=grpo", *words])
     _set_threads(config.threads)
-    _, path = initial_policy(config, ArtifactStore(Path(config.artifacts)))
+    path = initial_policy(config, ArtifactStore(Path(config.artifacts))).path
     frozen = _frozen(config, path, path)
     frozen.words = {"policy": "the policy that training starts from", "reference": "the same policy (so KL terms are 0)"}
     _set_values(frozen, None, None)
@@ -126,7 +128,7 @@ def sample(frozen: Frozen, prompts: Sequence[Prompt], per_prompt: int, stream: s
     Args:
         stream: name of the random stream. seed: which draw of it.
     """
-    generator = world.solution_generator(frozen.config, TorchGenerator(frozen.policy, frozen.tokenizer), frozen.tokenizer)
+    generator = solution_generator(frozen.config, TorchGenerator(frozen.policy, frozen.tokenizer), frozen.tokenizer)
     seeds = [[rng.derive_seed(seed, stream, place, index) for index in range(per_prompt)] for place in range(len(prompts))]
     responses = generator.generate(prompts, seeds, frozen.config.generator.decoding, policy_version=0)
     scores = _reward(frozen).score(prompts, responses)
@@ -238,7 +240,7 @@ def _set_threads(threads: int) -> None:
 def _start(config: Config) -> tuple[Path, str]:
     if config.reference:
         return Path(config.reference), "the run's reference policy"
-    _, path = initial_policy(config, ArtifactStore(Path(config.artifacts)))
+    path = initial_policy(config, ArtifactStore(Path(config.artifacts))).path
     return path, "the policy that the run started from"
 
 
@@ -250,7 +252,7 @@ def _given(path: Path) -> Path:
 
 
 def _frozen(config: Config, policy_path: Path, reference_path: Path) -> Frozen:
-    dtype, device = world.model_dtype(config), config.model.device
+    dtype, device = model_dtype(config), config.model.device
     policy, tokenizer = load_policy(policy_path, dtype, device)
     reference, _ = load_policy(reference_path, dtype, device)
     value = _value_trainer(config, build_value_model(policy))
@@ -265,7 +267,7 @@ def _set_values(frozen: Frozen, values_of: Path | None, checkpoint: Path | None)
     if given is None or not (given / "value").is_dir():
         frozen.words["values"] = NO_MODEL
         return
-    model = ValueModel.load(given / "value", world.model_dtype(frozen.config), frozen.config.model.device)
+    model = ValueModel.load(given / "value", model_dtype(frozen.config), frozen.config.model.device)
     frozen.value = _value_trainer(frozen.config, model)
     frozen.words["values"] = "the run's own" if not values_of else f"of the run {values_of.name}"
 

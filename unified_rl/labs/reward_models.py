@@ -19,14 +19,13 @@ from typing import Any
 import torch
 import transformers
 
-from unified_rl import loading
-from unified_rl.artifacts import ArtifactStore
+from unified_rl import chain, loading
+from unified_rl.artifacts import ArtifactStore, built
 from unified_rl.labs.options import RewardModelsOptions
 from unified_rl.plotting import reward_models as figure
 from unified_rl.reward_model_config import RewardModelConfig
-from unified_rl.stages.reward_model import reward_model
+from unified_rl.stages.chain import initial_policy, stage
 from unified_rl.stages.reward_model_quality import write_quality
-from unified_rl.stages.training import initial_policy
 from unified_rl.statistics import reward_models as analysis
 
 ORM = {"kind": "outcome"}
@@ -70,13 +69,14 @@ def run(options: RewardModelsOptions, words: Sequence[str]) -> Path:
         torch.set_num_threads(config.threads)
     transformers.utils.logging.disable_progress_bar()
     store = ArtifactStore(Path(config.artifacts))
-    policy_key, policy_path = initial_policy(config, store)
+    policy = initial_policy(config, store)
     models = {}
     for label, own in preset.models.items():
         section = replace(RewardModelConfig(), **preset.section, **own)
-        _, models[label] = _timed(f"reward model {label!r}", reward_model, config, section, store, policy_key, policy_path)
+        made = stage(replace(config, reward_model=section), chain.provider(config, chain.REWARD))
+        models[label] = _timed(f"reward model {label!r}", built, made, store).path
     quality = folder / "quality"
-    _timed("quality", write_quality, config, store, policy_key, policy_path, models, quality, **preset.held_out)
+    _timed("quality", write_quality, config, store, policy, models, quality, **preset.held_out)
     frame = analysis.write(quality, folder / "tables")
     figure.draw(folder / "tables", folder / "figures")
     print(analysis.format_table(frame))

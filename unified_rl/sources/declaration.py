@@ -13,6 +13,9 @@ from typing import Any, Literal, Protocol
 
 from unified_rl.types import Decoding, Draw, Generator, Prompt, Response, Reward, Source, Tokenizer
 
+#: What the chain of stages provides to a source of stored samples.
+STORED = "stored samples to train on"
+
 
 class Writer(Enum):
     """Who wrote the responses. The value is for people."""
@@ -95,11 +98,8 @@ class Given(Protocol):
     def pool(self) -> Any:
         """The training prompts (`sources/prompts.py`)."""
 
-    def stored(self, label: str) -> list[list[Response]]:
-        """For each prompt of the pool, the stored responses of the policy that training starts from.
-
-        label: under which the artefact that was read is noted in the run's provenance.
-        """
+    def stored(self) -> list[list[Response]]:
+        """For each prompt of the pool, the stored responses of the policy that training starts from."""
 
     def written(self) -> tuple[Any, list[Response]]:
         """The demonstrated prompts as a pool, and the solution to each as a response."""
@@ -134,7 +134,8 @@ class SourceDeclaration:
     provides: what may be relied on. options: a dataclass of the options it reads, of section `source`; None = it has none.
     in_words: the source as the table of methods writes it. what, by: its responses and their writer, for the documentation.
     needs: what it needs of the rest of the configuration (names of `presets.match.CONDITIONS`).
-    offers: config -> most responses to a prompt. check: further ranges that span sections. artefacts: the stages it reads.
+    offers: config -> most responses to a prompt. check: further ranges that span sections. artefacts: what the chain of stages must
+        provide.
     sampler: config -> who samples, for `explain`. build: makes it.
     """
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from unified_rl import rng
 from unified_rl.errors import DataError
 from unified_rl.ranges import at_least
-from unified_rl.sources.declaration import Given, Provides, SourceDeclaration, Writer
+from unified_rl.sources.declaration import STORED, Given, Provides, SourceDeclaration, Writer
 from unified_rl.sources.online import score_groups
 from unified_rl.sources.prompts import PromptPool
 from unified_rl.types import Draw, Response, Reward
@@ -60,10 +60,6 @@ def _check(pool: PromptPool, stored: Sequence[Sequence[Response]], least: int) -
         raise DataError(f"a prompt has {fewest} stored responses, but {least} are wanted; raise source.samples_per_prompt")
 
 
-#: The stage that stores them.
-STAGE = "offline_samples"
-
-
 @dataclass
 class StoredOptions:
     """samples_per_prompt: stored samples per prompt."""
@@ -78,7 +74,7 @@ def build(given: Given) -> OfflineSamples:
     """The configured source."""
     return OfflineSamples(
         given.pool(),
-        given.stored(STAGE),
+        given.stored(),
         given.reward,
         seed=given.config.seed,
         prompts_per_step=given.config.rollout.prompts_per_step,
@@ -95,5 +91,5 @@ DECLARATION = SourceDeclaration(
     build=build,
     offers=lambda config: config.source.samples_per_prompt,
     options=(StoredOptions,),
-    artefacts=(STAGE,),
+    artefacts=(STORED,),
 )

@@ -15,19 +15,12 @@ from unified_rl.artifacts import ArtifactStore
 from unified_rl.coefficients import build as build_coefficient
 from unified_rl.config import Config
 from unified_rl.engines.compiled_forward import CompiledForward
+from unified_rl.engines.forward import Forward, plain_forward
 from unified_rl.engines.layout import Layout
 from unified_rl.engines.optimiser import AdamWOptions
 from unified_rl.engines.passes import evaluate_role
 from unified_rl.engines.policy_copy import FrozenCopy
-from unified_rl.engines.policy_model import (
-    Forward,
-    ValueModel,
-    build_value_model,
-    decoder_of,
-    load_policy,
-    plain_forward,
-    save_policy,
-)
+from unified_rl.engines.policy_model import ValueModel, build_value_model, decoder_of, load_policy, save_policy
 from unified_rl.engines.protocol import Trainer
 from unified_rl.engines.ranks import divided
 from unified_rl.engines.roles import Role, policy_role, value_role
@@ -45,7 +38,10 @@ from unified_rl.stages.generators import (
     torch_sampler,
     trained_temperature,
 )
+from unified_rl.stages.models import model_dtype
+from unified_rl.stages.optimisers import adamw
 from unified_rl.stages.rewards import build_reward
+from unified_rl.stages.solutions import solution_generator
 from unified_rl.stages.sources import Collaborators, build_source
 from unified_rl.train import Parts, Reference
 from unified_rl.types import Generator, Ranks, Reward, Source, StatefulSource, Task
@@ -71,7 +67,7 @@ def assemble(
     weights = checkpoint / "policy" if checkpoint else policy_path
     trained = _trained(config, weights, checkpoint, ranks, with_value="values" in coefficient.needs)
     reference = _reference(config, policy_path, trained.role, ranks) if "ref_logp" in coefficient.needs else None
-    reward, reward_inputs = build_reward(config, store, task, trained.tokenizer, policy_key, policy_path, ranks)
+    reward, reward_inputs = build_reward(config, store, task, trained.tokenizer)
     beside = samples_beside_training(config)
     live, reward = _sampling(config, trained, weights, task, reward, ranks, beside)
     engines.callback(live.close)
@@ -128,7 +124,7 @@ def _trained(config: Config, weights: Path, checkpoint: Path | None, ranks: Rank
     role = policy_role(trained_temperature(config), forward)
     # before the policy's trainer, which may divide the weights that the value model begins with
     value = _value_trainer(config, model, value_role(forward), checkpoint, ranks) if with_value else None
-    policy = _trainer(config, model, role, _adamw(config, config.trainer.learning_rate, config.rollout.updates), ranks)
+    policy = _trainer(config, model, role, adamw(config.trainer, updates=config.rollout.updates), ranks)
     if checkpoint:
         policy.load(checkpoint / state_name(config.trainer.name, "optimizer"))
     return _Trained(model, tokenizer, role, policy, value)
@@ -151,7 +147,7 @@ def _sampling(
     """The generator of the policy, and the reward, each doing this rank's share; `beside` the training, if need be."""
     copied = _copy_to_sample(config, trained.policy)
     sampler = live_sampler(config, copied.model if copied else trained.model, trained.tokenizer, weights)
-    solver = world.solution_generator(config, sampler, trained.tokenizer)
+    solver = solution_generator(config, sampler, trained.tokenizer)
     generator, reward = divided(solver, reward, ranks.apart() if beside else ranks)
     generator = FollowingGenerator(generator, copied) if copied else generator
     return synced(config, generator, sampler, trained.policy, task, ranks), reward
@@ -161,7 +157,7 @@ def _frozen_copy(config: Config, trained: _Trained, reward: Reward, ranks: Ranks
     """A copy of the policy, and a generator that samples from the copy."""
     copy = FrozenCopy(trained.model)
     sampler = torch_sampler(config, copy.model, trained.tokenizer)
-    return copy, divided(world.solution_generator(config, sampler, trained.tokenizer), reward, ranks)[0]
+    return copy, divided(solution_generator(config, sampler, trained.tokenizer), reward, ranks)[0]
 
 
 def _save(config: Config, trained: _Trained, source: Source, folder: Path, ranks: Ranks) -> None:
@@ -184,31 +180,16 @@ def _save(config: Config, trained: _Trained, source: Source, folder: Path, ranks
 
 
 def _load(config: Config, path: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    return load_policy(path, world.model_dtype(config), config.model.device)
-
-
-def _adamw(config: Config, learning_rate: float, updates: int) -> AdamWOptions:
-    """Options of one role's optimiser, which makes `updates` updates per step."""
-    trainer = config.trainer
-    return AdamWOptions(
-        learning_rate=learning_rate,
-        total_updates=max(1, trainer.steps * updates),
-        schedule=trainer.schedule,
-        warmup_updates=trainer.warmup_steps * updates,
-        weight_decay=trainer.weight_decay,
-        betas=(trainer.beta1, trainer.beta2),
-        eps=trainer.adam_eps,
-        max_grad_norm=trainer.max_grad_norm,
-    )
+    return load_policy(path, model_dtype(config), config.model.device)
 
 
 def _value_trainer(config: Config, policy: PreTrainedModel, role: Role, checkpoint: Path | None, ranks: Ranks) -> Trainer:
     model = (
-        ValueModel.load(checkpoint / "value", world.model_dtype(config), config.model.device)
+        ValueModel.load(checkpoint / "value", model_dtype(config), config.model.device)
         if checkpoint
         else build_value_model(policy)
     )
-    options = _adamw(config, config.coefficient.value_learning_rate, config.coefficient.value_epochs)
+    options = adamw(config.trainer, config.coefficient.value_learning_rate, config.coefficient.value_epochs)
     trainer = _trainer(config, model, role, options, ranks)
     if checkpoint:
         trainer.load(checkpoint / state_name(config.trainer.name, "value_optimizer"))

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from unified_rl import files
-from unified_rl.artifacts import ArtifactStore
+from unified_rl import chain, files
+from unified_rl.artifacts import ArtifactStore, built
 from unified_rl.config import Config
 from unified_rl.demonstration_config import DemonstrationFile
 from unified_rl.errors import DataError
@@ -23,6 +23,9 @@ from unified_rl.progress import progress
 from unified_rl.sources.demonstrations import NO_POLICY
 from unified_rl.sources.mixture import ByCount, ByRows, Mixture
 from unified_rl.stages import world
+from unified_rl.stages.chain import stage
+from unified_rl.stages.fingerprints import world_settings
+from unified_rl.stages.models import check_model_path
 from unified_rl.tasks.demonstration_files import (
     BLANK,
     REPEATED,
@@ -109,7 +112,7 @@ def stored_demonstrations(
     """
     return store.get_or_build(
         "demonstrations",
-        {**world.world_settings(config), "limit": 0 if config.data.demonstrations else config.data.prompts},
+        {**world_settings(config), "limit": 0 if config.data.demonstrations else config.data.prompts},
         recipe_version=RECIPE,
         inputs={"tokenizer": policy_key},
         build=lambda folder: _build(config, task, tokenizer, folder),
@@ -131,11 +134,10 @@ def compose(config: Config) -> tuple[Path, dict[str, Any]]:
     from transformers import AutoTokenizer
 
     store = ArtifactStore(Path(config.artifacts))
-    world.check_model_path(config)
-    task = world.make_task(config)
-    key, path = world.base_policy(config, store)
-    tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
-    _, folder = stored_demonstrations(config, store, task, tokenizer, key)
+    check_model_path(config)
+    task, base = world.make_task(config), built(stage(config, chain.root(config)), store)
+    tokenizer = AutoTokenizer.from_pretrained(base.path, local_files_only=True)
+    _, folder = stored_demonstrations(config, store, task, tokenizer, base.key)
     return folder, json.loads((folder / COMPOSITION).read_text(encoding="utf-8"))
 
 

@@ -25,7 +25,9 @@ from unified_rl.errors import CheckpointError, RunDirectoryError
 from unified_rl.progress import progress
 from unified_rl.rewards import OutcomeReward
 from unified_rl.stages import world
-from unified_rl.stages.generators import frozen_sampler, sampler_key
+from unified_rl.stages.fingerprints import sampler_key, world_settings
+from unified_rl.stages.generators import frozen_sampler
+from unified_rl.stages.solutions import solution_generator
 from unified_rl.types import Decoding, Problem, Prompt, Response, Score
 
 SCHEMA = 1
@@ -135,7 +137,7 @@ def _plan(config: Config, checkpoint: Path) -> dict[str, Any]:
     plan = {
         "schema": SCHEMA,
         "evaluation": asdict(config.evaluation),
-        "world": world.world_settings(config),
+        "world": world_settings(config),
         "checkpoint": {"name": checkpoint.name, "hash": files.file_hash(checkpoint / files.MANIFEST)},
         "dtype": config.model.dtype,
         **sampler_key(config),
@@ -157,7 +159,7 @@ def _sample_all(
     options = config.evaluation
     task = world.make_task(config)
     tokenizer = sampler.tokenizer
-    generator = world.solution_generator(config, sampler, tokenizer)
+    generator = solution_generator(config, sampler, tokenizer)
     reward = OutcomeReward(task)
     version = _updates(checkpoint)
     prompts = {

@@ -21,6 +21,7 @@ from transformers import PreTrainedTokenizerBase
 
 from unified_rl import files
 from unified_rl.engines.layout import Layout
+from unified_rl.engines.requests import context_limit
 from unified_rl.engines.reward_model import RewardScorer, load_reward_model
 from unified_rl.errors import DataError
 from unified_rl.tasks.templates import encode
@@ -94,7 +95,7 @@ def write_first_errors(
     """
     solutions = read_solutions(data)
     model, tokenizer, card = load_reward_model(model_path, dtype, device)
-    longest = getattr(model.backbone.config, "max_position_embeddings", None)
+    longest, _ = context_limit(model.backbone.config)
     logits = score_solutions(RewardScorer(model, card.kind, Layout(512, 4096)), tokenizer, solutions, template, longest)
     rows: list[dict[str, Any]] = [
         {

@@ -24,6 +24,7 @@ from unified_rl.errors import ConfigError
 from unified_rl.progress import announce
 from unified_rl.sources.registry import declared
 from unified_rl.stages import world
+from unified_rl.stages.models import model_dtype
 from unified_rl.types import Generator, Prompt, Ranks, Task
 
 #: Prompts whose responses are compared after each push of weights.
@@ -36,12 +37,6 @@ def preflight_generator(config: Config) -> None:
         require_vllm()
     if config.generator.compiled:
         require_compiler("generator.compiled")
-
-
-def sampler_key(config: Config) -> dict[str, str]:
-    """What the key of stored samples says of the engine that drew them; nothing for the torch generator as it is."""
-    name = "compiled" if config.generator.compiled else config.generator.name
-    return {} if name == "torch" else {"generator": name}
 
 
 def torch_sampler(config: Config, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> TorchGenerator:
@@ -93,7 +88,7 @@ def frozen_sampler(config: Config, folder: Path) -> Iterator[TorchGenerator | Vl
     On several ranks one of them samples for all; vLLM then takes a process of its own, apart from the ranks' process group.
     """
     if config.generator.name == "torch":
-        model, tokenizer = load_policy(folder, world.model_dtype(config), config.model.device)
+        model, tokenizer = load_policy(folder, model_dtype(config), config.model.device)
         yield torch_sampler(config, model, tokenizer)
         return
     options = _engine_options(config)

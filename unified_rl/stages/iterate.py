@@ -27,15 +27,19 @@ import transformers
 from omegaconf import OmegaConf
 from transformers import AutoTokenizer
 
-from unified_rl import files, loading, runs
-from unified_rl.artifacts import ArtifactStore
+from unified_rl import chain, files, loading, runs
+from unified_rl.artifacts import Artifact, ArtifactStore
 from unified_rl.config import Config
+from unified_rl.engines.policy_model import load_tokenizer
 from unified_rl.errors import CheckpointError, ConfigError, RunDirectoryError
 from unified_rl.stages import world
-from unified_rl.stages.renewal import PolicyAt, Renewal, TrainedReward
-from unified_rl.stages.reward_model import Samples, reward_samples
-from unified_rl.stages.rewards import initial_reward_model, model_reward, reward_model_section
-from unified_rl.stages.training import initial_policy, preflight, run_training, shown_by_first
+from unified_rl.stages.chain import initial_policy
+from unified_rl.stages.fingerprints import path_fingerprint
+from unified_rl.stages.kinds.reward_samples import Samples, read_samples, samples_of
+from unified_rl.stages.renewal import Renewal
+from unified_rl.stages.rewards import initial_reward_model, model_reward
+from unified_rl.stages.trained import shown_by_first
+from unified_rl.stages.training import preflight, run_training
 from unified_rl.types import ONE_RANK, Ranks
 
 SCHEMA = 1
@@ -49,9 +53,9 @@ class Iteration:
     """What iteration `index` starts with; `reference` None is its own starting policy."""
 
     index: int
-    policy: PolicyAt
-    reference: PolicyAt | None
-    reward: TrainedReward | None
+    policy: Artifact
+    reference: Artifact | None
+    reward: Artifact | None
 
 
 def iterate(config: Config, ranks: Ranks = ONE_RANK) -> Path:
@@ -118,20 +122,16 @@ def _opened(root: Path, config: Config) -> Any:
     with files.disk_errors(root):
         root.mkdir(parents=True, exist_ok=True)
         lock = runs.held(root / ".iterate.lock")
-        aside = root / ".config.yaml.tmp"
-        aside.write_text(OmegaConf.to_yaml(OmegaConf.create(settings)), encoding="utf-8")
-        aside.replace(stored)
+    files.write_text(stored, OmegaConf.to_yaml(OmegaConf.create(settings)))
     return lock
 
 
 def _iterations(config: Config, root: Path, ranks: Ranks) -> Iterator[Iteration]:
     """Each iteration, trained up to its fork."""
     store = ArtifactStore(Path(config.artifacts), ranks)
-    start = PolicyAt(*initial_policy(config, store, ranks))
-    reward = (
-        TrainedReward(*initial_reward_model(config, store, start.key, start.path, ranks)) if config.reward.learned else None
-    )
-    renewal = Renewal(config, reward_model_section(config), store, ranks)
+    start = initial_policy(config, store)
+    reward = initial_reward_model(config, store) if config.reward.learned else None
+    renewal = Renewal(config, store)
     renews = config.iterate.reward_model == "renewed"
     if renews and not config.reward.model_path:
         renewal.remember_initial(start)
@@ -155,7 +155,7 @@ def iteration_config(config: Config, root: Path, iteration: Iteration, steps: in
     index = iteration.index
     options: dict[str, Any] = {}
     if index:
-        options = {"init": "base", "model": replace(config.model, path=str(iteration.policy.path))}
+        options = {"init": chain.root(config), "model": replace(config.model, path=str(iteration.policy.path))}
     if iteration.reference is not None:
         options["reference"] = str(iteration.reference.path)
     if iteration.reward is not None:
@@ -192,7 +192,7 @@ def _run(config: Config, ranks: Ranks) -> None:
         run_training(config, on_step, ranks)
 
 
-def _fork(config: Config, root: Path, index: int, ranks: Ranks) -> PolicyAt:
+def _fork(config: Config, root: Path, index: int, ranks: Ranks) -> Artifact:
     """The policy that iteration `index` starts from: a copy, since the run that made it goes on."""
     final = root / "forks" / str(index)
     if ranks.first and not final.is_dir():
@@ -202,14 +202,10 @@ def _fork(config: Config, root: Path, index: int, ranks: Ranks) -> PolicyAt:
                 f"{root / f'iteration_{index - 1}'} has no checkpoint of step {config.iterate.steps} to fork from; delete that "
                 "folder and resume"
             )
-        with files.disk_errors(final):
-            aside = final.with_name(f".{index}.tmp")
-            files.remove(aside)
+        with files.replacing(final) as aside:
             shutil.copytree(checkpoint / "policy", aside)
-            files.sync_tree(aside)
-            aside.rename(final)
     ranks.barrier()
-    return PolicyAt(world.path_fingerprint(str(final)), final)
+    return Artifact(path_fingerprint(str(final)), final)
 
 
 def _record(root: Path, config: Config, iteration: Iteration) -> None:
@@ -228,21 +224,20 @@ def _record(root: Path, config: Config, iteration: Iteration) -> None:
     files.write_json(path, {"schema": SCHEMA, **asdict(config.iterate), "iterations": [*kept, entry]})
 
 
-def _agreement_samples(config: Config, store: ArtifactStore, start: PolicyAt) -> Samples:
+def _agreement_samples(config: Config, store: ArtifactStore, start: Artifact) -> Samples:
     """Held-out responses of the initial policy, the same for every reward model."""
-    return reward_samples(
+    made = samples_of(
         config,
-        store,
-        start.key,
-        start.path,
+        start,
         split="validation",
         problems=config.iterate.agreement_problems,
         per_prompt=AGREEMENT_SAMPLES,
         stream="agreement",
-    )
+    ).build(store)
+    return read_samples(config, made, load_tokenizer(start.path))
 
 
-def _write_agreement(config: Config, root: Path, index: int, reward: TrainedReward, fixed: Samples, start: PolicyAt) -> None:
+def _write_agreement(config: Config, root: Path, index: int, reward: Artifact, fixed: Samples, start: Artifact) -> None:
     """What a reward model says of each held-out response, beside the rule's verdict."""
     path = root / "agreement" / f"{index}.parquet"
     if path.exists():
@@ -262,6 +257,5 @@ def _write_agreement(config: Config, root: Path, index: int, reward: TrainedRewa
     ]
     with files.disk_errors(path):
         path.parent.mkdir(exist_ok=True)
-        aside = path.with_name(f".{path.name}.tmp")
+    with files.replacing(path) as aside:
         pq.write_table(pa.Table.from_pylist(rows), aside)
-        aside.replace(path)

@@ -22,7 +22,8 @@ def train(words: Sequence[str]) -> None:
     if not config.run_dir:
         raise ConfigError("train needs run_dir=DIR, the folder that will hold the run")
     from unified_rl.engines.ranks import join_ranks
-    from unified_rl.stages.training import run_training, shown_by_first
+    from unified_rl.stages.trained import shown_by_first
+    from unified_rl.stages.training import run_training
 
     ranks = join_ranks()
     with shown_by_first(ranks, config.label, config.trainer.steps) as on_step:

@@ -2,112 +2,69 @@
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from unified_rl import files
-from unified_rl.artifacts import ArtifactStore
+from unified_rl.artifacts import Artifact, ArtifactStore
 from unified_rl.config import Config
+from unified_rl.engines.policy_model import load_tokenizer
 from unified_rl.engines.reward_model import load_reward_model
-from unified_rl.reward_model_config import RewardModelConfig
+from unified_rl.reward_model_config import section_of
 from unified_rl.sources.replay import Kept, ReplayStore
-from unified_rl.stages import world
-from unified_rl.stages.reward_model import (
-    MODEL_FOLDER,
-    LabelledResponse,
-    labelled,
-    reward_samples,
-    step_labels,
-    train_reward_model,
-)
-from unified_rl.types import ONE_RANK, Ranks
+from unified_rl.stages.kinds.reward_model import trained, training_run
+from unified_rl.stages.kinds.reward_samples import read_samples, samples_of
+from unified_rl.stages.kinds.step_labels import facts_of, read_step_facts
+from unified_rl.stages.models import model_dtype
+from unified_rl.stages.reward_model import Beginning, LabelledResponse, labelled, train_reward_model
 
-RECIPE = 1
 MIX_FILE = "mix.parquet"
-
-
-@dataclass(frozen=True)
-class PolicyAt:
-    """A policy by its key and its Hugging Face folder."""
-
-    key: str
-    path: Path
-
-
-@dataclass(frozen=True)
-class TrainedReward:
-    """A reward model by its key and its folder."""
-
-    key: str
-    path: Path
 
 
 class Renewal:
     """Makes reward model 1, 2 ... of an iterative run, in order. Everything is an artefact: a killed one is taken up again."""
 
-    def __init__(self, config: Config, section: RewardModelConfig, store: ArtifactStore, ranks: Ranks = ONE_RANK) -> None:
-        self._config, self._section, self._store, self._ranks = config, section, store, ranks
+    def __init__(self, config: Config, store: ArtifactStore) -> None:
+        self._config, self._store = config, store
+        self._section = section_of(config.reward_model, config.reward.supervision)
         self._history: ReplayStore[LabelledResponse] = ReplayStore()
-        self._inputs: list[str] = []
+        self._inputs: list[Artifact] = []
 
-    def remember_initial(self, policy: PolicyAt) -> None:
+    def remember_initial(self, policy: Artifact) -> None:
         """Let later mixes replay what the initial reward model was trained on: samples of the initial policy."""
         self._history.add(self._label(policy, "reward samples"), iteration=0, policy=policy.key)
 
-    def _label(self, policy: PolicyAt, stream: str) -> list[LabelledResponse]:
+    def _label(self, policy: Artifact, stream: str) -> list[LabelledResponse]:
         """Labelled samples of a policy; `stream` names the sampling's random numbers."""
-        section, config = self._section, self._config
-        samples = reward_samples(
-            config,
-            self._store,
-            policy.key,
-            policy.path,
-            split="train",
-            problems=section.prompts,
-            per_prompt=section.samples_per_prompt,
-            stream=stream,
-        )
-        labels_key, facts = step_labels(
-            config, self._store, samples, policy.key, policy.path, section.segmentation, section.needed_completions
-        )
-        self._inputs += [samples.key, labels_key]
-        return labelled(samples, facts, section)
+        section, config, store = self._section, self._config, self._store
+        size = {"problems": section.prompts, "per_prompt": section.samples_per_prompt}
+        sampled = samples_of(config, policy, split="train", stream=stream, **size).build(store)
+        facts = facts_of(config, sampled, policy, section.segmentation, section.needed_completions).build(store)
+        self._inputs += [sampled, facts]
+        samples = read_samples(config, sampled, load_tokenizer(policy.path))
+        return labelled(samples, read_step_facts(facts, section.needed_completions), section)
 
-    def renew(self, before: TrainedReward, policy: PolicyAt, iteration: int) -> TrainedReward:
+    def renew(self, before: Artifact, policy: Artifact, iteration: int) -> Artifact:
         """The reward model of `iteration`: the one before, trained on with the present policy's samples and replay."""
         fresh, options = self._label(policy, f"iteration {iteration}"), self._config.iterate
         mix = self._history.mix(fresh, iteration=iteration, policy=policy.key, share=options.replay, seed=self._section.seed)
         self._history.add(fresh, iteration=iteration, policy=policy.key)
-        section = replace(self._section, epochs=options.epochs)
+        run = training_run(self._config, replace(self._section, epochs=options.epochs), len(mix))
 
-        def build(folder: Path) -> None:
-            if self._ranks.first:
-                write_mix(mix, iteration, folder / MIX_FILE)
-            model, tokenizer, card = load_reward_model(before.path, world.model_dtype(self._config), self._config.model.device)
+        def make(folder: Path, inputs: Mapping[str, Artifact], store: ArtifactStore) -> None:
+            model, tokenizer, card = load_reward_model(before.path, model_dtype(run), run.model.device)
             card = replace(card, base={"continued from": before.key, "iteration": iteration})
-            train_reward_model(self._config, section, model, tokenizer, card, [kept.item for kept in mix], folder, self._ranks)
+            beginning = Beginning(model, tokenizer, card, [kept.item for kept in mix])
+            train_reward_model(run, beginning, {role: made.key for role, made in inputs.items()}, folder, store.ranks)
+            if store.ranks.first:
+                write_mix(mix, iteration, folder / MIX_FILE)
 
-        key, folder = self._store.get_or_build(
-            "reward_model",
-            {
-                **world.world_settings(self._config),
-                "section": asdict(section),
-                "optimizer": [getattr(self._config.trainer, name) for name in _OPTIMIZER],
-                "dtype": self._config.model.dtype,
-                "trainer": self._config.trainer.name,
-                "replay": options.replay,
-                "iteration": iteration,
-            },
-            recipe_version=RECIPE,
-            inputs={"before": before.key, "data": hashlib.sha256("".join(self._inputs).encode()).hexdigest()[:20]},
-            build=build,
-            together=self._ranks,
-        )
-        return TrainedReward(key, folder / MODEL_FOLDER)
+        inputs = {"before": before, **{f"data {place}": made for place, made in enumerate(self._inputs)}}
+        return trained(run, inputs, make, replay=options.replay, iteration=iteration).build(self._store)
 
 
 def write_mix(mix: list[Kept[LabelledResponse]], iteration: int, path: Path) -> None:
@@ -121,8 +78,5 @@ def write_mix(mix: list[Kept[LabelledResponse]], iteration: int, path: Path) -> 
             "replayed": [kept.iteration != iteration for kept in mix],
         }
     )
-    with files.disk_errors(path):
-        pq.write_table(table, path)
-
-
-_OPTIMIZER = ("weight_decay", "beta1", "beta2", "adam_eps", "max_grad_norm")
+    with files.replacing(path) as aside:
+        pq.write_table(table, aside)

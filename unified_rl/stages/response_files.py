@@ -30,8 +30,8 @@ def write_responses(path: Path, prompts: Sequence[Prompt], responses: Sequence[S
             "response_mask": pa.array([response.response_mask for _, response in rows], pa.list_(pa.bool_())),
         }
     )
-    with files.disk_errors(path):
-        pq.write_table(table, path)
+    with files.replacing(path) as aside:
+        pq.write_table(table, aside)
 
 
 def read_responses(path: Path, prompts: Sequence[Prompt], decoding: Decoding) -> list[list[Response]]:

@@ -19,9 +19,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from unified_rl import files
-from unified_rl.artifacts import ArtifactStore
+from unified_rl.artifacts import Artifact, ArtifactStore
 from unified_rl.config import Config
-from unified_rl.stages.reward_model import Samples, load_scorer, reward_samples, step_labels
+from unified_rl.engines.policy_model import load_tokenizer
+from unified_rl.stages.kinds.reward_samples import Samples, read_samples, samples_of
+from unified_rl.stages.kinds.step_labels import facts_of, read_step_facts
+from unified_rl.stages.reward_model import load_scorer
 from unified_rl.stages.step_labels import StepFacts
 from unified_rl.types import Split
 
@@ -45,8 +48,7 @@ SCORES = pa.schema(
 def write_quality(
     config: Config,
     store: ArtifactStore,
-    policy_key: str,
-    policy_path: Path,
+    policy: Artifact,
     models: Mapping[str, Path],
     folder: Path,
     *,
@@ -65,8 +67,9 @@ def write_quality(
     Returns:
         The folder.
     """
-    samples = reward_samples(config, store, policy_key, policy_path, split=split, problems=problems, per_prompt=per_prompt)
-    labels_key, facts = step_labels(config, store, samples, policy_key, policy_path, segmentation, completions)
+    sampled = samples_of(config, policy, split=split, problems=problems, per_prompt=per_prompt).build(store)
+    labelled = facts_of(config, sampled, policy, segmentation, completions).build(store)
+    samples, facts = read_samples(config, sampled, load_tokenizer(policy.path)), read_step_facts(labelled, completions)
     with files.disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         pq.write_table(pa.Table.from_pylist(_step_rows(samples, facts), schema=STEPS), folder / "steps.parquet")
@@ -87,7 +90,7 @@ def write_quality(
         "problems": problems,
         "decoding": asdict(config.generator.decoding),
         "models": cards,
-        "inputs": {"policy": policy_key, "samples": samples.key, "labels": labels_key},
+        "inputs": {"policy": policy.key, "samples": sampled.key, "labels": labelled.key},
     }
     files.write_json(folder / "meta.json", meta)
     return folder

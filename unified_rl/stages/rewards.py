@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 from transformers import PreTrainedTokenizerBase
 
-from unified_rl.artifacts import ArtifactStore
+from unified_rl import chain
+from unified_rl.artifacts import Artifact, ArtifactStore, built
 from unified_rl.config import Config
 from unified_rl.engines.reward_model import read_card
 from unified_rl.errors import ConfigError
 from unified_rl.plugins import import_by_path
-from unified_rl.reward_model_config import RewardModelConfig, check_settings, default_reduction
+from unified_rl.reward_model_config import check_settings, default_reduction
 from unified_rl.rewards import (
     ExactProcessReward,
     MixedReward,
@@ -23,9 +23,10 @@ from unified_rl.rewards import (
     OverlongPenalty,
     build_segmenter,
 )
-from unified_rl.stages import world
-from unified_rl.stages.reward_model import load_scorer, reward_model
-from unified_rl.types import ONE_RANK, Ranks, Reward, Task
+from unified_rl.stages.chain import stage
+from unified_rl.stages.fingerprints import path_fingerprint
+from unified_rl.stages.reward_model import load_scorer
+from unified_rl.types import Reward, Task
 
 
 def preflight_reward(config: Config, task: Task) -> None:
@@ -51,15 +52,8 @@ def build_reward(
     store: ArtifactStore,
     task: Task,
     tokenizer: PreTrainedTokenizerBase,
-    policy_key: str,
-    policy_path: Path,
-    ranks: Ranks = ONE_RANK,
 ) -> tuple[Reward, dict[str, str]]:
-    """The configured reward, and the keys of the artefacts it reads. A reward model that is missing is made first.
-
-    Args:
-        policy_key, policy_path: the run's initial policy, whose samples a reward model is trained on. ranks: train it together.
-    """
+    """The configured reward, and the keys of the artefacts it reads. A reward model that is missing is made first, by all ranks."""
     options = config.reward
     keys: dict[str, str] = {}
     if ":" in options.source:  # a user's own, called with the task and the tokenizer
@@ -67,18 +61,14 @@ def build_reward(
     elif options.source == "none":
         reward = NoReward(task)
     elif options.learned:
-        keys["reward_model"], path = initial_reward_model(config, store, policy_key, policy_path, ranks)
-        reward = model_reward(config, path, task, tokenizer)
+        judge = initial_reward_model(config, store)
+        keys[chain.provider(config, chain.REWARD)] = judge.key
+        reward = model_reward(config, judge.path, task, tokenizer)
     else:
         reward = _checking_reward(config, task, tokenizer)
     if options.overlong:
         reward = OverlongPenalty(reward, max_tokens=config.generator.max_new_tokens, margin=options.overlong)
     return reward, keys
-
-
-def reward_model_section(config: Config) -> RewardModelConfig:
-    """The section reward_model with its kind resolved."""
-    return replace(config.reward_model, kind=config.reward_model.kind_for(config.reward.supervision))
 
 
 def _checking_reward(config: Config, task: Task, tokenizer: PreTrainedTokenizerBase) -> Reward:
@@ -93,13 +83,11 @@ def _checking_reward(config: Config, task: Task, tokenizer: PreTrainedTokenizerB
     return NoisyReward(reward, **rates, seed=options.noise_seed, **values)
 
 
-def initial_reward_model(
-    config: Config, store: ArtifactStore, policy_key: str, policy_path: Path, ranks: Ranks = ONE_RANK
-) -> tuple[str, Path]:
-    """Key and folder of the reward model that a run begins with: the one given by its path, or one made by its stage."""
+def initial_reward_model(config: Config, store: ArtifactStore) -> Artifact:
+    """The reward model that a run begins with: the one given by its path, or one made by its stage. Called by all ranks."""
     if config.reward.model_path:
-        return world.path_fingerprint(config.reward.model_path), Path(config.reward.model_path)
-    return reward_model(config, reward_model_section(config), store, policy_key, policy_path, ranks)
+        return Artifact(path_fingerprint(config.reward.model_path), Path(config.reward.model_path))
+    return built(stage(config, chain.provider(config, chain.REWARD)), store)
 
 
 def model_reward(config: Config, path: Path, task: Task, tokenizer: PreTrainedTokenizerBase) -> Reward:

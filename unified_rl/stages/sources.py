@@ -9,14 +9,16 @@ from pathlib import Path
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from unified_rl.artifacts import ArtifactStore
+from unified_rl import chain
+from unified_rl.artifacts import Artifact, ArtifactStore
 from unified_rl.config import Config
 from unified_rl.rewards.steps import build_segmenter
 from unified_rl.sources import MixedDemonstrations, PolicyCopy, PromptPool, as_response
 from unified_rl.sources.ahead import WRAPPER as AHEAD
 from unified_rl.sources.registry import declared
-from unified_rl.stages import sampling, world
+from unified_rl.stages import world
 from unified_rl.stages.demonstrations import batches, load_demonstrations, stored_demonstrations
+from unified_rl.stages.kinds.offline_samples import offline_samples
 from unified_rl.types import Generator, Prompt, Response, Reward, Source, Task
 
 
@@ -51,9 +53,10 @@ class Collaborators:
     def pool(self) -> PromptPool:
         return PromptPool(self.prompts(), self.config.seed)
 
-    def stored(self, label: str) -> list[list[Response]]:
-        key, stored = sampling.offline_samples(self.config, self.store, self.policy_key, self.policy_path, self.prompts())
-        self.read[label] = key
+    def stored(self) -> list[list[Response]]:
+        policy = Artifact(self.policy_key, self.policy_path)
+        key, stored = offline_samples(self.config, self.store, policy, self.prompts())
+        self.read[chain.provider(self.config, chain.STORED)] = key
         return stored
 
     def written(self) -> tuple[PromptPool, list[Response]]:

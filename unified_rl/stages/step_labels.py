@@ -207,8 +207,8 @@ def write_facts(path: Path, facts: Sequence[Sequence[StepFacts]]) -> None:
             ),
         }
     )
-    with files.disk_errors(path):
-        pq.write_table(table, path)
+    with files.replacing(path) as aside:
+        pq.write_table(table, aside)
 
 
 def read_facts(path: Path, completions: int) -> list[list[StepFacts]]:

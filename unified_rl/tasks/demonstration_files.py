@@ -10,7 +10,6 @@ program's closing fence and ends with the line break after its own, and each pie
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,12 +18,11 @@ import numpy as np
 
 from unified_rl.demonstration_config import DemonstrationFile
 from unified_rl.errors import ConfigError, DataError
+from unified_rl.fences import whole_blocks
 from unified_rl.tasks.fields import field_value
 from unified_rl.tasks.reading import FORMATS, local_path, read_records
 from unified_rl.tasks.templates import encode
 from unified_rl.types import Demonstration, Problem, Tokenizer
-
-_OUTPUT = re.compile(r"\n?^[ \t]*```output[ \t]*\n.*?^[ \t]*```[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
 
 #: Why a record is left out.
 BLANK, REPEATED, TOO_LONG, SPECIAL = "no question or no solution", "repeated", "too long", "holds a special token's text"
@@ -86,9 +84,9 @@ def pieces(solution: str, form: str) -> list[tuple[str, bool]]:
     if form != "tool_integrated":
         return [(solution, True)]
     found, start = [], 0
-    for output in _OUTPUT.finditer(solution):
-        found += [(solution[start : output.start()], True), (output[0], False)]
-        start = output.end()
+    for output in whole_blocks(solution, "output"):
+        found += [(solution[start : output.start], True), (solution[output.start : output.end], False)]
+        start = output.end
     found.append((solution[start:], True))
     return [(text, by_author) for text, by_author in found if text]
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from unified_rl.errors import ConfigError
+from unified_rl.fences import fences
 from unified_rl.types import AnswerCheck, Demonstration, Problem, ProgramResult, ProgramRunner, Split, StepCheck, Task, Verdict
 
-_FENCE = re.compile(r"^[ \t]*```[ \t]*(\w*)[ \t]*$", re.MULTILINE)
 _MAX_PROGRAM = 20_000
 _MAX_ANSWER = 1_000
 
@@ -64,12 +63,12 @@ def find_program(text: str) -> str:
 
     A response whose fences do not pair up, the first being a bare one, began inside the block that its prompt opened.
     """
-    fences = list(_FENCE.finditer(text))
-    edges = [(fence.start(), fence.end()) for fence in fences]
-    if len(fences) % 2 and not fences[0][1]:
+    found = fences(text)
+    edges = [(fence.start, fence.end) for fence in found]
+    if len(found) % 2 and not found[0].language:
         edges.insert(0, (0, 0))
     edges.append((len(text), len(text)))  # closes a block that was left open
-    blocks = [text[edges[i][1] : edges[i + 1][0]] for i in range(0, len(edges) - 1, 2)] if fences else [text]
+    blocks = [text[edges[i][1] : edges[i + 1][0]] for i in range(0, len(edges) - 1, 2)] if found else [text]
     program = next((block for block in reversed(blocks) if block.strip()), "").removeprefix("\n")
     return program if len(program) <= _MAX_PROGRAM else ""
 

@@ -1,0 +1,99 @@
+"""What the key of an artefact says of the world outside the configuration: data, code and models, by their content. No torch."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from unified_rl import files
+from unified_rl.config import Config, TrainerConfig
+from unified_rl.errors import DataError
+from unified_rl.stages import world
+from unified_rl.tasks.reading import HUB, hub_commit
+
+#: Of section trainer: packing, which results do not depend on; a budget and a compiled pass, which stages do not have.
+_NOT_IN_KEY = frozenset({"compiled", "micro_batch_tokens", "row_tokens", "token_budget", "budget_counts"})
+_FACTS_OF_TASKS: dict[str, dict[str, Any]] = {}
+
+
+def world_settings(config: Config) -> dict[str, Any]:
+    """What an artefact depends on through the task: its settings, its code, and the content of the data it reads."""
+    settings = {
+        "task": asdict(config.task),
+        "data": path_fingerprint(config.data.path),
+    } | _mix_settings(config)
+    return settings | _task_facts(config)
+
+
+def user_code(config: Config) -> dict[str, str]:
+    """Fingerprints of the user's own files (FILE.py:NAME) that a run is made of, by the field that names them."""
+    named = {
+        "method": config.method,
+        "coefficient": config.coefficient.name,
+        "reward.source": config.reward.source,
+        "task.name": config.task.name,
+    }
+    places = {field: name.rpartition(":")[0] for field, name in named.items()}
+    return {f"code of {field}": path_fingerprint(place) for field, place in places.items() if place.endswith(".py")}
+
+
+def trainer_settings(trainer: TrainerConfig) -> dict[str, Any]:
+    """What trained weights depend on in section trainer."""
+    return {name: value for name, value in asdict(trainer).items() if name not in _NOT_IN_KEY}
+
+
+def sampler_key(config: Config) -> dict[str, str]:
+    """What the key of stored samples says of the engine that drew them; nothing for the torch generator as it is."""
+    name = "compiled" if config.generator.compiled else config.generator.name
+    return {} if name == "torch" else {"generator": name}
+
+
+def path_fingerprint(path: str) -> str:
+    """A hash of the content of a file or folder, or of the commit of a `hub:` data set; "" for no path.
+
+    The content is read whole the first time in a process that the path is asked for; sizes and times of change are not trusted.
+
+    Raises:
+        DataError: there is nothing at `path`.
+    """
+    if not path:
+        return ""
+    if path.startswith(HUB):
+        return hub_commit(path)
+    root = Path(path)
+    if not root.exists():
+        raise DataError(f"{path} does not exist; check data.path and model.path")
+    return _content(root.resolve())
+
+
+@cache
+def _content(root: Path) -> str:
+    digest = hashlib.sha256()
+    for file in sorted(root.rglob("*")) if root.is_dir() else [root]:
+        if file.is_file():
+            digest.update(f"{file.relative_to(root)} {files.file_hash(file)}\n".encode())
+    return digest.hexdigest()[:20]
+
+
+def _task_facts(config: Config) -> dict[str, Any]:
+    """The task's code and, where it states one, its identity. Building a task may read its data, so each is built once."""
+    asked = json.dumps([asdict(config.task), config.data.path], sort_keys=True, default=str)
+    if asked not in _FACTS_OF_TASKS:
+        task = world.problems_task(config)
+        facts: dict[str, Any] = {"task_code": path_fingerprint(inspect.getfile(type(task)))}
+        _FACTS_OF_TASKS[asked] = facts | ({"task_identity": task.identity} if hasattr(task, "identity") else {})
+    return _FACTS_OF_TASKS[asked]
+
+
+def _mix_settings(config: Config) -> dict[str, Any]:
+    """What an artefact depends on through a mix of demonstrations; {} without one."""
+    data = config.data
+    if not data.mixed:
+        return {}
+    parts = [asdict(part) | {"content": path_fingerprint(part.path)} for part in data.demonstrations]
+    return {"mix": parts, "batch": data.batch, "context_tokens": data.context_tokens}

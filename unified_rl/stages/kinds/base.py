@@ -1,0 +1,74 @@
+"""The policy before any training: the model that the user brings, or a Llama from scratch. No torch until it is made."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from unified_rl.artifacts import Artifact, Stage
+from unified_rl.chain import POLICY, Kind
+from unified_rl.config import Config
+from unified_rl.stages.fingerprints import path_fingerprint, world_settings
+from unified_rl.stages.world import problems_task
+from unified_rl.tasks.demonstration_files import read_demonstrations
+from unified_rl.tasks.tokenizers import train_tokenizer, word_tokenizer
+from unified_rl.types import Task
+
+RECIPE = 1
+
+
+def stage(config: Config, inputs: Mapping[str, Stage | Artifact]) -> Stage | Artifact:
+    """The untrained policy: the given Hugging Face directory, or a Llama built from the configuration."""
+    if config.model.path:
+        return Artifact(path_fingerprint(config.model.path), Path(config.model.path))
+    shape = {name: value for name, value in asdict(config.model).items() if name not in ("path", "dtype", "device")}
+    return Stage(
+        kind="base",
+        settings={**world_settings(config), "model": shape, "demonstrations": config.sft.demonstrations},
+        inputs={},
+        make=lambda folder, inputs, store: _build_base(config, folder),
+        recipe=RECIPE,
+    )
+
+
+def _build_base(config: Config, folder: Path) -> None:
+    from unified_rl.engines.policy_model import build_llama, save_policy
+
+    task, shape = problems_task(config), config.model
+    tokenizer = _make_tokenizer(task, config)
+    model = build_llama(
+        vocab_size=len(tokenizer),
+        hidden_size=shape.hidden_size,
+        num_layers=shape.num_layers,
+        num_heads=shape.num_heads,
+        intermediate_size=shape.intermediate_size,
+        max_position_embeddings=shape.max_positions,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=tokenizer.bos_token_id,
+        init_std=shape.init_std,
+        seed=shape.seed,
+    )
+    shutil.rmtree(folder)  # whatever a killed attempt left
+    save_policy(model, tokenizer, folder)
+
+
+def _make_tokenizer(task: Task, config: Config) -> Any:
+    """The closed vocabulary of a task that states its `corpus()`, else byte-level BPE trained on the demonstrations' text."""
+    if hasattr(task, "corpus"):
+        return word_tokenizer(task.corpus())
+    demonstrations = [item for part in config.data.demonstrations for item in read_demonstrations(part) if item]
+    demonstrations = demonstrations or task.demonstrations(config.sft.demonstrations or None)
+    texts = [text for item in demonstrations for text in (item.problem.question, item.solution)]
+    return train_tokenizer(texts, vocab_size=config.model.vocabulary)
+
+
+KIND = Kind(
+    provides=POLICY,
+    stage=stage,
+    brought=lambda config: bool(config.model.path or config.architecture.name),
+    words=lambda config: "the base model",
+)

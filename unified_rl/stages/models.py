@@ -1,0 +1,37 @@
+"""The model that a configuration brings: whether it is here, and in what precision it is loaded. No torch at import."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from unified_rl.config import Config
+from unified_rl.errors import ConfigError
+
+if TYPE_CHECKING:
+    import torch
+
+_HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+
+
+def check_model_path(config: Config) -> None:
+    """Refuse a pretrained model that is not on this machine. Raises ConfigError with the command that fetches it."""
+    name, path = config.architecture.name, config.model.path
+    if not path and name:
+        raise ConfigError(
+            f"stack={config.stack} starts from the pretrained model {name}, which you bring: hf download {name} --local-dir DIR, "
+            "then set model.path=DIR"
+        )
+    if _HUB_NAME.fullmatch(path) and not Path(path).exists():
+        raise ConfigError(
+            f"model.path={path} is no folder here; if it is a model of the Hugging Face Hub, fetch it yourself: hf download {path} "
+            "--local-dir DIR, then set model.path=DIR"
+        )
+
+
+def model_dtype(config: Config) -> torch.dtype:
+    """The precision of `model.dtype`."""
+    import torch
+
+    return {"float32": torch.float32, "bfloat16": torch.bfloat16}[config.model.dtype]

@@ -1,0 +1,35 @@
+"""The configured form of solutions: what runs a response's programs, and what ends a response. No torch."""
+
+from __future__ import annotations
+
+import sys
+from functools import cache
+
+from unified_rl.config import Config
+from unified_rl.engines.text_cuts import StoppingGenerator
+from unified_rl.engines.tool_integrated import ToolIntegratedGenerator
+from unified_rl.tasks.templates import FEW_SHOT, NEXT_EXAMPLE
+from unified_rl.types import Generator, ProgramRunner, Tokenizer
+
+
+def solution_generator(config: Config, generator: Generator, tokenizer: Tokenizer) -> Generator:
+    """The generator of the configured solution format: one that runs programs, or stops at stop texts, or the given one."""
+    if config.task.solution == "tool_integrated":
+        runner = program_runner(config.task.allow_unsandboxed)
+        generator = ToolIntegratedGenerator(generator, runner, tokenizer, config.task.max_rounds)
+    stops = [*config.task.stop, *([NEXT_EXAMPLE] if config.task.template == FEW_SHOT else [])]
+    return StoppingGenerator(generator, tokenizer, stops) if stops else generator
+
+
+@cache
+def program_runner(allow_unsandboxed: bool) -> ProgramRunner:
+    """The sandbox in which model-written programs run, one for the process; what it protects is said once, on standard error.
+
+    Raises:
+        ConfigError: the machine cannot contain them, and `task.allow_unsandboxed` is not set.
+    """
+    from unified_rl.isolation.sandbox import Sandbox
+
+    sandbox = Sandbox(allow_unsandboxed=allow_unsandboxed)
+    print(sandbox.describe(), file=sys.stderr)
+    return sandbox
