@@ -119,7 +119,7 @@ def typed(name: str, command: Command, given: Mapping[str, Sequence[str]]) -> An
     """An instance of the command's options from setting -> texts.
 
     Raises:
-        ConfigError: a setting that is given twice, is of another type, or is missing.
+        ConfigError: a setting that is of another type or is missing; two places where one is meant.
     """
     own, values = types_of(command.options), {}
     for item in fields(command.options):
@@ -133,10 +133,10 @@ def typed(name: str, command: Command, given: Mapping[str, Sequence[str]]) -> An
             separator = item.metadata.get("separator", ",")
             parts = [part for text in texts for part in (text.split(separator) if item.name != command.place else [text])]
             values[item.name] = get_origin(kind)(_value(item.name, part, get_args(kind)[0]) for part in parts if part)
-        elif len(texts) > 1:
+        elif item.name == command.place and len(texts) > 1:
             raise ConfigError(f"{name} takes one {item.name}, got {', '.join(texts)}")
         else:
-            values[item.name] = _value(item.name, texts[0], kind)
+            values[item.name] = _value(item.name, texts[-1], kind)  # the later wins, as in the configuration
     return command.options(**values)
 
 
