@@ -99,8 +99,11 @@ class Run:
         """Whether any checkpoint, be it of step 0, has been written."""
         return bool(self._checkpoints())
 
-    def write_provenance(self, inputs: Mapping[str, Any]) -> None:
+    def write_provenance(self, inputs: Mapping[str, Any], machine: Mapping[str, Any]) -> None:
         """Record what the run is made of: inputs (keys and hashes of what it reads), and command, code and packages per session.
+
+        Args:
+            machine: facts of this session that another machine may change, such as what it promises of samples.
 
         Raises:
             ConfigError: a resumed run would read other inputs than it began with.
@@ -122,6 +125,7 @@ class Run:
             "platform": platform.platform(),
             "packages": {name: _version(name) for name in PACKAGES},
             "git": git_state(),
+            **machine,
         }
         first = before["sessions"][0] if before["sessions"] else session
         facts = {**first, "inputs": dict(inputs), "sessions": [*before["sessions"], session]}
@@ -201,7 +205,7 @@ class FollowedRun(Run):
 
     def log(self, name: str, entry: Mapping[str, Any]) -> None: ...
 
-    def write_provenance(self, inputs: Mapping[str, Any]) -> None: ...
+    def write_provenance(self, inputs: Mapping[str, Any], machine: Mapping[str, Any]) -> None: ...
 
     def set_status(self, state: str, step: int, steps: int, error: str | None = None, ended_by: str | None = None) -> None: ...
 

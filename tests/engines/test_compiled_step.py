@@ -73,6 +73,7 @@ def test_it_draws_what_the_plain_step_draws_whatever_the_weights(step, settings)
             np.testing.assert_allclose(left.behaviour_logp, right.behaviour_logp, atol=1e-5)
 
 
+@pytest.mark.bit_equality
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_response_does_not_depend_on_its_company(step, threads):
     """Bit for bit, over random batches, orders, concurrency caps and prefill chunks."""

@@ -343,6 +343,56 @@ x \equiv 3 \pmod 5 | x \equiv 8 \pmod 5
 (-\infty, 3) | x<3
 [a,b] | a \le x \le b
 (2,5) | 2<x<5
+\sqrt5 | 2.2360
+\sqrt5 | 2.236
+\frac13 | 0.3333
+\operatorname{Re}(z) | \Re(z)
+\frac17\triangle ABC | \frac{1}{7}\triangle ABC
+\sqrt{2},\sqrt{3},\sqrt{5} | \sqrt5, \sqrt3, \sqrt2
+\sqrt{2},\sqrt{3},\sqrt{5} | 1.4142, 1.7321, 2.2361
+12.5\%, 3 | 0.125, 3
+30^\circ, \frac{\pi}{3} | \frac{\pi}{6}, \frac{\pi}{3}
+2.314814814815 \times 10^{-3} | \frac{1}{432}
+1/8 | 0.125
+\frac{100}{7} | 14.29
+x \in [2,5) | 2 \le x < 5
+x \in (-\infty, 2) \cup (3, \infty) | x<2 \text{ or } x>3
+\left\{\frac{1}{2}, 3\right\} | 0.5, 3
+2x + 3y = 6 | y = 2 - \frac{2x}{3}
+a_n = 2n+1 | 2n+1
+\angle ABC = 30^\circ | 30
+n = 3 \text{ or } n = 5 | 3, 5
+k \in \mathbb{Z} | k \in \mathbb{Z}
+\frac{\pi}{4} + k\pi, k \in \mathbb{Z} | k\pi + \frac{\pi}{4}, k \in \mathbb{Z}
+\sqrt{a^2+b^2} | \sqrt{b^2 + a^2}
+\frac{-b \pm \sqrt{b^2-4ac}}{2a} | \frac{-b+\sqrt{b^2-4ac}}{2a}, \frac{-b-\sqrt{b^2-4ac}}{2a}
+5\text{ hours and }20\text{ minutes} | 5 \text{ hours and } 20 \text{ minutes}
+\$12.50 | 12.50 dollars
+\$12.50 | 1250 cents
+3.0 \times 10^{-5} | 0.00003
+1.6 × 10⁻¹⁹ | 1.6e-19
+\frac{22}{7} | 3\frac17
+-1 | i^2
+e^{i\pi} | -1
+\frac{1+i}{1-i} | i
+\cos\frac{\pi}{3} | \frac12
+\sin 30^\circ | 0.5
+\log_3 \frac19 | -2
+\ln e^2 | 2
+8^{2/3} | 4
+\frac{a^2-b^2}{a-b} | a+b
+\frac{1}{x} - \frac{1}{x+1} | \frac{1}{x(x+1)}
+\sum_{i=1}^{n} i | \frac{n(n+1)}{2}
+(n+1)! | (n+1) n!
+x^3 - y^3 | (x-y)(x^2+xy+y^2)
+|x-3| < 2 | 1 < x < 5
+x^2 - 5x + 6 > 0 | x<2 \text{ or } x>3
+-3 \le 2x+1 < 7 | [-2,3)
+y \neq \pm 1 | y \neq 1, -1
+\begin{bmatrix} 1 & 0 \\ 0 & 1 \end{bmatrix} | \begin{pmatrix} 1 & 0 \\ 0 & 1 \end{pmatrix}
+\begin{pmatrix} 2 \\ -1 \end{pmatrix} | \left(2,-1\right)
+3 \text{ to } 5 | 3 \text{ to } 5
+12:00 | 12:00 \text{ noon}
 """.strip().splitlines()
 
 DIFFERENT = r"""
@@ -728,4 +778,216 @@ x | \{x : x=x\}
 \mathbb{R} | [-\infty,\infty]
 x | x=x
 x+1 | x=x+1
+\frac{1000001}{1000} | 1000.0
+1-10^{-6} | 1.0000
+\cos 0.001 | 1.0000
+0.5+10^{-9} | 0.50000
+\frac{199999}{2} | 1.000\times 10^5
+\Re z | z
+\operatorname{Re}(z) | z
+\pm 1 \pm 2 | 3, -3
+0.12345678 | 0.1235
+3+4i | 3+4j
+3+4i | 3+4I
+3 + 4x | 3 + 4\times
+12 | 3 \times 4 =
+(1,2,3) | (1,2),3
+(1,2),(3,4) | (1,2,3,4)
+(1,2),(3,4) | ((1,2),(3,5))
+\{1,2\},\{3\} | \{1,2,3\}
+\{(1,2)\} | \{1,2\}
+(1,\{2\}) | (1,2)x
+[1,2] | \{1,2\}
+(1,2] | [1,2)
+(1,\infty) | [1,\infty)
+(-\infty,1) | (1,\infty)
+x>1 | x>-1
+x>1 | x<1
+x>1 | y>1
+x \ge 1 | x > 1
+x \ne 1 | x = 1
+x \ne 1 | x > 1
+1 < x < 2 | 1 < x
+1 < x < 2 | x < 2
+1<x<2 | 1<y<2
+x<1, x>2 | 1<x<2
+|x|<2 | x<2
+|x|>2 | x>2
+x^2>4 | x>2
+x^2=4 | x=-2
+x = \pm 2 | x = 2
+x=2,3 | x=2
+y=x^2 | x=y^2
+y = 3x | y = 3
+y = mx+b | y = mx
+f(x) = 2x | f(x) = 2
+f(x)=2x | g(x)=2x
+f(x)=2x | f(y)=2x
+f(2)=3 | f(3)=3
+f(2)=3 | f(x)=3
+f'(x)=2x | f(x)=2x
+f''(x)=2 | f'(x)=2
+a_1=3 | a_2=3
+a_1=3 | a_{11}=3
+a_1=3 | b_1=3
+AB=3 | BA=4
+AB=3 | CD=3
+AB=3 | AC=3
+\angle A=40^\circ | \angle B=40^\circ
+P(A)=0.5 | P(A')=0.5
+P(A|B)=0.5 | P(B|A)=0.5
+P(X=1)=0.5 | P(X=2)=0.5
+E(X)=5 | Var(X)=5
+\mu=5 | \sigma=5
+\sin A = \frac12 | A = \frac12
+\sin A = \frac12 | \cos A = \frac12
+\tan\theta=1 | \theta=1
+\ln y = 2 | y=2
+e^y=2 | y=2
+2^n=8 | n=8
+\sqrt{x}=3 | x=3
+\frac{1}{x}=3 | x=3
+|x|=3 | x=3
+-x=3 | x=3
+2x=3 | x=3
+x+1=3 | x=3
+x!=6 | x=6
+\bar x=3 | x=3
+\vec v=(1,2) | v=(1,3)
+\det A=3 | A=3
+A^2=3 | A=3
+A^T=3 | A=3
+A^{-1}=3 | A=3
+\begin{pmatrix}1&2\end{pmatrix} | \begin{pmatrix}1\\2\end{pmatrix}
+\begin{pmatrix}1&2\\3&4\end{pmatrix} | (1,2,3,4)
+\begin{pmatrix}1&2\\3&4\end{pmatrix} | 1,2,3,4
+\begin{pmatrix}1&2\\3&4\end{pmatrix} | \begin{pmatrix}1&2\\3&4\end{pmatrix}^T
+\begin{pmatrix}1&2\\3&4\end{pmatrix} | 2\begin{pmatrix}1&2\\3&4\end{pmatrix}
+\begin{pmatrix}1&2\\3&4\end{pmatrix} | \begin{pmatrix}1&2\\3&4\end{pmatrix}^{-1}
+\begin{Vmatrix}1&2\\3&4\end{Vmatrix} | \begin{pmatrix}1&2\\3&4\end{pmatrix}
+5 | \begin{pmatrix}5\end{pmatrix}
+1:2:3 | 1:3:2
+1:2:3 | 1:2
+2:3 | 4:9
+7:30 | 7:03
+7:30 am | 7:30 pm
+7:30 | 19:31
+30\% | 30\%\text{ of } x
+30\% | 0.03
+30\% | 3
+30\% | 130\%
+0.3 | 0.30001
+0.3 | 0.2999999
+0.333 | \frac13
+0.3333 | \frac{1}{3}x
+3.1416 | \pi^2
+\pi | 3.14
+\pi | 22/7
+\sqrt2 | 1.41
+\sqrt2 | 1.4143
+2\sqrt2 | 2.8
+e | 2.718281829
+\frac{\pi}{2} | 90
+\pi | 180
+45^\circ | \frac{\pi}{3}
+45^\circ | 45 \text{ rad}
+\sin 45 | \frac{\sqrt2}{2}
+\cos 60 | \frac12
+100_2 | 4_3
+10^2 | 102
+10^{-2} | 10-2
+2e3 | 2e
+2e3 | 2^3
+1e3 | 1e-3
+5\times10^3 | 5\times 103
+5\times10^3 | 5 \times 10
+5! | 5
+(2n)! | 2n!
+n!! | n!
+\binom{n}{2} | \binom{2}{n}
+\frac{x}{y} | \frac{y}{x}
+\frac{x}{y+1} | \frac{x}{y}+1
+x/y+1 | x/(y+1)
+a/(bc) | a/b\cdot c
+-x^2 | (-x)^2
+(-2)^{n} | -2^n
+2^{-n} | -2^n
+2^{3x} | 2^3x
+x^{yz} | x^yz
+\sqrt{xy} | \sqrt{x}y
+\sqrt{x}+1 | \sqrt{x+1}
+\sqrt[3]{x} | 3\sqrt{x}
+\sqrt[3]{x} | \sqrt{x}
+\log_2 (x+1) | \log_2 x + 1
+\log(x)^2 | \log(x^2)
+\sin x + 1 | \sin(x+1)
+\sin x y | \sin(x) y
+\max(1,x) | \min(1,x)
+\lfloor x \rfloor | \lceil x \rceil
+\lfloor x \rfloor | x
+\lfloor x+\frac12 \rfloor | \lfloor x \rfloor
+\lfloor 2x \rfloor | 2\lfloor x \rfloor
+x \bmod 2 | x \bmod 3
+\gcd(a,b) | \operatorname{lcm}(a,b)
+\gcd(a,b) | \gcd(a,b,c)
+\sum_{k=1}^{n} a_k | \sum_{k=1}^{n} a_{k+1}
+\sum_{k=1}^{n} k | \sum_{k=1}^{n+1} k
+\sum_{k=1}^{10} k | 54
+\prod_{k=1}^{n} k | \sum_{k=1}^n k
+\int_0^1 f | \int_0^1 g
+\int x dx | \int x dy
+\frac{x^2}{2}+C | \frac{x^2}{2}+1
+C_1e^x+C_2 | C_1e^x
+y=Ce^x | y=e^x
+\nabla \cdot F | \nabla \times F
+a \cdot b | a \times b + 1
+\overrightarrow{AB} | \overrightarrow{BA}
+\overline{AB} | \overleftrightarrow{AB}
+\triangle ABC \sim \triangle DEF | \triangle ABC \sim \triangle DFE
+A' | A
+Yes | No
+Yes | yes, but no
+true | not true
+Monday | Tuesday
+Alice | Alice and Bob
+A | B
+A,B | A
+ABC | ACD
+AC | C
+(A) | (A) and (B)
+B | 8
+五 | 六
+十五 | 五十
+三千 | 三万
+三分之二 | 二分之三
+5米 | 5厘米
+5元 | 5角
+5千米 | 5千克
+5 | 5分之1
+5 | 第5
+5 | 5倍
+x \in (-\infty, 2) \cup (3, \infty) | 2<x<3
+2x + 3y = 6 | y = 2 + \frac{2x}{3}
+a_n = 2n+1 | a_n = 2n-1
+a_{n} = 2n+1 | a_{n+1} = 2n+1
+\angle ABC = 30^\circ | \angle ACB = 30^\circ
+k \in \mathbb{Z} | k \in \mathbb{N}
+\frac{\pi}{4} + k\pi, k \in \mathbb{Z} | k\pi - \frac{\pi}{4}, k \in \mathbb{Z}
+\frac{\pi}{4} + k\pi | \frac{\pi}{4} + 2k\pi
+5\text{ hours and }20\text{ minutes} | 5\text{ hours}
+2 \text{ and } 3 | 2 + 3
+2 \text{ or } 3 | \text{neither } 2 \text{ nor } 3
+\$12.50 | 1250
+3.0 \times 10^{-5} | 0.0003
+\frac{22}{7} | 3.14
+\frac{22}{7} | 3\frac{1}{8}
+i | -i
+\sin 30 | 0.5
+x^3 - y^3 | (x-y)(x^2-xy+y^2)
+|x-3| < 2 | 1 \le x \le 5
+\begin{pmatrix} 2 \\ -1 \end{pmatrix} | \begin{pmatrix} 2 & -1 \end{pmatrix}
+3x | 3X
+1/3 | 0.33
+1:3 | 1/2
+3 \text{ to } 5 | 5 \text{ to } 3
 """.strip().splitlines()

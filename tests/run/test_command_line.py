@@ -198,6 +198,7 @@ def test_resume_refuses_other_inputs_and_undone_steps(trained, capsys, tmp_path)
     arguments = words("grpo", run, trained / "artifacts", "resume=true")
     assert "cannot undo" in fails(capsys, "train", *arguments, "trainer.steps=2")
     provenance = json.loads((run / "provenance.json").read_text())
+    assert [session["company"] for session in provenance["sessions"]] == ["exact by construction"] * len(provenance["sessions"])
     provenance["inputs"]["policy"] = "another"
     (run / "provenance.json").write_text(json.dumps(provenance))
     assert "policy changed" in fails(capsys, "train", *arguments, "trainer.steps=6")

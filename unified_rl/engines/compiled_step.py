@@ -82,15 +82,15 @@ def _example(shape: StepShape, rows: int = 2 * TILE, length: int = 3 * TILE) -> 
     query, pairs = shape.heads * shape.head_dim, (shape.heads + 2 * shape.kv_heads) * shape.head_dim
     bias = lambda size, wanted: torch.zeros(size) if wanted else None  # noqa: E731
     layer: Tensors = [
-        torch.zeros(pairs, shape.hidden),
+        torch.zeros(shape.hidden, pairs),
         bias(pairs, shape.qkv_bias),
-        torch.zeros(shape.hidden, query),
+        torch.zeros(query, shape.hidden),
         bias(shape.hidden, shape.output_bias),
-        torch.zeros(2 * shape.intermediate, shape.hidden),
-        torch.zeros(shape.hidden, shape.intermediate).t(),
+        torch.zeros(shape.hidden, 2 * shape.intermediate),
+        torch.zeros(shape.intermediate, shape.hidden),
     ]
     embedding = torch.zeros(shape.vocabulary, shape.hidden)
-    ends: Tensors = [embedding, embedding.clone(), bias(shape.vocabulary, shape.head_bias)]
+    ends: Tensors = [embedding, embedding.t().contiguous(), bias(shape.vocabulary, shape.head_bias)]
     token_ids = torch.zeros(rows, dtype=torch.int64)
     tables = [torch.zeros(length + 5, 1, shape.head_dim) for _ in range(2)]
     keys, values = ([torch.zeros(rows, shape.kv_heads, length, shape.head_dim) for _ in range(shape.layers)] for _ in range(2))

@@ -11,12 +11,18 @@ import numpy as np
 import torch
 from transformers.cache_utils import Cache, CacheLayerMixin
 
-TILE = 16
-"""Rows and lengths are rounded up to a multiple of this.
+from unified_rl.engines.fixed_shapes import BLOCK, MATRICES
 
-CPU matrix kernels treat the ragged end of a matrix by other code than its body, with other rounding. With multiples of 16 there
-is no ragged end, and a row's result does not depend on how many rows or hidden slots surround it.
+TILE = 16
+"""Rows and lengths are rounded up to a multiple of this: a block of rows and a chunk of slots (`fixed_shapes.py`).
+
+CPU kernels treat the ragged end of a matrix or a loop by other code than its body, with other rounding. With multiples of 16 there
+is no ragged end.
 """
+
+
+LEAST_ROWS = MATRICES * BLOCK
+"""Rows of the least cache and of the least step of a decoder that is exact by construction."""
 
 
 def round_up(count: int) -> int:
@@ -110,7 +116,11 @@ class RowCache(Cache):
         self._first_rows: dict[int, tuple[list[torch.Tensor], list[torch.Tensor]]] = {}
 
     def fit(self, rows: int, length: int) -> None:
-        """Make room for `rows` sequences of `length` tokens, and give back what is far too much. Round both up to TILE."""
+        """Make room for `rows` sequences of `length` tokens, and give back what is far too much. Round both up to TILE.
+
+        There are never fewer than LEAST_ROWS rows, for the decoders that fill up their batch to as many.
+        """
+        rows = max(rows, LEAST_ROWS)
         if rows > self.rows or length > self.length or 2 * length <= self.length:
             self.rows, self.length = rows, length
             self._first_rows = {}

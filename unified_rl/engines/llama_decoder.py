@@ -19,7 +19,8 @@ import torch.nn.functional as F
 from torch import nn
 from transformers import LlamaForCausalLM, PreTrainedModel, Qwen2ForCausalLM
 
-from unified_rl.engines.kv_cache import RowCache
+from unified_rl.engines.fixed_shapes import CHUNK, MATRICES, linear, pairwise
+from unified_rl.engines.kv_cache import LEAST_ROWS, RowCache
 from unified_rl.engines.sampling import draw, draw_by_inversion
 from unified_rl.types import Decoding
 
@@ -31,6 +32,8 @@ Turn = tuple[torch.Tensor, torch.Tensor]
 """cos and sin of the tokens' rotations, each [N, 1, head_dim]; sin is negated in its first half."""
 PromptKV = list[tuple[torch.Tensor, torch.Tensor]]
 """Per layer keys and values [prompts, kv_heads, length, head_dim]."""
+AddUp = Callable[[torch.Tensor], torch.Tensor]
+"""The sum over dimension 1 of [N, n, ...] in an order that zeros behind the last part do not change."""
 CompiledStep = Callable[..., Sequence[torch.Tensor]]
 """`DrawingStep.forward`, compiled."""
 
@@ -75,9 +78,9 @@ class StepShape:
 class DecodingStep(nn.Module):
     """The forward of one token per row, from token ids to logits, on weights and a cache that it is given."""
 
-    def __init__(self, shape: StepShape) -> None:
+    def __init__(self, shape: StepShape, add_up: AddUp) -> None:
         super().__init__()
-        self.shape = shape
+        self.shape, self.add_up = shape, add_up
         self.register_buffer("eps", torch.tensor(shape.eps))
 
     def forward(
@@ -97,7 +100,8 @@ class DecodingStep(nn.Module):
             cos, sin: rotations by position [at least as many as positions are in use, 1, head_dim]; sin is negated in its first
                 half, so that a rotation is x * cos + roll(x) * sin.
             keys, values: per layer [B, kv_heads, length, head_dim], contiguous; slots behind a row's position are not looked at.
-            ends: embedding [V, D], head [V, D] with the last norm's weight in it, the head's bias or None.
+                B and length in whole tiles.
+            ends: embedding [V, D], head [D, V] with the last norm's weight in it, the head's bias or None.
             layers: `layer_weights` of every layer.
         """
         embedding, head, head_bias = ends
@@ -110,12 +114,12 @@ class DecodingStep(nn.Module):
             cached_keys[rows, :, positions] = key
             cached_values[rows, :, positions] = value
             x = self.after_attention(x, self._attention(query, cached_keys, cached_values, mask), weights)
-        return F.linear(self._normed(x), head, head_bias)
+        return linear(self._normed(x), head, head_bias)
 
     def heads(self, x: torch.Tensor, turn: Turn, weights: Tensors) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Query [N, heads, head_dim], key and value [N, kv_heads, head_dim] of tokens whose residual stream is x [N, D]."""
         heads, kv_heads, dim = self.shape.heads, self.shape.kv_heads, self.shape.head_dim
-        projected = F.linear(self._normed(x), weights[0], weights[1]).view(-1, heads + 2 * kv_heads, dim)
+        projected = linear(self._normed(x), weights[0], weights[1]).view(-1, heads + 2 * kv_heads, dim)
         qk, value = projected.split([heads + kv_heads, kv_heads], dim=1)
         query, key = torch.addcmul(qk * turn[0], qk.roll(dim // 2, dims=-1), turn[1]).split([heads, kv_heads], dim=1)
         return query, key, value
@@ -123,15 +127,15 @@ class DecodingStep(nn.Module):
     def after_attention(self, x: torch.Tensor, mixed: torch.Tensor, weights: Tensors) -> torch.Tensor:
         """The residual stream [N, D] behind the layer, from that before it and the heads' outputs [N, heads * head_dim]."""
         _, _, output, output_bias, gate_up, down = weights
-        x = x + F.linear(mixed, output, output_bias)
-        gate, up = F.linear(self._normed(x), gate_up).chunk(2, dim=-1)
-        return torch.addmm(x, F.silu(gate).mul_(up), down)
+        x = linear(mixed, output, x if output_bias is None else x + output_bias)
+        gate, up = linear(self._normed(x), gate_up).chunk(2, dim=-1)
+        return linear(F.silu(gate).mul_(up), down, x)
 
     def _mask(self, positions: torch.Tensor, length: int, dtype: torch.dtype) -> torch.Tensor:
-        """What is added to the scores [B * kv_heads, 1, length]: one copy per key-value head, as all heads are one batch."""
+        """What is added to the scores [B * kv_heads * chunks, 1, CHUNK]: a copy per key-value head, as all heads are one batch."""
         hidden = torch.arange(length, device=positions.device) > positions[:, None]
         mask = torch.zeros(hidden.shape, dtype=dtype, device=positions.device).masked_fill_(hidden, float("-inf"))
-        return mask.repeat_interleave(self.shape.kv_heads, dim=0)[:, None]
+        return mask.repeat_interleave(self.shape.kv_heads, dim=0).view(-1, 1, CHUNK)
 
     def _normed(self, x: torch.Tensor) -> torch.Tensor:
         """x / rms(x); the norms' weights are in the matrices that read it."""
@@ -139,12 +143,25 @@ class DecodingStep(nn.Module):
         return x * torch.addcmul(self.eps, norm, norm, value=1 / self.shape.hidden).rsqrt_()
 
     def _attention(self, query, keys, values, mask) -> torch.Tensor:
-        """Heads' outputs joined [B, heads * head_dim]."""
+        """Heads' outputs joined [B, heads * head_dim].
+
+        The greatest score is the same in any order. The weights are summed over each chunk of the cache, then over chunks, and so
+        are the values.
+        """
         heads, kv_heads, dim = self.shape.heads, self.shape.kv_heads, self.shape.head_dim
-        query = query.reshape(-1, heads // kv_heads, dim)
-        scores = torch.baddbmm(mask, query, keys.flatten(0, 1).transpose(1, 2), alpha=self.shape.scaling)
-        mixed = torch.bmm(scores.softmax(dim=-1), values.flatten(0, 1))
-        return mixed.view(-1, heads * dim)
+        queries, chunks = heads // kv_heads, keys.shape[2] // CHUNK
+        query = query.reshape(-1, 1, queries, dim).expand(-1, chunks, -1, -1).reshape(-1, queries, dim)
+        scores = torch.baddbmm(mask, query, keys.view(-1, CHUNK, dim).transpose(1, 2), alpha=self.shape.scaling)
+        scores = scores.view(-1, chunks, queries, CHUNK)
+        weights = (scores - scores.amax(dim=(1, 3), keepdim=True)).exp_()
+        mixed = torch.bmm(weights.view(-1, queries, CHUNK), values.view(-1, CHUNK, dim)).view(-1, chunks, queries, dim)
+        total = weights.sum(dim=-1, keepdim=True)
+        return (self.add_up(mixed) / self.add_up(total)).view(-1, heads * dim)
+
+
+def in_order(parts: torch.Tensor) -> torch.Tensor:
+    """The sum over dimension 1 for a step that is compiled: a loop over the parts, one after another."""
+    return parts.sum(dim=1)
 
 
 class DrawingStep(nn.Module):
@@ -152,7 +169,7 @@ class DrawingStep(nn.Module):
 
     def __init__(self, shape: StepShape) -> None:
         super().__init__()
-        self.step = DecodingStep(shape)
+        self.step = DecodingStep(shape, in_order)
 
     def forward(
         self, uniforms: torch.Tensor, temperature: torch.Tensor, *arguments: Any
@@ -167,7 +184,7 @@ class DrawingStep(nn.Module):
 
 
 def layer_weights(layer: nn.Module) -> Tensors:
-    """[qkv, its bias, output, its bias, gate and up, down transposed] of one decoder layer.
+    """[qkv, its bias, output, its bias, gate and up, down] of one decoder layer, the matrices as [in, out].
 
     Matrices that read the same input are joined, and hold the weight of the norm before them. Biases may be None.
     """
@@ -175,13 +192,18 @@ def layer_weights(layer: nn.Module) -> Tensors:
     projections = (attention.q_proj, attention.k_proj, attention.v_proj)
     biased = projections[0].bias is not None
     return [
-        torch.cat([projection.weight for projection in projections]) * layer.input_layernorm.weight,
+        _read_by_rows(torch.cat([projection.weight for projection in projections]) * layer.input_layernorm.weight),
         torch.cat([projection.bias for projection in projections]) if biased else None,
-        attention.o_proj.weight,
+        _read_by_rows(attention.o_proj.weight),
         attention.o_proj.bias,
-        torch.cat([mlp.gate_proj.weight, mlp.up_proj.weight]) * layer.post_attention_layernorm.weight,
-        mlp.down_proj.weight.t(),
+        _read_by_rows(torch.cat([mlp.gate_proj.weight, mlp.up_proj.weight]) * layer.post_attention_layernorm.weight),
+        _read_by_rows(mlp.down_proj.weight),
     ]
+
+
+def _read_by_rows(weight: torch.Tensor) -> torch.Tensor:
+    """[in, out], contiguous, of a module's [out, in]."""
+    return weight.t().contiguous()
 
 
 class LlamaDecoder:
@@ -205,17 +227,28 @@ class LlamaDecoder:
             compiled: the step to run, compiled for `StepShape.of(model)`; None runs `DecodingStep` as it is.
         """
         self.model, self.shape, self.compiled = model, StepShape.of(model), compiled
-        self.plain = DecodingStep(self.shape).to(model.device)
+        self.plain = DecodingStep(self.shape, pairwise).to(model.device)
         self.cos = self.sin = torch.empty(0)
         body, head = model.model, model.lm_head
-        self.ends = [body.embed_tokens.weight, head.weight * body.norm.weight, head.bias]
+        self.ends = [body.embed_tokens.weight, _read_by_rows(head.weight * body.norm.weight), head.bias]
         self.layers = [layer_weights(layer) for layer in body.layers]
 
     def next_tokens(
         self, token_ids: torch.Tensor, positions: torch.Tensor, uniforms: torch.Tensor, decoding: Decoding, cache: RowCache
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """What `draw` returns for the logits after `token_ids` [B] at `positions` [B]."""
-        arguments = self._arguments(token_ids, positions, cache)
+        """What `draw` returns for the logits after `token_ids` [B] at `positions` [B].
+
+        Fewer rows than LEAST_ROWS are filled up with rows at position 0, whose slots in the cache must be free.
+        """
+        count = len(token_ids)
+        missing = max(0, LEAST_ROWS - count)
+        token_ids, positions, uniforms = (F.pad(each, (0, missing)) for each in (token_ids, positions, uniforms))
+        tokens, logp = self._drawn(uniforms, decoding, self._arguments(token_ids, positions, cache))
+        return tokens[:count], logp[:count]
+
+    def _drawn(
+        self, uniforms: torch.Tensor, decoding: Decoding, arguments: tuple[Any, ...]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         if self.compiled is None:
             return draw(self.plain(*arguments), uniforms, decoding)
         temperature = torch.tensor(decoding.temperature or 1.0)
@@ -228,6 +261,8 @@ class LlamaDecoder:
         As many operations as a decoding step, and none behind the last layer's keys and values.
         """
         prompts, length = token_ids.shape
+        if prompts < MATRICES:
+            return [(keys[:1], values[:1]) for keys, values in self.prefill(token_ids.expand(MATRICES, -1))]
         if self.cos.shape[0] < length:
             self._make_rotations(2 * length)
         turn = tuple(table[:length].repeat(prompts, 1, 1) for table in (self.cos, self.sin))
@@ -245,10 +280,13 @@ class LlamaDecoder:
 
     def _causal(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Heads' outputs joined [P * length, heads * head_dim]; the fused CPU kernel would round by its threads' memory."""
-        query = query.unflatten(1, (self.shape.kv_heads, -1))
-        scores = query @ key[:, :, None].transpose(-1, -2) * self.shape.scaling + mask
-        mixed = scores.softmax(dim=-1) @ value[:, :, None]
-        return mixed.flatten(1, 2).transpose(1, 2).flatten(0, 1).flatten(1)
+        prompts, heads, length, dim = query.shape
+        query, key, value = (
+            each.repeat_interleave(heads // each.shape[1], dim=1).flatten(0, 1).contiguous() for each in (query, key, value)
+        )
+        scores = torch.bmm(query, key.transpose(1, 2)) * self.shape.scaling + mask
+        mixed = torch.bmm(scores.softmax(dim=-1), value)
+        return mixed.view(prompts, heads, length, dim).transpose(1, 2).reshape(-1, heads * dim)
 
     def _arguments(self, token_ids: torch.Tensor, positions: torch.Tensor, cache: RowCache) -> tuple[Any, ...]:
         """Those of `DecodingStep.forward`."""

@@ -47,15 +47,16 @@ class _Request:
 class TorchGenerator:
     """Samples responses from a Hugging Face causal language model. Implements `Generator`.
 
-    Exactness. In float32 on a CPU a request gives the same token ids and the same `behaviour_logp`, bit for bit, whatever else
-    is in the call, in whatever order, with any `max_concurrent_sequences` and `prefill_tokens`, and (tested with MKL) on one
-    thread as on two: every matrix that goes through the model has a multiple of 16 rows, and hidden cache slots add exact
-    zeros. A larger `max_new_tokens` continues the same response. It is not promised
+    Exactness. On a CPU, a float32 Llama or Qwen2 of at most 30M parameters (`LlamaDecoder.supports`) gives a request the same
+    token ids and the same `behaviour_logp`, bit for bit, whatever else is in the call, in whatever order, with any
+    `max_concurrent_sequences` and `prefill_tokens`, and on one thread as on two: every product has a shape that only the model
+    decides (`fixed_shapes.py`). A larger `max_new_tokens` continues the same response. Whether other models keep their bits in
+    company depends on the machine, and `company.py` measures it. It is not promised
 
-    - on a GPU, in bfloat16 or with another matrix library, where log-probabilities may differ by rounding and, when a uniform
-      number falls that close to an edge, a token with them;
+    - on a GPU, in bfloat16 or for a large model, where log-probabilities may differ by rounding and, when a uniform number falls
+      that close to an edge, a token with them;
     - between the plain and the compiled step, or compiled ones for other numbers of threads;
-    - on more than two threads (a library that hands a thread fewer than four rows rounds otherwise), or between processors;
+    - on more than two threads (a library may divide one product among threads), or between processors;
     - for models whose forward looks across the batch: rotary scaling of type "dynamic" or "longrope" (frequencies follow the
       longest sequence present), mixtures of experts (a row's matrix sizes follow its neighbours' routing).
 

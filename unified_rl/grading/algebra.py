@@ -19,6 +19,7 @@ Quotient = tuple[Polynomial, Polynomial]
 MAX_PRIME = 2000
 MAX_FACTORIAL = 300
 _TRIGONOMETRIC = {"tan": ("sin", "cos"), "cot": ("cos", "sin"), "sec": (None, "cos"), "csc": (None, "sin")}
+_NAMES = re.compile(r"\\?[A-Za-z]+")
 _NESTED = Fraction(1)
 
 
@@ -279,7 +280,7 @@ class Algebra:
 def _renamed(tree: Tree, variable: str) -> Tree:
     """The tree with its bound letter anonymous, in indices too (F_{k-1})."""
     if tree[0] == "sym":
-        return ("sym", re.sub(rf"(?<![A-Za-z\\]){re.escape(variable)}(?![A-Za-z])", "•", tree[1]))
+        return ("sym", _NAMES.sub(lambda match: "•" if match[0] == variable else match[0], tree[1]))
     return tuple(_renamed(part, variable) if isinstance(part, tuple) else part for part in tree)
 
 

@@ -156,7 +156,7 @@ def _with_company(text: str, box: Box) -> str:
 
     Other words around a box are its author's sentence ("at least [445] widgets"), and the answer is what he put into the box.
     """
-    start, end = _formula_around(text, box)
+    start, end, in_formula = _formula_around(text, box)
     inside = _squeezed(tokens(text, box.end, end))
     right, taken = _right(inside)
     filled_in = bool(inside) and taken < len(inside) and inside[taken].text in _RELATIONS  # 3 + [4] = 7: a blank
@@ -167,19 +167,22 @@ def _with_company(text: str, box: Box) -> str:
         content = f"{left}({content}){right}"
     else:
         content += right
-    behind = "" if taken < len(inside) else _magnitude(tokens(text, end, end + _GLUE_WIDTH))
+    if in_formula:
+        behind = "" if taken < len(inside) else _magnitude(tokens(text, end, end + _GLUE_WIDTH))
+    else:
+        behind = "" if taken else _magnitude(tokens(text, box.end, box.end + _GLUE_WIDTH))
     before = _denial(tokens(text, max(0, start - _GLUE_WIDTH), start))
     return f"{before}${content}${behind}" if before or behind else content
 
 
-def _formula_around(text: str, box: Box) -> tuple[int, int]:
-    """[start, end) of the text around a box up to the delimiters of its formula; the box itself where it stands in none."""
+def _formula_around(text: str, box: Box) -> tuple[int, int, bool]:
+    """[start, end) of the text around a box up to the delimiters of its formula; its line where it stands in none."""
     for one in formulas(text):
         if one.start < box.start < one.end:
             width = 1 if text[one.start] == "$" != text[one.start + 1] else 2
-            return one.start + width, one.end - width
-    dollar = text.find("$", box.end, box.end + _GLUE_WIDTH)
-    return box.start, dollar if dollar >= 0 else box.end
+            return one.start + width, one.end - width, True
+    found = _END_OF_OPEN.search(text, box.end, min(len(text), box.end + _GLUE_WIDTH))
+    return box.start, found.start() if found else box.end, False
 
 
 def _squeezed(found: list[Token]) -> list[Token]:
@@ -232,6 +235,11 @@ def _magnitude(found: list[Token]) -> str:
     scales = word_of(token) in _MAGNITUDES or token.text in ("%", r"\%") or token.text in words.CJK_AFTER
     if scales:
         return f" {token.text}"
+    alternative = (
+        next((one for one in found[place + 1 : place + 3] if one.kind != "space"), None) if word_of(token) == "or" else None
+    )
+    if alternative and alternative.kind in ("number", "formula"):
+        return f" or {alternative.text}"
     return token.text + found[place + 1].text if token.text in _OPERATORS and following in ("number", "formula") else ""
 
 

@@ -25,8 +25,10 @@ from unified_rl.grading.policies import GradingPolicy
 from unified_rl.grading.quantities import PROOF, SAME, equal_trees, ground
 from unified_rl.grading.sets import as_real_set
 from unified_rl.grading.trees import Tree, symbols
+from unified_rl.grading.values import size
 
 MAX_PAIRS = 3000
+FAR = 0.02  # relative difference of numbers that no rounding to four digits makes equal
 
 
 class Comparer:
@@ -95,7 +97,7 @@ class Comparer:
 
     def _without_repeats(self, node: Node) -> Node:
         """One answer written in several ways ("639/40 or 15 39/40") is one answer."""
-        if not isinstance(node, Items) or node.kind != "list" or not 1 < len(node.items) <= 8:
+        if not isinstance(node, Items) or node.kind == "tuple" or not 1 < len(node.items) <= 8:
             return node
         first = node.items[0]
         trial = Comparer(self.policy)
@@ -189,7 +191,7 @@ class Comparer:
 
     def _may_equal(self, left: Node, right: Node, quietly: bool = False) -> bool:
         """`equal`, but quick where two members surely differ, and no within a budget of real comparisons."""
-        if _surely_different(left, right):
+        if _surely_different(left, right) or self._far_apart(left, right):
             return False
         self.pairs += 1
         if self.pairs > MAX_PAIRS:
@@ -200,6 +202,14 @@ class Comparer:
         found = self.equal(left, right)
         self.grounds = grounds
         return found
+
+    def _far_apart(self, left: Node, right: Node) -> bool:
+        """Whether two numbers differ by more than any rounding or tolerance of the policy."""
+        if not (isinstance(left, Scalar) and isinstance(right, Scalar)) or _is_marked(left) or _is_marked(right):
+            return False
+        a, b = size(left.tree), size(right.tree)
+        far = FAR + self.policy.relative_tolerance + 10.0 ** (1 - self.policy.significant_digits)
+        return a is not None and b is not None and abs(a - b) > far * max(abs(a), abs(b))
 
     # --- sets, matrices
 
@@ -334,8 +344,11 @@ def _surely_different(left: Node, right: Node) -> bool:
 
 def _is_exact(scalar: Scalar) -> bool:
     """A whole number or fraction with nothing around it."""
-    marked = scalar.unit.dimensions or scalar.percent or scalar.degree or scalar.base
-    return scalar.tree[0] == "num" and scalar.tree[2] is None and not marked
+    return scalar.tree[0] == "num" and scalar.tree[2] is None and not _is_marked(scalar)
+
+
+def _is_marked(scalar: Scalar) -> bool:
+    return bool(scalar.unit.dimensions or scalar.percent or scalar.degree or scalar.base or scalar.as_quantity)
 
 
 def _rows(node: Node) -> tuple | None:

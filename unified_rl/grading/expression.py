@@ -196,7 +196,7 @@ class Parser(NumberParser, NameParser):
         if token.kind == "letters" and 1 < len(token.text) <= 3 and not token.upright and token.text not in FUNCTIONS:
             rest = Token("letters", token.text[1:])  # a^nb^n
             self.tokens = [*self.tokens[: self.place], token._replace(text=token.text[0]), rest, *self.tokens[self.place + 1 :]]
-        base = self.nested(self.atom)
+        base = literal(self.take().text) if token.kind == "number" else self.nested(self.atom)
         if self.peek() == "^":
             self.take()
             return ("pow", base, self.nested(self.script))
@@ -313,7 +313,7 @@ class Parser(NumberParser, NameParser):
         self.take("}")
         self.take("^")
         upper = self.nested(self.script)
-        return ("big", operation, variable[1], lower, upper, self.nested(self.product))
+        return ("big", operation, variable[1], lower, upper, _freed(self.nested(self.product), variable))
 
     def arrangements(self) -> Tree:
         r"""{}_5C_2, {}^5P_2."""
@@ -423,6 +423,13 @@ class Parser(NumberParser, NameParser):
 
     def _is_function(self) -> bool:
         return self.peek().lstrip("\\") in FUNCTIONS and len(self.peek()) > 1
+
+
+def _freed(tree: Tree, variable: Tree) -> Tree:
+    """A body in which an index i or e is a letter like any other."""
+    if tree == variable:
+        return ("sym", variable[1])
+    return tuple(_freed(part, variable) if isinstance(part, tuple) else part for part in tree)
 
 
 _SPECIAL: dict[str, Callable[[Parser], Tree]] = {

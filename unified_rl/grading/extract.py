@@ -15,7 +15,9 @@ from unified_rl.errors import ConfigError
 from unified_rl.grading.boxes import Joining, boxed
 from unified_rl.grading.choices import choice
 from unified_rl.grading.marks import Found, Void, hashes, json_answer, output, phrase_answers
-from unified_rl.grading.unmarked import unmarked as last_expression
+from unified_rl.grading.sentences import sentence_after
+from unified_rl.grading.unmarked import last_expression
+from unified_rl.grading.unmarked import unmarked as unmarked_answer
 
 MAX_TAIL = 40_000  # of a response, in characters: what stands before is not read
 MAX_ANSWER = 3_000
@@ -32,6 +34,7 @@ BENCHMARK_FORMATS: dict[str, Format] = {
 
 _THOUGHT_END = re.compile(r"</(?:think|thought|thinking|reasoning)>")
 _CHAT_END = re.compile(r"<\|(?:im_end|im_start|endoftext|eot_id|end_of_text|end)[^|<>]{0,20}\|>|</s>|<｜end▁of▁sentence｜>")
+_CORRECTION = re.compile(r"\b(?:correction|actually|oops|sorry|i mean)\b|其实|更正", re.IGNORECASE)
 _BOX = re.compile(r"\\(?:boxed|fbox)(?![a-zA-Z])")
 _PERIODS = ".。,，;；:："
 _DELIMITERS = (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"))
@@ -64,7 +67,7 @@ def extract(
     else:
         found, void = _marked(text, boxes, outputs=format == "program" or unmarked == "last")
     if found is None and unmarked == "last" and format != "boxed":
-        answer = last_expression(text, void)
+        answer = unmarked_answer(text, void)
     else:
         answer = found.text if found else None
     answer = clean(answer) if answer else None
@@ -120,7 +123,17 @@ def _marked(text: str, boxes: Joining = "joined", outputs: bool = True) -> tuple
     found = [answer for answer in found if answer.denied or _squeezed(answer.text) not in denied]
     firm = [answer for answer in found if answer.firm]
     strong = [answer for answer in firm if answer.strong]
-    return max(strong or firm or found, key=lambda answer: answer.end, default=None), void
+    last = max(strong or firm or found, key=lambda answer: answer.end, default=None)
+    return _corrected(text, last) if last in phrases else last, void
+
+
+def _corrected(text: str, found: Found | None) -> Found | None:
+    """What replaces an answer that was announced in words: "Correction: 43", "Actually, it is 43"."""
+    corrections = list(_CORRECTION.finditer(text, found.end)) if found else []
+    if not found or not corrections:
+        return found
+    said = last_expression(sentence_after(text, corrections[-1].end()).kept)
+    return Found(corrections[-1].end(), said) if said else found
 
 
 def _squeezed(text: str) -> str:

@@ -82,7 +82,10 @@ def _announcement(text: str, place: int) -> Mark | None:
     if before and before[-1].text in "_\"'":
         return None  # a key of a record
     said = [word_of(token) for token in before if token.kind == "word"]
-    void = any(word in words.DISOWNED for word in said[-4:]) or _is_subordinate(text, place, said)
+    named = said[-4:]
+    while "the" in named or "that" in named:
+        named.pop(0)
+    void = any(word in words.DISOWNED for word in named) or _is_subordinate(text, place, said)
     depth = 0
     for index in range(1, len(behind)):
         token, word = behind[index], word_of(behind[index])
@@ -196,7 +199,7 @@ def _is_judgement(sentence: Sentence) -> bool:
 
 
 def _answer(text: str, mark: Mark, sentence: Sentence) -> Found | None:
-    body = sentence.kept
+    body = _restated(sentence)
     if not body or any(r"\boxed" in token.text or r"\fbox" in token.text for token in body):
         return None  # a box speaks for itself
     place = body[0].start
@@ -209,6 +212,17 @@ def _answer(text: str, mark: Mark, sentence: Sentence) -> Found | None:
     said = text[kept[0].start : kept[-1].end]
     firm = not mark.negated and looks_like_an_answer(kept)
     return Found(place, said, firm, mark.strong, denied=mark.negated)
+
+
+def _restated(sentence: Sentence) -> list[Token]:
+    """The answer; where it is in words only, what they are said to be: "the sum of these, which is 42"."""
+    values = [place for place, token in enumerate(sentence.tail) if token.kind in ("number", "formula")]
+    if any(token.kind in ("number", "formula") for token in sentence.kept) or not values:
+        return sentence.kept
+    verbs = [place for place, token in enumerate(sentence.tail) if word_of(token) in words.COPULAS and place < values[0]]
+    if not verbs or word_of(next((token for token in sentence.tail if token.kind == "word"), sentence.tail[0])) != "which":
+        return sentence.kept
+    return [token for token in sentence.tail[verbs[-1] + 1 :] if token.kind != "note"][1:]
 
 
 def _letters(body: Sequence[Token]) -> str:
@@ -264,6 +278,7 @@ def _shortened(body: list[Token], stated: bool) -> list[Token]:
     first, last = spans.around(body, values[0])
     before = [word_of(token) for token in body[:first] if token.kind != "space"]
     named = all(word in words.NAMING | words.FILLERS for word in before)
+    named |= [word for word in before if word not in words.FILLERS | {"a"}] == ["total", "of"]
     named |= stated and not any(word in words.CHANGING | words.DOUBTING | words.SUPPOSING for word in before)
     if not named or any(_matters(token) for token in body[last:]):
         return body

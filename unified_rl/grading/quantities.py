@@ -24,6 +24,7 @@ from unified_rl.grading.units import UNITS
 from unified_rl.grading.values import DIGITS, NoValue, evaluate, is_real, within
 
 FLOAT_DIGITS = range(15, 18)  # a decimal of so many digits was printed from a float
+FEW_BITS = 42  # of the denominator of a decimal that is written out: some twelve places
 FLOAT_ERROR = Fraction(4, 10**15)
 RADIAN = UNITS["rad"]
 PROOF, SAME = "exact algebra", "the same reading"
@@ -167,7 +168,9 @@ def equal_trees(left: Tree, right: Tree) -> str:
 
 
 def _modulus_of_complex(tree: Tree) -> bool:
-    """Whether an absolute value of z or w is in it, which are complex: sampling and algebra are real."""
+    """Whether a modulus of z or w is in it, or a real part: the letters there are complex; sampling and algebra are real."""
+    if tree[0] == "fn" and tree[1] in ("Re", "Im", "arg") and symbols(tree):
+        return True
     if tree[:2] == ("fn", "abs") and symbols(tree) & {"z", "w"}:
         return True
     return any(_modulus_of_complex(part) for part in tree[1:] if isinstance(part, tuple))
@@ -225,8 +228,10 @@ def _rounds(literal: Number, exact, other: Number | None, policy: GradingPolicy)
         return False
     if literal.digits in FLOAT_DIGITS and fraction and abs(literal.value - fraction) <= FLOAT_ERROR * abs(fraction):
         return True
-    if isinstance(exact, Fraction) and exact.denominator == 1:
-        return False  # a whole number has no decimals to round
+    if isinstance(exact, Fraction) and _terminates(exact) and exact.denominator.bit_length() <= FEW_BITS:
+        return False  # a whole number has no decimals to round, and a short decimal is written out
+    if len(str(abs((literal.value * Fraction(10) ** literal.places).numerator)).rstrip("0")) < policy.significant_digits:
+        return False  # 1.0000 shows one digit, and nothing of what was rounded
     if (
         other is not None
         and other.digits is not None

@@ -80,6 +80,8 @@ def text_of(tokens: list[Token]) -> Text:
         if _single_group(tokens, place) or _single_group(tokens, place - 2):
             continue
         text = token.text.casefold() if _is_prose(token) else token.text
+        if place and tokens[place - 1].text == r"\frac" and token.kind == "number" and len(text) == 2:
+            text = f"{text[0]} {text[1]}"  # \frac17
         pieces.append(f" {text}" if pieces and _is_word(text) and _is_word(pieces[-1]) else text)
     text = "".join(pieces)
     return Text(text.rstrip(" .,;:").lstrip(" ,;:") or text)
@@ -90,18 +92,15 @@ def _is_prose(token: Token) -> bool:
     text = token.text
     if text.lower() in SHORT_WORDS:
         return True
-    size = len(text) + token.upright
-    return text.isalpha() and ((size > 3 and (text.islower() or text.istitle())) or (size > 4 and text.isupper()))
+    return text.isalpha() and ((len(text) > 3 and (text.islower() or text.istitle())) or (len(text) > 4 and text.isupper()))
 
 
 def _single_group(tokens: list[Token], place: int) -> bool:
-    """Whether braces around one token open here."""
-    return (
-        0 <= place < len(tokens) - 2
-        and tokens[place].text == "{"
-        and tokens[place + 2].text == "}"
-        and tokens[place + 1].text != "{"
-    )
+    """Whether braces around one token open here; those around a run of letters mean something (x^{yz})."""
+    if not 0 <= place < len(tokens) - 2 or tokens[place].text != "{" or tokens[place + 2].text != "}":
+        return False
+    token = tokens[place + 1]
+    return token.text != "{" and (token.kind != "letters" or len(token.text) == 1 or token.upright)
 
 
 def _is_word(text: str) -> bool:
@@ -115,10 +114,14 @@ def _stripped(tokens: list[Token]) -> list[Token]:
             tokens = tokens[1:]
         while tokens and tokens[-1].text in (",", ";", '"', "\\"):
             tokens = tokens[:-1]
+        if len(tokens) > 1 and tokens[-1].text == "." and tokens[-2].text != ".":
+            tokens = tokens[:-1]
         if len(tokens) < 3 or tokens[0].text != "{" or closing(tokens, 0) != len(tokens) - 1:
             return tokens
         inner = tokens[1:-1]
-        if len(split(inner, (",",))) > 1 and not are_thousands([token.text for token in inner]):
+        if len(split(inner, (",",))) > 1 and not are_thousands(
+            [token.text for token in inner if token.text not in (r"\$", "-")]
+        ):
             return tokens
         tokens = inner
 
@@ -167,6 +170,9 @@ def _signs(tokens: list[Token], read: Reader) -> Node | None:
     r"""`a \pm b` is the two numbers; with \mp the other sign."""
     if not any(token.text in (r"\pm", r"\mp") for token in tokens):
         return None
+    texts = [token.text for token in tokens]
+    if texts.count(r"\pm") > 1 and r"\mp" not in texts:
+        raise Unread  # coupled, or four values
     both = []
     for plus, minus in (("+", "-"), ("-", "+")):
         signs = {r"\pm": plus, r"\mp": minus}

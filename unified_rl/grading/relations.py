@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from unified_rl.grading.brackets import level, split
 from unified_rl.grading.names import Name, name_of
-from unified_rl.grading.nodes import Congruence, Items, Named, Node, Relation, Scalar
+from unified_rl.grading.nodes import Congruence, Items, Named, Node, RealSet, Relation, Scalar
 from unified_rl.grading.realsets import ALL, HIGHEST, LOWEST, intersection, interval, solve
 from unified_rl.grading.scalars import read_scalar
 from unified_rl.grading.tokens import Token, Unread
@@ -147,6 +147,8 @@ def _named(name: Name, value: Node) -> Node:
 
 def _inequality(sides: list[list[Token]], ops: list[str]) -> Node:
     """The set of a letter's values where it can be solved for, else the inequality itself."""
+    if ops == [r"\neq"] and any(token.text == r"\pm" for token in sides[1]):
+        return _neither(sides)
     if ops[0] in (">", r"\ge"):
         sides = sides[::-1]
         ops = ["<" if op == ">" else r"\le" for op in ops[::-1]]
@@ -169,6 +171,20 @@ def _inequality(sides: list[list[Token]], ops: list[str]) -> Node:
                 pass
     del plain
     return Relation(tuple(trees), tuple(ops))
+
+
+def _neither(sides: list[list[Token]]) -> Node:
+    r"""x \neq \pm 1: neither of the two."""
+    nodes = []
+    for sign in ("+", "-"):
+        side = [token._replace(kind="sign", text=sign) if token.text == r"\pm" else token for token in sides[1]]
+        nodes.append(_inequality([sides[0], side], [r"\neq"]))
+    first, second = nodes
+    if not (isinstance(first, Named) and isinstance(first.value, RealSet)):
+        raise Unread
+    if not (isinstance(second, Named) and isinstance(second.value, RealSet)):
+        raise Unread
+    return Named(first.name, intersection(first.value, second.value), first.left)
 
 
 def _simple(sides: list[list[Token]], ops: list[str], names: list[Name | None]) -> Node | None:

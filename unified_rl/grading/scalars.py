@@ -24,6 +24,7 @@ from unified_rl.grading.words import (
     number_in_words,
 )
 
+MAX_BASED = 400  # digits of a number in a base
 _CURRENCY = {
     r"\$": "dollar",
     "€": "euro",
@@ -122,22 +123,23 @@ def _based(tokens: list[Token]) -> Scalar | None:
     if not head:
         return None
     digits = "".join(token.text for token in head[minus:]).upper()
-    if (
-        not 2 <= base <= 36
-        or not re.fullmatch(r"[0-9A-Z]*[0-9][0-9A-Z]*(?:\.[0-9]+)?", digits)
-        or any(t.spaced for t in head[minus + 1 :])
-    ):
-        return None
-    if any(int(digit, 36) >= base for digit in digits if digit != "."):
+    if not 2 <= base <= 36 or not _are_digits(digits, base) or any(token.spaced for token in head[minus + 1 :]):
         return None
     digits = digits.lstrip("0") or "0"
     sign = -1 if minus else 1
-    value = Fraction(int(digits, base)) if digits.isalnum() and len(digits) < 400 else None
     if base == 10:
         return _plain(sign * Fraction(digits))
-    if value is None:
-        raise Unread
+    whole, _, places = digits.partition(".")
+    value = Fraction(int(whole + places or "0", base), base ** len(places))
     return Scalar(("num", sign * value, None), base=base, digits=("-" if minus else "") + digits)
+
+
+def _are_digits(text: str, base: int) -> bool:
+    """Whether a text is a number in a base: at least one figure from 0 to 9 tells it from a word."""
+    plain = text.replace(".", "", 1)
+    if not (plain.isascii() and plain.isalnum()) or len(plain) > MAX_BASED or not any(letter.isdigit() for letter in plain):
+        return False
+    return all(int(letter, 36) < base for letter in plain)
 
 
 def _plain(value: Fraction) -> Scalar:

@@ -123,6 +123,10 @@ def explanation(body: Sequence[Token]) -> int:
         token = body[place]
         if token.text in (",", "，", "(", "（") and _explains_behind(body, place):
             return place
+        if token.text == ":" and body[place - 1].kind != "space" and len(_next_word(body, place)) > 1:
+            return place
+        if _names_a_source(body, place):
+            return place
         contrasts = word_of(token) == "and" and _word_behind(body, place) == "not"
         explains = (contrasts or word_of(token) in words.EXPLAINING) and body[place - 1].kind in ("space", "formula")
         if explains and (word_of(token) != "as" or _word_behind(body, place) not in ("", "a", "an")):
@@ -130,6 +134,15 @@ def explanation(body: Sequence[Token]) -> int:
         if token.text in ("–", "—", "-") and _sets_off(body, place):
             return place
     return len(body)
+
+
+def _names_a_source(body: Sequence[Token], place: int) -> bool:
+    """Whether "by symmetry", "from the table", "after simplification", "rather than 43" begins at a word."""
+    if word_of(body[place]) not in words.SOURCES or body[place - 1].kind != "space" or place < 2:
+        return False
+    following = _next_word(body, place)
+    operates = word_of(body[place - 2]) in words.OPERATED
+    return len(following) > 2 and not operates and (following == "than" or following not in words.CHANGING | words.NUMBER_WORDS)
 
 
 def _explains_behind(body: Sequence[Token], place: int) -> bool:
@@ -160,7 +173,7 @@ def _trimmed(body: list[Token]) -> list[Token]:
     """Without what adds nothing at the end: spaces, commas, "in total"."""
     while body:
         last = word_of(body[-1])
-        if body[-1].kind in ("space", "newline", "note") or body[-1].text in (",", "，", ":"):
+        if body[-1].kind in ("space", "newline", "note") or body[-1].text in (",", "，", ":", "✓", "✔", "☑", "∎", "■", "□"):
             body = body[:-1]
         elif last in words.ADDING_NOTHING and len(body) > 2:
             body = body[:-1]
@@ -179,10 +192,18 @@ def is_doubted(before: Sequence[Token]) -> bool:
         ends = token.text in ".?!:;。？！；：" or (token.kind == "formula" and token.text.rstrip("$)]\\ ")[-1:] in (".", ";"))
         if ends or token.kind == "newline" or word in words.CONCLUDING:
             return False
+        if (word, _next_word(before, place)) in words.HARMLESS_DENIALS or (
+            word == "doubt" and _word_before(before, place) == "no"
+        ):
+            return False
         if word in words.SUPPOSING or (not behind_comma and (word in words.DOUBTING or word.endswith("n't"))):
             return True
         behind_comma |= token.text in ",，"
     return False
+
+
+def _word_before(found: Sequence[Token], place: int) -> str:
+    return word_of(found[place - 2]) if place >= 2 else ""
 
 
 def is_rejected(found: Sequence[Token]) -> bool:

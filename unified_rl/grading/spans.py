@@ -130,7 +130,7 @@ def _hangs_behind(token: Token) -> bool:
     return (
         token.kind in ("space", "note")
         or token.text in (",", ":", "=", "*", "(", "[", "{", "'", "|", "-", "–", "<", "~", "+", "/")
-        or word_of(token) in words.JOINING
+        or word_of(token) in words.JOINING | {"more"}
     )
 
 

@@ -143,7 +143,7 @@ class _Scanner:
                 self.place += 1
             self._emit("command" if sign[0] == "\\" else "sign", sign)
         elif first >= "\u3007":
-            self._emit("cjk" if re.match(rf"[{CJK}〇]", first) else "sign", piece)
+            self._emit("cjk" if first == "〇" or "\u3400" <= first <= "\u9fff" else "sign", piece)
         else:
             self._sign(piece)
 

@@ -29,7 +29,7 @@ def unmarked(text: str, void: Sequence[Void] = ()) -> str | None:
         return only
     stated = [found for found in sentences if not is_rejected(found)]
     for found in reversed(stated):
-        if said := _last_expression(found):
+        if said := last_expression(found):
             return said
     letters = [] if void else _LONE_LETTER.findall("\n".join("".join(token.text for token in found) for found in stated))
     return letters[-1] if letters else None
@@ -56,16 +56,21 @@ def _formulas_only(found: Sequence[Token]) -> str | None:
     return "".join(token.text for token in found[found.index(visible[0]) :]).strip()
 
 
-def _last_expression(found: Sequence[Token]) -> str | None:
+def last_expression(found: Sequence[Token]) -> str | None:
     """The whole expression around a sentence's last number or formula."""
     pivots = [place for place, token in enumerate(found) if _is_value(token)]
     if not pivots:
         return None
     first, last = spans.around(found, pivots[-1])
-    if is_doubted(found[:first]):
-        return None
+    if is_doubted(found[:first]) or any(_is_noun(found, place) for place in range(first)):
+        return None  # "the answer differs from 42" is no announcement
     said = "".join(token.text for token in found[first:last] if token.kind != "note")
     return said.strip() or None
+
+
+def _is_noun(found: Sequence[Token], place: int) -> bool:
+    behind = word_of(found[place + 2]) if place + 2 < len(found) else ""
+    return word_of(found[place]) in ("answer", "answers") and behind != "of"
 
 
 def _is_value(token: Token) -> bool:

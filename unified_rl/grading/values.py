@@ -8,8 +8,10 @@ complex.
 from __future__ import annotations
 
 import hashlib
+from cmath import isfinite
 from collections.abc import Callable, Mapping
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 import mpmath
@@ -68,6 +70,18 @@ def within(left: Number, right: Number, tolerance: float) -> bool:
 
 def is_real(number: Number) -> bool:
     return isinstance(number, Fraction) or mpmath.im(number) == 0
+
+
+@lru_cache(maxsize=4096)
+def size(tree: Tree) -> complex | None:
+    """About the value of an expression without letters; None where it has none of ordinary size."""
+    if symbols(tree):
+        return None
+    try:
+        value = complex(_mp(evaluate(tree, {})))
+    except (NoValue, OverflowError):
+        return None
+    return value if isfinite(value) and 1e-200 < abs(value) < 1e200 else None
 
 
 def shown(number: Number, digits: int = 12) -> str:

@@ -15,6 +15,7 @@ ANSWER_NOUNS = _words(
 #: Verbs that join a name for the answer to the answer.
 COPULAS = _words(
     "are aren't be becomes equals es est is isn't ist lautet was wasn't",
+    "comes turns works amounts evaluates",
 )
 
 NEGATIONS = _words(
@@ -33,6 +34,7 @@ DOUBTING = _words(
     "believed claim claimed claims denied deny denies doubt doubtful false hardly impossible incorrect incorrectly mistaken",
     "mistakenly neither never nobody none not said says unlikely untrue wrong wrongly cannot can't isn't don't doesn't didn't",
     "wouldn't won't couldn't maybe perhaps might",
+    "refuse refuses refused",
 )
 SUPPOSING = _words("assume assumed assuming if imagine pretend suppose supposing unless whether")
 #: Where one of these begins a clause, what is doubted before it does not count.
@@ -45,11 +47,8 @@ SUBORDINATING = SUPPOSING | _words(
 #: Words before a value that only say what kind of thing it is.
 NAMING = _words(
     "amount answer area cost count digit distance following fraction function integer interval length matrix money number pair",
-    "point polynomial price prime probability set solution speed time total tuple value vector volume whole expression equation",
+    "point polynomial price prime probability set solution speed time total tuple value vector volume whole expression total",
 )
-
-#: An answer that follows one of these replaces the one before it.
-CORRECTING = _words("correction actually oops sorry mean instead rather")
 
 #: After an answer, in its sentence: it is taken back.
 REJECTING = _words(
@@ -60,9 +59,10 @@ REJECTING = _words(
 FILLERS = _words(
     "about actually again also approximately certainly choice clearly definitely exactly hence indeed just now obviously",
     "only option precisely roughly simply so still surely that the then therefore thus",
+    "to be",
 )
 FILLER_PAIRS = frozenset(
-    {("for", "sure"), ("of", "course"), ("equal", "to"), ("given", "by"), ("as", "follows"), ("found", "by")}
+    {("for", "sure"), ("of", "course"), ("equal", "to"), ("given", "by"), ("as", "follows"), ("found", "by"), ("out", "to")}
 )
 
 #: Words that change the value of a number beside them. An answer is never cut between them and the number.
@@ -103,9 +103,11 @@ EXPLAINING_AFTER_COMMA = EXPLAINING | _words(
 EXPLAINING_IN_BRACKETS = _words(
     "after approximately as assuming because by correct due from given i it note recall rounded see simplified since so",
     "that the this using we where which",
+    "not rather",
 )
 ADDING_NOTHING = _words(
     "again altogether approximately exactly indeed overall respectively too total",
+    "more old extra",
 )
 
 #: Short words that are no units.
@@ -130,3 +132,9 @@ ABBREVIATIONS = _words(
 CJK_BEFORE = frozenset("负不非大小等于超过低高多少至最到根号正")
 CJK_AFTER = frozenset("万亿千百十倍成半多余")
 CJK_AFTER_PHRASES = ("的平方", "的立方", "分之", "以上", "以下", "次方")
+
+#: These explain what stands before them if a word follows: "by symmetry", "from the table".
+SOURCES = _words("by from after rather")
+#: In front of these, "by" is part of an operation.
+OPERATED = _words("divided multiplied increased decreased reduced raised divisible")
+HARMLESS_DENIALS = frozenset({("not", "hard"), ("not", "difficult"), ("not", "surprising"), ("not", "only"), ("no", "doubt")})

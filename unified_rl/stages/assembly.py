@@ -55,8 +55,8 @@ def assemble(
     checkpoint: Path | None,
     ranks: Ranks,
     engines: contextlib.ExitStack,
-) -> tuple[Parts, dict[str, Any]]:
-    """A run's parts, and what to record as its inputs.
+) -> tuple[Parts, dict[str, Any], dict[str, Any]]:
+    """A run's parts, what to record as its inputs, and what this machine makes of it.
 
     Args:
         policy_key, policy_path: the initial policy. checkpoint: where the run goes on, None at its start. engines: what to close
@@ -104,7 +104,7 @@ def assemble(
         ranks=ranks,
         sampler_metrics=live.metrics,
     )
-    return parts, {**reward_inputs, **inputs}
+    return parts, {**reward_inputs, **inputs}, {"company": live.company}
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from unified_rl.artifacts import ArtifactStore
 from unified_rl.config import Config
+from unified_rl.engines.company import Company, company
 from unified_rl.engines.cpp_compiler import require_compiler
 from unified_rl.engines.llama_decoder import CompiledStep, LlamaDecoder, StepShape
 from unified_rl.engines.policy_model import load_policy, load_tokenizer
@@ -123,11 +124,13 @@ def samples_beside_training(config: Config) -> bool:
 class Synced:
     """A generator at the trainer's weights.
 
-    push: None where they share them. as_it_is: the same generator at the weights that were pushed last.
+    push: None where they share them. as_it_is: the same generator at the weights that were pushed last. company: what the
+    requests beside a request change of its response.
     """
 
     generator: Generator
     as_it_is: Generator
+    company: Company
     push: WeightPush | None = None
 
     def metrics(self) -> Mapping[str, float]:
@@ -148,11 +151,11 @@ def synced(
     On several ranks `generator` is the divided one, since all ranks push together.
     """
     if isinstance(sampler, TorchGenerator):
-        return Synced(generator, generator)
+        return Synced(generator, generator, company(sampler.model))
     decoding = replace(config.generator.decoding, temperature=trained_temperature(config))
     prompts = _probe_prompts(config, task, sampler)
     push = WeightPush(sampler, trainer, prompts, decoding, config.vllm.max_logp_difference, ranks)
-    return Synced(SyncedGenerator(generator, push), generator, push)
+    return Synced(SyncedGenerator(generator, push), generator, "not measured", push)
 
 
 def trained_temperature(config: Config) -> float:

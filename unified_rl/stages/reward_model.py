@@ -109,7 +109,7 @@ def train_reward_model(run: Config, beginning: Beginning, inputs: Mapping[str, s
 def _train(run: Config, beginning: Beginning, inputs: Mapping[str, str], ranks: Ranks, on_step: StepHook) -> None:
     with opened(run, ranks) as directory:
         trainer = _trainer_at(directory.latest_checkpoint(), run, beginning, ranks)
-        directory.write_provenance(inputs)
+        directory.write_provenance(inputs, {})
 
         def step(number: int, timings: dict[str, float]) -> Made:
             batch = [beginning.data[index] for index in _batch(beginning.data, run.reward_model, number - 1)]

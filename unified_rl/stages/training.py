@@ -47,10 +47,10 @@ def run_training(
     preflight(config)
     with opened(config, ranks) as run, contextlib.ExitStack() as engines:
         policy = start or initial_policy(config, store)
-        parts, inputs = assemble(config, store, policy.key, policy.path, run.latest_checkpoint(), ranks, engines)
+        parts, inputs, machine = assemble(config, store, policy.key, policy.path, run.latest_checkpoint(), ranks, engines)
         reference = {"reference": path_fingerprint(config.reference)} if config.reference else {}
         read = {"policy": policy.key, "data": path_fingerprint(config.data.path), **user_code(config)}
-        run.write_provenance({**read, **reference, **inputs})
+        run.write_provenance({**read, **reference, **inputs}, machine)
         with sinks.attached(config, run) if ranks.first else contextlib.nullcontext():
             train(parts, config, run, on_step)
     return run
