@@ -202,7 +202,8 @@ def _roles(config: Config) -> dict[str, str]:
 
 def _start(config: Config) -> str:
     """The policy that training starts from, and the trained stages behind it."""
-    words, name = [], config.init
+    words: list[str] = []
+    name = config.init
     while not words or chain.kind_of(config, name).as_run:
         words.append(chain.kind_of(config, name).words(loading.stage_config(config, name)) or f"the policy of stage {name}")
         if not chain.kind_of(config, name).as_run:

@@ -9,7 +9,7 @@ that stack's `methods.METHOD` section (learning rates tuned for the stack), the 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -114,7 +114,7 @@ def load_resolved(path: Path) -> Config:
         raise ConfigError(f"{path} is not readable YAML ({error}); restore it, or start the run again") from error
     if not isinstance(stored, dict):
         raise ConfigError(f"{path} is not a mapping of settings; restore it, or start the run again")
-    return _typed([stored])
+    return _typed([{str(key): value for key, value in stored.items()}])
 
 
 def override(section: Any, words: Sequence[str], name: str) -> Any:
@@ -240,7 +240,8 @@ def _typed(layers: list[dict[str, Any]]) -> Config:
     name = str(names[-1]) if names else methods.METHODS[methods.DEFAULT].coefficient
     if names and name != names[0]:
         layers = [_without_options_of(str(names[0]), layer) for layer in layers]
-    schema, laid = _schema(name, coefficient_class(name)), {}
+    schema = _schema(name, coefficient_class(name))  # type: ignore[arg-type]
+    laid: dict[str, Any] = {}
     for layer in layers:
         _check_keys(layer, schema, "")
         laid = _laid_over(laid, layer)  # as plain data: each merge into the schema copies it whole
@@ -251,7 +252,7 @@ def _typed(layers: list[dict[str, Any]]) -> Config:
 
 
 @cache
-def _schema(name: str, options: type[Any]) -> DictConfig:
+def _schema(name: str, options: Callable[..., Any]) -> DictConfig:
     """The schema with a coefficient's own dataclass in place. It is never changed: merging copies it."""
     schema = OmegaConf.structured(Config)
     OmegaConf.set_struct(schema, True)
@@ -294,7 +295,7 @@ def _check_keys(given: Mapping[str, Any], schema: DictConfig, prefix: str) -> No
         node = schema[key]
         if isinstance(node, DictConfig) and OmegaConf.get_type(node) is not dict:
             if not isinstance(value, Mapping):
-                raise ConfigError(f"{prefix}{key} is a section; set one of {', '.join(f'{prefix}{key}.{k}' for k in node)}")
+                raise ConfigError(f"{prefix}{key} is a section; set one of {', '.join(f'{prefix}{key}.{k!s}' for k in node)}")
             _check_keys(value, node, f"{prefix}{key}.")
 
 
@@ -302,8 +303,8 @@ def _unknown_key(full_key: str, key: str, schema: DictConfig, prefix: str) -> st
     near = difflib.get_close_matches(key, [str(known) for known in schema], n=1)
     if near:
         return f"unknown key {full_key!r}; did you mean {prefix}{near[0]!s}?"
-    default = methods.COEFFICIENTS[methods.METHODS[methods.DEFAULT].coefficient]
-    everywhere = _all_keys(OmegaConf.structured(Config(coefficient=default())))
+    default = methods.METHODS[methods.DEFAULT].coefficient
+    everywhere = _all_keys(OmegaConf.structured(Config(coefficient=methods.COEFFICIENTS[default](name=default))))
     same_leaf = [known for known in everywhere if known.rpartition(".")[2] == key]
     hint = f"; did you mean {same_leaf[0]}?" if same_leaf else ""
     owners = [name for name, options in methods.COEFFICIENTS.items() if key in {item.name for item in fields(options)}]
@@ -315,5 +316,5 @@ def _unknown_key(full_key: str, key: str, schema: DictConfig, prefix: str) -> st
 def _all_keys(node: DictConfig, prefix: str = "") -> list[str]:
     keys: list[str] = []
     for key, value in node.items():
-        keys += _all_keys(value, f"{prefix}{key}.") if isinstance(value, DictConfig) else [f"{prefix}{key}"]
+        keys += _all_keys(value, f"{prefix}{key!s}.") if isinstance(value, DictConfig) else [f"{prefix}{key!s}"]
     return keys

@@ -63,7 +63,7 @@ def read_config(run_dir: Path | str) -> dict[str, Any] | None:
         raise DataError(f"{path} is not a readable configuration ({error}); restore it or leave this run out") from error
     if not isinstance(config, dict):
         raise DataError(f"{path} holds no configuration; restore it or leave this run out")
-    return config
+    return {str(name): value for name, value in config.items()}
 
 
 def read_status(run_dir: Path | str) -> dict[str, Any] | None:

@@ -202,6 +202,12 @@ def test_a_folder_without_tables_is_an_error(tmp_path, capsys):
     assert "unified-rl tables" in capsys.readouterr().err
 
 
+def test_without_the_repository_folders_must_be_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["claims", "out=c.md"]) == 2
+    assert "name the folders of tables" in capsys.readouterr().err
+
+
 def test_tables_below_a_grid_are_found(tmp_path):
     experiment(tmp_path / "my_grid" / "tables", [contrast("Online RFT", "RFT", "greedy", 0.05, 0.02)])
     assert main(["claims", str(tmp_path / "my_grid"), f"out={tmp_path / 'c.md'}"]) == 0

@@ -16,6 +16,7 @@ from unified_rl.errors import DataError
 from unified_rl.statistics import grid_table
 from unified_rl.statistics.grid_cells import largest_ks, read, varying_settings
 from unified_rl.statistics.grid_file import NOT_STATED, matching_of, matching_sentence
+from unified_rl.statistics.grid_text import format_tables
 from unified_rl.statistics.intervals import mean_interval, paired_difference
 from unified_rl.statistics.planning import holm, paired_p_value
 from unified_rl.statistics.table_files import read_table
@@ -133,7 +134,7 @@ def test_cells_carry_tokens_and_the_level_or_its_censoring(grid):
     row = only(table, label="RFT", slice="main", metric="trained_to_level")
     assert np.isinf(row["estimate"]) and "0 of 3 reached it, the others not in 112000 tokens" in row["note"]
     assert only(table, label="GRPO+OS", slice="main", metric="trained_to_level")["estimate"] == 7000 * 8
-    text = grid_table.format_tables(data, table, grid_table.contrast_table(data))
+    text = format_tables(data, table, grid_table.contrast_table(data))
     assert "never" in next(line for line in text.splitlines() if line.startswith("RFT  "))
 
 

@@ -12,12 +12,13 @@ import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 from unified_rl.cli.schema import kind_of, types_of
 from unified_rl.config import Config
 from unified_rl.errors import ConfigError
 from unified_rl.plugins import did_you_mean
+from unified_rl.ranges import one_of
 
 _PAIR = re.compile(r"([A-Za-z_][\w.-]*)=(.*)", re.DOTALL)
 JSON = {"--json": "machine-readable output"}
@@ -118,7 +119,7 @@ def typed(name: str, command: Command, given: Mapping[str, Sequence[str]]) -> An
     """An instance of the command's options from setting -> texts.
 
     Raises:
-        ConfigError: a setting that is given twice, is of another type, or is missing.
+        ConfigError: a setting that is of another type or is missing; two places where one is meant.
     """
     own, values = types_of(command.options), {}
     for item in fields(command.options):
@@ -132,10 +133,10 @@ def typed(name: str, command: Command, given: Mapping[str, Sequence[str]]) -> An
             separator = item.metadata.get("separator", ",")
             parts = [part for text in texts for part in (text.split(separator) if item.name != command.place else [text])]
             values[item.name] = get_origin(kind)(_value(item.name, part, get_args(kind)[0]) for part in parts if part)
-        elif len(texts) > 1:
+        elif item.name == command.place and len(texts) > 1:
             raise ConfigError(f"{name} takes one {item.name}, got {', '.join(texts)}")
         else:
-            values[item.name] = _value(item.name, texts[0], kind)
+            values[item.name] = _value(item.name, texts[-1], kind)  # the later wins, as in the configuration
     return command.options(**values)
 
 
@@ -144,6 +145,8 @@ def _value(name: str, text: str, kind: Any) -> Any:
         if text.lower() not in ("true", "false"):
             raise ConfigError(f"{name}={text} must be true or false")
         return text.lower() == "true"
+    if get_origin(kind) is Literal:
+        one_of(name, text, get_args(kind))
     if kind in (int, float):
         try:
             return kind(text)

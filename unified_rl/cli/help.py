@@ -8,7 +8,7 @@ from dataclasses import fields
 
 from unified_rl import ranges
 from unified_rl.cli.grammar import Command
-from unified_rl.cli.schema import Setting, descriptions, sections, settings
+from unified_rl.cli.schema import Setting, descriptions, kind_of, sections, settings, types_of
 from unified_rl.config import Config
 from unified_rl.loading import SHORTHANDS
 from unified_rl.methods import COEFFICIENTS
@@ -29,7 +29,8 @@ def overview(groups: Mapping[str, Mapping[str, Command]], description: str) -> s
 
 def of_command(name: str, command: Command, only: Sequence[str] = ()) -> str:
     """A command's usage, example, flags and settings. only: sections of the configuration to show; () = all."""
-    place = f" [{command.place.upper()} ...]" if command.place else ""
+    several = " ..." if command.place and kind_of(types_of(command.options)[command.place]).startswith("list") else ""
+    place = f" [{command.place.upper()}{several}]" if command.place else ""
     flags = "".join(f" [{flag}]" for flag in command.flags)
     lines = [f"unified-rl {name}{place} [key=value ...]{flags}", "", f"  {command.summary}", ""]
     if command.more:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from unified_rl.cli.grammar import JSON, Call, Command
@@ -13,16 +13,18 @@ from unified_rl.cli.grammar import JSON, Call, Command
 class GradeOptions:
     """What is graded, and within which limits.
 
-    file: one JSON record per line. policy: a benchmark whose rules differ from the default. format: how a response states its
-    answer. seconds: of one comparison. memory_mb: of a worker. workers: processes; 0 = as many as there are cores.
+    file: one, of a JSON record per line. policy: a benchmark whose rules differ from the default. format: how a response states its
+    answer. seconds: of one comparison. memory_mb: of a worker. workers: processes; 0 = as many as there are cores. explain:
+    say behind each verdict how both answers were read, and what it rests on.
     """
 
-    file: Path
+    file: list[Path] = field(default_factory=list)
     policy: str = "default"
     format: str = "auto"
     seconds: float = 5.0
     memory_mb: int = 2048
     workers: int = 0
+    explain: bool = False
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ from unified_rl.stages.chain import initial_policy
 from unified_rl.stages.models import model_dtype
 from unified_rl.stages.solutions import solution_generator
 from unified_rl.surrogate import CompanionLoss, aggregation_weights
-from unified_rl.types import Group, Prompt, Reward, ScoredResponse, Task
+from unified_rl.types import Group, Prompt, Reward, ScoredResponse, Split, Task
 
 NO_MODEL = "none: V = 0"
 
@@ -140,7 +140,7 @@ def sample(frozen: Frozen, prompts: Sequence[Prompt], per_prompt: int, stream: s
     ]
 
 
-def prompts(frozen: Frozen, split: str, count: int, slice_name: str | None = None) -> list[Prompt]:
+def prompts(frozen: Frozen, split: Split, count: int, slice_name: str | None = None) -> list[Prompt]:
     """The first `count` prompts of a split and slice (None: the task's first)."""
     return world.as_prompts(list(frozen.task.problems(split, count, slice_name)), frozen.tokenizer, frozen.config)
 
@@ -185,7 +185,7 @@ def score(frozen: Frozen, groups: Sequence[Group]) -> Scored:
         ref_logp_BT=evaluate_role(frozen.reference, role, rollout.sequences, frozen.layout)["logp"],
         values_BT=frozen.value.outputs(rollout.sequences)["value"],
     )
-    return Scored(rollout.groups, rollout.sequences, inputs, logp_BT)
+    return Scored(rollout.groups, list(rollout.sequences), inputs, logp_BT)
 
 
 def measure(frozen: Frozen, method: str, scored: Scored) -> Measured:

@@ -98,7 +98,8 @@ def rows(opened: Frozen, measured: Measured, scored: Scored) -> pd.DataFrame:
     for place, row in enumerate(measured.rows):
         item = scored.responses[row]
         tokens = [opened.tokenizer.decode([token]) for token in item.response.token_ids.tolist()]
-        ends = {} if item.score.step_ends is None else dict(zip(item.score.step_ends, item.score.step_rewards, strict=True))
+        steps = item.score.step_ends, item.score.step_rewards
+        ends = {} if steps[0] is None or steps[1] is None else dict(zip(steps[0], steps[1], strict=True))
         for name, term in measured.terms.items():
             values_T = term.value().expand_as(mask_BT)[place].tolist()
             found += [

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from unified_rl.errors import ConfigError
 from unified_rl.ranges import at_least, one_of
+from unified_rl.types import Split
 
 #: Their content is in `labs.reward_models`.
 REWARD_MODEL_PRESETS = ("smoke", "default", "full")
@@ -27,7 +28,7 @@ class PolicyOptions:
     reference: str = ""
     values: str = ""
     methods: list[str] = field(default_factory=list)
-    split: str = "validation"
+    split: Split = "validation"
     slice: str = ""
     seed: int = 0
     threads: int = 0

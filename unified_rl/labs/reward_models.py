@@ -71,8 +71,8 @@ def run(options: RewardModelsOptions, words: Sequence[str]) -> Path:
     store = ArtifactStore(Path(config.artifacts))
     policy = initial_policy(config, store)
     models = {}
-    for label, options in preset.models.items():
-        section = replace(RewardModelConfig(), **preset.section, **options)
+    for label, own in preset.models.items():
+        section = replace(RewardModelConfig(), **preset.section, **own)
         made = stage(replace(config, reward_model=section), chain.provider(config, chain.REWARD))
         models[label] = _timed(f"reward model {label!r}", built, made, store).path
     quality = folder / "quality"

@@ -75,7 +75,7 @@ def finished(run_dir: Path, cell: Cell) -> bool:
     except (OSError, ValueError, KeyError):
         return False
     wanted = loading.load_config(cell.train)
-    here = {"run_dir": "", "resume": False, "threads": 0, "artifacts": ""}
+    here: dict[str, Any] = {"run_dir": "", "resume": False, "threads": 0, "artifacts": ""}
     return state == "finished" and replace(stored, **here) == replace(wanted, **here)
 
 

@@ -67,7 +67,7 @@ class LocalPool:
         for cell in cells:
             self._ledger.check(cell.cores, cell.gpus)
         (self._folder / "logs").mkdir(parents=True, exist_ok=True)
-        self._progress, self._failed = Progress(cells, self._costs), []
+        self._progress, self._failed = Progress(cells, self._costs), list[str]()
         waiting, self._look_again = list(cells), dict.fromkeys((cell.name for cell in cells), 0.0)
         try:
             while waiting or self._running:

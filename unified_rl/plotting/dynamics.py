@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -54,11 +55,11 @@ def draw(tables: Path | str, out: Path | str) -> list[Path]:
             _panel(axis, table, name)
         for axis in list(axes.flat)[len(shown) :]:
             axis.set_visible(False)
-        entries = {}
+        entries: dict[str, Artist] = {}
         for axis in axes.flat:
             entries |= {label: handle for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
         columns = 4 if max(map(len, entries)) <= LONGEST_OF_FOUR else 2
-        figure.legend(entries.values(), entries, loc="outside lower center", ncols=columns)
+        figure.legend(list(entries.values()), list(entries), loc="outside lower center", ncols=columns)
         return save(figure, out, "dynamics", _caption(table, source, flat))
 
 

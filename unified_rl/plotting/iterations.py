@@ -49,11 +49,10 @@ def draw(tables: Path | str, out: Path | str) -> list[Path]:
 def _accuracy(axis: Axes, panel: pd.DataFrame) -> None:
     for iteration, line in panel.groupby("iteration"):
         color, marker = _look(int(iteration))
-        look = {"color": color, "marker": marker, "markersize": 3.5}
         line = line.sort_values("step")
         axis.fill_between(line["step"], line["low"], line["high"], color=color, alpha=style.BAND_ALPHA, linewidth=0)
         main, control = line[line["part"] == "main"], line[line["part"] == "control"]
-        axis.plot(main["step"], main["accuracy"], **look)
+        axis.plot(main["step"], main["accuracy"], color=color, marker=marker, markersize=3.5)
         joined = pd.concat([main.tail(1), control])  # the control begins where the next iteration does
         axis.plot(
             joined["step"], joined["accuracy"], color=color, marker=marker, markersize=3.5, linestyle=(0, (3, 1.5)), mfc="white"
@@ -77,14 +76,21 @@ def _drift(axis: Axes, drift: pd.DataFrame) -> None:
 def _handles(curves: pd.DataFrame) -> list[Line2D]:
     looks = [(int(iteration), *_look(int(iteration))) for iteration in sorted(curves["iteration"].unique())]
     lines = [Line2D([], [], color=color, marker=marker, markersize=3.5, label=f"iteration {i}") for i, color, marker in looks]
-    grey = {"color": "#555555"}
+    grey = "#555555"
     return [
         *lines,
         Line2D(
-            [], [], **grey, marker="o", mfc="white", markersize=3.5, linestyle=CONTROL_LINE, label="control: old reward model"
+            [],
+            [],
+            color=grey,
+            marker="o",
+            mfc="white",
+            markersize=3.5,
+            linestyle=CONTROL_LINE,
+            label="control: old reward model",
         ),
-        Line2D([], [], **grey, label="right panel: mean reward"),
-        Line2D([], [], **grey, linestyle=(0, (1, 1)), label="right panel: right answers"),
+        Line2D([], [], color=grey, label="right panel: mean reward"),
+        Line2D([], [], color=grey, linestyle=(0, (1, 1)), label="right panel: right answers"),
     ]
 
 

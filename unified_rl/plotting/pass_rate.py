@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -21,7 +23,7 @@ LOOKS = {
     "mass": style.Style("#D55E00", "s", (0, (5, 1.5))),
 }
 WORDS = {"weight": "weight on grad p", "mass": "mean |GC|"}
-LIMIT = {"color": "0.5", "linestyle": (0, (1, 1.2)), "linewidth": 1.2}
+LIMIT: dict[str, Any] = {"color": "0.5", "linestyle": (0, (1, 1.2)), "linewidth": 1.2}
 HIGHEST = 1.35  # of a panel, in multiples of what was measured: limits go to infinity
 
 
@@ -47,10 +49,10 @@ def draw(tables: Path | str, out: Path | str) -> list[Path]:
             last = max(row for row in range(rows) if row * columns + column < len(panels))
             axes[last, column].tick_params(labelbottom=True)
             axes[last, column].set_xlabel("Pass rate p (%)")
-        entries = {}
+        entries: dict[str, Artist] = {}
         for axis in axes.flat:
             entries |= {label: handle for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
-        figure.legend(entries.values(), entries, loc="outside lower center", ncols=3)
+        figure.legend(list(entries.values()), list(entries), loc="outside lower center", ncols=3)
         return save(figure, out, "pass_rate", _caption(source))
 
 

@@ -16,7 +16,7 @@ INPUTS = ("pass_maj.csv",)
 BASELINE_METHOD = "sft_policy"
 #: The paper's RL model is GRPO; with process supervision, as its released model. Otherwise the first of these that was run.
 PREFERRED = ("GRPO+PS", "GRPO+OS", "PPO", "Online RFT")
-LINES = {"pass": ("Pass@K", "-"), "maj": ("Maj@K", (0, (3, 1.2)))}
+LINES: dict[str, tuple[str, style.LineStyle]] = {"pass": ("Pass@K", "-"), "maj": ("Maj@K", (0, (3, 1.2)))}
 
 
 def draw(tables: Path | str, out: Path | str, label: str | None = None) -> list[Path]:

@@ -47,7 +47,7 @@ def rows() -> list[dict[str, str]]:
             "Method": row["label"],
             "Data source": row["source_in_words"],
             "Reward": _reward(row),
-            "Gradient coefficient GC": COEFFICIENTS[row["coefficient"]]().describe(row["supervision"]),
+            "Gradient coefficient GC": COEFFICIENTS[row["coefficient"]](row["coefficient"]).describe(row["supervision"]),
             "Source": row["equation"],
         }
         for row in table()

@@ -51,9 +51,9 @@ class MixedReward:
         )
 
     def _mix_steps(self, prompt: Prompt, rule: Score, model: Score) -> np.ndarray | None:
-        if model.step_rewards is None:
+        if model.step_rewards is None or model.step_ends is None:
             return None
-        if rule.step_rewards is None:
+        if rule.step_rewards is None or rule.step_ends is None:
             of_rule = np.zeros_like(model.step_rewards)
             of_rule[-1] = rule.reward
         elif np.array_equal(rule.step_ends, model.step_ends):

@@ -13,10 +13,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from unified_rl.statistics.pass_at_k import whole_numbers
 
@@ -28,8 +27,8 @@ TIE_RULES = {
 
 
 def best_of_k(
-    scores: ArrayLike | Sequence[Sequence[float]],
-    correct: ArrayLike | Sequence[Sequence[bool]],
+    scores: np.ndarray | Sequence[Any],
+    correct: np.ndarray | Sequence[Any],
     k: int | Sequence[int],
     ties: Ties = "uniform",
 ) -> np.ndarray | float:

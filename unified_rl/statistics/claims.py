@@ -36,8 +36,8 @@ from unified_rl.statistics.grid_file import NOT_STATED
 from unified_rl.statistics.paper_effects import Effect
 from unified_rl.statistics.planning import holm
 
-SHIPPED = Path(__file__).parents[2] / "experiments" / "results"
-OUT = Path(__file__).parents[2] / "analysis" / "CLAIMS.md"
+#: In the repository, which is where the command is run without naming folders.
+SHIPPED, OUT = Path("experiments/results"), Path("analysis/CLAIMS.md")
 COMMAND = "unified-rl claims"
 NOT_MEASURED = "not measured yet"
 #: The K of the paper's Figure 7 that its Maj@K and Pass@K claims are read at.
@@ -316,7 +316,9 @@ def _wrapped(text: str) -> str:
 
 
 def shipped_experiments() -> list[Path]:
-    """The folders in experiments/results that hold tables on any claim, by name."""
+    """The folders in experiments/results that hold tables on any claim, by name. Raises DataError where there is none."""
+    if not SHIPPED.is_dir():
+        raise DataError(f"there is no folder {SHIPPED} here; name the folders of tables: unified-rl claims FOLDER ...")
     return sorted(path for path in SHIPPED.iterdir() if any((path / name).exists() for name in TABLES))
 
 

@@ -30,7 +30,6 @@ def contrasts(compared: pd.DataFrame, pairs: Sequence[tuple[str, str]]) -> pd.Da
         DataError: a pair that could not be compared anywhere.
     """
     known = compared[compared["metric"].isin(FINAL) & compared["estimate"].notna()]
-    slices = {name: place for place, name in enumerate(compared["slice"].drop_duplicates())}
     blocks = []
     for label, baseline in pairs:
         rows = known[(known["label"] == label) & (known["baseline"] == baseline)]
@@ -38,8 +37,7 @@ def contrasts(compared: pd.DataFrame, pairs: Sequence[tuple[str, str]]) -> pd.Da
             raise DataError(
                 f"{label!r} and {baseline!r} have no seed in common of which both are complete: they cannot be paired"
             )
-        order = rows["slice"].map(slices) * len(FINAL) + rows["metric"].map(FINAL.index)
-        blocks.append(rows.loc[order.sort_values().index, COLUMNS])
+        blocks.append(rows[COLUMNS])
     return pd.concat(blocks) if blocks else pd.DataFrame(columns=COLUMNS)
 
 

@@ -83,8 +83,8 @@ def coverage_split(
         (M_a - M_b - coverage, gain_gradient - gradient),
     ):
         centred = sum(one * (table - mean) for one, table, mean in zip(slope, tables, means, strict=True))
-        low, high = (float(bound) for bound in difference_bounds(np.broadcast_to(part + centred, shape), confidence))
-        intervals.append(Interval(part, low, high, "delta method, two-way variance", shape[1], shape[0], note))
+        bounds = [float(bound) for bound in difference_bounds(np.broadcast_to(part + centred, shape), confidence)]
+        intervals.append(Interval(part, bounds[0], bounds[1], "delta method, two-way variance", shape[1], shape[0], note))
     return Split(*intervals)
 
 
@@ -116,8 +116,10 @@ def coverage_table(
     """
     rows = []
     for place, k in enumerate(np.asarray(ks).tolist()):
-        tables = (np.asarray(table)[..., place] for table in (scores, passed, base_scores, base_passed))
-        split = coverage_split(*tables, confidence=confidence)
+        ours, ours_passed, base, base_pass = (
+            np.asarray(table)[..., place] for table in (scores, passed, base_scores, base_passed)
+        )
+        split = coverage_split(ours, ours_passed, base, base_pass, confidence=confidence)
         for part in PARTS:
             interval = getattr(split, part)
             facts = {name: getattr(interval, name) for name in ("estimate", "low", "high", "num_problems", "num_seeds", "note")}

@@ -96,11 +96,11 @@ def pass_at_k_crossover(
     if a.shape[1] != b.shape[1] or not a.size:
         raise ValueError(f"a crossover needs the same problems: a has {a.shape[1]}, b has {b.shape[1]}")
     ks = np.arange(1, num_samples + 1)
-    by_count = pass_at_k(num_samples, np.arange(num_samples + 1)[:, None], ks)  # [c, K]: every count once
+    by_count = np.asarray(pass_at_k(num_samples, np.arange(num_samples + 1)[:, None], ks))  # [c, K]: every count once
     for counts in (a, b):
         if (counts < 0).any() or (counts > num_samples).any():
             raise ValueError(f"counts of right samples must lie in 0..{num_samples}")
-    difference_PK = sum(by_count[counts] for counts in a) / len(a) - sum(by_count[counts] for counts in b) / len(b)
+    difference_PK = np.asarray(sum(by_count[counts] for counts in a) / len(a) - sum(by_count[counts] for counts in b) / len(b))
     mean = difference_PK.mean(0)
     found = crossings(ks, mean)
     differing = np.flatnonzero(np.abs(mean) > _NOISE)

@@ -59,8 +59,11 @@ def diff(run_a: RunTables | Path | str, run_b: RunTables | Path | str) -> RunDif
         DataError: one of them is not a run, or has a malformed file.
     """
     a, b = (run if isinstance(run, RunTables) else load_run(run) for run in (run_a, run_b))
-    states = tuple(f"{run.path} ({run.facts['label']}, seed {run.facts['seed']}): {run.state}" for run in (a, b))
-    return RunDiff(_config(a.config or {}, b.config or {}), _metrics(a, b), _evaluations(a, b), states)
+    return RunDiff(_config(a.config or {}, b.config or {}), _metrics(a, b), _evaluations(a, b), (_state(a), _state(b)))
+
+
+def _state(run: RunTables) -> str:
+    return f"{run.path} ({run.facts['label']}, seed {run.facts['seed']}): {run.state}"
 
 
 def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -232,14 +232,14 @@ def _finding(
     experiment: Experiment, comparison: str, row: dict[str, Any], verdict: str, null: float | None, note: str = ""
 ) -> Finding:
     """null: what `p` is against; a table's own p-value, which is against 0, is used where it is that."""
-    numbers = {name: float(row[name]) for name in ("estimate", "low", "high")}
+    estimate, low, high = (float(row[name]) for name in ("estimate", "low", "high"))
     p = None
     if null is not None:
         own = row.get("p")
         stated = null == 0 and own is not None and np.isfinite(own)
-        p = float(own) if stated else p_from_interval(numbers["low"], numbers["high"], null, _degrees(row))
-    size = {"seeds": int(row["num_seeds"]), "problems": int(row["num_problems"])}
-    return Finding(experiment.name, comparison, str(row["slice"]), **numbers, **size, verdict=verdict, p=p, note=note)
+        p = float(own or 0.0) if stated else p_from_interval(low, high, null, _degrees(row))
+    seeds, problems = int(row["num_seeds"]), int(row["num_problems"])
+    return Finding(experiment.name, comparison, str(row["slice"]), estimate, low, high, seeds, problems, verdict, p, note)
 
 
 def _degrees(row: Any) -> int:

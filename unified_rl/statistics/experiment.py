@@ -64,8 +64,10 @@ class Scores:
     def maj_at(self, ties: Ties, no_answer: NoAnswer) -> np.ndarray:
         """Maj@K per problem at every K of `ks`: [P, K]."""
         if (ties, no_answer) not in self._maj:  # several tables want it, and it takes seconds
-            rules = {"ties": ties, "num_no_answer": self.num_no_answer, "no_answer": no_answer}
-            self._maj[ties, no_answer] = np.asarray(maj_at_k(self.class_counts, self.correct_class, self.ks, **rules))
+            found = maj_at_k(
+                self.class_counts, self.correct_class, self.ks, ties, num_no_answer=self.num_no_answer, no_answer=no_answer
+            )
+            self._maj[ties, no_answer] = np.asarray(found)
         return self._maj[ties, no_answer]
 
 
@@ -147,7 +149,8 @@ class Cell:
         Raises:
             DataError: two evaluations of the same step hold the same answers' slots, or an evaluation contradicts itself.
         """
-        frames, owner = [], {}
+        frames: list[pd.DataFrame] = []
+        owner: dict[tuple[Any, ...], Path] = {}
         for path in self.final_metas:
             samples, _ = run_reading.read_evaluation(path)
             for slot in samples[["mode", "slice", "split"]].drop_duplicates().itertuples(index=False, name=None):
@@ -199,7 +202,7 @@ def _read_cell(path: Path, evaluation: str | None) -> Cell | None:
     no_steps = status is not None and status.get("steps") == 0
     method = BASELINE_METHOD if no_steps else str(facts.get("method") or "unknown")
     provenance = run_reading.read_provenance(path) or {}
-    common = {
+    common: dict[str, Any] = {
         # An empty label means that the user gave none: the method's name stands in.
         "label": str(facts.get("label") or method),
         "method": method,

@@ -67,11 +67,10 @@ def read_grid(folder: Path | str) -> GridFacts:
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
         cells = tuple(_cell(Path(folder), cell) for cell in facts.get("cells", ()))
-        arms = _arms(facts)
     except (OSError, ValueError, AttributeError, TypeError) as error:
         raise DataError(f"{path} is not readable ({error}); start the grid's command again, which writes it") from error
     except KeyError as error:
-        raise DataError(f"{path}: a cell or an arm lacks {error}; start the grid's command again, which writes it") from error
+        raise DataError(f"{path}: a cell lacks {error}; start the grid's command again, which writes it") from error
     return GridFacts(
         **{name: str(facts.get(name) or "") for name in ("name", "title", "hypothesis", "preset", "tuning")},
         matching=_matching(facts.get("matching")),
@@ -79,7 +78,7 @@ def read_grid(folder: Path | str) -> GridFacts:
         contrasts=tuple((str(label), str(baseline)) for label, baseline in facts.get("contrasts", ())),
         seeds=tuple(int(seed) for seed in facts.get("seeds", ())),
         cells=cells,
-        arms=arms,
+        arms=_arms(path, facts),
     )
 
 
@@ -118,10 +117,13 @@ def _matching(stated: Any) -> str:
     return str(stated) if stated else NOT_STATED
 
 
-def _arms(facts: Mapping[str, Any]) -> dict[frozenset[str], str]:
+def _arms(path: Path, facts: Mapping[str, Any]) -> dict[frozenset[str], str]:
     """The start policy, which no words define, and the arms of training."""
     common, trained = facts.get("common", ()), [arm for arm in facts.get("arms", ()) if arm.get("command", "train") == "train"]
-    found = {frozenset([*common, *arm["words"]]): str(arm["label"]) for arm in trained}
+    try:
+        found = {frozenset([*common, *arm["words"]]): str(arm["label"]) for arm in trained}
+    except KeyError as error:
+        raise DataError(f"{path}: an arm lacks {error}; start the grid's command again, which writes it") from error
     return {frozenset(): DEFAULT_BASELINE} | found if found else {}
 
 

@@ -27,7 +27,7 @@ from unified_rl.errors import DataError
 from unified_rl.statistics.contrasts import verdict
 from unified_rl.statistics.experiment import COMPLETE
 from unified_rl.statistics.grid_cells import METRICS, GridCell, Score, largest_ks, read, varying_settings
-from unified_rl.statistics.grid_file import GridFacts, experiment_name, matching_of, matching_sentence
+from unified_rl.statistics.grid_file import GridFacts, experiment_name, matching_of
 from unified_rl.statistics.intervals import CONFIDENCE, Interval, mean_interval, paired_difference
 from unified_rl.statistics.learning import LEVEL_GAIN, SELECTION_SPLIT, LevelReached, best_step, tokens_to_level
 from unified_rl.statistics.maj_at_k import NoAnswer, Ties
@@ -39,7 +39,6 @@ ALPHA = 1 - CONFIDENCE
 TOKENS = ("sampled_tokens", "trained_tokens")
 TO_LEVEL = "trained_to_level"
 INTERVAL, RANGE = "95 % interval", "range over seeds"
-TITLES = {"greedy": "final", "best": "best by validation", "area": "mean over training", "avg": "avg@1"}
 
 CELL_FACTS = ["label", "method", "seed", "run", "slice", "split", "status", "evaluation_status", "step", "steps"]
 CELL_NUMBERS = [
@@ -303,7 +302,7 @@ def _contrast(data: GridData, pair: tuple[str, str], slice_name: str, metric: st
 
 def _with_holm(family: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The rows with adjusted p-values and what they decide."""
-    adjusted = holm([row.get("p", np.nan) for row in family]) if family else []
+    adjusted = holm([row.get("p", np.nan) for row in family]) if family else np.array([])
     count = sum("p" in row for row in family)
     return [
         row | ({"p_holm": p, "comparisons": count, "decision": _decision(row["estimate"], p)} if "p" in row else {})
@@ -335,82 +334,11 @@ def _words(seeds: Iterable[int]) -> str:
     return " ".join(str(seed) for seed in sorted(seeds))
 
 
-# ------------------------------------------------------------------------------------------------------------------------------
-# As text
-
-
-def format_tables(data: GridData, table: pd.DataFrame, contrasts: pd.DataFrame) -> str:
-    """The summary and the comparisons as text, in percent with 95 % intervals."""
-    title = data.grid.title or data.grid.name
-    head = [title] if title else []
-    head.append(matching_sentence(data.grid.matching))
-    blocks = [_block(data, table[table["slice"] == name], contrasts, name) for name in data.slices]
-    lacking = [f"  {cell.label}, seed {cell.seed} ({cell.id}): {_lack(cell)}" for cell in data.cells if _lack(cell)]
-    foot = [
-        "In brackets: 95 % intervals over problems and seeds (over problems only where there is one seed); of tokens: the "
-        "range.",
-        f"*: differs after Holm's correction at {100 * ALPHA:g} % for all comparisons of that column.",
-    ]
-    return "\n\n".join(
-        [
-            "\n".join(head),
-            *blocks,
-            "\n".join(["Not complete:", *lacking]) if lacking else "All cells are complete.",
-            "\n".join(foot),
-        ]
-    )
-
-
-def _lack(cell: GridCell) -> str:
+def lack(cell: GridCell) -> str:
+    """What a cell is short of; "" if nothing."""
     if cell.note:
         return "" if cell.cell.status == COMPLETE else cell.cell.status
     return "" if cell.cell.evaluation_status == COMPLETE else cell.cell.evaluation_status
-
-
-def _block(data: GridData, table: pd.DataFrame, contrasts: pd.DataFrame, name: str) -> str:
-    k = table["k"].dropna()
-    shown_k = int(k.iloc[0]) if len(k) else "K"
-    titles = TITLES | {"maj": f"Maj@{shown_k}", "pass": f"Pass@{shown_k}"}
-    metrics = [metric for metric in METRICS if metric in set(table["metric"])]
-    level = f"tokens to {100 * data.levels[name]:.0f} %" if name in data.levels else "tokens to level"
-    lines = [["", *(titles[metric] for metric in metrics), "trained tokens", level, "seeds"]]
-    for label in data.labels:
-        rows = table[table["label"] == label].set_index("metric")
-        numbers = [_points(rows.loc[metric]) if metric in rows.index else "-" for metric in metrics]
-        tokens = [_token_words(rows.loc[metric]) if metric in rows.index else "-" for metric in ("trained_tokens", TO_LEVEL)]
-        seeds = rows["num_seeds"].dropna().astype(int)
-        lines.append([label, *numbers, *tokens, str(seeds.max()) if len(seeds) else "-"])
-    pairs = contrasts[contrasts["slice"] == name]
-    for label, baseline in comparisons(data):
-        rows = pairs[(pairs["label"] == label) & (pairs["baseline"] == baseline)].set_index("metric")
-        numbers = [_difference(rows.loc[metric]) if metric in rows.index else "-" for metric in metrics]
-        seeds = rows["num_seeds"].dropna().astype(int)
-        lines.append([f"{label} - {baseline}", *numbers, "", "", str(seeds.max()) if len(seeds) else "-"])
-    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    body = ["  ".join(word.ljust(width) for word, width in zip(line, widths, strict=True)).rstrip() for line in lines]
-    return "\n".join([f"{name} problems", *body])
-
-
-def _points(row: pd.Series) -> str:
-    return f"{100 * row['estimate']:.1f} [{100 * row['low']:.1f}, {100 * row['high']:.1f}]"
-
-
-def _difference(row: pd.Series) -> str:
-    if pd.isna(row["estimate"]):
-        return "-"
-    star = "*" if row["decision"] in ("above", "below") else ""
-    return f"{100 * row['estimate']:+.1f}{star} [{100 * row['low']:+.1f}, {100 * row['high']:+.1f}]"
-
-
-def _token_words(row: pd.Series) -> str:
-    low, high = _tokens(row["low"]), _tokens(row["high"])
-    return _tokens(row["estimate"]) if low == high else f"{_tokens(row['estimate'])} [{low}, {high}]"
-
-
-def _tokens(value: float) -> str:
-    if np.isinf(value):
-        return "never"
-    return f"{value / 1000:.0f}k" if value >= 10_000 else f"{value:.0f}"
 
 
 # ------------------------------------------------------------------------------------------------------------------------------
@@ -440,5 +368,5 @@ def provenance_of(data: GridData, folders: Sequence[Path | str]) -> dict[str, An
         "confidence": CONFIDENCE,
         "holm": "over all comparisons of one metric on one slice",
         "levels": data.levels,
-        "unfinished": {f"{cell.label}, seed {cell.seed}": lack for cell in data.cells if (lack := _lack(cell))},
+        "unfinished": {f"{cell.label}, seed {cell.seed}": short for cell in data.cells if (short := lack(cell))},
     }

@@ -25,8 +25,8 @@ can reach v, times K, times the number of quadrature nodes (at most K/2v). Equal
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -195,7 +195,7 @@ def _coefficients(
 class _LazyRows:
     """Rows of a table, each made when first asked for."""
 
-    def __init__(self, make):
+    def __init__(self, make: Callable[[int], np.ndarray]) -> None:
         self._make = make
         self._rows: dict[int, np.ndarray] = {}
 
@@ -272,7 +272,7 @@ def _hypergeometric(n: int, sizes: np.ndarray, k: int) -> np.ndarray:
     return table[place.ravel()]
 
 
-def _padded(class_counts: ArrayLike | Sequence[Sequence[int]]) -> np.ndarray:
+def _padded(class_counts: Any) -> np.ndarray:
     """Counts as an int64 [P, M] array, ragged rows padded with zeros."""
     if isinstance(class_counts, np.ndarray) and class_counts.ndim == 2:
         return whole_numbers("class_counts", class_counts)

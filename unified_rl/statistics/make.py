@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -15,6 +16,7 @@ from unified_rl.errors import ConfigError, DataError
 from unified_rl.statistics import first_error, grid_table, iterations, learning_rates, pass_rate, reward_models, tables
 from unified_rl.statistics.contrasts import FINAL, contrasts, format_contrasts, pair_of
 from unified_rl.statistics.grid_file import FILE, GridFacts, read_grid
+from unified_rl.statistics.grid_text import format_tables
 from unified_rl.statistics.maj_at_k import NO_ANSWER_RULES, TIE_RULES
 from unified_rl.statistics.options import TablesOptions
 from unified_rl.statistics.table_files import write_table
@@ -39,7 +41,7 @@ def make(options: TablesOptions, command: str) -> str:
 
 def _of_runs(options: TablesOptions, out: Path, command: str) -> str:
     """Of a grid or of runs: the summary of final policies, the grid's tables, and the comparisons of both."""
-    rules = {"ties": options.ties, "no_answer": options.no_answer, "evaluation": options.evaluation or None}
+    rules: dict[str, Any] = {"ties": options.ties, "no_answer": options.no_answer, "evaluation": options.evaluation or None}
     grid = read_grid(options.records[0]) if options.records[0].is_dir() else GridFacts()
     parts = []
     if grid.trains:
@@ -59,7 +61,7 @@ def _of_runs(options: TablesOptions, out: Path, command: str) -> str:
         write_table(compared, out / "contrasts.csv", {"table": "contrasts", **facts})
     if pairs:
         parts.append(format_contrasts(compared))
-    parts.append(grid_table.format_tables(data, written["grid"], written["grid_contrasts"]))
+    parts.append(format_tables(data, written["grid"], written["grid_contrasts"]))
     if (rates := learning_rates.table(data)) is not None:
         write_table(rates, out / learning_rates.TABLE, {"table": "lr_sweep", **facts})
         parts.append(learning_rates.format_table(rates))

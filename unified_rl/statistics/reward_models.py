@@ -109,7 +109,9 @@ def label_rows(quality: Quality) -> Iterator[Row]:
     successes = np.stack(inner["successes"].to_numpy())
     right, problem = inner["exact"].to_numpy(), inner["problem"].to_numpy()
     for n in powers_of_two(successes.shape[1]):
-        for subject, label in (("hard", successes[:, :n].any(1)), ("soft", successes[:, :n].mean(1) >= 0.5)):
+        hard, soft = successes[:, :n].any(1), successes[:, :n].mean(1) >= 0.5
+        labels: dict[str, np.ndarray] = {"hard": np.asarray(hard), "soft": np.asarray(soft)}
+        for subject, label in labels.items():
             about: Row = {"subject": subject, "kind": "labels", "n": n}
             yield {"measure": "label_accuracy", **about, **_columns(ratio_interval(label == right, problem))}
             if not right.all():
@@ -216,7 +218,8 @@ def best_of_k_rows(answers: pd.DataFrame, score: str) -> list[Row]:
     """A row per K = 1, 2, 4 ... up to the fewest responses of a problem."""
     groups = [group for _, group in answers.groupby("problem")]
     ks = powers_of_two(min(len(group) for group in groups))
-    table_PK = best_of_k([group[score].to_numpy() for group in groups], [group["outcome"].to_numpy() for group in groups], ks)
+    scores, outcomes = ([group[name].to_numpy() for group in groups] for name in (score, "outcome"))
+    table_PK = np.asarray(best_of_k(scores, outcomes, ks))
     return [{"measure": "best_of_k", "k": k, **_interval_columns(table_PK[:, place])} for place, k in enumerate(ks)]
 
 

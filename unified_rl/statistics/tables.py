@@ -15,7 +15,7 @@ others, which `status` says). Whatever is unfinished or missing is a row with a 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -139,19 +139,19 @@ def results(
         same_problems(here, key)
         greedy = [cell for cell in here if cell.scores[key].greedy is not None]
         if greedy:
-            table = stack(greedy, lambda cell, key=key: cell.scores[key].greedy)
+            table = stack(greedy, _greedy_on(key))
             row |= _columns("greedy", mean_interval(table)) | {"step": next(iter(greedy[0].final_metas.values()))["step"]}
             baseline = baseline_of(cells, greedy, key, lambda scores: scores.greedy is not None)
             if baseline and not group[0].is_baseline:
                 same_problems([*greedy, *baseline], key)
-                other = stack(baseline, lambda cell, key=key: cell.scores[key].greedy)
+                other = stack(baseline, _greedy_on(key))
                 row |= _columns("difference", paired_difference(table, other))
         sampled = [cell for cell in here if cell.scores[key].num_samples]
         if sampled:
             ks = min((cell.scores[key].ks for cell in sampled), key=len)
             shown = max(value for value in ks if value <= k)
             row |= {"k": shown, "num_samples": sampled[0].scores[key].num_samples}
-            row |= _columns("avg", mean_interval(stack(sampled, lambda cell, key=key: cell.scores[key].average())))
+            row |= _columns("avg", mean_interval(stack(sampled, _average_on(key))))
             for metric, values in k_metrics(key, ties, no_answer).items():
                 row |= _columns(metric, mean_interval(stack(sampled, values)[:, :, ks.index(shown)]))
         rows.append(row)
@@ -188,6 +188,14 @@ def format_results(table: pd.DataFrame) -> str:
 
 # ------------------------------------------------------------------------------------------------------------------------------
 # Parts
+
+
+def _greedy_on(key: tuple[str, str]) -> Callable[[Cell], np.ndarray]:
+    return lambda cell: np.asarray(cell.scores[key].greedy)
+
+
+def _average_on(key: tuple[str, str]) -> Callable[[Cell], np.ndarray]:
+    return lambda cell: cell.scores[key].average()
 
 
 def _columns(name: str, interval: Interval, bare: bool = False) -> dict[str, Any]:

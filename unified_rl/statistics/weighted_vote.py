@@ -96,7 +96,9 @@ def weighted_vote(
     return _monte_carlo(scores, classes, correct, k, ties, num_subsets, rng or np.random.default_rng(0))
 
 
-def _checked(scores, answer_class, correct_class, k, ties, no_answer) -> tuple[np.ndarray, np.ndarray, int]:
+def _checked(
+    scores: ArrayLike, answer_class: ArrayLike, correct_class: int, k: int, ties: Ties, no_answer: NoAnswer
+) -> tuple[np.ndarray, np.ndarray, int]:
     """Scores, classes numbered from 0 (abstentions -1), and the right one's number (-2: never sampled)."""
     if ties not in TIE_RULES:
         raise ValueError(f"ties={ties!r} is not known; choose one of: {', '.join(TIE_RULES)}")
@@ -132,7 +134,9 @@ def _win_share(chosen: np.ndarray, scores: np.ndarray, classes: np.ndarray, corr
     return winners[:, correct] * share
 
 
-def _monte_carlo(scores, classes, correct, k, ties, num_subsets, rng) -> WeightedVote:
+def _monte_carlo(
+    scores: np.ndarray, classes: np.ndarray, correct: int, k: int, ties: Ties, num_subsets: int, rng: np.random.Generator
+) -> WeightedVote:
     """Mean over drawn subsets. Its standard error counts two further subsets, one won and one lost, so that draws that all
     agree are not taken for certain."""
     shares = []

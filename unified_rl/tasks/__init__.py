@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from functools import partial
+from typing import Any
 
 from unified_rl.errors import ConfigError
 from unified_rl.plugins import import_by_path
@@ -50,10 +51,11 @@ def _factory(name: str) -> Callable[..., Task]:
         return import_by_path(TASKS.get(name, name), "task.name")
     from unified_rl.tasks.benchmark_task import BenchmarkTask
 
-    return partial(BenchmarkTask, name, BENCHMARKS[name])
+    made: Callable[..., Any] = partial(BenchmarkTask, name, BENCHMARKS[name])
+    return made
 
 
-def _check_options(name: str, factory, options: dict[str, object]) -> None:
+def _check_options(name: str, factory: Callable[..., Task], options: dict[str, object]) -> None:
     try:
         inspect.signature(factory).bind(**options)
     except TypeError as error:
@@ -63,6 +65,6 @@ def _check_options(name: str, factory, options: dict[str, object]) -> None:
         raise ConfigError(f"task={name!r}: {error}.{hint} Its options: {', '.join(parameters) or 'none'}") from error
 
 
-def _nearest(word: str, known) -> str:
+def _nearest(word: str, known: Iterable[str]) -> str:
     close = get_close_matches(word, list(known), 1)
     return f" Did you mean {close[0]!r}?" if close else ""

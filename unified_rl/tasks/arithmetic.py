@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -273,7 +274,8 @@ class Arithmetic:
 
     def _word(self, rng: np.random.Generator, slice: str, start: int, events: Sequence[_Event]) -> Problem:
         """The facts in words."""
-        person, thing, container = (words[rng.integers(len(words))] for words in (PEOPLE, OBJECTS, CONTAINERS))
+        person = PEOPLE[rng.integers(len(PEOPLE))]
+        thing, container = (words[rng.integers(len(words))] for words in (OBJECTS, CONTAINERS))
         info = {
             "slice": slice,
             "steps": sum(event.steps for event in events),
@@ -337,8 +339,9 @@ def _question(person: tuple[str, str], thing: str, container: str, start: int, e
 
 def _facts(problem: Problem) -> tuple[int, list[_Event]]:
     """The starting count and the events, from `problem.info`."""
+    info: Mapping[str, Any] = problem.info
     try:
-        return problem.info["start"], [_Event(*event) for event in problem.info["events"]]
+        return info["start"], [_Event(*event) for event in info["events"]]
     except (KeyError, TypeError) as error:
         raise DataError(
             f"problem {problem.id!r} has no readable 'start' and 'events' in its info, so it is not one of task arithmetic's; "

@@ -6,7 +6,7 @@ import hashlib
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -345,6 +345,6 @@ def _wanted(where: Mapping[str, object], info: Mapping[str, str]) -> dict[str, l
     }
 
 
-def _choice(field: str, value: str, known) -> None:
+def _choice(field: str, value: str, known: Collection[str]) -> None:
     if value not in known:
         raise ConfigError(f"{field}={value!r} is unknown; choose one of {', '.join(known)}")

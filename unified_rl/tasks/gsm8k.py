@@ -165,7 +165,8 @@ def extract_answer(text: str) -> Fraction | None:
 
 def parse_number(text: str) -> Fraction | None:
     """The number that `text` begins with, decoration apart; None if it does not or if the number goes on as a formula."""
-    match = _NUMBER.match(text, _DECORATION.match(text).end())
+    decoration = _DECORATION.match(text)  # which may be nothing, so that there always is one
+    match = _NUMBER.match(text, decoration.end() if decoration else 0)
     if match is None or _CONTINUES.match(text, match.end()):
         return None
     if match["decimal"]:

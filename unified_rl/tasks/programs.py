@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from unified_rl.errors import ConfigError
 from unified_rl.fences import fences
-from unified_rl.types import AnswerCheck, Demonstration, Problem, ProgramResult, ProgramRunner, Split, StepCheck, Task
+from unified_rl.types import AnswerCheck, Demonstration, Problem, ProgramResult, ProgramRunner, Split, StepCheck, Task, Verdict
 
 _MAX_PROGRAM = 20_000
 _MAX_ANSWER = 1_000
@@ -73,7 +73,7 @@ def find_program(text: str) -> str:
     return program if len(program) <= _MAX_PROGRAM else ""
 
 
-def _printed(result: ProgramResult) -> tuple[str, str | None]:
+def _printed(result: ProgramResult) -> tuple[Verdict, str | None]:
     """(verdict where there is no answer, the answer)."""
     if result.status != "ok":
         return ("timeout" if result.status == "timeout" else "unparsable"), None

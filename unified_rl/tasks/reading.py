@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -70,7 +70,7 @@ def read_records(file: Path, columns: Sequence[str] = ()) -> Iterator[tuple[str,
     """
     if not file.is_file():
         raise DataError(f"{file} does not exist; name a file of records ({', '.join(FORMATS)})")
-    readers = {".parquet": _parquet, ".json": _json, ".csv": _table, ".tsv": _table}
+    readers: dict[str, Callable[..., Iterator[Any]]] = {".parquet": _parquet, ".json": _json, ".csv": _table, ".tsv": _table}
     reader = readers.get(file.suffix, _json_lines)
     try:
         yield from reader(file, columns) if reader is _table else reader(file)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from difflib import get_close_matches
+from typing import Any
 
 from unified_rl.errors import ConfigError, DataError
 from unified_rl.tasks.few_shot import Example, worked_examples
@@ -130,5 +131,6 @@ def _chat(text: str, tokenizer: Tokenizer) -> tuple[int, ...]:
             "few_shot or a text of your own"
         )
     message = [{"role": "user", "content": text}]
-    ids = tokenizer.apply_chat_template(message, tokenize=True, add_generation_prompt=True, return_dict=False)
+    chat: Any = tokenizer  # not in the protocol: only tokenizers with a template have one
+    ids = chat.apply_chat_template(message, tokenize=True, add_generation_prompt=True, return_dict=False)
     return tuple(int(token) for token in ids)
