@@ -25,8 +25,9 @@ PACKAGE = Path(__file__).parents[2] / "unified_rl"
 OF_ROWS = ("methods/", "grids/", "statistics/pass_rate.py")
 #: Where the names of sources belong: their own files, and the rows of the table.
 OF_SOURCES = ("sources/", "methods/")
-#: Words that are names of other things too: the SFT stage, demonstrations as data, the stage that stores samples.
-OTHER_THINGS = {"sft", "demonstrations", "offline_samples"}
+#: Words that are names of other things too: the SFT stage, demonstrations as data, the stage that stores samples; of roles, the
+#: grading policy, columns of tables, and fields of other sections.
+OTHER_THINGS = {"sft", "demonstrations", "offline_samples", "policy", "value", "reference"}
 
 
 @pytest.mark.parametrize("name", COEFFICIENTS)
@@ -112,7 +113,9 @@ def quoted(path):
 
 
 @pytest.mark.parametrize(
-    ("names", "homes"), [(set(SOURCES), OF_SOURCES), ({*METHODS, *COEFFICIENTS}, OF_ROWS)], ids=["sources", "rows"]
+    ("names", "homes"),
+    [(set(SOURCES), OF_SOURCES), ({*METHODS, *COEFFICIENTS}, OF_ROWS), ({*signals.ROLES}, OF_ROWS)],
+    ids=["sources", "rows", "roles"],
 )
 def test_no_other_file_quotes_a_name(names, homes):
     found = {}

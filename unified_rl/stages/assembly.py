@@ -63,9 +63,7 @@ def assemble(
 ) -> tuple[Parts, dict[str, Any], dict[str, Any]]:
     """A run's parts, what to record as its inputs, and what this machine makes of it.
 
-    Args:
-        policy_key, policy_path: the initial policy. checkpoint: where the run goes on, None at its start. engines: what to close
-            when the run is over.
+    policy_key, policy_path: the initial policy. checkpoint: where the run goes on. engines: what to close when the run is over.
     """
     task = world.make_task(config)
     coefficient = corrected(config.coefficient, config.importance)
@@ -74,30 +72,13 @@ def assemble(
     trained = _trained(config, weights, checkpoint, ranks, [role for role in roles if not role.frozen])
     frozen = {role.name: _frozen(config, role, policy_path, trained, ranks) for role in roles if role.frozen}
     reward, reward_inputs = build_reward(config, store, task, trained.tokenizer)
-    beside = samples_beside_training(config)
-    live, reward = _sampling(config, trained, weights, task, reward, ranks, beside)
+    live, reward = _sampling(config, trained, weights, task, reward, ranks, samples_beside_training(config))
     engines.callback(live.close)
-    collaborators = Collaborators(
-        config=config,
-        store=store,
-        task=task,
-        tokenizer=trained.tokenizer,
-        generator=live.as_it_is if beside else live.generator,
-        reward=reward,
-        policy_key=policy_key,
-        policy_path=policy_path,
-        copy_policy=lambda: _frozen_copy(config, trained, reward, ranks),
-        responses=config.rollout.responses_per_prompt,
-        context=live.generator.info.context or 0,
-        begin=live.push.sync if beside and live.push else None,
-    )
-    source, inputs = build_source(collaborators)
-    evaluator = live.generator
-    if isinstance(source, AheadOfTraining):
-        engines.callback(source.close)
-        evaluator = Settled(live.generator, source)
+    given = _collaborators(config, store, task, trained, live, reward, ranks, policy_key, policy_path)
+    source, inputs = build_source(given)
     if checkpoint and isinstance(source, StatefulSource):
         source.load(checkpoint / "source")
+    evaluator = _beside_source(live.generator, source, engines)
     parts = Parts(
         source=source,
         coefficient=coefficient,
@@ -122,6 +103,43 @@ class _Trained:
     role: Role
     policy: Trainer
     companions: dict[str, Trainer]
+
+
+def _beside_source(generator: Generator, source: Source, engines: contextlib.ExitStack) -> Generator:
+    """The generator for what samples beside the source, which may be sampling ahead."""
+    if not isinstance(source, AheadOfTraining):
+        return generator
+    engines.callback(source.close)
+    return Settled(generator, source)
+
+
+def _collaborators(
+    config: Config,
+    store: ArtifactStore,
+    task: Task,
+    trained: _Trained,
+    live: Synced,
+    reward: Reward,
+    ranks: Ranks,
+    policy_key: str,
+    policy_path: Path,
+) -> Collaborators:
+    """What the source is made of."""
+    beside = samples_beside_training(config)
+    return Collaborators(
+        config=config,
+        store=store,
+        task=task,
+        tokenizer=trained.tokenizer,
+        generator=live.as_it_is if beside else live.generator,
+        reward=reward,
+        policy_key=policy_key,
+        policy_path=policy_path,
+        copy_policy=lambda: _frozen_copy(config, trained, reward, ranks),
+        responses=config.rollout.responses_per_prompt,
+        context=live.generator.info.context or 0,
+        begin=live.push.sync if beside and live.push else None,
+    )
 
 
 def _trained(config: Config, weights: Path, checkpoint: Path | None, ranks: Ranks, beside: Sequence[ModelRole]) -> _Trained:
