@@ -95,6 +95,7 @@ def ragged_batch(seed: int, groups: int = 3, group_size: int = 4, drift: float =
         old_logp_BT=logps(old, sequences),
         ref_logp_BT=logps(reference, sequences),
         values_BT=torch.tensor(rng.normal(size=mask.shape)) * mask,
+        more={"teacher_logp_BT": logps(small_llama(seed + 3, policy, 0.1), sequences)},
     )
     return Ragged(sequences, inputs, policy, old, reference)
 

@@ -170,10 +170,16 @@ def dapo(b, logp, old, ref, low=0.2, high=0.28):
 
 
 def gspo(b, logp, old, ref, eps=0.01):
-    """Zheng et al. 2025: a sequence-level ratio; serves `coefficient_from_objective`."""
+    """Zheng et al. 2025, Eqs. 5 and 7: a sequence-level ratio."""
     advantage = outcome_advantages(b)
     total = 0.0
     for i, lp in enumerate(logp):
         ratio = torch.exp((lp - old[i]).mean())
         total = total + torch.minimum(ratio * advantage[i][0], torch.clamp(ratio, 1 - eps, 1 + eps) * advantage[i][0])
     return total / len(logp)
+
+
+def on_policy_distillation(b, logp, old, ref):
+    """Per-token reverse KL on given samples (Gu et al. 2023): its gradient is that of minus half the squared log-ratio."""
+    teacher = b.inputs.teacher_logp_BT
+    return -sum(((lp - teacher[i, : len(lp)]) ** 2).mean() / 2 for i, lp in enumerate(logp)) / len(logp)

@@ -7,6 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from unified_rl.methods import COEFFICIENTS, METHODS
+from unified_rl.methods.signals import beside_policy
+
 COIN = Path(__file__).with_name("coin_task.py")
 
 WORDS = (
@@ -38,6 +41,12 @@ WORDS = (
 def words(method: str, run_dir: Path, artifacts: Path, *more: str) -> list[str]:
     """`train` words for a tiny run; later words win."""
     return [f"method={method}", *WORDS, f"run_dir={run_dir}", f"artifacts={artifacts}", *more]
+
+
+def wants(method: str) -> list[str]:
+    """Words without which a row means nothing: where the weights of its frozen roles are (a folder that need not be there)."""
+    needs = COEFFICIENTS[METHODS[method].coefficient].needs
+    return [role.setting for role in beside_policy(needs) if role.setting]
 
 
 def environment() -> dict[str, str]:

@@ -22,6 +22,8 @@ MATHS = (("tests/maths/test_by_hand.py", "tests/maths/test_properties.py"), ("te
 REWARDS = (("tests/rewards", "tests/engines/test_reward_model.py", "tests/parts/test_replay.py"),)
 NOISE = (("tests/rewards", "tests/run/test_reward_model_stages.py", "tests/run/test_learned_rewards.py"),)
 LABELS = (("tests/run/test_reward_model_stages.py",),)
+LOGPROBS = (("tests/ops/test_logprobs.py",), ("tests/maths/test_entropy_bonus.py",))
+SOURCES = (("tests/parts/test_sources.py",), ("tests/parts/test_source_declarations.py",))
 IMPORTANCE = (("tests/maths/test_importance.py",), ("tests/maths/test_gradients.py",))
 AHEAD = (("tests/parts/test_ahead_of_training.py",),)
 PACKING = (("tests/engines/test_packing.py",),)
@@ -45,12 +47,14 @@ class Mutant:
 ADV, AGG, COEF, KL, PREF, TERMS = (
     f"ops/{name}.py" for name in ("advantages", "aggregation", "coefficients", "kl", "preferences", "terms")
 )
-CLS, SUR = "coefficients.py", "surrogate.py"
+PPO, GROUPS, BASE, SUR = "methods/critic.py", "methods/policy_gradient.py", "methods/base.py", "surrogate.py"
 RM, REPLAY, STEPS = "engines/reward_model.py", "sources/replay.py", "stages/step_labels.py"
+RATIO, TEACHER, LOSSES = "methods/sequence_ratio.py", "methods/distillation.py", "methods/losses.py"
+LOGPS, PAIRS = "ops/logprobs.py", "sources/pairs.py"
 MODEL, MIXED = "rewards/model.py", "rewards/mixtures.py"
 LEAN, CACHE, SAMPLING = "engines/llama_decoder.py", "engines/kv_cache.py", "engines/sampling.py"
 ATTEND, RECORD = "engines/attention.py", "record.py"
-IMP, CORRECTED, LATER, PACK = "ops/importance.py", "importance.py", "sources/ahead.py", "engines/packing.py"
+IMP, CORRECTED, LATER, PACK = "ops/importance.py", "methods/importance.py", "sources/ahead.py", "engines/packing.py"
 
 MUTANTS = (
     Mutant(
@@ -235,7 +239,7 @@ MUTANTS = (
     ),
     Mutant(COEF, "Eq. 14: sigma of +m", "misranking=torch.sigmoid(-margin_BT)", "misranking=torch.sigmoid(margin_BT)"),
     Mutant(PREF, "chosen and rejected swapped", "torch.where(chosen_B, 1.0, -1.0)", "torch.where(chosen_B, -1.0, 1.0)"),
-    Mutant(PREF, "margin: beta missing inside", "return beta * torch.zeros(len(pairs)", "return torch.zeros(len(pairs)"),
+    Mutant(PREF, "margin: beta missing inside", "return beta * (signed_B", "return (signed_B"),
     Mutant(
         PREF,
         "reference added",
@@ -279,37 +283,42 @@ MUTANTS = (
         "torch.where(response_mask_BT, total, zero)",
     ),
     Mutant(
-        CLS,
+        PPO,
         "PPO: GAE settings swapped",
         "discount=self.discount, trace_decay=self.trace_decay",
         "discount=self.trace_decay, trace_decay=self.discount",
     ),
     Mutant(
-        CLS,
+        BASE,
         "PPO: process rewards ignored",
-        "return _given(inputs.step_rewards_BT) * inputs.step_ends_BT",
-        "return advantages.at_last_token(inputs.rewards_B, inputs.response_mask_BT)",
+        "return given(inputs.step_rewards_BT) * inputs.step_ends_BT",
+        "return ops.advantages.at_last_token(inputs.rewards_B, inputs.response_mask_BT)",
     ),
     Mutant(
-        CLS,
+        BASE,
         "PPO: rewards read where no step ends",
-        "return _given(inputs.step_rewards_BT) * inputs.step_ends_BT",
-        "return _given(inputs.step_rewards_BT) + 1.0 * (~inputs.step_ends_BT)",
+        "return given(inputs.step_rewards_BT) * inputs.step_ends_BT",
+        "return given(inputs.step_rewards_BT) + 1.0 * (~inputs.step_ends_BT)",
     ),
-    Mutant(CLS, "RLOO: KL not in the reward", "inputs.rewards_B + penalty_B", "inputs.rewards_B"),
-    Mutant(CLS, "Dr. GRPO: divided by std", "centred_B = advantages.group_centred", "centred_B = advantages.group_normalised"),
-    Mutant(SUR, "surrogate: sign", "return -token_sum(self", "return token_sum(self"),
+    Mutant(GROUPS, "RLOO: KL not in the reward", "self.kl_coef)\n        advantages_B", "0.0)\n        advantages_B"),
+    Mutant(
+        GROUPS,
+        "Dr. GRPO: divided by std",
+        "centred_B = ops.advantages.group_centred",
+        "centred_B = ops.advantages.group_normalised",
+    ),
+    Mutant(SUR, "surrogate: sign", "total = -token_sum(", "total = token_sum("),
     Mutant(
         SUR,
         "surrogate: weights of the wrong rows",
-        "-token_sum(self._weights_B[rows_b, None]",
-        "-token_sum(self._weights_B[: len(rows_b), None]",
+        "self._weights_B[rows_b, None], inputs.response_mask_BT",
+        "self._weights_B[: len(rows_b), None], inputs.response_mask_BT",
     ),
     Mutant(
         SUR,
         "surrogate: inputs of the wrong rows",
-        "self._inputs.rows(members.rows_b), outputs",
-        "self._inputs.rows(torch.arange(len(members.rows_b))), outputs",
+        "self._inputs.rows(rows_b), outputs",
+        "self._inputs.rows(torch.arange(len(rows_b))), outputs",
     ),
     Mutant(
         SUR,
@@ -368,11 +377,30 @@ MUTANTS = (
     Mutant(ADV, "positives: the size", "return advantages_BT.clamp(min=0)", "return advantages_BT.abs()"),
     Mutant(ADV, "negatives: the positives", "return advantages_BT.clamp(max=0)", "return advantages_BT.clamp(min=0)"),
     Mutant(
-        CLS,
+        GROUPS,
         "GRPO, KL in the reward: sign",
-        "rewards_B = inputs.rewards_B + _kl_penalty(inputs, self.kl_coef)\n        normalised_B",
-        "rewards_B = inputs.rewards_B - _kl_penalty(inputs, self.kl_coef)\n        normalised_B",
+        "rewards_B = inputs.rewards_B + kl_penalty(inputs, self.kl_coef)\n        normalised_B",
+        "rewards_B = inputs.rewards_B - kl_penalty(inputs, self.kl_coef)\n        normalised_B",
     ),
+    Mutant(RATIO, "GSPO: clips swapped", "clip_low=self.clip_low", "clip_low=self.clip_high + 0.1"),
+    Mutant(RATIO, "GSPO: ratio of the sum", "ops.preferences.mean_log_ratio", "ops.preferences.summed_log_ratio"),
+    Mutant(
+        TEACHER, "distillation: away from the teacher", "inputs.teacher_logp_BT - logp_BT", "logp_BT - inputs.teacher_logp_BT"
+    ),
+    Mutant(LOGPS, "entropy gradient: entropy missing", "(d_logits + entropy[0][chunk, None])", "(d_logits + 1.0)", LOGPROBS),
+    Mutant(LOGPS, "entropy gradient: sign", ".mul_(d_entropy_N[chunk, None])", ".mul_(-d_entropy_N[chunk, None])", LOGPROBS),
+    Mutant(LOSSES, "entropy bonus: a penalty", 'return -outputs["entropy"]', 'return outputs["entropy"]', LOGPROBS),
+    Mutant(
+        SUR,
+        "named loss: not weighted",
+        "token_sum(weights_b1 * values_bT,",
+        "token_sum(values_bT,",
+        LOGPROBS,
+    ),
+    Mutant(
+        PAIRS, "pairs: the worse one first", "zip(better, worse, strict=False)", "zip(worse, better, strict=False)", SOURCES
+    ),
+    Mutant(PAIRS, "pairs: the state inside forgotten", "            self._inside.save(folder)", "            pass", SOURCES),
     Mutant(LATER, "ahead: one step late", "step + self._staleness + 1)", "step + self._staleness)", AHEAD),
     Mutant(LATER, "ahead: sampler not brought up to date", "            self._begin()\n", "            pass\n", AHEAD),
     Mutant(

@@ -1,7 +1,7 @@
 """The configuration schema: one dataclass per section, with defaults, units and range checks. No torch.
 
 `loading.load_config` composes defaults, a stack, a method and `key=value` overrides into a `Config`. Each coefficient has its own
-dataclass (`coefficient_config.py`), so an option that a coefficient does not have is an error, not a silently ignored line. The
+dataclass (`methods/`), so an option that a coefficient does not have is an error, not a silently ignored line. The
 source's options stand beside the sources (`sources/settings.py`).
 """
 
@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from unified_rl.coefficient_config import GrpoCoefficient
 from unified_rl.demonstration_config import BATCHES, DemonstrationFile
 from unified_rl.engine_config import GENERATORS, TRAINERS, DeepSpeedConfig, VllmConfig
 from unified_rl.errors import ConfigError
@@ -455,14 +454,17 @@ class IterateConfig:
 class Config:
     """A complete, resolved configuration of one run.
 
+    method: a row of the table (`unified-rl methods`); "" = the paper's own, GRPO with outcome supervision.
     init: the stage of the chain whose policy training starts from; "" = the last one that makes a policy. stages: the chain, in
         order, by name (configs/chain.yaml; docs/stages.md).
     reference: Hugging Face directory of the reference policy; "" = the policy that training starts from.
+    teacher: Hugging Face directory of the teacher, for coefficients that need one.
+    losses: weights of further losses of the policy by name (`unified_rl/methods/losses.py`), e.g. losses.entropy_bonus=0.01.
     artifacts: folder of the stages' content-addressed results. threads: CPU threads (0 = all cores).
     """
 
     run_dir: str = ""
-    method: str = "grpo"
+    method: str = ""
     label: str = ""
     stack: str = "tiny"
     seed: int = 0
@@ -471,14 +473,16 @@ class Config:
     artifacts: str = "artifacts"
     init: str = ""
     reference: str = ""
+    teacher: str = ""
     task: TaskConfig = field(default_factory=TaskConfig)
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     source: SourceConfig = field(default_factory=SourceConfig)
     reward: RewardConfig = field(default_factory=RewardConfig)
-    coefficient: Any = field(default_factory=GrpoCoefficient)
+    coefficient: Any = None  # options of the coefficient, a dataclass of its own (`unified_rl/methods`)
     aggregation: AggregationConfig = field(default_factory=AggregationConfig)
     importance: ImportanceConfig = field(default_factory=ImportanceConfig)
+    losses: dict[str, float] = field(default_factory=dict)
     rollout: RolloutConfig = field(default_factory=RolloutConfig)
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)

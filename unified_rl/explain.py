@@ -11,6 +11,8 @@ from typing import Any
 
 from unified_rl import chain, loading, planning
 from unified_rl.config import Config
+from unified_rl.methods.losses import of_policy
+from unified_rl.methods.signals import ROLES, SIGNALS, beside_policy, per_rollout
 from unified_rl.planning import render as render_plan
 from unified_rl.reward_model_config import default_reduction
 from unified_rl.sources.pairs import pairs_per_prompt
@@ -74,6 +76,7 @@ def _equation(config: Config) -> list[str]:
         if options
         else "          no options",
         *_importance(config),
+        *(f"  + {weight:g} sum w {loss.formula}   [loss {loss.name}]" for loss, weight in of_policy(config.losses).items()),
     ]
 
 
@@ -183,14 +186,16 @@ def _roles(config: Config) -> dict[str, str]:
     named = config.architecture.name and f"{config.architecture.name} (model.path=DIR says where it is)"
     sizes = f"{config.model.num_layers} layers, width {config.model.hidden_size}, {config.model.num_heads} heads"
     model = config.model.path or named or f"a Llama from scratch: {sizes}"
+    kept = {role.label: role.words(config) for role in beside_policy(needs)}
+    frozen = {role.label: kept.get(role.label, "not needed") for role in ROLES.values() if role.frozen}
+    companions = {role.label: kept.get(role.label, "not needed") for role in ROLES.values() if role.options}
+    wanted = per_rollout(needs, config)
     return {
         "policy": f"{model}; starts from {_start(config)}",
-        "reference": (config.reference or "the initial policy, frozen") if "ref_logp" in needs else "not needed",
+        **frozen,
         "reward model": _which_reward_model(config) if config.reward.learned else "not needed",
-        "value model": "a copy of the initial policy with a scalar head" if "values" in needs else "not needed",
-        "old log-probs": "one pass before each rollout's updates"
-        if "old_logp" in needs or config.rollout.updates > 1
-        else "those of the only update",
+        **companions,
+        **{one.words[0]: one.words[1] if one in wanted else one.spared for one in SIGNALS.values() if one.words[0]},
         "sampler": declared(config.source).sampler(config),
     }
 

@@ -41,7 +41,9 @@ def closed_block(text: str, language: str) -> Span | None:
     start = _opening(text, FENCE + language)
     if start is None:
         return None
-    closing = next((line for line, _ in _lines(text, start) if text[line : line + 80].lstrip(_BLANK).startswith(FENCE)), None)
+    closing = next(
+        (line.start for line in _lines(text, start) if text[line.start : line.end].lstrip(_BLANK).startswith(FENCE)), None
+    )
     return None if closing is None else Span(start, closing)
 
 

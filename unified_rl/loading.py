@@ -1,7 +1,7 @@
 """From `key=value` words to a checked `Config`. No torch.
 
-Order, later wins: schema defaults, configs/chain.yaml, the method's row of the table, configs/method/METHOD.yaml,
-configs/stack/STACK.yaml, that stack's `methods.METHOD` section (learning rates tuned for the stack), the command line.
+Order, later wins: schema defaults, configs/chain.yaml, the method's row of the table, configs/stack/STACK.yaml,
+that stack's `methods.METHOD` section (learning rates tuned for the stack), the command line.
 `source=x`, `coefficient=x`, `aggregation=x`, `importance=x`, `task=x` and `reward=x` are short for the section's name, and
 `engine=x` for `trainer.name=x`.
 """
@@ -9,7 +9,7 @@ configs/stack/STACK.yaml, that stack's `methods.METHOD` section (learning rates 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -19,9 +19,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from unified_rl import chain, methods
-from unified_rl.coefficient_config import COEFFICIENTS, CoefficientConfig
 from unified_rl.config import Config, DataConfig, TaskConfig
 from unified_rl.errors import ConfigError
+from unified_rl.methods import Coefficient
 from unified_rl.plugins import did_you_mean, import_by_path
 from unified_rl.presets import rules
 
@@ -59,11 +59,11 @@ def load_config(words: Sequence[str]) -> Config:
 def compose(words: Sequence[str]) -> Config:
     """As `load_config`, without the check of the combination."""
     given = parse_words(words)
-    method_name = str(given.get("method", Config.method))
+    method_name = str(given.get("method", methods.DEFAULT))
     stack_name = str(given.get("stack", Config.stack))
     stack = _read_yaml("stack", stack_name)
     tuned = (stack.pop("methods", None) or {}).get(method_name) or {}
-    layers = (_chain(), _method_row(method_name), _method_yaml(method_name), stack, tuned)
+    layers = (_chain(), _method_row(method_name), stack, tuned)
     config = _typed([*map(_expand_shorthands, layers), given])
     return replace(config, init=chain.start(config))
 
@@ -114,7 +114,7 @@ def load_resolved(path: Path) -> Config:
         raise ConfigError(f"{path} is not readable YAML ({error}); restore it, or start the run again") from error
     if not isinstance(stored, dict):
         raise ConfigError(f"{path} is not a mapping of settings; restore it, or start the run again")
-    return _typed([stored])
+    return _typed([{str(key): value for key, value in stored.items()}])
 
 
 def override(section: Any, words: Sequence[str], name: str) -> Any:
@@ -178,15 +178,15 @@ def coefficient_class(name: str) -> type[Any]:
     """The options class of a coefficient: one of ours by name, or a user's own (FILE.py:NAME)."""
     if ":" in name:
         found = import_by_path(name, "coefficient")
-        if not (isinstance(found, type) and issubclass(found, CoefficientConfig) and is_dataclass(found)):
+        if not (isinstance(found, type) and issubclass(found, Coefficient) and is_dataclass(found)):
             raise ConfigError(
                 f"coefficient={name} must name a dataclass that inherits unified_rl.coefficients.Coefficient, or the result of "
                 "unified_rl.coefficients.coefficient_from_objective"
             )
         return found
-    if name not in COEFFICIENTS:
-        raise ConfigError(f"coefficient={name!r} is not known{did_you_mean(name, list(COEFFICIENTS))}")
-    return COEFFICIENTS[name]
+    if name not in methods.COEFFICIENTS:
+        raise ConfigError(f"coefficient={name!r} is not known{did_you_mean(name, list(methods.COEFFICIENTS))}")
+    return methods.COEFFICIENTS[name]
 
 
 @cache
@@ -204,17 +204,15 @@ def _method_row(name: str) -> dict[str, Any]:
         row = methods.METHODS[name]
     else:
         raise ConfigError(f"method={name!r} is not known{did_you_mean(name, list(methods.METHODS))}")
-    return {
+    axes: dict[str, Any] = {
         "method": name,
         "label": row.label,
         "source": {"name": row.source},
         "reward": {"source": row.reward, "supervision": row.supervision},
         "coefficient": {"name": row.coefficient},
+        "aggregation": {"name": row.aggregation},
     }
-
-
-def _method_yaml(name: str) -> dict[str, Any]:
-    return {} if ":" in name else _read_yaml("method", name)
+    return {**axes, **{section: {**axes.get(section, {}), **options} for section, options in row.settings.items()}}
 
 
 def _read_yaml(kind: str, name: str) -> dict[str, Any]:
@@ -239,10 +237,11 @@ def _expand_shorthands(layer: Mapping[str, Any]) -> dict[str, Any]:
 def _typed(layers: list[dict[str, Any]]) -> Config:
     """Merge layers over the schema, with the coefficient's own dataclass in place, and check keys, types and ranges."""
     names = [layer["coefficient"]["name"] for layer in layers if "name" in layer.get("coefficient", {})]
-    name = str(names[-1]) if names else str(Config().coefficient.name)
+    name = str(names[-1]) if names else methods.METHODS[methods.DEFAULT].coefficient
     if names and name != names[0]:
         layers = [_without_options_of(str(names[0]), layer) for layer in layers]
-    schema, laid = _schema(name, coefficient_class(name)), {}
+    schema = _schema(name, coefficient_class(name))  # type: ignore[arg-type]
+    laid: dict[str, Any] = {}
     for layer in layers:
         _check_keys(layer, schema, "")
         laid = _laid_over(laid, layer)  # as plain data: each merge into the schema copies it whole
@@ -253,11 +252,12 @@ def _typed(layers: list[dict[str, Any]]) -> Config:
 
 
 @cache
-def _schema(name: str, options: type[Any]) -> DictConfig:
+def _schema(name: str, options: Callable[..., Any]) -> DictConfig:
     """The schema with a coefficient's own dataclass in place. It is never changed: merging copies it."""
     schema = OmegaConf.structured(Config)
     OmegaConf.set_struct(schema, True)
     OmegaConf.set_struct(schema.task.options, False)  # the task's own constructor checks these
+    OmegaConf.set_struct(schema.losses, False)  # `methods.losses` knows the names
     OmegaConf.set_struct(schema.stages, False)  # the user names them
     schema.coefficient = OmegaConf.structured(options(name=name))
     return schema
@@ -295,7 +295,7 @@ def _check_keys(given: Mapping[str, Any], schema: DictConfig, prefix: str) -> No
         node = schema[key]
         if isinstance(node, DictConfig) and OmegaConf.get_type(node) is not dict:
             if not isinstance(value, Mapping):
-                raise ConfigError(f"{prefix}{key} is a section; set one of {', '.join(f'{prefix}{key}.{k}' for k in node)}")
+                raise ConfigError(f"{prefix}{key} is a section; set one of {', '.join(f'{prefix}{key}.{k!s}' for k in node)}")
             _check_keys(value, node, f"{prefix}{key}.")
 
 
@@ -303,10 +303,11 @@ def _unknown_key(full_key: str, key: str, schema: DictConfig, prefix: str) -> st
     near = difflib.get_close_matches(key, [str(known) for known in schema], n=1)
     if near:
         return f"unknown key {full_key!r}; did you mean {prefix}{near[0]!s}?"
-    everywhere = _all_keys(OmegaConf.structured(Config))
+    default = methods.METHODS[methods.DEFAULT].coefficient
+    everywhere = _all_keys(OmegaConf.structured(Config(coefficient=methods.COEFFICIENTS[default](default))))
     same_leaf = [known for known in everywhere if known.rpartition(".")[2] == key]
     hint = f"; did you mean {same_leaf[0]}?" if same_leaf else ""
-    owners = [name for name, options in COEFFICIENTS.items() if key in {item.name for item in fields(options)}]
+    owners = [name for name, options in methods.COEFFICIENTS.items() if key in {item.name for item in fields(options)}]
     if prefix == "coefficient." and owners:
         hint = f"; it is an option of coefficient {' and '.join(owners)}, not of this one"
     return f"unknown key {full_key!r}{hint} (known here: {', '.join(str(known) for known in schema)})"
@@ -315,5 +316,5 @@ def _unknown_key(full_key: str, key: str, schema: DictConfig, prefix: str) -> st
 def _all_keys(node: DictConfig, prefix: str = "") -> list[str]:
     keys: list[str] = []
     for key, value in node.items():
-        keys += _all_keys(value, f"{prefix}{key}.") if isinstance(value, DictConfig) else [f"{prefix}{key}"]
+        keys += _all_keys(value, f"{prefix}{key!s}.") if isinstance(value, DictConfig) else [f"{prefix}{key!s}"]
     return keys

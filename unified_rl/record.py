@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
 
-from unified_rl.coefficients import Inputs
 from unified_rl.engines.packing import Members
+from unified_rl.methods.base import Inputs
 from unified_rl.ops import kl
 from unified_rl.ops.terms import Terms
 
@@ -26,8 +27,20 @@ class Record:
         self._largest: dict[str, float] = defaultdict(float)
         self._unread: list[_Counts] = []
 
-    def add(self, terms: Terms, coef_bT: Tensor, outputs: Mapping[str, Tensor], inputs: Inputs, members: Members) -> None:
-        """Count one micro-batch, whose rows `inputs` and `members` are of. Nothing is read from the device."""
+    def add(
+        self,
+        terms: Terms,
+        coef_bT: Tensor,
+        outputs: Mapping[str, Tensor],
+        inputs: Inputs,
+        members: Members,
+        losses: Mapping[str, Tensor] = MappingProxyType({}),
+    ) -> None:
+        """Count one micro-batch, whose rows `inputs` and `members` are of. Nothing is read from the device.
+
+        Args:
+            losses: values [b, T] of the named losses beside the terms.
+        """
         counts, logp_bT = _Counts(members, inputs.response_mask_BT), outputs["logp"].detach()
         counts.mean_and_size("coef/total", coef_bT)
         for name, item in terms.items():
@@ -36,7 +49,7 @@ class Record:
                 counts.mean("ratio/clip_fraction", 1.0 - item.factors["not_clipped"])
         _importance(counts, terms)
         counts.mean("logp/mean", logp_bT)
-        counts.mean("entropy/mean", outputs["entropy"])
+        counts.mean("entropy/mean", outputs["entropy"].detach())
         _mismatch(counts, logp_bT, inputs.behaviour_logp_BT)
         if inputs.old_logp_BT is not None:
             counts.mean("ratio/mean", torch.exp(logp_bT - inputs.old_logp_BT))
@@ -45,6 +58,8 @@ class Record:
             for name, estimator in (("k1", kl.k1), ("k2", kl.k2), ("k3", kl.k3)):
                 counts.mean(f"kl/{name}", estimator(logp_bT, inputs.ref_logp_BT))
             counts.largest("kl/max_log", (logp_bT - inputs.ref_logp_BT).abs())
+        for name, values_bT in losses.items():
+            counts.mean(f"loss/{name}", values_bT)
         self._unread.append(counts)
 
     def read(self) -> Record:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import torch
 from torch import Tensor
 
-from unified_rl.coefficients import Coefficient, Inputs
 from unified_rl.engines.packing import Members
+from unified_rl.methods.base import Coefficient, Inputs
+from unified_rl.methods.losses import NamedLoss
+from unified_rl.methods.signals import per_micro_batch
 from unified_rl.ops import aggregation
 from unified_rl.ops.terms import Term, Terms, coefficient
 from unified_rl.record import Record, Watched
@@ -37,28 +42,46 @@ class SurrogateLoss:
         method: what gives the terms. inputs: prepared inputs of the whole update.
         weights_B: aggregation weights of the whole update; None for a coefficient that contains them.
         watched: rows whose per-token terms are kept in `seen`, for the samples.
+        losses: the policy's named losses and their weights, which are added.
     """
 
     def __init__(
-        self, method: Coefficient, inputs: Inputs, weights_B: Tensor | None, watched: frozenset[int] = frozenset()
+        self,
+        method: Coefficient,
+        inputs: Inputs,
+        weights_B: Tensor | None,
+        watched: frozenset[int] = frozenset(),
+        losses: Mapping[NamedLoss, float] = MappingProxyType({}),
     ) -> None:
         self._method, self._inputs, self._watched = method, inputs, Watched(watched, inputs)
+        self._losses, self._side = losses, per_micro_batch(method.needs)
         self._weights_B = torch.ones_like(inputs.rewards_B) if weights_B is None else weights_B
         self._whole: Terms | None = None
         self.record = Record()
         self.seen: dict[int, dict[str, list[float]]] = {}
 
-    def fix(self, logp_BT: Tensor) -> None:
+    def fix(self, outputs: Mapping[str, Tensor]) -> None:
         """Compute the terms of the whole update at once, for a coefficient whose unit is the batch."""
-        self._whole = self._method.terms(logp_BT, self._inputs)
+        self._whole = self._method.terms(outputs["logp"], self._beside(self._inputs, outputs))
 
     def __call__(self, outputs: dict[str, Tensor], members: Members) -> Tensor:
-        inputs, logp_bT, rows_b = self._inputs.rows(members.rows_b), outputs["logp"], members.rows_b
+        logp_bT, rows_b = outputs["logp"], members.rows_b
+        inputs = self._beside(self._inputs.rows(rows_b), outputs)
         terms = self._method.terms(logp_bT.detach(), inputs) if self._whole is None else _rows_of(self._whole, rows_b)
         coef_bT = coefficient(terms, inputs.response_mask_BT)
-        self.record.add(terms, coef_bT, outputs, inputs, members)
+        named = {loss: loss.per_token(outputs, inputs) for loss in self._losses}
+        self.record.add(terms, coef_bT, outputs, inputs, members, {loss.name: named[loss].detach() for loss in named})
         self._watched.add(terms, coef_bT, logp_bT.detach(), members)
-        return -token_sum(self._weights_B[rows_b, None] * coef_bT * logp_bT, inputs.response_mask_BT, members)
+        weights_b1, mask_bT = self._weights_B[rows_b, None], inputs.response_mask_BT
+        total = -token_sum(weights_b1 * coef_bT * logp_bT, mask_bT, members)
+        for loss, values_bT in named.items():
+            total = total + self._losses[loss] * token_sum(weights_b1 * values_bT, mask_bT, members)
+        return total
+
+    def _beside(self, inputs: Inputs, outputs: Mapping[str, Tensor]) -> Inputs:
+        """The inputs with the signals that come with the log-probs."""
+        found = {signal.field: outputs[signal.output].detach() for signal in self._side}
+        return inputs.adding(found) if found else inputs
 
     def gather(self, ranks: Ranks) -> None:
         """Read `record` and `seen` from the device, and complete them with those of the other ranks."""
@@ -67,18 +90,16 @@ class SurrogateLoss:
         self.seen = {row: values for _, seen in found for row, values in seen.items()}
 
 
-class ValueLoss:
-    """1/2 (V - return)^2, weighted like the policy's tokens: PPO's companion update."""
+class CompanionLoss:
+    """A named loss as the whole update of a role beside the policy, weighted like the policy's tokens."""
 
-    def __init__(self, inputs: Inputs, weights_B: Tensor) -> None:
-        assert inputs.returns_BT is not None, "a value update needs the returns that `prepare` computes"
-        self._inputs, self._returns_BT, self._weights_B = inputs, inputs.returns_BT, weights_B
+    def __init__(self, loss: NamedLoss, inputs: Inputs, weights_B: Tensor) -> None:
+        self._loss, self._inputs, self._weights_B = loss, inputs, weights_B
 
     def __call__(self, outputs: dict[str, Tensor], members: Members) -> Tensor:
-        rows_b = members.rows_b
-        error_bT = outputs["value"] - self._returns_BT[rows_b]
-        mask_bT = self._inputs.response_mask_BT[rows_b]
-        return token_sum(0.5 * self._weights_B[rows_b, None] * error_bT.square(), mask_bT, members)
+        inputs = self._inputs.rows(members.rows_b)
+        values_bT = self._weights_B[members.rows_b, None] * self._loss.per_token(outputs, inputs)
+        return token_sum(values_bT, inputs.response_mask_BT, members)
 
 
 def token_sum(values_bT: Tensor, mask_bT: Tensor, members: Members) -> Tensor:

@@ -14,46 +14,53 @@ import numpy as np
 import torch
 
 from unified_rl import rng
-from unified_rl.coefficients import Coefficient, Inputs
 from unified_rl.config import Config
 from unified_rl.engines.packing import TokenSequence
 from unified_rl.engines.protocol import Trainer, UpdateReport
 from unified_rl.engines.roles import Outputs
 from unified_rl.errors import TrainingError
 from unified_rl.loop import Work, due, repeat, timed
+from unified_rl.methods import losses, signals
+from unified_rl.methods.base import Coefficient, Inputs
 from unified_rl.rollout import Rollout, collate, facts, staleness
 from unified_rl.runs import Run
-from unified_rl.surrogate import SurrogateLoss, ValueLoss, aggregation_weights
+from unified_rl.surrogate import CompanionLoss, SurrogateLoss, aggregation_weights
 from unified_rl.types import ONE_RANK, Ranks, Source
 
 #: Largest |log ratio| that two passes of the same weights over differently packed tokens may show.
 INVARIANT_TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.25}
 
 
-#: Log-probs of a frozen policy on sequences.
-Reference = Callable[[Sequence[TokenSequence]], Outputs]
+#: What a role computes of sequences, without gradient.
+Pass = Callable[[Sequence[TokenSequence]], Outputs]
 
 
 @dataclass
 class Parts:
     """What a run is made of, already built.
 
-    policy: the trained role; reference: log-probs of the frozen initial policy, where the coefficient needs them; value: PPO's
-    companion. curve: entries for `curve.jsonl` under the present weights. save: writes weights and tokenizer to a folder.
-    decode: tokens to text pieces, for the samples. ranks: the processes that run this loop together, each on the whole data.
-    sampler_metrics: how well a sampler with weights of its own agrees with the policy.
+    policy: the trained role. frozen: the passes of the frozen roles that are needed, by name. companions: the trainers of the roles
+    that are trained beside the policy. curve: entries for `curve.jsonl` under the present weights. save: writes weights and
+    tokenizer to a folder. decode: tokens to text pieces, for the samples. ranks: the processes that run this loop together, each on
+    the whole data. sampler_metrics: how well a sampler with weights of its own agrees with the policy.
     """
 
     source: Source
     coefficient: Coefficient
     policy: Trainer
-    reference: Reference | None
-    value: Trainer | None
+    frozen: Mapping[str, Pass]
+    companions: Mapping[str, Trainer]
     curve: Callable[[], list[dict[str, Any]]]
     save: Callable[[Path], None]
     decode: Callable[[Sequence[int]], list[str]]
     ranks: Ranks = ONE_RANK
     sampler_metrics: Callable[[], Mapping[str, float]] = dict
+
+    def outputs(self, role: str, sequences: Sequence[TokenSequence]) -> Outputs:
+        """A role's pass over sequences, without gradient."""
+        if role in self.frozen:
+            return self.frozen[role](sequences)
+        return self.companions.get(role, self.policy).outputs(sequences)
 
 
 def train(parts: Parts, config: Config, run: Run, on_step: Callable[[int, dict[str, float]], None] = lambda *_: None) -> None:
@@ -94,14 +101,9 @@ def _prepare(parts: Parts, config: Config, groups: list) -> Rollout:
     device = next(parts.policy.model.parameters()).device
     process = config.reward.supervision == "process"
     rollout = collate(groups, device, process=process, pairs="pairs" in coefficient.needs)
-    inputs, sequences = rollout.inputs, rollout.sequences
-    if "old_logp" in coefficient.needs or config.rollout.updates > 1:
-        inputs = replace(inputs, old_logp_BT=parts.policy.outputs(sequences)["logp"])
-    if parts.reference is not None:
-        inputs = replace(inputs, ref_logp_BT=parts.reference(sequences)["logp"])
-    if parts.value is not None:
-        inputs = replace(inputs, values_BT=parts.value.outputs(sequences)["value"])
-    return replace(rollout, inputs=coefficient.prepare(inputs))
+    passes = {role: parts.outputs(role, rollout.sequences) for role in signals.passes(coefficient.needs, config)}
+    found = {one.field: passes[one.role][one.output] for one in signals.per_rollout(coefficient.needs, config)}
+    return replace(rollout, inputs=coefficient.prepare(rollout.inputs.adding(found)))
 
 
 def _updates(parts: Parts, config: Config, step: int, rollout: Rollout) -> tuple[dict[str, float], list[dict[str, Any]]]:
@@ -122,8 +124,7 @@ def _updates(parts: Parts, config: Config, step: int, rollout: Rollout) -> tuple
         clipped.append(metrics.get("ratio/clip_fraction", 0.0))
     if len(reports) > 1:  # the first update's ratios are 1 by construction; the last one's say how far the rollout went stale
         first |= {name: value for name, value in metrics.items() if name.startswith("ratio/")}
-    value_metrics = _value_updates(parts, config, rollout)
-    return first | value_metrics | {
+    return first | _companion_updates(parts, config, rollout) | {
         "ratio/clip_fraction": float(np.mean(clipped)),
         "loss": float(np.mean([report.loss for report in reports])),
         "grad_norm": float(np.mean([report.grad_norm for report in reports])),
@@ -139,25 +140,24 @@ def _policy_update(
     sequences = rollout.sequences.subset(rows)
     inputs = rollout.inputs.rows(torch.from_numpy(rows).to(rollout.inputs.group_B.device)).first_tokens(sequences.longest)
     weights_B = None if coefficient.contains_weights else _weights(config, inputs)
-    loss = SurrogateLoss(coefficient, inputs, weights_B, watched)
+    loss = SurrogateLoss(coefficient, inputs, weights_B, watched, losses.of_policy(config.losses))
     if coefficient.unit == "batch":
-        loss.fix(parts.policy.outputs(sequences)["logp"])
+        loss.fix(parts.policy.outputs(sequences))
     unit_B = inputs.group_B.cpu().numpy() if coefficient.unit in ("pair", "group") else None
     report = parts.policy.update(sequences, loss, unit_B)
     loss.gather(parts.ranks)
     return loss, report
 
 
-def _value_updates(parts: Parts, config: Config, rollout: Rollout) -> dict[str, float]:
-    """PPO's companion: the value model follows the returns of this rollout."""
-    if parts.value is None:
-        return {}
-    weights_B = _weights(config, rollout.inputs)
-    reports = [
-        parts.value.update(rollout.sequences, ValueLoss(rollout.inputs, weights_B))
-        for _ in range(config.coefficient.value_epochs)
-    ]
-    return {"value/loss": reports[0].loss, "value/grad_norm": reports[0].grad_norm}
+def _companion_updates(parts: Parts, config: Config, rollout: Rollout) -> dict[str, float]:
+    """The roles that are trained beside the policy follow this rollout, each by its named loss."""
+    found: dict[str, float] = {}
+    for name, trainer in parts.companions.items():
+        _, epochs = signals.ROLES[name].options
+        loss = CompanionLoss(losses.of_role(name), rollout.inputs, _weights(config, rollout.inputs))
+        reports = [trainer.update(rollout.sequences, loss) for _ in range(getattr(config.coefficient, epochs))]
+        found |= {f"{name}/loss": reports[0].loss, f"{name}/grad_norm": reports[0].grad_norm}
+    return found
 
 
 def _weights(config: Config, inputs: Inputs) -> torch.Tensor:
@@ -181,13 +181,13 @@ def _minibatches(rollout: Rollout, config: Config, step: int) -> Iterator[np.nda
 def _check_invariants(metrics: dict[str, float], parts: Parts, config: Config) -> None:
     """Before a rollout's first update pi = pi_old; before the run's first update pi = pi_ref, unless another one was given."""
     tolerance = INVARIANT_TOLERANCE.get(next(parts.policy.model.parameters()).dtype, 1e-3)
-    broken = [("ratio/max_log", "old", metrics.get("ratio/max_log", 0.0))]
+    broken = [("ratio/max_log", "the old policy", metrics.get("ratio/max_log", 0.0))]
     if parts.policy.updates == 1 and not config.reference:
-        broken.append(("kl/max_log", "reference", metrics.get("kl/max_log", 0.0)))
+        broken.append(("kl/max_log", "the reference policy", metrics.get("kl/max_log", 0.0)))
     for name, other, value in broken:
         if value > tolerance:
             raise TrainingError(
-                f"{name} is {value:.2g} at the first update, where the policy and the {other} policy are the same "
+                f"{name} is {value:.2g} at the first update, where the policy and {other} are the same "
                 f"(tolerance {tolerance}); log-probs are not reproducible: is dropout on, or were the weights changed?"
             )
 

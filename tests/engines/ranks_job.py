@@ -40,7 +40,7 @@ def updated(name: str, aggregation: str | None, ranks: Ranks) -> dict[str, np.nd
     for _ in range(3):
         loss = SurrogateLoss(coefficient, inputs, weights_B, watched=frozenset({0, 5}))
         if coefficient.unit == "batch":
-            loss.fix(trainer.outputs(batch.sequences)["logp"])
+            loss.fix(trainer.outputs(batch.sequences))
         report = trainer.update(batch.sequences, loss, unit_B)
         loss.gather(ranks)
         assert set(loss.seen) == {0, 5}

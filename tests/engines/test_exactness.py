@@ -12,8 +12,8 @@ from test_torch_generator import build
 
 from unified_rl.engines.company import company
 from unified_rl.engines.compiled_step import compile_step
-from unified_rl.engines.fixed_shapes import pairwise
-from unified_rl.engines.llama_decoder import StepShape
+from unified_rl.engines.fixed_shapes import CHUNK
+from unified_rl.engines.llama_decoder import DecodingStep, StepShape
 
 HERE = Path(__file__).parent
 TESTS = HERE.parent
@@ -50,14 +50,25 @@ def test_company_changes_no_bit_of_the_compiled_step(tmp_path):
 
 
 @pytest.mark.bit_equality
-def test_zeros_behind_the_last_part_change_no_bit_of_a_sum():
+@pytest.mark.parametrize(("heads", "kv_heads"), [(3, 3), (4, 2)])
+def test_slots_behind_a_row_s_own_change_no_bit_of_its_attention(heads, kv_heads):
+    step = DecodingStep(
+        StepShape.of(build("llama", num_attention_heads=heads, num_key_value_heads=kv_heads, hidden_size=8 * heads))
+    )
     numbers = torch.Generator().manual_seed(0)
-    for count in range(1, 20):
-        parts = torch.randn(16, count, 3, 8, generator=numbers)
-        expected = pairwise(parts)
-        torch.testing.assert_close(expected, parts.sum(dim=1), rtol=1e-5, atol=1e-5)
-        for zeros in range(1, 20):
-            assert torch.equal(pairwise(torch.cat([parts, torch.zeros(16, zeros, 3, 8)], dim=1)), expected)
+    rows, longest, dim = 32, 40 * CHUNK, step.shape.head_dim
+    query = torch.randn(rows, heads, dim, generator=numbers)
+    keys, values = (torch.randn(rows, kv_heads, longest, dim, generator=numbers) for _ in range(2))
+
+    def attention(length, positions):
+        mask = step._mask(positions, length, torch.float32)
+        return step._attention(query, keys[:, :, :length].contiguous(), values[:, :, :length].contiguous(), mask)
+
+    for used in range(CHUNK, longest, CHUNK):
+        positions = torch.arange(used - rows, used).clamp(min=0)
+        expected = attention(used, positions)
+        for length in range(used + CHUNK, longest + 1, 5 * CHUNK):
+            assert torch.equal(attention(length, positions), expected), (used, length)
 
 
 def test_what_company_changes_is_said_of_each_kind_of_model():

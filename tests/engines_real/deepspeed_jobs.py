@@ -33,7 +33,8 @@ from unified_rl.engines.roles import policy_role, value_role
 from unified_rl.engines.shares import share_of_units
 from unified_rl.engines.torch_trainer import TorchTrainer
 from unified_rl.engines.weight_sync import whole_weights
-from unified_rl.surrogate import SurrogateLoss, ValueLoss, aggregation_weights
+from unified_rl.methods.losses import of_role
+from unified_rl.surrogate import CompanionLoss, SurrogateLoss, aggregation_weights
 from unified_rl.types import ONE_RANK
 
 OPTIONS = AdamWOptions(
@@ -58,7 +59,7 @@ class Problem:
         self._batch_unit = coefficient.unit == "batch"
         if method == VALUE:
             self.model, self.role = build_value_model(policy), value_role()
-            self._loss = lambda: ValueLoss(inputs, weights)
+            self._loss = lambda: CompanionLoss(of_role("value"), inputs, weights)
         elif method == REWARD:
             self.model, self.role = build_reward_model(policy), reward_role
             ends = [np.array([len(sequence.response_ids) - 2]) for sequence in self.sequences]
@@ -70,7 +71,7 @@ class Problem:
     def update(self, trainer: Any):
         loss = self._loss()
         if self._batch_unit:
-            loss.fix(trainer.outputs(self.sequences)["logp"])
+            loss.fix(trainer.outputs(self.sequences))
         return trainer.update(self.sequences, loss, self.unit)
 
 

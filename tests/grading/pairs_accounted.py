@@ -393,6 +393,49 @@ y \neq \pm 1 | y \neq 1, -1
 \begin{pmatrix} 2 \\ -1 \end{pmatrix} | \left(2,-1\right)
 3 \text{ to } 5 | 3 \text{ to } 5
 12:00 | 12:00 \text{ noon}
+24_{10} | 24
+4 | 4_{10}
+0.5_{10} | 0.5
+1011_2 | 1011
+\text{May} | May
+\text{Evelyn} | evelyn
+\text{YES} | yes
+\text{Bob} | Bob
+18 | 18 dollars per day
+18 | \$18 per day
+18 | \$18/day
+18 | 18 miles per gallon
+100 | 100 sq ft
+100 | 100 square ft.
+100 | 100 ft^2
+100 | 100 sq. ft.
+24 | 24 cubic cm
+3.5 | 3\frac{1}{2} hours
+2.5 | 2.5 hrs
+1 | 1 day
+12 | 12 eggs per week
+70000 | $70,000
+70000 | 70,000 dollars
+5 | 5 boxes of crayons
+5 | 5 bags
+540 | 540 meters
+540 | 540 meters per week
+25 | 25\text{ percent}
+2:1 | 2 : 1
+45 | 45 mph
+160 | 160 minutes
+45 | 45^{\circ}
+12 | 12 \text{in.}
+12 | 12\text{ sq. in.}
+5\text{ feet} | 5 ft
+9.8 | 9.8 m/s^2
+9.8 | 9.8\ \mathrm{m/s^2}
+0.05 | 0.05 \, \text{mol/L}
+3 | 3 teaspoons
+3 | 3 kids
+20 | 20 years
+15 min | 15\text{ minutes}
+15 min | 15
 """.strip().splitlines()
 
 DIFFERENT = r"""
@@ -990,4 +1033,22 @@ x^3 - y^3 | (x-y)(x^2-xy+y^2)
 1/3 | 0.33
 1:3 | 1/2
 3 \text{ to } 5 | 5 \text{ to } 3
+24_{10} | 24_{15}
+24_5 | 24_{10}
+ABC | abc
+\text{MW} | \text{mW}
+5 | 5 percent of students
+5 | 5 dozens of eggs
+5 | 5 of spades
+5 | 5 halves of apples
+5 | 5 thirds of pies
+5 \text{ pounds of sugar} | 5 \text{ pounds of salt}
+\$18/day | \$18/week
+5 | 5 out of ten
+5 | 5 powers of ten
+5 | 5 orders of magnitude
+5 | 5 times of x
+5 | 5 squares of ten
+15 min | 15 s
+\min(1,2) | 2
 """.strip().splitlines()

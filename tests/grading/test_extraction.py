@@ -137,6 +137,77 @@ CHOICES = [
 ]
 
 
+WHOLE = [
+    ("The answer is $8$ million.", "$8$ million"),
+    ("The answer is $8$/$9$.", "$8$/$9$"),
+    ("Thus the total is $\\boxed{8}$ thousand.", "$8$ thousand"),
+    ("\\boxed{8} percent", "$8$ percent"),
+    ("$\\boxed{8}^\\circ$", "8^\\circ"),
+    ("so $y = -\\boxed{8}$", "-(8)"),
+    ("The answer is at least $8$.", "at least $8$"),
+    ("The answer isn't $8$.", "isn't $8$"),
+    ("The answer cannot be 8.", "cannot be 8"),
+    ("The answer is far from 8.", "far from 8"),
+    ("The answer is 8 or 9.", "8 or 9"),
+    ("The area is 3^4.", "3^4"),
+    ("The side is 5√2.", "5√2"),
+    ("It takes 2 3/4 hours", "2 3/4 hours"),
+    ("Hence y < 7.", "y < 7"),
+    ("It starts at 9:45.", "9:45"),
+    ("The odds are 3:5.", "3:5"),
+    ("So y = 2 or y = 9.", "y = 2 or y = 9"),
+    ("The point is (2, 7).", "(2, 7)"),
+    ("The zeros are 4, 5 and 6.", "4, 5 and 6"),
+    ("She needs at most 8 eggs", "at most 8"),
+    ("大于9", "大于9"),
+]
+EXPLAINED = [
+    ("The answer is 8, since 3+5=8.", "8"),
+    ("The answer is 8 because we added.", "8"),
+    ("The answer is 8 (see the table).", "8"),
+    ("The answer is 8 (a cube).", "8"),
+    ("The answer is 8 – a power of two.", "8"),
+    ("The answer is 8 by symmetry.", "8"),
+    ("The answer is 8, not 9.", "8"),
+    ("The answer is 2,500, which is a lot.", "2,500"),
+    ("The answer is the integer 8.", "8"),
+    ("The answer (in metres) is 8.", "8"),
+    ("The answer turns out to be 8.", "8"),
+    ("There is no doubt that the answer is 8.", "8"),
+    ("The answer is 8 dollars every day at the market.", "8 dollars"),
+    ("The answer is 7. Correction: 8.", "8"),
+    ('{"answer": 8}', "8"),
+    ('```json\n{"steps": [1], "final_answer": "8/3"}\n```', "8/3"),
+]
+NOTHING = [
+    "A tempting wrong answer is 8.",
+    "My earlier answer was 8.",
+    "It would be false to claim that the answer is 8.",
+    "Nobody thinks the answer is 8.",
+    "If the answer is 8, we are done.",
+    "Is the answer 8?",
+    "The answer is 8, which is incorrect.",
+    "8 is not the answer.",
+    "It can't be 8.",
+    "\\boxed{8}. Let me check. The final answer is \\boxed{",
+    "\\boxed{8}. Let me check. The final answer is \\boxed{}.",
+    "答案不是8。",
+    "错误的答案是8。",
+    "Option C is wrong.",
+    "",
+]
+
+
+@pytest.mark.parametrize(("response", "answer"), WHOLE + EXPLAINED, ids=range(len(WHOLE + EXPLAINED)))
+def test_an_answer_is_whole_and_without_its_explanation(response, answer):
+    assert extract(response) == answer
+
+
+@pytest.mark.parametrize("response", NOTHING, ids=range(len(NOTHING)))
+def test_what_is_denied_doubted_asked_or_left_open_is_no_answer(response):
+    assert extract(response) is None
+
+
 @pytest.mark.parametrize(("response", "answer"), RESPONSES, ids=range(len(RESPONSES)))
 def test_responses(response, answer):
     assert extract(response) == answer

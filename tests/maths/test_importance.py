@@ -14,8 +14,8 @@ from unified_rl.config import ImportanceConfig
 from unified_rl.engines.layout import Layout
 from unified_rl.engines.roles import policy_role
 from unified_rl.errors import ConfigError, DataError
-from unified_rl.importance import corrected
 from unified_rl.loading import load_config
+from unified_rl.methods.importance import corrected
 from unified_rl.surrogate import SurrogateLoss, aggregation_weights
 
 OPTIONS = {

@@ -17,8 +17,9 @@ from unified_rl.engines.policy_model import build_value_model
 from unified_rl.engines.reward_model import RewardLoss, as_sequence, build_reward_model, reward_role
 from unified_rl.engines.roles import policy_role, value_role
 from unified_rl.engines.torch_trainer import TorchTrainer
-from unified_rl.importance import corrected
-from unified_rl.surrogate import SurrogateLoss, ValueLoss, aggregation_weights
+from unified_rl.methods.importance import corrected
+from unified_rl.methods.losses import of_role
+from unified_rl.surrogate import CompanionLoss, SurrogateLoss, aggregation_weights
 from unified_rl.types import ONE_RANK, Problem, Prompt
 
 #: Operators whose result, or its shape, the host must have before it goes on.
@@ -100,7 +101,7 @@ def test_of_any_coefficient(name, watched):
     loss = SurrogateLoss(coefficient, inputs, weights_B, watched)
     policy = trainer(batch.policy, policy_role(0.8))
     if coefficient.unit == "batch":
-        loss.fix(policy.outputs(batch.sequences)["logp"])
+        loss.fix(policy.outputs(batch.sequences))
     found, micro_batches = reads(policy, batch.sequences, loss, unit_B)
     assert not found
     assert micro_batches > 1
@@ -124,7 +125,7 @@ def test_of_an_importance_correction(options):
 def test_of_the_value_loss():
     batch, coefficient, *_ = case("ppo", seed=3)
     inputs = coefficient.prepare(batch.inputs)
-    loss = ValueLoss(inputs, aggregation_weights("sequence_mean", inputs, 1, "keep"))
+    loss = CompanionLoss(of_role("value"), inputs, aggregation_weights("sequence_mean", inputs, 1, "keep"))
     found, micro_batches = reads(trainer(build_value_model(batch.policy), value_role()), batch.sequences, loss)
     assert not found
     assert micro_batches > 1

@@ -47,6 +47,28 @@ def test_values_and_gradients_equal_log_softmax(chunk_elements, temperature, wit
 
 
 @pytest.mark.parametrize("chunk_elements", CHUNKS)
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+@pytest.mark.parametrize("with_bias", [True, False])
+def test_the_entropy_has_a_gradient_where_it_is_asked_for(chunk_elements, temperature, with_bias):
+    """Against autograd of the plain formula: of the entropy alone, and of entropy and log-probs together."""
+    (hidden, weight, bias), targets = inputs(seed=3)
+    bias = bias if with_bias else None
+    leaves = [tensor for tensor in (hidden, weight, bias) if tensor is not None]
+    random = torch.Generator().manual_seed(4)
+    of_logp, of_entropy = (torch.randn(TOKENS, generator=random, dtype=torch.float64) for _ in range(2))
+    options = {"temperature": temperature, "chunk_elements": chunk_elements, "differentiable_entropy": True}
+    expected = naive(hidden, weight, bias, targets, temperature)
+    for scale in (0.0, 1.0):
+        logp, entropy = token_logps(hidden, weight, bias, targets, **options)
+        torch.testing.assert_close(entropy, expected[1], rtol=0, atol=1e-12)
+        found = torch.autograd.grad((scale * of_logp * logp + of_entropy * entropy).sum(), leaves)
+        wanted = torch.autograd.grad(
+            (scale * of_logp * expected[0] + of_entropy * expected[1]).sum(), leaves, retain_graph=True
+        )
+        torch.testing.assert_close(found, wanted, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("chunk_elements", CHUNKS)
 def test_gradcheck(chunk_elements):
     (hidden, weight, bias), targets = inputs()
 

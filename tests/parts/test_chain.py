@@ -31,15 +31,13 @@ NO_CONFIGURATION = {"grading", "isolation", "ops"}
 #: Files in which the word for a stage is a word for something else as well.
 OTHER_MEANINGS = {
     "sft": {
-        "coefficient_config.py": "a coefficient",
-        "coefficients.py": "a coefficient",
-        "methods.py": "a method",
+        "methods/likelihood.py": "a coefficient and a method",
         "grids/reproduce.py": "a method",
         "statistics/pass_rate.py": "a coefficient",
         "config.py": "a section",
         "grids/definition.py": "a section",
     },
-    "offline_samples": {"methods.py": "a source", "sources/offline.py": "a source"},
+    "offline_samples": {"methods/likelihood.py": "a source", "sources/offline.py": "a source"},
     "reward_model": {
         "reward_model_config.py": "a section",
         "stages/iterate.py": "an option of section iterate",
@@ -121,7 +119,7 @@ def test_a_settings_overlay_reaches_every_section():
 def test_keys_are_known_before_anything_is_made_and_without_torch(tmp_path):
     arguments = words("grpo_ps", tmp_path / "run", tmp_path / "artifacts", "reward=model", *ANNEAL)
     code = (
-        "import json, sys; from unified_rl.loading import load_config; from unified_rl.grids.shared_stages import shared_stages;"
+        "import json, sys; from unified_rl.grids.plan import shared_stages; from unified_rl.loading import load_config;"
         f"keys = {{one.name: one.key for one in shared_stages(load_config({arguments!r}))}};"
         "print(json.dumps([keys, sorted({'torch', 'transformers', 'pyarrow'} & sys.modules.keys())]))"
     )

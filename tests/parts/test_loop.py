@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from ragged import gradient, ragged_batch
-from tiny import words
+from tiny import wants, words
 
 from unified_rl import coefficients as c
 from unified_rl.cli import main
@@ -19,6 +19,8 @@ from unified_rl.engines.optimiser import AdamWOptions
 from unified_rl.engines.roles import policy_role
 from unified_rl.engines.torch_trainer import TorchTrainer
 from unified_rl.errors import CheckpointError, TrainingError
+from unified_rl.methods import METHODS
+from unified_rl.sources.registry import SOURCES
 from unified_rl.surrogate import SurrogateLoss, aggregation_weights
 
 
@@ -32,9 +34,13 @@ def run(tmp_path, artifacts, method, *more):
     return [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
 
 
-@pytest.mark.parametrize("method", ["sft", "rft", "dpo", "online_rft", "ppo", "grpo", "grpo_ps", "rloo", "dr_grpo", "dapo"])
+@pytest.mark.parametrize("method", METHODS)
 def test_every_method_trains_and_logs(tmp_path, artifacts, method):
     more = ("rollout.prompts_per_step=16",) if method == "sft" else ()
+    if wants(method):
+        run(tmp_path / "other", artifacts, "online_rft", "trainer.learning_rate=0.003")
+        (teacher,) = (tmp_path / "other" / "run" / "checkpoints").glob("step_*4/policy")
+        more += (f"{wants(method)[0].partition('=')[0]}={teacher}",)
     metrics = run(tmp_path, artifacts, method, *more)
     assert [entry["step"] for entry in metrics] == [1, 2, 3, 4]
     trained = [entry for entry in metrics if entry["groups/count"] > 0]
@@ -42,7 +48,7 @@ def test_every_method_trains_and_logs(tmp_path, artifacts, method):
         for name in ("reward/mean", "reward/std", "coef/total/abs_mean", "entropy/mean", "grad_norm", "groups/zero_variance"):
             assert np.isfinite(entry[name])
         assert entry["ratio/clip_fraction"] == 0, "with one update per rollout the clip never bites"
-    online = method in ("online_rft", "ppo", "grpo", "grpo_ps", "rloo", "dr_grpo", "dapo")
+    online = SOURCES[METHODS[method].source].provides.fresh
     assert (metrics[-1]["tokens/sampled"] > 0) == online
     if online:
         assert max(entry["sampler/max_logp_difference"] for entry in trained) < 1e-3

@@ -6,6 +6,7 @@ import json
 import re
 
 import pytest
+from tiny import wants
 
 from unified_rl import explain, loading
 from unified_rl.cli import main
@@ -17,7 +18,7 @@ STACKS = ("deepseekmath_7b", "deepseekmath_1_3b", "qwen2_5_0_5b")
 @pytest.mark.parametrize("stack", STACKS)
 @pytest.mark.parametrize("method", list(METHODS))
 def test_every_method_explains_under_every_stack(stack, method):
-    words = [f"stack={stack}", f"method={method}"]
+    words = [f"stack={stack}", f"method={method}", *wants(method)]
     if method == "grpo_ps" and stack == "qwen2_5_0_5b":
         words.append("reward=model")  # GSM8K has no exact step checker
     config = loading.load_config(words)

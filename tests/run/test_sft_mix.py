@@ -12,7 +12,6 @@ import torch
 from unified_rl import chain, loading
 from unified_rl.artifacts import ArtifactStore
 from unified_rl.cli import main
-from unified_rl.coefficients import build
 from unified_rl.engines.forward import response_logps
 from unified_rl.engines.packing import pack
 from unified_rl.engines.policy_model import load_policy
@@ -140,7 +139,7 @@ def test_masked_tokens_have_no_say(folder):
     rollout = collate(groups, "cpu", process=False, pairs=False)
     mask_BT = rollout.inputs.response_mask_BT
     assert (~mask_BT).any()
-    coefficient = build(config.coefficient)
+    coefficient = config.coefficient
     inputs = coefficient.prepare(rollout.inputs)
     weights_B = aggregation_weights("sequence_mean", inputs, 1, "keep")
     (packed,) = pack(rollout.sequences, row_tokens=2048, micro_batch_tokens=8192)

@@ -23,8 +23,6 @@ import torch
 
 from unified_rl.bench.generation import EOS, IdTokenizer, random_model, random_prompts, transformers_generate
 from unified_rl.bench.training import matmul_peak, padded_micro_batches, training_pass
-from unified_rl.coefficient_config import GrpoCoefficient
-from unified_rl.coefficients import Grpo
 from unified_rl.config import Config, RolloutConfig, RunConfig, TrainerConfig
 from unified_rl.engines.compiled_forward import CompiledForward
 from unified_rl.engines.forward import plain_forward
@@ -38,6 +36,7 @@ from unified_rl.engines.ranks import divided, join_ranks
 from unified_rl.engines.roles import policy_role
 from unified_rl.engines.torch_generator import TorchGenerator
 from unified_rl.engines.torch_trainer import TorchTrainer
+from unified_rl.methods.policy_gradient import Grpo
 from unified_rl.sources import OnlineSamples, PromptPool
 from unified_rl.stages.generators import compiled_step
 from unified_rl.train import Parts, run_step
@@ -175,8 +174,8 @@ def _parts(
         responses_per_prompt=GROUP,
     )
     reference = lambda sequences: evaluate_role(frozen, role, sequences, layout, ranks)  # noqa: E731
-    parts = Parts(source, Grpo(), policy, reference, None, list, lambda _: None, lambda _: [], ranks)
-    config = Config(coefficient=GrpoCoefficient(), rollout=RolloutConfig(PROMPTS, GROUP), logging=RunConfig(samples=0))
+    parts = Parts(source, Grpo(), policy, {"reference": reference}, {}, list, lambda _: None, lambda _: [], ranks)
+    config = Config(coefficient=Grpo(), rollout=RolloutConfig(PROMPTS, GROUP), logging=RunConfig(samples=0))
     return parts, config
 
 

@@ -9,9 +9,9 @@ from dataclasses import fields
 from unified_rl import ranges
 from unified_rl.cli.grammar import Command
 from unified_rl.cli.schema import Setting, descriptions, kind_of, sections, settings, types_of
-from unified_rl.coefficient_config import COEFFICIENTS
 from unified_rl.config import Config
 from unified_rl.loading import SHORTHANDS
+from unified_rl.methods import COEFFICIENTS
 
 WIDTH = 128
 INDENT = 6

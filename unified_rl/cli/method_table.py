@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from unified_rl import loading, methods
 from unified_rl.cli.grammar import JSON, Call, Command
 from unified_rl.cli.schema import settings, written
-from unified_rl.coefficient_config import COEFFICIENTS
 from unified_rl.errors import ConfigError
+from unified_rl.methods import COEFFICIENTS
 from unified_rl.plugins import did_you_mean
 
 HEADINGS = ("method", "data source", "reward", "gradient coefficient GC", "from")

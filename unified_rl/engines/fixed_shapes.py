@@ -10,6 +10,7 @@ give is added in an order that further chunks of zeros do not change.
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 
 BLOCK = 16
 """Rows of a product.
@@ -25,7 +26,10 @@ A library divides the matrices of a batch among its threads; where there are few
 """
 
 CHUNK = 16
-"""Cache slots whose products are summed by the library, in its own order; chunks are added up by `pairwise`."""
+"""Cache slots whose products are summed by the library, in its own order; chunks are added up by `in_order`."""
+
+LANES = 32
+"""Numbers that torch adds up side by side: four vectors of eight. What is left beside them it adds up in another order."""
 
 
 def linear(x: torch.Tensor, weight: torch.Tensor, added: torch.Tensor | None = None) -> torch.Tensor:
@@ -36,20 +40,18 @@ def linear(x: torch.Tensor, weight: torch.Tensor, added: torch.Tensor | None = N
         weight: [in, out], contiguous: read along its rows it is faster than a transposed one.
         added: a bias [out], a residual [N, out], or None.
     """
+    rows, width = len(x), weight.shape[1]
     blocks = x.view(-1, BLOCK, x.shape[1])
-    weights = weight.expand(blocks.shape[0], -1, -1)
+    if len(blocks) < MATRICES:
+        blocks = blocks.expand(MATRICES, -1, -1)
+    weights = weight.expand(len(blocks), -1, -1)
     if added is None:
-        return torch.bmm(blocks, weights).view(-1, weight.shape[1])
-    added = added if added.dim() == 1 else added.view(-1, BLOCK, weight.shape[1])
-    return torch.baddbmm(added, blocks, weights).view(-1, weight.shape[1])
+        return torch.bmm(blocks, weights).view(-1, width)[:rows]
+    added = added if added.dim() == 1 else added.view(-1, BLOCK, width)
+    return torch.baddbmm(added, blocks, weights).view(-1, width)[:rows]
 
 
-def pairwise(parts: torch.Tensor) -> torch.Tensor:
-    """The sum over dimension 1 of [N, n, ...], neighbours first, then pairs of neighbours, and so on.
-
-    Parts of zeros behind the last do not change a bit of it, for whatever is added to zero stays as it is.
-    """
-    while (n := parts.shape[1]) > 1:
-        halved = parts[:, 0 : n - 1 : 2] + parts[:, 1::2]
-        parts = halved if n % 2 == 0 else torch.cat([halved, parts[:, -1:]], dim=1)
-    return parts[:, 0]
+def in_order(parts: torch.Tensor) -> torch.Tensor:
+    """The sum over dimension 1 of [N, n, W], one part after another, so that further parts of zeros do not change a bit of it."""
+    width = parts.shape[2]
+    return (parts if width % LANES == 0 else F.pad(parts, (0, -width % LANES))).sum(dim=1)[:, :width]

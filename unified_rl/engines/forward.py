@@ -37,24 +37,36 @@ def last_hidden(decoder: PreTrainedModel, input_ids_RL: Tensor, position_ids_RL:
 
 
 def response_logps(
-    model: PreTrainedModel, packed: PackedRows, temperature: float = 1.0, forward: Forward = plain_forward
+    model: PreTrainedModel,
+    packed: PackedRows,
+    temperature: float = 1.0,
+    forward: Forward = plain_forward,
+    *,
+    differentiable_entropy: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Log-probability and entropy, in nats, of the packed response tokens at the sampling temperature.
 
     The head is applied only to the positions that predict a response token. Dropout must be off (see the module's docstring).
 
     Args:
-        forward: what runs the decoder.
+        forward: what runs the decoder. differentiable_entropy: whether the entropy carries a gradient.
 
     Returns:
-        (logp_N, entropy_N) in the order of `packed.sequence_N`; the entropy carries no gradient.
+        (logp_N, entropy_N) in the order of `packed.sequence_N`.
 
     Raises:
         DataError: a sequence longer than the model's positions or its sliding window.
     """
     head = model.get_output_embeddings()
     hidden_ND = _predicting_hidden(decoder_of(model), packed, forward)
-    return token_logps(hidden_ND, head.weight, getattr(head, "bias", None), packed.targets_N, temperature=temperature)
+    return token_logps(
+        hidden_ND,
+        head.weight,
+        getattr(head, "bias", None),
+        packed.targets_N,
+        temperature=temperature,
+        differentiable_entropy=differentiable_entropy,
+    )
 
 
 def response_values(model: ScalarModel, packed: PackedRows, forward: Forward = plain_forward) -> Tensor:

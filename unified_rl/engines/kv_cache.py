@@ -7,6 +7,8 @@ others (the mask hides the slots behind its own position, and a hidden slot cont
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from transformers.cache_utils import Cache, CacheLayerMixin
@@ -37,6 +39,9 @@ class RowCacheLayer(CacheLayerMixin):
     contiguous buffer is more than twice as fast on a CPU as over a window of a longer one, which buys the copies many times.
     """
 
+    keys: Any  # tensors from the first ones on
+    values: Any
+
     def __init__(self) -> None:
         super().__init__()
         self.shape = (0, 0)
@@ -65,7 +70,9 @@ class RowCacheLayer(CacheLayerMixin):
         """Say where the next `update` writes: one token in each of the first rows, at `positions`."""
         self.rows, self.positions = rows, positions
 
-    def update(self, key_states: torch.Tensor, value_states: torch.Tensor, *args, **kwargs) -> tuple[torch.Tensor, ...]:
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Write one token's keys and values [B, kv_heads, 1, head_dim] and return those of the first B rows, whole."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
@@ -110,7 +117,8 @@ class RowCache(Cache):
     """The layers of one model, in the form that any Hugging Face model's forward accepts as `past_key_values`."""
 
     def __init__(self, layers: int) -> None:
-        super().__init__(layers=[RowCacheLayer() for _ in range(layers)])
+        self._own = [RowCacheLayer() for _ in range(layers)]
+        super().__init__(layers=list(self._own))
         self.rows, self.length = 0, 0
         #: What `first_rows` answered last, by its count: the same at most steps, and to slice is a tenth of a small one.
         self._first_rows: dict[int, tuple[list[torch.Tensor], list[torch.Tensor]]] = {}
@@ -124,13 +132,13 @@ class RowCache(Cache):
         if rows > self.rows or length > self.length or 2 * length <= self.length:
             self.rows, self.length = rows, length
             self._first_rows = {}
-            for layer in self.layers:
+            for layer in self._own:
                 layer.resize(rows, length)
 
     def plan_step(self, positions: torch.Tensor) -> None:
         """The next forward writes one token per row, row i at `positions[i]` (int64 [rows])."""
         rows = torch.arange(positions.shape[0], device=positions.device)
-        for layer in self.layers:
+        for layer in self._own:
             layer.plan_step(rows, positions)
 
     def first_rows(
@@ -138,18 +146,18 @@ class RowCache(Cache):
     ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
         """Keys and values of the first `count` rows, one tensor per layer; `shape` is (kv_heads, head_dim)."""
         if count not in self._first_rows:
-            pairs = [layer.first_rows(count, *shape, like) for layer in self.layers]
+            pairs = [layer.first_rows(count, *shape, like) for layer in self._own]
             self._first_rows = {count: ([keys for keys, _ in pairs], [values for _, values in pairs])}
         return self._first_rows[count]
 
     def load(self, rows: np.ndarray, prompt_kv: list[tuple[torch.Tensor, torch.Tensor]], prompts: np.ndarray) -> None:
         """Start row `rows[i]` with entry `prompts[i]` of the prefilled keys and values, one pair per layer."""
-        for layer, (keys, values) in zip(self.layers, prompt_kv, strict=True):
+        for layer, (keys, values) in zip(self._own, prompt_kv, strict=True):
             pick = torch.from_numpy(prompts).to(keys.device)
             layer.load(torch.from_numpy(rows).to(keys.device), keys[pick], values[pick])
 
     def move(self, source: np.ndarray, target: np.ndarray) -> None:
         """Copy the rows `source` to the rows `target`."""
-        for layer in self.layers:
+        for layer in self._own:
             device = layer.keys.device
             layer.move(torch.from_numpy(source).to(device), torch.from_numpy(target).to(device))

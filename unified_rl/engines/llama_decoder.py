@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import nn
 from transformers import LlamaForCausalLM, PreTrainedModel, Qwen2ForCausalLM
 
-from unified_rl.engines.fixed_shapes import CHUNK, MATRICES, linear, pairwise
+from unified_rl.engines.fixed_shapes import CHUNK, MATRICES, in_order, linear
 from unified_rl.engines.kv_cache import LEAST_ROWS, RowCache
 from unified_rl.engines.sampling import draw, draw_by_inversion
 from unified_rl.types import Decoding
@@ -32,8 +32,6 @@ Turn = tuple[torch.Tensor, torch.Tensor]
 """cos and sin of the tokens' rotations, each [N, 1, head_dim]; sin is negated in its first half."""
 PromptKV = list[tuple[torch.Tensor, torch.Tensor]]
 """Per layer keys and values [prompts, kv_heads, length, head_dim]."""
-AddUp = Callable[[torch.Tensor], torch.Tensor]
-"""The sum over dimension 1 of [N, n, ...] in an order that zeros behind the last part do not change."""
 CompiledStep = Callable[..., Sequence[torch.Tensor]]
 """`DrawingStep.forward`, compiled."""
 
@@ -78,9 +76,9 @@ class StepShape:
 class DecodingStep(nn.Module):
     """The forward of one token per row, from token ids to logits, on weights and a cache that it is given."""
 
-    def __init__(self, shape: StepShape, add_up: AddUp) -> None:
+    def __init__(self, shape: StepShape) -> None:
         super().__init__()
-        self.shape, self.add_up = shape, add_up
+        self.shape = shape
         self.register_buffer("eps", torch.tensor(shape.eps))
 
     def forward(
@@ -145,23 +143,17 @@ class DecodingStep(nn.Module):
     def _attention(self, query, keys, values, mask) -> torch.Tensor:
         """Heads' outputs joined [B, heads * head_dim].
 
-        The greatest score is the same in any order. The weights are summed over each chunk of the cache, then over chunks, and so
-        are the values.
+        Products are of one chunk of the cache each. A softmax over whole tiles adds up lane by lane, one vector after another, and
+        the chunks' values are added one after another, so that slots behind a row's own, whose weight is zero, change no bit.
         """
         heads, kv_heads, dim = self.shape.heads, self.shape.kv_heads, self.shape.head_dim
         queries, chunks = heads // kv_heads, keys.shape[2] // CHUNK
         query = query.reshape(-1, 1, queries, dim).expand(-1, chunks, -1, -1).reshape(-1, queries, dim)
         scores = torch.baddbmm(mask, query, keys.view(-1, CHUNK, dim).transpose(1, 2), alpha=self.shape.scaling)
-        scores = scores.view(-1, chunks, queries, CHUNK)
-        weights = (scores - scores.amax(dim=(1, 3), keepdim=True)).exp_()
-        mixed = torch.bmm(weights.view(-1, queries, CHUNK), values.view(-1, CHUNK, dim)).view(-1, chunks, queries, dim)
-        total = weights.sum(dim=-1, keepdim=True)
-        return (self.add_up(mixed) / self.add_up(total)).view(-1, heads * dim)
-
-
-def in_order(parts: torch.Tensor) -> torch.Tensor:
-    """The sum over dimension 1 for a step that is compiled: a loop over the parts, one after another."""
-    return parts.sum(dim=1)
+        scores = scores.view(-1, chunks, queries, CHUNK).transpose(1, 2).reshape(-1, queries, chunks * CHUNK)
+        weights = scores.softmax(dim=-1).view(-1, queries, chunks, CHUNK).transpose(1, 2).reshape(-1, queries, CHUNK)
+        mixed = torch.bmm(weights, values.view(-1, CHUNK, dim)).view(-1, chunks, queries * dim)
+        return in_order(mixed).reshape(-1, heads * dim)
 
 
 class DrawingStep(nn.Module):
@@ -169,7 +161,7 @@ class DrawingStep(nn.Module):
 
     def __init__(self, shape: StepShape) -> None:
         super().__init__()
-        self.step = DecodingStep(shape, in_order)
+        self.step = DecodingStep(shape)
 
     def forward(
         self, uniforms: torch.Tensor, temperature: torch.Tensor, *arguments: Any
@@ -227,7 +219,7 @@ class LlamaDecoder:
             compiled: the step to run, compiled for `StepShape.of(model)`; None runs `DecodingStep` as it is.
         """
         self.model, self.shape, self.compiled = model, StepShape.of(model), compiled
-        self.plain = DecodingStep(self.shape, pairwise).to(model.device)
+        self.plain = DecodingStep(self.shape).to(model.device)
         self.cos = self.sin = torch.empty(0)
         body, head = model.model, model.lm_head
         self.ends = [body.embed_tokens.weight, _read_by_rows(head.weight * body.norm.weight), head.bias]
@@ -238,11 +230,11 @@ class LlamaDecoder:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """What `draw` returns for the logits after `token_ids` [B] at `positions` [B].
 
-        Fewer rows than LEAST_ROWS are filled up with rows at position 0, whose slots in the cache must be free.
+        For a compiled step, fewer rows than LEAST_ROWS are filled up with rows at position 0, whose slots in the cache are free.
         """
         count = len(token_ids)
-        missing = max(0, LEAST_ROWS - count)
-        token_ids, positions, uniforms = (F.pad(each, (0, missing)) for each in (token_ids, positions, uniforms))
+        if self.compiled is not None and count < LEAST_ROWS:
+            token_ids, positions, uniforms = (F.pad(each, (0, LEAST_ROWS - count)) for each in (token_ids, positions, uniforms))
         tokens, logp = self._drawn(uniforms, decoding, self._arguments(token_ids, positions, cache))
         return tokens[:count], logp[:count]
 

@@ -16,11 +16,16 @@ Outputs = dict[str, Tensor]
 Role = Callable[[Any, PackedRows], Outputs]
 
 
-def policy_role(temperature: float, forward: Forward = plain_forward) -> Role:
-    """Outputs "logp" and "entropy" (no gradient), in nats, at the sampling temperature; `forward` runs the decoder."""
+def policy_role(temperature: float, forward: Forward = plain_forward, differentiated: frozenset[str] = frozenset()) -> Role:
+    """Outputs "logp" and "entropy", in nats, at the sampling temperature; `forward` runs the decoder.
+
+    Args:
+        differentiated: outputs beside "logp" that carry a gradient, because a loss asks for it.
+    """
 
     def outputs(model: PreTrainedModel, packed: PackedRows) -> Outputs:
-        logp_N, entropy_N = response_logps(model, packed, temperature, forward)
+        entropy = "entropy" in differentiated
+        logp_N, entropy_N = response_logps(model, packed, temperature, forward, differentiable_entropy=entropy)
         return {"logp": logp_N, "entropy": entropy_N}
 
     return outputs

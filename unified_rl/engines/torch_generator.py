@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain, groupby
+from typing import Any
 
 import numpy as np
 import torch
@@ -96,7 +97,8 @@ class TorchGenerator:
         self.prefill_tokens = prefill_tokens
         self.compiled_step = compiled_step
         self.on_progress = on_progress
-        self.vocabulary = model.get_input_embeddings().weight.shape[0]
+        embeddings: Any = model.get_input_embeddings()
+        self.vocabulary: int = embeddings.weight.shape[0]
         ids = policy_model.eos_token_ids(model, tokenizer) if eos_token_ids is None else set(eos_token_ids)
         self.eos_token_ids = np.array(sorted(ids), dtype=np.int64)
         self._check_vocabulary()
@@ -169,10 +171,11 @@ class _Decoding:
         self.rows = min(owner.max_concurrent_sequences, len(requests))
         self.decoder = decoder
         self.cache = RowCache(owner.model.config.num_hidden_layers)
-        self.split_prompt, self.split_kv = -1, []
+        self.split_prompt = -1
+        self.split_kv: PromptKV = []
         self.active = 0
         padded, steps = round_up(self.rows), decoding.max_new_tokens
-        self.request: list[_Request | None] = [None] * self.rows
+        self.request: dict[int, _Request] = {}
         self.last_token = np.zeros(padded, dtype=np.int64)
         self.position = np.zeros(padded, dtype=np.int64)
         self.count = np.zeros(padded, dtype=np.int64)
@@ -222,7 +225,7 @@ class _Decoding:
             self.cache.fit(round_up(len(rows) + self.active), longest)
             self.cache.load(rows, kv, np.repeat(np.arange(len(groups)), [len(group) for group in groups]))
         for row, request in zip(rows, chain.from_iterable(groups), strict=True):
-            self.request[row] = request
+            self.request[int(row)] = request
             self.last_token[row] = request.prompt.token_ids[-1]
             self.position[row] = request.prefix_length
             self.uniforms[row] = request_uniforms(request.seed, self.decoding.max_new_tokens)
@@ -251,7 +254,8 @@ class _Decoding:
             past_key_values=cache,
             use_cache=True,
         )
-        return [(layer.keys, layer.values) for layer in cache.layers]
+        layers: list[Any] = cache.layers
+        return [(layer.keys, layer.values) for layer in layers]
 
     def _step(self) -> None:
         """Append one token to every active row."""
@@ -312,7 +316,7 @@ class _Decoding:
             for array in (self.last_token, self.position, self.count, self.tokens, self.logp, self.uniforms):
                 array[target] = array[source]
             for old, new in zip(source, target, strict=True):
-                self.request[new] = self.request[old]
+                self.request[int(new)] = self.request[int(old)]
         # Rows behind the active ones still go through the model, to fill up its tile: keep them short and in range.
         self.position[remaining : self.active] = 0
         self.count[remaining : self.active] = 0

@@ -19,7 +19,7 @@ def choice(text: str, unmarked: str) -> str | None:
         letters = _letters(text[mark.end : mark.end + _WIDTH])
         if mark.void or mark.negated:
             void.append(Void(mark.start, mark.end + 4, mark.end + _WIDTH))
-        elif letters:
+        elif letters and not _is_one_of_several(text[mark.end : mark.end + _WIDTH], letters):
             found.append((mark.end, letters))
     box, line = boxed(text, void=void), hashes(text)
     for other in (box, line):
@@ -42,6 +42,16 @@ def _letters(text: str) -> str:
     count = next((place for place, letter in enumerate(text) if not (letter.isascii() and letter.isalpha())), len(text))
     letters = text[:count]
     return letters if _are_options(letters, 4) or (len(letters) == 1 and letters.isupper()) else ""
+
+
+def _is_one_of_several(text: str, letters: str) -> bool:
+    """Whether another letter follows as an alternative: "B or C"."""
+    words = text[text.find(letters) + len(letters) :].split()[:2]
+    return (
+        len(words) == 2
+        and words[0] in ("or", "and", "或", "和")
+        and words[1].strip("().,*")[:2].rstrip(".,") in tuple("ABCDEFGH")
+    )
 
 
 def _are_options(text: str, most: int) -> bool:

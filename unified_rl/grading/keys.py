@@ -17,6 +17,8 @@ from unified_rl.grading.sets import as_real_set
 from unified_rl.grading.trees import Tree, negative, symbols
 from unified_rl.grading.values import DIGITS, NoValue, evaluate, is_real, shown
 
+LARGE = 40_000  # of the points that tell n from min(n, 1000)
+
 
 def key(node: Node, policy: GradingPolicy) -> str:
     """A name that equal answers share: of structure and values only."""
@@ -46,7 +48,7 @@ def key(node: Node, policy: GradingPolicy) -> str:
 
 def _named(node: Named, policy: GradingPolicy) -> str:
     """A letter, f(x) or a word in front goes, where the policy lets it; a longer name (a_2, P(A), f'(2)) says what it is of."""
-    plain = len(node.name) == 1 or node.bound or (node.left is None and node.name.isalpha())
+    plain = len(node.name.partition("(")[0] if node.bound else node.name) == 1 or (node.left is None and node.name.isalpha())
     inner = key(node.value, policy)
     return inner if plain and policy.left_side == "drop" else f"{node.name}={inner}"
 
@@ -117,7 +119,8 @@ def _points(names: list[str], tree: Tree) -> list[dict[str, Fraction]]:
     points = [generic(names, number) for number in range(3)]
     if _has_roots(tree):
         return points
-    return [*points, generic(names, 3, -1), {name: 700 * value for name, value in generic(names, 4).items()}]
+    far = {name: (-1) ** place * LARGE * value for place, (name, value) in enumerate(generic(names, 3).items())}
+    return [*points, generic(names, 3, -1), far, {name: -value for name, value in far.items()}]
 
 
 def _has_roots(tree: Tree) -> bool:

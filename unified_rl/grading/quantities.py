@@ -24,6 +24,7 @@ from unified_rl.grading.units import UNITS
 from unified_rl.grading.values import DIGITS, NoValue, evaluate, is_real, within
 
 FLOAT_DIGITS = range(15, 18)  # a decimal of so many digits was printed from a float
+TEN = 10
 FEW_BITS = 42  # of the denominator of a decimal that is written out: some twelve places
 FLOAT_ERROR = Fraction(4, 10**15)
 RADIAN = UNITS["rad"]
@@ -38,6 +39,8 @@ def ground(left: Scalar, right: Scalar, policy: GradingPolicy) -> str:
             if one.as_quantity is not None and other.unit.dimensions:
                 pair = (one.as_quantity, other)
                 return ground(*(pair[::-1] if swapped else pair), policy)
+    if {left.base, right.base} == {0, TEN}:
+        left, right = replace(left, base=0), replace(right, base=0)  # 24_{10} is 24
     if left.base or right.base:
         return _based(left, right, policy)
     scale = _units(left, right, policy)

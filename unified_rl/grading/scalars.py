@@ -10,7 +10,7 @@ from unified_rl.grading.functions import FUNCTIONS
 from unified_rl.grading.nodes import Scalar
 from unified_rl.grading.tokens import Token, Unread
 from unified_rl.grading.trees import DEGREE, MINUS_ONE, Tree, negative, symbols
-from unified_rl.grading.unit_phrases import unit_phrase
+from unified_rl.grading.unit_phrases import rate, unit_phrase
 from unified_rl.grading.units import NONE, UNITS, Unit, counted_chinese, known_unit
 from unified_rl.grading.words import (
     CHINESE_DIGITS,
@@ -91,7 +91,7 @@ def _is_unit(token: Token) -> bool:
     return (
         len(token.text) > 1
         and token.text not in FUNCTIONS
-        and ((token.spaced and known_unit(token.text) is not None) or token.text in _BESIDE)
+        and ((token.spaced and (known_unit(token.text) is not None or token.text == "sq")) or token.text in _BESIDE)
     )
 
 
@@ -127,8 +127,6 @@ def _based(tokens: list[Token]) -> Scalar | None:
         return None
     digits = digits.lstrip("0") or "0"
     sign = -1 if minus else 1
-    if base == 10:
-        return _plain(sign * Fraction(digits))
     whole, _, places = digits.partition(".")
     value = Fraction(int(whole + places or "0", base), base ** len(places))
     return Scalar(("num", sign * value, None), base=base, digits=("-" if minus else "") + digits)
@@ -140,10 +138,6 @@ def _are_digits(text: str, base: int) -> bool:
     if not (plain.isascii() and plain.isalnum()) or len(plain) > MAX_BASED or not any(letter.isdigit() for letter in plain):
         return False
     return all(int(letter, 36) < base for letter in plain)
-
-
-def _plain(value: Fraction) -> Scalar:
-    return Scalar(("num", value, None))
 
 
 def _spelled(tokens: list[Token]) -> Scalar | None:
@@ -212,7 +206,11 @@ def _percent(scalar: Scalar) -> Scalar:
 
 
 def _written(tokens: list[Token], is_unit) -> Scalar:
+    if len(tokens) > 1 and tokens[-1].text == "min" and tokens[-2].kind == "number":
+        tokens = [*tokens[:-1], tokens[-1]._replace(upright=True)]  # minutes, not a minimum
     unit, tokens = _money(tokens)
+    if unit.dimensions:
+        unit, tokens = rate(unit, tokens)
     bracketed = _bracketed_unit(tokens)
     if bracketed is not None:
         unit, tokens = bracketed

@@ -161,8 +161,8 @@ def _sets_off(body: Sequence[Token], place: int) -> bool:
     doubled = place + 1 < len(body) and body[place + 1].text == body[place].text == "-"
     if not spaced and not doubled:
         return False
-    behind = [token for token in body[place + 1 : place + 8] if token.kind not in ("space", "newline") and token.text != "-"][
-        :3
+    behind = [token for token in body[place + 1 : place + 12] if token.kind not in ("space", "newline") and token.text != "-"][
+        :5
     ]
     if not behind or behind[0].kind != "word" or word_of(behind[0]) in words.CHANGING | words.CONDITIONS | words.NUMBER_WORDS:
         return False

@@ -106,7 +106,7 @@ def _is_unit(found: Sequence[Token], token: Token, last: int) -> bool:
 def _tidied(found: Sequence[Token], first: int, last: int, pivot: int) -> tuple[int, int]:
     """Without what joins nothing at either end, without brackets that lack their partner, and behind the last equals sign."""
     first, last = _balanced(found, first, last, pivot)
-    while first < pivot and _hangs_before(found[first]):
+    while first < pivot and _hangs_before(found[first]) and not _opens_a_bound(found, first):
         first += 1
     while last > pivot + 1 and _hangs_behind(found[last - 1]):
         last -= 1
@@ -116,6 +116,12 @@ def _tidied(found: Sequence[Token], first: int, last: int, pivot: int) -> tuple[
         while first < pivot and found[first].kind in ("space", "note"):
             first += 1
     return first, last
+
+
+def _opens_a_bound(found: Sequence[Token], place: int) -> bool:
+    """ "at most", "up to", "over": they change the value, although their words also join."""
+    following = word_of(found[place + 2]) if place + 2 < len(found) else ""
+    return (word_of(found[place]), following) in words.BOUNDS or word_of(found[place]) == "over"
 
 
 def _hangs_before(token: Token) -> bool:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 from unified_rl.grading.tokens import Token, Unread
 from unified_rl.grading.trees import Tree, symbols
 from unified_rl.grading.units import NONE, Unit, counted, counted_chinese, known_unit
+from unified_rl.grading.words import NOT_COUNTED
 
 _POWERS = {"square": 2, "sq": 2, "cubic": 3, "平方": 2, "立方": 3}
 
@@ -13,6 +16,10 @@ def unit_phrase(tree: Tree, tokens: list[Token]) -> Unit:
     """cm, cm^2, m/s^2, miles per hour, square feet, apples. Raises Unread for anything else."""
     if (phrase := known_phrase(tokens)) is not None:
         return phrase
+    if (substance := _substance(tokens)) is not None:
+        return unit_phrase(tree, tokens[: -1 - len(substance)]).times(
+            Unit(Fraction(1), ((f"'of {' '.join(substance)}'", 1),), known=False)
+        )
     if len(tokens) == 1 and tokens[0].kind == "cjk" and (unit := counted_chinese(tokens[0].text)) is not None:
         return unit
     words = tuple(token.text for token in tokens if token.text != "-")
@@ -25,6 +32,21 @@ def unit_phrase(tree: Tree, tokens: list[Token]) -> Unit:
         elif (unit := counted(words, one=tree[0] == "num" and abs(tree[1]) <= 1)) is not None and not symbols(tree):
             return unit
     raise Unread
+
+
+def _substance(tokens: list[Token]) -> tuple[str, ...] | None:
+    """The words behind "of": pounds of sugar, boxes of red crayons. They say what it is, and nothing about the number."""
+    place = next((place for place, token in enumerate(tokens) if token.text == "of"), 0)
+    words = tuple(token.text.lower() for token in tokens[place + 1 :])
+    plain = 0 < len(words) <= 3 and all(word.isalpha() and len(word) > 2 and word not in NOT_COUNTED for word in words)
+    return words if place and plain else None
+
+
+def rate(unit: Unit, tokens: list[Token]) -> tuple[Unit, list[Token]]:
+    """An amount of money per something: the unit with it, and the tokens before."""
+    place = next((place for place, token in enumerate(tokens) if token.text in ("per", "/") and place), None)
+    below = known_phrase(tokens[place + 1 :]) if place and place + 1 < len(tokens) else None
+    return (unit.times(below, -1), tokens[:place]) if below is not None else (unit, tokens)
 
 
 def _named(words: tuple[str, ...]) -> Unit | None:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from unified_rl.grading import spans
+from unified_rl.grading import vocabulary as words
 from unified_rl.grading.marks import Void
 from unified_rl.grading.scan import CJK_RANGE, Token, tokens, without_emphasis
 from unified_rl.grading.sentences import is_doubted, is_rejected, sentence_end, word_of
@@ -31,8 +32,31 @@ def unmarked(text: str, void: Sequence[Void] = ()) -> str | None:
     for found in reversed(stated):
         if said := last_expression(found):
             return said
-    letters = [] if void else _LONE_LETTER.findall("\n".join("".join(token.text for token in found) for found in stated))
-    return letters[-1] if letters else None
+    return None if void else _chosen(stated)
+
+
+def _chosen(sentences: Sequence[Sequence[Token]]) -> str | None:
+    """The last lone option letter, if its clause names one only and does not rule it out."""
+    for found in reversed(sentences):
+        for clause in reversed(_clauses(found)):
+            letters = _LONE_LETTER.findall("".join(token.text for token in clause))
+            if not letters:
+                continue
+            said = {word_of(token) for token in clause}
+            ruled_out = said & (words.NOT_CHOOSING | words.DOUBTING | words.SUPPOSING | words.NEGATIONS)
+            denied = ruled_out or any(token.text in "不非" for token in clause if token.kind == "cjk")
+            return letters[0] if len(letters) == 1 and not denied else None
+    return None
+
+
+def _clauses(found: Sequence[Token]) -> list[list[Token]]:
+    clauses: list[list[Token]] = [[]]
+    for token in found:
+        if token.text in ",;，；":
+            clauses.append([])
+        else:
+            clauses[-1].append(token)
+    return clauses
 
 
 def _sentences(found: list[Token]) -> list[list[Token]]:
@@ -88,5 +112,4 @@ def lone_letter(text: str) -> str | None:
     text = text.strip()
     if match := _STARTS_LETTER.match(text):
         return match[1]
-    letters = _LONE_LETTER.findall(text[-TAIL:])
-    return letters[-1] if letters else None
+    return _chosen([found for found in _sentences(tokens(without_emphasis(text[-TAIL:]))) if not is_rejected(found)])

@@ -83,6 +83,8 @@ JOINING = _words(
     "and at both down either from or over than to up",
 )
 
+BOUNDS = frozenset({("at", "most"), ("at", "least"), ("up", "to")})
+
 CONDITIONS = _words(
     "assuming except if mod modulo only provided unless until when whenever",
 )
@@ -113,7 +115,7 @@ ADDING_NOTHING = _words(
 #: Short words that are no units.
 FUNCTION_WORDS = _words(
     "all an and any are as at be but by can did do due for get got had has he her his how if in is it its let may my new no",
-    "not now of off old on one or our out own say see she so the they to two up use via was we were who yet you",
+    "not now of off old on one or our out own see she so the they to two up use via was we were who yet you",
 )
 
 UNITS = _words(
@@ -138,3 +140,16 @@ SOURCES = _words("by from after rather")
 #: In front of these, "by" is part of an operation.
 OPERATED = _words("divided multiplied increased decreased reduced raised divisible")
 HARMLESS_DENIALS = frozenset({("not", "hard"), ("not", "difficult"), ("not", "surprising"), ("not", "only"), ("no", "doubt")})
+
+#: Before "that the answer is": what follows is stated.
+STATING = _words(
+    "agree arrive arrived believe calculate calculated certain check clear compute computed conclude concluded concludes",
+    "confirm confirms deduce deduced derive determine determined establishes evident explains find finds follows found",
+    "get gives giving has have implies imply implying indicates infer know known learn mean meaning means note notice",
+    "observe obtain obvious proves realize recall saw say see show showing shows so suggests sure tells think verified",
+    "verify yielding yields",
+)
+#: In a clause with one of these, a lone letter is no choice.
+NOT_CHOOSING = _words(
+    "or either except out let eliminate eliminated exclude excluded excluding avoid reject point and versus vs"
+)

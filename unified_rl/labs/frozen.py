@@ -16,8 +16,6 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from unified_rl import loading, rng, runs
 from unified_rl.artifacts import ArtifactStore
-from unified_rl.coefficients import Coefficient, Inputs, Terms
-from unified_rl.coefficients import build as build_coefficient
 from unified_rl.config import Config
 from unified_rl.engines.layout import Layout
 from unified_rl.engines.optimiser import AdamWOptions
@@ -28,14 +26,18 @@ from unified_rl.engines.roles import policy_role, value_role
 from unified_rl.engines.torch_generator import TorchGenerator
 from unified_rl.engines.torch_trainer import TorchTrainer
 from unified_rl.errors import CheckpointError, ConfigError, DataError
-from unified_rl.methods import METHODS
+from unified_rl.methods import COEFFICIENTS, METHODS
+from unified_rl.methods.base import Coefficient, Inputs
+from unified_rl.methods.losses import of_role
+from unified_rl.methods.signals import beside_policy
+from unified_rl.ops.terms import Terms
 from unified_rl.rewards import ExactProcessReward, OutcomeReward
 from unified_rl.rollout import collate
 from unified_rl.stages import world
 from unified_rl.stages.chain import initial_policy
 from unified_rl.stages.models import model_dtype
 from unified_rl.stages.solutions import solution_generator
-from unified_rl.surrogate import ValueLoss, aggregation_weights
+from unified_rl.surrogate import CompanionLoss, aggregation_weights
 from unified_rl.types import Group, Prompt, Reward, ScoredResponse, Split, Task
 
 NO_MODEL = "none: V = 0"
@@ -153,7 +155,8 @@ def has_step_checks(frozen: Frozen) -> bool:
 
 
 def measurable(frozen: Frozen, names: Sequence[str]) -> list[str]:
-    """The methods among `names` that can be measured here: without step checks, none under process supervision.
+    """The methods among `names` that can be measured here: without step checks, none under process supervision, and none that reads
+    another model than those of `Frozen`.
 
     Raises:
         ConfigError: there is no such method.
@@ -161,7 +164,13 @@ def measurable(frozen: Frozen, names: Sequence[str]) -> list[str]:
     unknown = [name for name in names if name not in METHODS]
     if unknown:
         raise ConfigError(f"there is no method {unknown[0]!r}; choose from: {', '.join(METHODS)}")
-    return [name for name in names if METHODS[name].supervision != "process" or has_step_checks(frozen)]
+    steps = has_step_checks(frozen)
+    return [name for name in names if (METHODS[name].supervision != "process" or steps) and not _other_models(name)]
+
+
+def _other_models(method: str) -> bool:
+    """Whether a method reads a model that a run does not have of itself."""
+    return any(role.setting for role in beside_policy(COEFFICIENTS[METHODS[method].coefficient].needs))
 
 
 def score(frozen: Frozen, groups: Sequence[Group]) -> Scored:
@@ -189,7 +198,7 @@ def measure(frozen: Frozen, method: str, scored: Scored) -> Measured:
     """
     row = METHODS[method]
     options = loading.compose([f"method={method}", f"stack={frozen.config.stack}"]).coefficient
-    coefficient: Coefficient = build_coefficient(options)
+    coefficient: Coefficient = options
     inputs, rows = scored.inputs, list(range(len(scored.sequences)))
     if row.supervision != "process":
         inputs = replace(inputs, step_rewards_BT=None, step_ends_BT=None)
@@ -215,13 +224,18 @@ def as_pairs(scored: Scored) -> list[tuple[int, int]]:
     return pairs
 
 
+def reads_values(method: str) -> bool:
+    """Whether a method learns a value model."""
+    return "values" in COEFFICIENTS[METHODS[method].coefficient].needs
+
+
 def fit_values(frozen: Frozen, groups: Sequence[Group], updates: int) -> None:
-    """Fit PPO's value model to the policy's own responses by the companion update that PPO makes, `updates` times."""
+    """Fit a value model to the policy's own responses by the companion update of a method that has one, `updates` times."""
     scored = score(frozen, groups)
-    inputs = measure(frozen, "ppo", scored).inputs
+    inputs = measure(frozen, next(name for name in METHODS if reads_values(name)), scored).inputs
     weights_B = aggregation_weights("sequence_mean", inputs, 1, "keep")
     for _ in range(updates):
-        frozen.value.update(scored.sequences, ValueLoss(inputs, weights_B))
+        frozen.value.update(scored.sequences, CompanionLoss(of_role("value"), inputs, weights_B))
     frozen.words["values"] = f"fitted to {len(scored.sequences)} responses of the policy by {updates} updates"
 
 

@@ -69,8 +69,8 @@ def open_policy(options: PolicyOptions, words: Sequence[str]) -> Frozen:
 
 
 def fit_if_needed(opened: Frozen, methods: Sequence[str], seed: int) -> None:
-    """Fit a value model to responses to training prompts where PPO is among the methods and no value model was given."""
-    if "ppo" in methods and opened.words["values"] == frozen_policy.NO_MODEL:
+    """Fit a value model to responses to training prompts, where a method learns one and none was given."""
+    if any(map(frozen_policy.reads_values, methods)) and opened.words["values"] == frozen_policy.NO_MODEL:
         prompts = frozen_policy.prompts(opened, "train", FIT_PROMPTS)
         frozen_policy.fit_values(opened, frozen_policy.sample(opened, prompts, FIT_RESPONSES, "values", seed), FIT_UPDATES)
 

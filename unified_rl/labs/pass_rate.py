@@ -14,13 +14,12 @@ from pathlib import Path
 import pandas as pd
 import transformers
 
-from unified_rl.coefficient_config import COEFFICIENTS
 from unified_rl.errors import ConfigError
 from unified_rl.labs import frozen as frozen_policy
 from unified_rl.labs.frozen import Frozen, Measured, Scored
 from unified_rl.labs.microscope import fit_if_needed, open_policy
 from unified_rl.labs.options import PassRateOptions
-from unified_rl.methods import METHODS
+from unified_rl.methods import COEFFICIENTS, METHODS
 from unified_rl.ops.terms import coefficient
 from unified_rl.plotting import pass_rate as figure
 from unified_rl.runs import git_state

@@ -1,1 +1,17 @@
-"""The maths: pure functions of tensors. No configuration, files, randomness or choice of device."""
+"""Pure tensor maths: no configuration, files, randomness or choice of device. A module is loaded when it is first looked at.
+
+So the table of methods, whose rows say which of these functions they are made of, is read without torch (PEP 562).
+"""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+_MODULES = ("advantages", "aggregation", "coefficients", "importance", "kl", "logprobs", "preferences", "terms")
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return importlib.import_module(f"{__name__}.{name}")

@@ -24,11 +24,13 @@ def token_logps(
     *,
     temperature: float = 1.0,
     chunk_elements: int = CHUNK_ELEMENTS,
+    differentiable_entropy: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Log-probability of each target token and entropy of its distribution, softmax((hidden @ weight.T + bias) / temperature).
 
-    Differentiable once in `hidden_ND`, `weight_VD` and `bias_V` (whichever require a gradient), through the log-probabilities
-    only: the entropy is a metric and carries no gradient. The result is the same for any `chunk_elements`, up to rounding.
+    Differentiable once in `hidden_ND`, `weight_VD` and `bias_V` (whichever require a gradient), through the log-probabilities and,
+    where it is asked for, through the entropy, which else is a metric and carries no gradient. The result is the same for any
+    `chunk_elements`, up to rounding.
 
     Args:
         hidden_ND: hidden states that predict the targets, [N, D]. float32 and float64 are used as they are; lower precisions
@@ -38,6 +40,7 @@ def token_logps(
         targets_N: token ids, int64 [N], each in [0, V).
         temperature: the sampling temperature, positive. Ratios need log-probabilities of the distribution that was sampled.
         chunk_elements: upper bound on the logits held at once, in elements (at least one token's are).
+        differentiable_entropy: whether a loss reads the entropy; its backward pass holds one more chunk.
 
     Returns:
         (logp_N, entropy_N) in nats, float32 (float64 where the hidden states are float64).
@@ -49,8 +52,10 @@ def token_logps(
     if not temperature > 0:
         raise ValueError(f"temperature must be positive, got {temperature}; greedy decoding has no log-probs to train on")
     if hidden_ND.shape[0] * weight_VD.shape[0] <= chunk_elements:
-        return _whole(hidden_ND, weight_VD, bias_V, targets_N, temperature)
-    logp_N, entropy_N = _ChunkedLogps.apply(hidden_ND, weight_VD, bias_V, targets_N, temperature, chunk_elements)
+        return _whole(hidden_ND, weight_VD, bias_V, targets_N, temperature, differentiable_entropy)
+    logp_N, entropy_N = _ChunkedLogps.apply(
+        hidden_ND, weight_VD, bias_V, targets_N, temperature, chunk_elements, differentiable_entropy
+    )
     return logp_N, entropy_N
 
 
@@ -76,14 +81,19 @@ def _logits(hidden_ND: Tensor, weight_VD: Tensor, bias_V: Tensor | None, tempera
 
 
 def _whole(
-    hidden_ND: Tensor, weight_VD: Tensor, bias_V: Tensor | None, targets_N: Tensor, temperature: float
+    hidden_ND: Tensor,
+    weight_VD: Tensor,
+    bias_V: Tensor | None,
+    targets_N: Tensor,
+    temperature: float,
+    differentiable_entropy: bool,
 ) -> tuple[Tensor, Tensor]:
     """All tokens at once in plain autograd: what `_ChunkedLogps` computes, fastest where the logits are small."""
     dtype = _precision(hidden_ND)
     bias_V = None if bias_V is None else bias_V.to(dtype)
     logits_NV = _logits(hidden_ND.to(dtype), weight_VD.to(dtype), bias_V, temperature)
     logp_NV = torch.log_softmax(logits_NV, dim=-1)
-    with torch.no_grad():
+    with torch.set_grad_enabled(torch.is_grad_enabled() and differentiable_entropy):
         entropy_N = -torch.linalg.vecdot(logp_NV.exp(), logp_NV)
     return logp_NV.gather(-1, targets_N[:, None])[:, 0], entropy_N
 
@@ -100,6 +110,7 @@ class _ChunkedLogps(torch.autograd.Function):
         targets_N: Tensor,
         temperature: float,
         chunk_elements: int,
+        differentiable_entropy: bool,
     ) -> tuple[Tensor, Tensor]:
         dtype = _precision(hidden_ND)
         weight = weight_VD.to(dtype)
@@ -120,15 +131,18 @@ class _ChunkedLogps(torch.autograd.Function):
             entropy_N[chunk] = log_total - torch.linalg.vecdot(weights, logits) / total
             lse_N[chunk] = log_total + largest[:, 0]
 
-        ctx.save_for_backward(hidden_ND, weight_VD, bias_V, targets_N, lse_N)
         ctx.temperature, ctx.chunk_elements = temperature, chunk_elements
-        ctx.mark_non_differentiable(entropy_N)
+        if differentiable_entropy:
+            ctx.save_for_backward(hidden_ND, weight_VD, bias_V, targets_N, lse_N, entropy_N)
+        else:
+            ctx.save_for_backward(hidden_ND, weight_VD, bias_V, targets_N, lse_N)
+            ctx.mark_non_differentiable(entropy_N)
         return logp_N, entropy_N
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, d_logp_N: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
-        hidden_ND, weight_VD, bias_V, targets_N, lse_N = ctx.saved_tensors
+    def backward(ctx: Any, d_logp_N: Tensor, d_entropy_N: Tensor) -> tuple[Tensor | None, ...]:
+        hidden_ND, weight_VD, bias_V, targets_N, lse_N, *entropy = ctx.saved_tensors
         dtype = _precision(hidden_ND)
         weight = weight_VD.to(dtype)
         bias = None if bias_V is None else bias_V.to(dtype)
@@ -140,7 +154,12 @@ class _ChunkedLogps(torch.autograd.Function):
             hidden = hidden_ND[chunk].to(dtype)
             # d logp / d logits = onehot(target) - softmax(logits), built in place of the logits.
             d_logits = _logits(hidden, weight, bias, ctx.temperature)
-            d_logits.sub_(lse_N[chunk, None]).exp_().mul_(-d_logp_N[chunk, None])
+            d_logits.sub_(lse_N[chunk, None])
+            if entropy:  # d entropy / d logits = -softmax(logits) (log softmax(logits) + entropy)
+                scale = (d_logits + entropy[0][chunk, None]).mul_(d_entropy_N[chunk, None]).add_(d_logp_N[chunk, None])
+                d_logits.exp_().mul_(scale.neg_())
+            else:
+                d_logits.exp_().mul_(-d_logp_N[chunk, None])
             d_logits.scatter_add_(-1, targets_N[chunk, None], d_logp_N[chunk, None])
             if d_bias_V is not None:
                 d_bias_V.add_(d_logits.sum(dim=0), alpha=1 / ctx.temperature)
@@ -152,7 +171,7 @@ class _ChunkedLogps(torch.autograd.Function):
         # Sums over tokens are taken at full precision and rounded once.
         d_weight_VD = None if d_weight_VD is None else d_weight_VD.to(weight_VD.dtype)
         d_bias_V = None if d_bias_V is None else d_bias_V.to(bias_V.dtype)
-        return d_hidden_ND, d_weight_VD, d_bias_V, None, None, None
+        return d_hidden_ND, d_weight_VD, d_bias_V, None, None, None, None
 
 
 def _chunks(num_tokens: int, vocab_size: int, chunk_elements: int) -> Iterator[slice]:

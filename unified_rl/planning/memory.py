@@ -131,12 +131,12 @@ def mask_bytes(tokens: int, row_tokens: int, precision: int) -> float:
     return tokens * row_tokens * (precision + 1.0)
 
 
-def logp_bytes(shape: ModelShape, tokens: int, precision: int) -> float:
-    """Chunked log-probs (ops/logprobs.py): two chunks of logits, the head's gradient in float32, and, where the precision is lower,
-    the head itself in float32; the hidden states of the predicted tokens."""
+def logp_bytes(shape: ModelShape, tokens: int, precision: int, chunks: int = 2) -> float:
+    """Chunked log-probs (ops/logprobs.py): `chunks` chunks of logits (three where the entropy has a gradient), the head's gradient
+    in float32, and, where the precision is lower, the head itself in float32; the hidden states of the predicted tokens."""
     chunk = min(CHUNK_ELEMENTS, tokens * shape.vocabulary)
     head = 4.0 * shape.head_parameters * (1 if precision == 4 else 2)
-    return 2 * 4.0 * chunk + head + tokens * shape.hidden_size * precision
+    return chunks * 4.0 * chunk + head + tokens * shape.hidden_size * precision
 
 
 def kv_cache_bytes(shape: ModelShape, sequences: int, tokens: int, precision: int) -> float:

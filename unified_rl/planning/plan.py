@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from unified_rl.config import Config
+from unified_rl.methods.losses import of_policy
+from unified_rl.methods.signals import beside_policy, passes
 from unified_rl.planning import memory, work
 from unified_rl.planning.gpus import Gpu, find_gpu
 from unified_rl.planning.memory import PHASES, Part, Sharding
@@ -94,10 +96,11 @@ def memory_parts(config: Config, shape: ModelShape, tokens: work.StepTokens, gpu
     parts = memory.trained_model("policy", shape.parameters, shape, sharding)
     if buckets := memory.bucket_bytes(sharding):
         parts.append(Part("communication buckets", buckets, ("update",), f"2 x {sharding.bucket_elements:,} numbers"))
-    if "values" in needs:
-        parts += memory.trained_model("value model", shape.scalar_parameters, shape, sharding)
-    if "ref_logp" in needs:
-        parts.append(Part("reference: weights", float(size * shape.parameters), PHASES, f"{size} B x P"))
+    for role in beside_policy(needs):
+        if role.frozen:
+            parts.append(Part(f"{role.label}: weights", float(size * shape.parameters), PHASES, f"{size} B x P"))
+        else:
+            parts += memory.trained_model(role.label, shape.scalar_parameters, shape, sharding)
     if config.reward.learned:
         parts.append(Part("reward model: weights", float(size * shape.scalar_parameters), PHASES, f"{size} B x its P"))
     kept = memory.activation_bytes(shape, micro_batch, size, checkpointing(config))
@@ -107,7 +110,7 @@ def memory_parts(config: Config, shape: ModelShape, tokens: work.StepTokens, gpu
         Part("attention mask", memory.mask_bytes(micro_batch, row, size), ("score", "update"), f"{micro_batch} x {row} tokens"),
         Part(
             "log-prob buffers",
-            memory.logp_bytes(shape, micro_batch, size),
+            memory.logp_bytes(shape, micro_batch, size, 2 + any(loss.differentiates for loss in of_policy(config.losses))),
             ("score", "update"),
             f"logits in chunks, vocabulary {shape.vocabulary:,}",
         ),
@@ -167,7 +170,7 @@ def launch_command(config: Config, words: Sequence[str]) -> str:
 
 def _memory(config: Config, parts: list[Part], gpu: Gpu | None, shape: ModelShape) -> dict[str, Any]:
     sums, sharding = memory.peak(parts), sharding_of(config)
-    trained = shape.parameters + ("values" in config.coefficient.needs) * shape.scalar_parameters
+    trained = shape.parameters + _companions(config) * shape.scalar_parameters
     peak = max(sums.values())
     found: dict[str, Any] = {
         "gpus": ranks(config),
@@ -198,15 +201,18 @@ def _work(config: Config, shape: ModelShape, tokens: work.StepTokens) -> dict[st
         "sampling_flops": work.sampling_flops(shape, tokens),
         "scoring_passes": scoring_passes(config),
         "scoring_flops": scoring_passes(config) * once,
-        "update_flops": rollout.epochs * work.update_flops(shape, tokens) * (2 if "values" in config.coefficient.needs else 1),
+        "update_flops": rollout.epochs * work.update_flops(shape, tokens) * (1 + _companions(config)),
     }
 
 
 def scoring_passes(config: Config) -> int:
-    """Forward passes without gradient over a step's sequences: reference, old log-probs, values, reward model."""
-    needs = config.coefficient.needs
-    old = "old_logp" in needs or config.rollout.updates > 1
-    return ("ref_logp" in needs) + old + ("values" in needs) + config.reward.learned
+    """Forward passes without gradient over a step's sequences: those of the signals that are needed, and the reward model's."""
+    return len(passes(config.coefficient.needs, config)) + config.reward.learned
+
+
+def _companions(config: Config) -> int:
+    """Models that are trained beside the policy."""
+    return sum(not role.frozen for role in beside_policy(config.coefficient.needs))
 
 
 def _time(config: Config, shape: ModelShape, tokens: work.StepTokens, gpu: Gpu | None) -> dict[str, Any]:
@@ -216,7 +222,7 @@ def _time(config: Config, shape: ModelShape, tokens: work.StepTokens, gpu: Gpu |
     options, size, count = config.plan, precision(config), ranks(config)
     peak = gpu.bf16 if size == 2 else gpu.tf32
     rate, head_rate = (one * options.utilisation * count for one in (peak, gpu.tf32))
-    updates = config.rollout.epochs * (2 if "values" in config.coefficient.needs else 1)
+    updates = config.rollout.epochs * (1 + _companions(config))
     update = updates * work.update_seconds(shape, tokens, rate, head_rate, checkpointing(config))
     seconds = {
         "sampling": _sampling_seconds(config, shape, tokens, gpu),

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from unified_rl.coefficient_config import COEFFICIENTS
-from unified_rl.methods import table
+from unified_rl.methods import COEFFICIENTS, table
 from unified_rl.plotting import latex
 
 #: Nothing: the table is the library's own.

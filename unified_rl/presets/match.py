@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from unified_rl.coefficient_config import COEFFICIENTS
 from unified_rl.config import Config, SourceConfig
 from unified_rl.errors import ConfigError
-from unified_rl.methods import METHODS
+from unified_rl.methods import COEFFICIENTS, METHODS
 from unified_rl.sources.ahead import WRAPPER as AHEAD
 from unified_rl.sources.declaration import Provides, SourceDeclaration
 from unified_rl.sources.registry import SOURCES, declared
@@ -132,10 +131,10 @@ def _of_coefficient(config: Config, source: SourceDeclaration) -> Iterable[Need]
             f"{who} is {coefficient.formula} for every response; on the policy's own samples, which {source.setting} yields, its "
             "expected gradient is exactly zero (the score function has mean 0)",
         )
-    if "values" in coefficient.needs:
+    if coefficient.needs & {"values", "samples"}:
+        does = "estimates advantages of" if "values" in coefficient.needs else "weighs"
         yield Need(
-            lambda has: has.sampled,
-            f"{who} estimates advantages of the policy's own actions, but {source.setting} holds somebody else's",
+            lambda has: has.sampled, f"{who} {does} the policy's own actions, but {source.setting} holds somebody else's"
         )
     if not coefficient.any_sampler:
         yield Need(

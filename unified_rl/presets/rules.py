@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from unified_rl.config import Config, ImportanceConfig, RewardConfig, SourceConfig
 from unified_rl.errors import ConfigError
+from unified_rl.methods.losses import check_losses
+from unified_rl.methods.signals import check_needs
 from unified_rl.presets import match
 from unified_rl.reward_model_config import check_settings, default_reduction
 from unified_rl.sources.registry import SOURCES, declared
@@ -129,13 +131,8 @@ def _mixed_demonstrations(config: Config) -> None:
         )
 
 
-def _value_model(config: Config) -> None:
-    missing = [name for name in ("value_learning_rate", "value_epochs") if not hasattr(config.coefficient, name)]
-    if "values" in config.coefficient.needs and missing:
-        raise ConfigError(
-            f"coefficient={config.coefficient.name} needs values, but has no option {' nor '.join(missing)} for the value model's "
-            "companion update; set them as fields of its dataclass (see PpoCoefficient in unified_rl/coefficient_config.py)"
-        )
+def _needs(config: Config) -> None:
+    check_needs(config.coefficient.needs, config.coefficient, config)
 
 
 def _aggregation(config: Config) -> None:
@@ -228,6 +225,7 @@ def _deepspeed(config: Config) -> None:
 
 
 RULES = (
+    _needs,
     match.check_source,
     _source_options,
     _group_size,
@@ -237,7 +235,7 @@ RULES = (
     _reward_model,
     _overlong,
     _mixed_demonstrations,
-    _value_model,
+    check_losses,
     _aggregation,
     _importance,
     _greedy,

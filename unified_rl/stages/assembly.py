@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,6 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from unified_rl import files
 from unified_rl.artifacts import ArtifactStore
-from unified_rl.coefficients import build as build_coefficient
 from unified_rl.config import Config
 from unified_rl.engines.compiled_forward import CompiledForward
 from unified_rl.engines.forward import Forward, plain_forward
@@ -26,10 +26,15 @@ from unified_rl.engines.ranks import divided
 from unified_rl.engines.roles import Role, policy_role, value_role
 from unified_rl.engines.trainers import build_trainer, state_name
 from unified_rl.engines.whole_copy import FollowingGenerator, WholeCopy
-from unified_rl.importance import corrected
+from unified_rl.errors import ConfigError
+from unified_rl.methods.importance import corrected
+from unified_rl.methods.losses import of_policy
+from unified_rl.methods.signals import Role as ModelRole
+from unified_rl.methods.signals import beside_policy
 from unified_rl.progress import announce
 from unified_rl.sources import AheadOfTraining, Settled
 from unified_rl.stages import curve, world
+from unified_rl.stages.fingerprints import path_fingerprint
 from unified_rl.stages.generators import (
     Synced,
     live_sampler,
@@ -43,7 +48,7 @@ from unified_rl.stages.optimisers import adamw
 from unified_rl.stages.rewards import build_reward
 from unified_rl.stages.solutions import solution_generator
 from unified_rl.stages.sources import Collaborators, build_source
-from unified_rl.train import Parts, Reference
+from unified_rl.train import Parts, Pass
 from unified_rl.types import Generator, Ranks, Reward, Source, StatefulSource, Task
 
 
@@ -63,10 +68,11 @@ def assemble(
             when the run is over.
     """
     task = world.make_task(config)
-    coefficient = corrected(build_coefficient(config.coefficient), config.importance)
+    coefficient = corrected(config.coefficient, config.importance)
     weights = checkpoint / "policy" if checkpoint else policy_path
-    trained = _trained(config, weights, checkpoint, ranks, with_value="values" in coefficient.needs)
-    reference = _reference(config, policy_path, trained.role, ranks) if "ref_logp" in coefficient.needs else None
+    roles = beside_policy(coefficient.needs)
+    trained = _trained(config, weights, checkpoint, ranks, [role for role in roles if not role.frozen])
+    frozen = {role.name: _frozen(config, role, policy_path, trained, ranks) for role in roles if role.frozen}
     reward, reward_inputs = build_reward(config, store, task, trained.tokenizer)
     beside = samples_beside_training(config)
     live, reward = _sampling(config, trained, weights, task, reward, ranks, beside)
@@ -96,38 +102,39 @@ def assemble(
         source=source,
         coefficient=coefficient,
         policy=trained.policy,
-        reference=reference,
-        value=trained.value,
+        frozen=frozen,
+        companions=trained.companions,
         curve=curve.Curve(config, task, trained.tokenizer, evaluator).entries,
         save=lambda folder: _save(config, trained, source, folder, ranks),
         decode=lambda ids: [trained.tokenizer.decode([token]) for token in ids],
         ranks=ranks,
         sampler_metrics=live.metrics,
     )
-    return parts, {**reward_inputs, **inputs}, {"company": live.company}
+    return parts, {**reward_inputs, **inputs, **_given_weights(config, roles)}, {"company": live.company}
 
 
 @dataclass(frozen=True)
 class _Trained:
-    """What the run trains. model: the policy's module, which a trainer may divide. role: the policy's."""
+    """What the run trains. model: the policy's module, which a trainer may divide. role: the policy's. companions: by role."""
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     role: Role
     policy: Trainer
-    value: Trainer | None
+    companions: dict[str, Trainer]
 
 
-def _trained(config: Config, weights: Path, checkpoint: Path | None, ranks: Ranks, with_value: bool) -> _Trained:
+def _trained(config: Config, weights: Path, checkpoint: Path | None, ranks: Ranks, beside: Sequence[ModelRole]) -> _Trained:
     model, tokenizer = _load(config, weights)
     forward = _compiled_forward(model, ranks) if config.trainer.compiled else plain_forward
-    role = policy_role(trained_temperature(config), forward)
-    # before the policy's trainer, which may divide the weights that the value model begins with
-    value = _value_trainer(config, model, value_role(forward), checkpoint, ranks) if with_value else None
+    differentiated = frozenset().union(*(loss.differentiates for loss in of_policy(config.losses)))
+    role = policy_role(trained_temperature(config), forward, differentiated)
+    # before the policy's trainer, which may divide the weights that a value model begins with
+    companions = {one.name: _companion(config, one, model, value_role(forward), checkpoint, ranks) for one in beside}
     policy = _trainer(config, model, role, adamw(config.trainer, updates=config.rollout.updates), ranks)
     if checkpoint:
         policy.load(checkpoint / state_name(config.trainer.name, "optimizer"))
-    return _Trained(model, tokenizer, role, policy, value)
+    return _Trained(model, tokenizer, role, policy, companions)
 
 
 def _compiled_forward(model: PreTrainedModel, ranks: Ranks) -> Forward:
@@ -136,9 +143,23 @@ def _compiled_forward(model: PreTrainedModel, ranks: Ranks) -> Forward:
     return CompiledForward(decoder_of(model))
 
 
-def _reference(config: Config, policy_path: Path, role: Role, ranks: Ranks) -> Reference:
-    frozen, _ = _load(config, Path(config.reference) if config.reference else policy_path)
-    return lambda sequences: evaluate_role(frozen, role, sequences, _layout(config), ranks)
+def _frozen(config: Config, role: ModelRole, policy_path: Path, trained: _Trained, ranks: Ranks) -> Pass:
+    """The pass of a frozen role: the policy's, on the weights that the configuration gives it."""
+    assert role.weights is not None
+    given = role.weights(config)
+    frozen, tokenizer = _load(config, Path(given) if given else policy_path)
+    if tokenizer.get_vocab() != trained.tokenizer.get_vocab():
+        raise ConfigError(
+            f"the {role.label} in {given} has another vocabulary than the policy, so that the policy's tokens mean something "
+            "else to it; set one with the same tokenizer"
+        )
+    return lambda sequences: evaluate_role(frozen, trained.role, sequences, _layout(config), ranks)
+
+
+def _given_weights(config: Config, roles: Sequence[ModelRole]) -> dict[str, Any]:
+    """Fingerprints of the weights that the configuration gives to frozen roles."""
+    given = {role.name: role.weights(config) for role in roles if role.weights is not None}
+    return {name: path_fingerprint(path) for name, path in given.items() if path}
 
 
 def _sampling(
@@ -162,37 +183,40 @@ def _frozen_copy(config: Config, trained: _Trained, reward: Reward, ranks: Ranks
 
 def _save(config: Config, trained: _Trained, source: Source, folder: Path, ranks: Ranks) -> None:
     """Write a checkpoint's content: every rank its part of the trainers' state, the first one everything else."""
-    policy, value = trained.policy, trained.value
+    policy = trained.policy
     policy.save(folder / state_name(config.trainer.name, "optimizer"))
     whole: Any = policy.whole_model()
-    whole_value: Any = None
-    if value is not None:
-        value.save(folder / state_name(config.trainer.name, "value_optimizer"))
-        whole_value = value.whole_model()
+    wholes: dict[str, Any] = {}
+    for name, trainer in trained.companions.items():
+        trainer.save(folder / state_name(config.trainer.name, f"{name}_optimizer"))
+        wholes[name] = trainer.whole_model()
     if not ranks.first:
         return
     save_policy(whole, trained.tokenizer, folder / "policy")
     files.write_json(folder / "state.json", {"updates": policy.updates})
     if isinstance(source, StatefulSource):
         source.save(folder / "source")
-    if value is not None:
-        whole_value.save(folder / "value")
+    for name, whole in wholes.items():
+        whole.save(folder / name)
 
 
 def _load(config: Config, path: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     return load_policy(path, model_dtype(config), config.model.device)
 
 
-def _value_trainer(config: Config, policy: PreTrainedModel, role: Role, checkpoint: Path | None, ranks: Ranks) -> Trainer:
+def _companion(
+    config: Config, role: ModelRole, policy: PreTrainedModel, computes: Role, checkpoint: Path | None, ranks: Ranks
+) -> Trainer:
+    """The trainer of a role beside the policy: a value model on the policy's decoder, or what a checkpoint holds of it."""
     model = (
-        ValueModel.load(checkpoint / "value", model_dtype(config), config.model.device)
+        ValueModel.load(checkpoint / role.name, model_dtype(config), config.model.device)
         if checkpoint
         else build_value_model(policy)
     )
-    options = adamw(config.trainer, config.coefficient.value_learning_rate, config.coefficient.value_epochs)
-    trainer = _trainer(config, model, role, options, ranks)
+    rate, epochs = (getattr(config.coefficient, option) for option in role.options)
+    trainer = _trainer(config, model, computes, adamw(config.trainer, rate, epochs), ranks)
     if checkpoint:
-        trainer.load(checkpoint / state_name(config.trainer.name, "value_optimizer"))
+        trainer.load(checkpoint / state_name(config.trainer.name, f"{role.name}_optimizer"))
     return trainer
 
 

@@ -7,7 +7,6 @@ the last whole chunk. Every response is a function of the weights, its problem a
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -101,7 +100,7 @@ def evaluate(
         raise CheckpointError(f"{run_dir} has no checkpoint to evaluate; train it first (or go on with resume=true)")
     if threads or config.threads:
         torch.set_num_threads(threads or config.threads)
-    aside = final.with_name(f".{name}.tmp")
+    aside = files.aside_of(final)
     with files.disk_errors(final):
         final.parent.mkdir(exist_ok=True)
     with runs.held(final.with_name(f".{name}.lock")):
@@ -226,13 +225,9 @@ def _decoding(chunk: _Chunk, options: EvaluationConfig) -> Decoding:
 
 
 def _store(table: pa.Table, path: Path) -> None:
-    """Write a chunk aside, flush it to the disk, and rename it into place."""
-    aside = path.with_name(f".{path.name}.tmp")
-    with files.disk_errors(path):
+    """Write a chunk, saved aside."""
+    with files.replacing(path) as aside:
         pq.write_table(table, aside)
-        with aside.open("rb") as file:
-            os.fsync(file.fileno())
-        aside.replace(path)
 
 
 def _greedy(decoding: Decoding) -> Decoding:

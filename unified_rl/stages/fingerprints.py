@@ -39,7 +39,8 @@ def user_code(config: Config) -> dict[str, str]:
         "task.name": config.task.name,
     }
     places = {field: name.rpartition(":")[0] for field, name in named.items()}
-    return {f"code of {field}": path_fingerprint(place) for field, place in places.items() if place.endswith(".py")}
+    # Code is small, and edited between two runs of one session: it is read again for each.
+    return {f"code of {field}": _content(Path(place)) for field, place in places.items() if place.endswith(".py")}
 
 
 def trainer_settings(trainer: TrainerConfig) -> dict[str, Any]:
@@ -68,10 +69,14 @@ def path_fingerprint(path: str) -> str:
     root = Path(path)
     if not root.exists():
         raise DataError(f"{path} does not exist; check data.path and model.path")
-    return _content(root.resolve())
+    return _content_once(root.resolve())
 
 
 @cache
+def _content_once(root: Path) -> str:
+    return _content(root)
+
+
 def _content(root: Path) -> str:
     digest = hashlib.sha256()
     for file in sorted(root.rglob("*")) if root.is_dir() else [root]:

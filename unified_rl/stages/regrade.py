@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -160,9 +159,5 @@ def _write(path: Path, table: pa.Table, new: dict[str, list], by: dict) -> None:
         place = table.schema.get_field_index(name)
         table = table.set_column(place, table.schema.field(place), pa.array(values, pa.string()))
     metadata = {**(table.schema.metadata or {}), METADATA_KEY: json.dumps(by, sort_keys=True).encode()}
-    with files.disk_errors(path):
-        aside = path.with_name(f".{path.name}.tmp")
+    with files.replacing(path) as aside:
         parquet.write_table(table.replace_schema_metadata(metadata), aside)
-        with aside.open("rb") as file:
-            os.fsync(file.fileno())
-        aside.replace(path)

@@ -73,13 +73,6 @@ def write_quality(
     with files.disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         pq.write_table(pa.Table.from_pylist(_step_rows(samples, facts), schema=STEPS), folder / "steps.parquet")
-    cards: dict[str, Any] = {}
-    with files.disk_errors(folder), pq.ParquetWriter(folder / "scores.parquet", SCORES) as writer:
-        for label, path in models.items():
-            scorer, _, card = load_scorer(config, path)
-            cards[label] = asdict(card)
-            logits = scorer.scores(*_flat(samples))
-            writer.write_table(pa.Table.from_pylist(_score_rows(label, samples, facts, logits), schema=SCORES))
     meta = {
         "schema": SCHEMA,
         "task": config.task.name,
@@ -89,11 +82,25 @@ def write_quality(
         "samples_per_problem": per_prompt,
         "problems": problems,
         "decoding": asdict(config.generator.decoding),
-        "models": cards,
+        "models": _write_scores(config, models, samples, facts, folder),
         "inputs": {"policy": policy.key, "samples": sampled.key, "labels": labelled.key},
     }
     files.write_json(folder / "meta.json", meta)
     return folder
+
+
+def _write_scores(
+    config: Config, models: Mapping[str, Path], samples: Samples, facts: Sequence[Sequence[StepFacts]], folder: Path
+) -> dict[str, Any]:
+    """Write what each model says of every step; returns the models' cards, by label."""
+    cards: dict[str, Any] = {}
+    with files.disk_errors(folder), pq.ParquetWriter(folder / "scores.parquet", SCORES) as writer:
+        for label, path in models.items():
+            scorer, _, card = load_scorer(config, path)
+            cards[label] = asdict(card)
+            logits = scorer.scores(*_flat(samples))
+            writer.write_table(pa.Table.from_pylist(_score_rows(label, samples, facts, logits), schema=SCORES))
+    return cards
 
 
 def _flat(samples: Samples) -> tuple[list, list]:

@@ -14,6 +14,7 @@ from unified_rl.config import Config
 from unified_rl.engines.cpp_compiler import require_compiler
 from unified_rl.engines.trainers import preflight_trainer
 from unified_rl.errors import ConfigError
+from unified_rl.methods.signals import ROLES
 from unified_rl.stages import sinks, world
 from unified_rl.stages.assembly import assemble
 from unified_rl.stages.chain import initial_policy
@@ -48,9 +49,8 @@ def run_training(
     with opened(config, ranks) as run, contextlib.ExitStack() as engines:
         policy = start or initial_policy(config, store)
         parts, inputs, machine = assemble(config, store, policy.key, policy.path, run.latest_checkpoint(), ranks, engines)
-        reference = {"reference": path_fingerprint(config.reference)} if config.reference else {}
         read = {"policy": policy.key, "data": path_fingerprint(config.data.path), **user_code(config)}
-        run.write_provenance({**read, **reference, **inputs}, machine)
+        run.write_provenance({**read, **inputs}, machine)
         with sinks.attached(config, run) if ranks.first else contextlib.nullcontext():
             train(parts, config, run, on_step)
     return run
@@ -67,7 +67,9 @@ def preflight(config: Config) -> None:
     world.check_slices(task, config)
     check_model_path(config)
     path_fingerprint(config.model.path)
-    path_fingerprint(config.reference)
+    for role in ROLES.values():
+        if role.weights is not None:
+            path_fingerprint(role.weights(config))
     preflight_reward(config, task)
     preflight_generator(config)
     for trainer in {config.trainer.name, *_trainers_of_stages(config)}:

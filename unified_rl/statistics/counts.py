@@ -27,6 +27,7 @@ import pyarrow.parquet as parquet
 
 from unified_rl import run_reading
 from unified_rl.errors import DataError
+from unified_rl.files import replacing
 from unified_rl.statistics.experiment import Cell, Scores, read_experiment
 
 SCHEMA = 1
@@ -90,9 +91,8 @@ def write_counts(cells: Sequence[Cell], path: Path | str, facts: Mapping[str, An
     table = table.replace_schema_metadata({_KEY: json.dumps(described, ensure_ascii=False).encode()})
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.tmp")
-    parquet.write_table(table, aside, compression="zstd")
-    aside.replace(path)
+    with replacing(path) as aside:
+        parquet.write_table(table, aside, compression="zstd")
 
 
 def read_counts(path: Path | str) -> tuple[list[Cell], dict[str, Any]]:

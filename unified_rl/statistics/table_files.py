@@ -16,6 +16,7 @@ from typing import Any
 import pandas as pd
 
 from unified_rl.errors import DataError
+from unified_rl.files import replacing
 
 #: Version of the tables. It rises when a column is removed, renamed or changes its meaning; new columns leave it.
 SCHEMA = 1
@@ -45,11 +46,9 @@ def write_table(table: pd.DataFrame, path: Path | str, provenance: Mapping[str, 
     """Write a table aside and rename it into place, so that a reader never sees half of one."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.tmp")
-    with aside.open("w", encoding="utf-8", newline="") as file:
+    with replacing(path) as aside, aside.open("w", encoding="utf-8", newline="") as file:
         file.write(f"# {json.dumps(dict(provenance), ensure_ascii=False)}\n")
         table.to_csv(file, index=False, float_format="%.10g", lineterminator="\n")
-    aside.replace(path)
 
 
 def read_table(path: Path | str) -> tuple[pd.DataFrame, dict[str, Any]]:

@@ -60,8 +60,8 @@ def _make_tokenizer(task: Task, config: Config) -> Any:
     """The closed vocabulary of a task that states its `corpus()`, else byte-level BPE trained on the demonstrations' text."""
     if hasattr(task, "corpus"):
         return word_tokenizer(task.corpus())
-    demonstrations = [item for part in config.data.demonstrations for item in read_demonstrations(part) if item]
-    demonstrations = demonstrations or task.demonstrations(config.sft.demonstrations or None)
+    mixed = [item for part in config.data.demonstrations for item in read_demonstrations(part) if item]
+    demonstrations = mixed or task.demonstrations(config.sft.demonstrations or None)
     texts = [text for item in demonstrations for text in (item.problem.question, item.solution)]
     return train_tokenizer(texts, vocab_size=config.model.vocabulary)
 

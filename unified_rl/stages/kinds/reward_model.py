@@ -54,7 +54,6 @@ def training_run(config: Config, section: RewardModelConfig, responses: int) -> 
     """The training of a reward model on so many responses: the optimiser of section trainer, the rest of its own section."""
     preset = _preset(config.stack)
     per_epoch = -(-responses // section.sequences_per_step)
-    once_at_the_end = {"curve_problems": 0, "samples": 0, "keep_checkpoints": 1}
     return replace(
         preset,
         **{name: getattr(config, name) for name in _SHARED},
@@ -69,7 +68,9 @@ def training_run(config: Config, section: RewardModelConfig, responses: int) -> 
             token_budget=0,
             **section.learning_rates,
         ),
-        logging=replace(preset.logging, checkpoint_every=section.checkpoint_every, **once_at_the_end),
+        logging=replace(
+            preset.logging, checkpoint_every=section.checkpoint_every, keep_checkpoints=1, curve_problems=0, samples=0
+        ),
     )
 
 

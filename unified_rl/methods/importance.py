@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
-
-from unified_rl.coefficients import Coefficient, Inputs, Terms
+from unified_rl import ops
 from unified_rl.config import ImportanceConfig
 from unified_rl.errors import DataError
-from unified_rl.ops import importance
+from unified_rl.methods.base import Coefficient, Inputs
 
-LEVELS = {"token": importance.token_weight, "sequence": importance.sequence_weight}
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from unified_rl.ops.terms import Terms
 
 
 def corrected(coefficient: Coefficient, options: ImportanceConfig) -> Coefficient:
@@ -31,7 +31,7 @@ class Corrected:
 
     def prepare(self, inputs: Inputs) -> Inputs:
         """As the coefficient inside. Raises DataError where the sampler's log-probs are unknown."""
-        if torch.isnan(inputs.behaviour_logp_BT[inputs.response_mask_BT]).any():
+        if inputs.behaviour_logp_BT[inputs.response_mask_BT].isnan().any():
             raise DataError(
                 f"importance={self._options.name} weighs responses by pi_old / pi_sampler, but some have no log-probs of their "
                 "sampler (nobody knows how likely a demonstration was); set importance=none, or another source"
@@ -43,10 +43,11 @@ class Corrected:
 
         The factors are static over a rollout: pi_old is fixed, or, while there is only one update, equal to the current policy.
         """
-        weight = LEVELS[self._options.level](inputs.old_or(logp_BT), inputs.behaviour_logp_BT, inputs.response_mask_BT)
-        return importance.with_factors(self._coefficient.terms(logp_BT, inputs), self._factors(weight))
+        levels = {"token": ops.importance.token_weight, "sequence": ops.importance.sequence_weight}
+        weight = levels[self._options.level](inputs.old_or(logp_BT), inputs.behaviour_logp_BT, inputs.response_mask_BT)
+        return ops.importance.with_factors(self._coefficient.terms(logp_BT, inputs), self._factors(weight))
 
     def _factors(self, weight: Tensor) -> dict[str, Tensor]:
         if self._options.name == "truncated":
-            return importance.truncated(weight, self._options.cap)
-        return importance.masked(weight, self._options.floor, self._options.cap)
+            return ops.importance.truncated(weight, self._options.cap)
+        return ops.importance.masked(weight, self._options.floor, self._options.cap)

@@ -1,0 +1,54 @@
+"""Likelihood of given texts: SFT, RFT and Online RFT."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from unified_rl import ops
+from unified_rl.methods.base import Coefficient, Inputs, Method
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from unified_rl.ops.terms import Terms
+
+
+@dataclass
+class Sft(Coefficient):
+    name: str = "sft"
+    supervisions: ClassVar[frozenset[str]] = frozenset({"none", "outcome"})
+    constant: ClassVar[bool] = True
+    any_sampler: ClassVar[bool] = True
+    formula: ClassVar[str] = "1"
+    equation: ClassVar[str] = "Eq. 7"
+
+    def terms(self, logp_BT: Tensor, inputs: Inputs) -> Terms:
+        return ops.coefficients.sft(inputs.response_mask_BT, logp_BT.dtype)
+
+
+@dataclass
+class Rft(Coefficient):
+    name: str = "rft"
+    any_sampler: ClassVar[bool] = True
+    formula: ClassVar[str] = "I(o): 1 if the answer is right, else 0"
+    equation: ClassVar[str] = "Eq. 10"
+
+    def terms(self, logp_BT: Tensor, inputs: Inputs) -> Terms:
+        return ops.coefficients.rft(inputs.correct_B.to(logp_BT))
+
+
+COEFFICIENTS = (Sft, Rft)
+ROWS = {
+    # 256 demonstrations per step match the tokens of 32 x 8 responses.
+    "sft": Method(
+        "demonstrations",
+        "none",
+        "none",
+        "sft",
+        "SFT (continued)",
+        settings={"rollout": {"prompts_per_step": 256, "responses_per_prompt": 1}},
+    ),
+    "rft": Method("offline_samples", "rule", "outcome", "rft", "RFT"),
+    "online_rft": Method("online_samples", "rule", "outcome", "rft", "Online RFT"),
+}

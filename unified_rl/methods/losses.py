@@ -1,0 +1,74 @@
+"""Losses that are not functions of the sampled tokens' log-probs, by name. No torch.
+
+They stand beside the terms of a coefficient: per response token, weighted by the same aggregation, and in the same ledger (metric
+`loss/NAME`). A loss of the policy is added to its update with the weight that `losses.NAME` says. The loss of another trained role
+is that role's whole update: PPO's value model follows the returns by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from unified_rl.errors import ConfigError
+from unified_rl.methods import critic
+from unified_rl.methods.base import Inputs
+from unified_rl.methods.signals import ROLES
+from unified_rl.plugins import did_you_mean
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class NamedLoss:
+    """One loss, to be minimised.
+
+    role: whose update it belongs to. formula: per response token, for `explain`.
+    per_token: (the role's outputs [b, T], the same rows' inputs) -> [b, T].
+    differentiates: the outputs, beside the log-probs, through which its gradient flows.
+    """
+
+    name: str
+    role: str
+    formula: str
+    per_token: Callable[[Mapping[str, Tensor], Inputs], Tensor]
+    differentiates: frozenset[str] = frozenset()
+
+
+def negative_entropy(outputs: Mapping[str, Tensor], inputs: Inputs) -> Tensor:
+    """-H of the distribution that each token was drawn from, [b, T], in nats at the sampling temperature."""
+    return -outputs["entropy"]
+
+
+LOSSES: dict[str, NamedLoss] = {
+    loss.name: loss
+    for loss in (
+        NamedLoss("value", "value", "1/2 (V_t - return_t)^2", critic.value_loss),
+        NamedLoss("entropy_bonus", "policy", "-H(pi(.|q, o_<t))", negative_entropy, frozenset({"entropy"})),
+    )
+}
+
+
+def of_policy(weights: Mapping[str, float]) -> dict[NamedLoss, float]:
+    """The configured losses of the policy with their weights."""
+    return {LOSSES[name]: weight for name, weight in weights.items() if weight}
+
+
+def of_role(role: str) -> NamedLoss:
+    """The loss by which a trained role beside the policy is updated."""
+    return next(loss for loss in LOSSES.values() if loss.role == role)
+
+
+def check_losses(config: Any) -> None:
+    """Raise ConfigError for a name or a weight that means nothing."""
+    known = [loss.name for loss in LOSSES.values() if not ROLES[loss.role].options]
+    for name in config.losses:
+        if name not in known:
+            raise ConfigError(f"losses.{name} is not known{did_you_mean(name, known)}; set one of these, or leave it out")
+    if any(config.losses.values()) and config.coefficient.contains_weights:
+        raise ConfigError(
+            f"coefficient={config.coefficient.name} contains its own average, to which losses weighted by an aggregation cannot be "
+            "added; set them to 0, or put them into its objective"
+        )

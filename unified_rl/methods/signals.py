@@ -1,0 +1,151 @@
+"""What the loop can supply to a coefficient beyond the rollout itself, and the model roles that it comes from. No torch.
+
+A coefficient names the signals that it `needs`, and finds each in its `Inputs` under the signal's field. The loop runs one pass
+for each role that is needed, the planner counts the role's memory, and `explain` says what it is: all read these two registries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from unified_rl.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Role:
+    """A model that a run keeps.
+
+    label: its name for people. computes: what its pass gives: "policy" = log-probs and entropies, "value" = expected returns.
+    words: config -> what it is, for `explain`.
+    weights: of a frozen role: config -> its Hugging Face directory, "" = the policy that training starts from; None = trained.
+    setting: of a frozen role without that default: how to say where its weights are.
+    options: of a trained role beside the policy: the coefficient's options with its learning rate and its epochs per rollout.
+    """
+
+    name: str
+    label: str
+    computes: Literal["policy", "value"]
+    words: Callable[[Any], str]
+    weights: Callable[[Any], str] | None = None
+    setting: str = ""
+    options: tuple[str, ...] = ()
+
+    @property
+    def frozen(self) -> bool:
+        return self.weights is not None
+
+
+@dataclass(frozen=True)
+class Signal:
+    """One thing that coefficients may read, per response token.
+
+    field: where it is in `Inputs`. role: whose pass gives it, under the name `output`.
+    when: once per "rollout", before its first update and without gradient; or at every "micro_batch", as a side output of the very
+    pass that gives the log-probs, detached.
+    also: config -> whether the loop wants it even where the coefficient does not ask for it.
+    words, spared: for `explain`: what it is, and what stands in its place where it is not needed; "" = the role's words say it all.
+    """
+
+    name: str
+    field: str
+    role: str
+    output: str
+    when: Literal["rollout", "micro_batch"] = "rollout"
+    also: Callable[[Any], bool] = lambda config: False
+    words: tuple[str, str] = ("", "")
+    spared: str = "not needed"
+
+
+ROLES: dict[str, Role] = {
+    role.name: role
+    for role in (
+        Role("policy", "policy", "policy", words=lambda config: "the trained policy"),
+        Role(
+            "value",
+            "value model",
+            "value",
+            words=lambda config: "a copy of the initial policy with a scalar head",
+            options=("value_learning_rate", "value_epochs"),
+        ),
+        Role(
+            "reference",
+            "reference",
+            "policy",
+            words=lambda config: config.reference or "the initial policy, frozen",
+            weights=lambda config: config.reference,
+        ),
+        Role(
+            "teacher",
+            "teacher",
+            "policy",
+            words=lambda config: config.teacher,
+            weights=lambda config: config.teacher,
+            setting="teacher=DIR",
+        ),
+    )
+}
+SIGNALS: dict[str, Signal] = {
+    signal.name: signal
+    for signal in (
+        Signal(
+            "old_logp",
+            "old_logp_BT",
+            "policy",
+            "logp",
+            also=lambda config: config.rollout.updates > 1,
+            words=("old log-probs", "one pass before each rollout's updates"),
+            spared="those of the only update",
+        ),
+        Signal("ref_logp", "ref_logp_BT", "reference", "logp"),
+        Signal("teacher_logp", "teacher_logp_BT", "teacher", "logp"),
+        Signal("values", "values_BT", "value", "value"),
+        Signal("entropy", "entropy_BT", "policy", "entropy", when="micro_batch"),
+    )
+}
+#: What a coefficient may need of its source rather than of the loop: pairs, groups, or samples that a policy wrote.
+OF_THE_SOURCE = frozenset({"pairs", "groups", "samples"})
+
+
+def per_rollout(needs: Iterable[str], config: Any) -> list[Signal]:
+    """The signals to be computed before a rollout's first update."""
+    return [one for one in SIGNALS.values() if one.when == "rollout" and (one.name in needs or one.also(config))]
+
+
+def per_micro_batch(needs: Iterable[str]) -> list[Signal]:
+    """The signals that come with the log-probs of each micro-batch."""
+    return [one for one in SIGNALS.values() if one.when == "micro_batch" and one.name in needs]
+
+
+def passes(needs: Iterable[str], config: Any) -> list[str]:
+    """The roles whose pass over the rollout is run before its first update, each once."""
+    return list(dict.fromkeys(signal.role for signal in per_rollout(needs, config)))
+
+
+def beside_policy(needs: Iterable[str]) -> list[Role]:
+    """The models that a run keeps beside the policy, in the order of the registry."""
+    wanted = {signal.role for signal in SIGNALS.values() if signal.name in needs}
+    return [role for role in ROLES.values() if role.name in wanted and (role.frozen or role.options)]
+
+
+def check_needs(needs: Iterable[str], coefficient: Any, config: Any) -> None:
+    """Raise ConfigError for a need that nothing supplies, or a role that the configuration leaves without weights or options."""
+    who = f"coefficient={coefficient.name}"
+    for name in needs:
+        if name not in SIGNALS and name not in OF_THE_SOURCE:
+            raise ConfigError(
+                f"{who} needs {name!r}, which nothing supplies; set its `needs` to some of {', '.join([*SIGNALS, *OF_THE_SOURCE])}"
+            )
+    for role in beside_policy(needs):
+        missing = [option for option in role.options if not hasattr(coefficient, option)]
+        if missing:
+            raise ConfigError(
+                f"{who} needs a {role.label}, but has no option {' nor '.join(missing)} for its companion update; set them as "
+                "fields of its dataclass (see `Ppo` in unified_rl/methods/critic.py)"
+            )
+        if role.weights is not None and role.setting and not role.weights(config):
+            raise ConfigError(f"{who} needs a {role.label}, whose weights are not the policy's own; set {role.setting}")
+    for role in ROLES.values():
+        if role.weights is not None and role.setting and role.weights(config) and role not in beside_policy(needs):
+            raise ConfigError(f"{who} has no use for a {role.label}, but {role.name}={role.weights(config)}; leave it out")
