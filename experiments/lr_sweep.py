@@ -1,8 +1,8 @@
 """The learning-rate sweep: the same rates for every method, judged on the validation split, one seed.
 
-Arms: every method of the main job at four rates. Settings: the tiny stack; accuracy on 200 validation problems per slice at the fixed last step,
-greedy. The rate with the highest mean of both slices is the one to write into the stack's `methods` section; tables/lr_sweep.csv
-has them all. Seeds: one, 1000, not one of those that results are reported on. Budget: 40 runs of 48 steps.
+Arms: every method of the main job at four rates. Settings: the tiny stack; accuracy on 200 validation problems per slice at the
+fixed last step, greedy. The rate with the highest mean of both slices is the one to write into the stack's `methods` section;
+tables/lr_sweep.csv has them all. Seeds: one, 1000, not one of those that results are reported on. Budget: 40 runs of 48 steps.
 Matching rule: equal updates of equally many responses.
 """
 

@@ -304,7 +304,7 @@ def _unknown_key(full_key: str, key: str, schema: DictConfig, prefix: str) -> st
     if near:
         return f"unknown key {full_key!r}; did you mean {prefix}{near[0]!s}?"
     default = methods.METHODS[methods.DEFAULT].coefficient
-    everywhere = _all_keys(OmegaConf.structured(Config(coefficient=methods.COEFFICIENTS[default](default))))
+    everywhere = _all_keys(OmegaConf.structured(Config(coefficient=methods.COEFFICIENTS[default](name=default))))
     same_leaf = [known for known in everywhere if known.rpartition(".")[2] == key]
     hint = f"; did you mean {same_leaf[0]}?" if same_leaf else ""
     owners = [name for name, options in methods.COEFFICIENTS.items() if key in {item.name for item in fields(options)}]
