@@ -108,10 +108,12 @@ def _announcement(text: str, place: int) -> Mark | None:
 
 
 def _is_subordinate(text: str, place: int, said: list[str]) -> bool:
-    """Whether a noun stands in a clause that another one denies or supposes: "it is wrong to say that the answer is"."""
+    """Whether another clause denies or supposes a noun's, or has somebody else say it: "it is wrong to say that the answer is"."""
     leads = any(word in words.SUBORDINATING for word in said[-4:])
     if "that" in said[-4:] and not any(word in words.STATING or word == "doubt" for word in said):
         return True  # "it is a myth that the answer is"
+    if words.OPINIONS.intersection(said) and not words.SPEAKERS.intersection(said):
+        return True  # "somebody may say that the answer is"
     return leads and is_doubted(tokens(text, max(0, place - DOUBT), place))
 
 

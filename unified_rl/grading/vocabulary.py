@@ -149,6 +149,9 @@ STATING = _words(
     "observe obtain obvious proves realize recall saw say see show showing shows so suggests sure tells think verified",
     "verify yielding yields",
 )
+#: Those of them that state an opinion, which is the response's own only where one of `SPEAKERS` has it.
+OPINIONS = _words("believe believes say says said tell tells think thinks thought")
+SPEAKERS = _words("i i'd i'll it let's one us we we'd we'll you")
 #: In a clause with one of these, a lone letter is no choice.
 NOT_CHOOSING = _words(
     "or either except out let eliminate eliminated exclude excluded excluding avoid reject point and versus vs"
