@@ -1,14 +1,14 @@
 """The learning-rate sweep: the same rates for every method, judged on the validation split, one seed.
 
-Arms: every method at four rates. Settings: the tiny stack; accuracy on 200 validation problems per slice at the fixed last step,
-greedy. The rate with the highest mean of both slices is the one to write into the stack's `methods` section; tables/lr_sweep.csv
-has them all. Seeds: one, 1000, not one of those that results are reported on. Budget: 40 runs of 48 steps.
+Arms: every method of the main job at four rates. Settings: the tiny stack; accuracy on 200 validation problems per slice at the
+fixed last step, greedy. The rate with the highest mean of both slices is the one to write into the stack's `methods` section;
+tables/lr_sweep.csv has them all. Seeds: one, 1000, not one of those that results are reported on. Budget: 40 runs of 48 steps.
 Matching rule: equal updates of equally many responses.
 """
 
 from unified_rl.grids.definition import Arm, Grid, Preset, equal_updates
 from unified_rl.grids.presets import TESTING
-from unified_rl.methods import METHODS
+from unified_rl.grids.reproduce import FURTHER, PAPER
 
 RATES = (1e-5, 3e-5, 1e-4, 3e-4)
 SEED = 1000
@@ -24,7 +24,7 @@ GRID = Grid(
             (f"method={method}", f"trainer.learning_rate={rate}", *WORDS),
             folder=f"{method}-lr{rate:g}",
         )
-        for method in METHODS
+        for method in (*PAPER, *FURTHER)
         for rate in RATES
     ),
     presets={

@@ -9,13 +9,12 @@ from tiny import WORDS
 
 from unified_rl.config import RewardConfig
 from unified_rl.grids.definition import cells
-from unified_rl.grids.reproduce import GRID
+from unified_rl.grids.reproduce import FURTHER, GRID, PAPER
 from unified_rl.grids.runner import load_grid
 from unified_rl.launch.cell_worker import work
 from unified_rl.launch.cells import Cell, Standing, finished, standing
 from unified_rl.launch.local import run_cells
 from unified_rl.loading import load_config
-from unified_rl.methods import METHODS
 from unified_rl.stages.iterate import check_iterate
 
 
@@ -89,7 +88,8 @@ def test_the_reward_ablation_varies_nothing_but_the_reward():
 def test_the_sweep_gives_every_method_the_same_rates_on_a_seed_of_its_own():
     grid, _ = load_grid("lr_sweep")
     configs = [load_config(cell.train) for cell in cells(grid, "default")[1:]]
-    rates = {method: {config.trainer.learning_rate for config in configs if config.method == method} for method in METHODS}
+    swept = (*PAPER, *FURTHER)
+    rates = {method: {config.trainer.learning_rate for config in configs if config.method == method} for method in swept}
     assert len(set(map(frozenset, rates.values()))) == 1 and len(rates["sft"]) == 4
     assert not {config.seed for config in configs} & set(GRID.preset("full").seeds)
     assert {config.logging.curve_split for config in configs} == {"validation"}
