@@ -5,8 +5,8 @@ It reaches the library as any user's task does, by path; runs on it take seconds
 
 from __future__ import annotations
 
-from unified_rl import rng
-from unified_rl.types import AnswerCheck, Demonstration, Problem, StepCheck
+from unified_rl.base import rng
+from unified_rl.base.types import AnswerCheck, Demonstration, Problem, StepCheck
 
 STARTS = {"train": 0, "validation": 100_000, "test": 200_000}
 

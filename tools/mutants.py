@@ -47,13 +47,13 @@ class Mutant:
 ADV, AGG, COEF, KL, PREF, TERMS = (
     f"ops/{name}.py" for name in ("advantages", "aggregation", "coefficients", "kl", "preferences", "terms")
 )
-PPO, GROUPS, BASE, SUR = "methods/critic.py", "methods/policy_gradient.py", "methods/base.py", "surrogate.py"
+PPO, GROUPS, BASE, SUR = "methods/critic.py", "methods/policy_gradient.py", "methods/base.py", "loop/surrogate.py"
 RM, REPLAY, STEPS = "engines/reward_model.py", "sources/replay.py", "stages/step_labels.py"
 RATIO, TEACHER, LOSSES = "methods/sequence_ratio.py", "methods/distillation.py", "methods/losses.py"
 LOGPS, PAIRS = "ops/logprobs.py", "sources/pairs.py"
 MODEL, MIXED = "rewards/model.py", "rewards/mixtures.py"
 LEAN, CACHE, SAMPLING = "engines/llama_decoder.py", "engines/kv_cache.py", "engines/sampling.py"
-ATTEND, RECORD = "engines/attention.py", "record.py"
+ATTEND, RECORD = "engines/attention.py", "loop/record.py"
 IMP, CORRECTED, LATER, PACK = "ops/importance.py", "methods/importance.py", "sources/ahead.py", "engines/packing.py"
 
 MUTANTS = (
@@ -433,7 +433,7 @@ MUTANTS = (
     Mutant("engines/batch.py", "packed by every pass", "if key not in self._shares:", "if True:", BATCH),
     Mutant("engines/batch.py", "units do not count", "None if unit_B is None else unit_B.tobytes())", "None)", BATCH),
     Mutant("engines/requests.py", "one token more than the context", "> info.context:", "> info.context + 1:", ASKED),
-    Mutant("rollout.py", "training sees the rule", "float(score.judged_correct)", 'float(score.verdict == "correct")', NOISE),
+    Mutant("loop/rollout.py", "training sees the rule", "float(score.judged_correct)", 'float(score.verdict == "correct")', NOISE),
     Mutant(LEAN, "decoding: a token does not see itself", "> positions[:, None]", ">= positions[:, None]", DECODING),
     Mutant(LEAN, "rotation: halves not exchanged", "qk.roll(dim // 2, dims=-1)", "qk", DECODING),
     Mutant(LEAN, "rotation: sign of the first half", "// 2].neg_()", "// 2].abs_()", DECODING),

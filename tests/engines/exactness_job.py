@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from test_torch_generator import IdTokenizer, build, generate_one, make_prompts
 
+from unified_rl.base.rng import generator
+from unified_rl.base.types import Decoding
 from unified_rl.engines.compiled_step import load_step
 from unified_rl.engines.torch_generator import TorchGenerator
-from unified_rl.rng import generator
-from unified_rl.types import Decoding
 
 SWITCHES = [
     "NONE=1",

@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 from test_gradients import CASES, LENGTH, case
 
+from unified_rl.base.types import Ranks
 from unified_rl.engines.layout import Layout
 from unified_rl.engines.optimiser import AdamWOptions
 from unified_rl.engines.ranks import join_ranks
 from unified_rl.engines.roles import policy_role
 from unified_rl.engines.torch_trainer import TorchTrainer
-from unified_rl.surrogate import SurrogateLoss, aggregation_weights
-from unified_rl.types import Ranks
+from unified_rl.loop.surrogate import SurrogateLoss, aggregation_weights
 
 AGGREGATIONS = ("sequence_mean", "prompt_token_mean", "batch_token_mean", "constant_length")
 

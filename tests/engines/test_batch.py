@@ -8,6 +8,7 @@ import torch
 from ragged import ragged_batch
 from tiny import words
 
+from unified_rl.base.types import ONE_RANK
 from unified_rl.cli import main
 from unified_rl.engines import layout as layout_module
 from unified_rl.engines.batch import Batch
@@ -16,7 +17,6 @@ from unified_rl.engines.optimiser import AdamWOptions
 from unified_rl.engines.passes import evaluate_role
 from unified_rl.engines.roles import policy_role
 from unified_rl.engines.torch_trainer import TorchTrainer
-from unified_rl.types import ONE_RANK
 
 CPU = torch.device("cpu")
 LAYOUT = Layout(40, 80)

@@ -12,12 +12,12 @@ from test_policy_model import batches, model_named, weighted_sum
 from tiny import environment
 from torch._dynamo.utils import counters
 
+from unified_rl.base.errors import ConfigError
 from unified_rl.engines.compiled_forward import CompiledForward
 from unified_rl.engines.forward import plain_forward, response_logps, response_values
 from unified_rl.engines.packing import TokenSequence, pack
 from unified_rl.engines.policy_model import build_value_model, decoder_of
-from unified_rl.errors import ConfigError
-from unified_rl.loading import load_config
+from unified_rl.presets.loading import load_config
 from unified_rl.stages.training import preflight
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -94,7 +94,7 @@ def test_a_compiler_that_fails_is_reported_in_a_line(tmp_path):
         "import torch\n"
         "from unified_rl.engines.compiled_forward import CompiledForward\n"
         "from unified_rl.engines.policy_model import build_llama\n"
-        "from unified_rl.errors import ConfigError\n"
+        "from unified_rl.base.errors import ConfigError\n"
         "size = dict(vocab_size=11, hidden_size=16, num_layers=1, num_heads=2, intermediate_size=24)\n"
         "model = build_llama(**size, max_position_embeddings=64, eos_token_id=1)\n"
         "try:\n"

@@ -8,15 +8,15 @@ import pytest
 import torch
 from test_torch_generator import IdTokenizer, assert_same, build, full_logits, generate_one, make_prompts
 
-from unified_rl.config import Config, GeneratorConfig
+from unified_rl.base.errors import CheckpointError, ConfigError
+from unified_rl.base.rng import generator
+from unified_rl.base.types import Decoding
+from unified_rl.config.schema import Config, GeneratorConfig
 from unified_rl.engines import compiled_step as recipe
 from unified_rl.engines.llama_decoder import StepShape
 from unified_rl.engines.torch_generator import TorchGenerator
-from unified_rl.errors import CheckpointError, ConfigError
-from unified_rl.loading import load_config
-from unified_rl.rng import generator
+from unified_rl.presets.loading import load_config
 from unified_rl.stages.generators import compiled_step, preflight_generator
-from unified_rl.types import Decoding
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

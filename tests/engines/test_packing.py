@@ -8,10 +8,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from unified_rl.base.errors import ConfigError, DataError
 from unified_rl.engines import attention
 from unified_rl.engines.attention import additive_mask, attention_mask, visible
 from unified_rl.engines.packing import TokenSequence, pack, padding_fraction, response_mask, scatter
-from unified_rl.errors import ConfigError, DataError
 
 
 def sequence(prompt, response, name=""):

@@ -19,6 +19,7 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
+from unified_rl.base.errors import CheckpointError, ConfigError, DataError
 from unified_rl.engines.forward import response_logps, response_values
 from unified_rl.engines.norms import use_torch_rms_norm
 from unified_rl.engines.packing import TokenSequence, pack
@@ -32,7 +33,6 @@ from unified_rl.engines.policy_model import (
     load_policy,
     save_policy,
 )
-from unified_rl.errors import CheckpointError, ConfigError, DataError
 
 VOCABULARY, EOS = 19, 1
 

@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny import environment, words
 
+from unified_rl.base.errors import ConfigError
 from unified_rl.engines.ranks import join_ranks, shares
-from unified_rl.errors import ConfigError
 
 JOB = Path(__file__).with_name("ranks_job.py")
 

@@ -5,6 +5,8 @@ from types import SimpleNamespace
 import pytest
 from test_torch_generator import VOCABULARY, IdTokenizer, build
 
+from unified_rl.base.errors import ConfigError, DataError
+from unified_rl.base.types import ONE_RANK, Decoding, GeneratorInfo, Problem, Prompt
 from unified_rl.engines.ranks import DividedGenerator
 from unified_rl.engines.requests import check_requests, context_limit, eos_ids
 from unified_rl.engines.text_cuts import StoppingGenerator
@@ -12,9 +14,7 @@ from unified_rl.engines.tool_integrated import ToolIntegratedGenerator
 from unified_rl.engines.torch_generator import TorchGenerator
 from unified_rl.engines.weight_sync import SyncedGenerator
 from unified_rl.engines.whole_copy import FollowingGenerator
-from unified_rl.errors import ConfigError, DataError
 from unified_rl.sources import Settled
-from unified_rl.types import ONE_RANK, Decoding, GeneratorInfo, Problem, Prompt
 
 INFO = GeneratorInfo(10, "max_position_embeddings", 50, (1,))
 

@@ -10,6 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from unified_rl.base.errors import CheckpointError, DataError
+from unified_rl.base.types import Problem, Prompt, Response
 from unified_rl.engines import reward_model as module
 from unified_rl.engines.layout import Layout
 from unified_rl.engines.optimiser import AdamWOptions
@@ -27,9 +29,7 @@ from unified_rl.engines.reward_model import (
     save_reward_model,
 )
 from unified_rl.engines.torch_trainer import TorchTrainer
-from unified_rl.errors import CheckpointError, DataError
 from unified_rl.tasks.tokenizers import word_tokenizer
-from unified_rl.types import Problem, Prompt, Response
 
 VOCABULARY, EOS = 13, 1
 

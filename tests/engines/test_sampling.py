@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from unified_rl.base.types import Decoding
 from unified_rl.engines.sampling import draw, request_uniforms, sampler_logp
-from unified_rl.types import Decoding
 
 
 def reference_distribution(logits: list[float], decoding: Decoding) -> np.ndarray:

@@ -9,6 +9,8 @@ import pytest
 import torch
 from plain_runner import PlainRunner, Result
 
+from unified_rl.base.errors import ConfigError
+from unified_rl.base.types import Decoding, GeneratorInfo, Group, Problem, Prompt, Response, Score, ScoredResponse
 from unified_rl.coefficients import Grpo, Inputs
 from unified_rl.engines.layout import Layout
 from unified_rl.engines.optimiser import AdamWOptions
@@ -18,12 +20,10 @@ from unified_rl.engines.text_cuts import StoppingGenerator, tokens_until
 from unified_rl.engines.tool_integrated import ToolIntegratedGenerator
 from unified_rl.engines.torch_generator import TorchGenerator
 from unified_rl.engines.torch_trainer import TorchTrainer
-from unified_rl.errors import ConfigError
+from unified_rl.loop.rollout import collate
+from unified_rl.loop.surrogate import SurrogateLoss, aggregation_weights
 from unified_rl.ops.terms import Term
-from unified_rl.rollout import collate
-from unified_rl.surrogate import SurrogateLoss, aggregation_weights
 from unified_rl.tasks.tokenizers import train_tokenizer
-from unified_rl.types import Decoding, GeneratorInfo, Group, Problem, Prompt, Response, Score, ScoredResponse
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -12,13 +12,13 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
+from unified_rl.base.errors import ConfigError, DataError
+from unified_rl.base.rng import generator
+from unified_rl.base.types import Decoding, Problem, Prompt
 from unified_rl.engines.company import company
 from unified_rl.engines.kv_cache import RowCacheLayer
 from unified_rl.engines.llama_decoder import LlamaDecoder
 from unified_rl.engines.torch_generator import TorchGenerator, _Decoding
-from unified_rl.errors import ConfigError, DataError
-from unified_rl.rng import generator
-from unified_rl.types import Decoding, Problem, Prompt
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -22,7 +22,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from maths.test_gradients import CASES, LENGTH
 from ragged import ragged_batch
 
-from unified_rl.engine_config import DeepSpeedConfig
+from unified_rl.base.types import ONE_RANK
+from unified_rl.config.engines import DeepSpeedConfig
 from unified_rl.engines.layout import Layout
 from unified_rl.engines.optimiser import AdamWOptions
 from unified_rl.engines.policy_model import build_value_model
@@ -33,9 +34,8 @@ from unified_rl.engines.roles import policy_role, value_role
 from unified_rl.engines.shares import share_of_units
 from unified_rl.engines.torch_trainer import TorchTrainer
 from unified_rl.engines.weight_sync import whole_weights
+from unified_rl.loop.surrogate import CompanionLoss, SurrogateLoss, aggregation_weights
 from unified_rl.methods.losses import of_role
-from unified_rl.surrogate import CompanionLoss, SurrogateLoss, aggregation_weights
-from unified_rl.types import ONE_RANK
 
 OPTIONS = AdamWOptions(
     learning_rate=1e-3, total_updates=8, schedule="linear", warmup_updates=2, weight_decay=0.1, max_grad_norm=0.3

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from unified_rl import loading
 from unified_rl.planning import memory
 from unified_rl.planning.memory import Sharding
 from unified_rl.planning.plan import sharding_of
 from unified_rl.planning.shapes import shape_of
+from unified_rl.presets import loading
 
 pytest.importorskip("deepspeed", reason="needs DeepSpeed: make test-engines")
 

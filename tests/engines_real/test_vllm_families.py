@@ -12,12 +12,12 @@ import vllm_tiny as tiny
 from tiny import words
 from transformers import AutoModelForCausalLM
 
+from unified_rl.base.types import Decoding, Problem, Prompt
 from unified_rl.cli import main
-from unified_rl.engine_config import VllmConfig
+from unified_rl.config.engines import VllmConfig
 from unified_rl.engines.policy_model import load_tokenizer
 from unified_rl.engines.vllm_generator import EngineOptions, VllmGenerator
 from unified_rl.tasks.tokenizers import train_tokenizer
-from unified_rl.types import Decoding, Problem, Prompt
 
 pytestmark = [
     tiny.needs_vllm,

@@ -10,11 +10,11 @@ import torch
 import vllm_tiny as tiny
 from vllm_tiny import DECODING, EOS, PROMPTS, SEEDS
 
+from unified_rl.base.errors import ConfigError, DataError, TrainingError
+from unified_rl.base.types import Decoding, Problem, Prompt
 from unified_rl.engines.torch_trainer import TorchTrainer
 from unified_rl.engines.vllm_generator import VllmGenerator
 from unified_rl.engines.weight_sync import SyncedGenerator, WeightPush
-from unified_rl.errors import ConfigError, DataError, TrainingError
-from unified_rl.types import Decoding, Problem, Prompt
 
 pytestmark = tiny.needs_vllm
 

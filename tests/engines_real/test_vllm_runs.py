@@ -15,9 +15,9 @@ import pytest
 import vllm_tiny as tiny
 from tiny import environment, words
 
+from unified_rl.base.errors import ConfigError
 from unified_rl.cli import main
-from unified_rl.errors import ConfigError
-from unified_rl.loading import load_config
+from unified_rl.presets.loading import load_config
 
 VLLM = ("generator=vllm", "vllm.cpu_cache_gib=0.05")
 #: Enough responses for means to mean something.

@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import vllm_tiny as tiny
 
-from unified_rl.engine_config import DeepSpeedConfig
+from unified_rl.config.engines import DeepSpeedConfig
 from unified_rl.engines.deepspeed_trainer import DeepSpeedTrainer
 from unified_rl.engines.ranks import DividedGenerator, join_ranks
 from unified_rl.engines.weight_sync import SyncedGenerator, WeightPush

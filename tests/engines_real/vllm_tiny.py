@@ -12,13 +12,13 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
-from unified_rl.engine_config import VllmConfig
+from unified_rl.base.types import Decoding, Problem, Prompt
+from unified_rl.config.engines import VllmConfig
 from unified_rl.engines.layout import Layout
 from unified_rl.engines.optimiser import AdamWOptions
 from unified_rl.engines.packing import TokenSequence
 from unified_rl.engines.roles import policy_role
 from unified_rl.engines.vllm_generator import EngineOptions, VllmGenerator
-from unified_rl.types import Decoding, Problem, Prompt
 
 needs_vllm = pytest.mark.skipif(
     importlib.util.find_spec("vllm") is None, reason="needs the extra: make install-engines, then make test-engines"

@@ -12,7 +12,7 @@ from pairs_accounted import DIFFERENT as NOT_ACCOUNTED
 from pairs_accounted import EQUAL as ACCOUNTED
 from pairs_of_answers import DIFFERENT, EQUAL, pairs
 
-from unified_rl.errors import ConfigError
+from unified_rl.base.errors import ConfigError
 from unified_rl.grading import GradingPolicy, benchmark_policy
 from unified_rl.grading.equivalence import canonical, equivalent
 from unified_rl.grading.normalise import tidy

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from unified_rl.errors import ConfigError
+from unified_rl.base.errors import ConfigError
 from unified_rl.grading import extract
 from unified_rl.grading.extract import bare
 

@@ -9,10 +9,10 @@ import sys
 
 import pytest
 
+from unified_rl.base.errors import ConfigError, DataError
+from unified_rl.base.types import Problem
 from unified_rl.cli import main
-from unified_rl.errors import ConfigError, DataError
 from unified_rl.grading import Grader, GradingPolicy, Limits, grade, group
-from unified_rl.types import Problem
 
 
 @pytest.fixture(scope="module")

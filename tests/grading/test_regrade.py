@@ -10,7 +10,7 @@ import pytest
 from tiny import words
 
 from unified_rl.cli import main
-from unified_rl.run_reading import read_evaluation
+from unified_rl.records.reading import read_evaluation
 from unified_rl.stages.evaluate import COLUMNS
 from unified_rl.stages.regrade import METADATA_KEY
 

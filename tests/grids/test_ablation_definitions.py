@@ -7,12 +7,12 @@ from functools import cache
 
 import pytest
 
-from unified_rl import loading
 from unified_rl.grids.definition import START_LABEL, Grid, cells, with_choices
 from unified_rl.grids.runner import load_grid
 from unified_rl.grids.shared_stages import shared_stages
 from unified_rl.launch.cells import Cell
 from unified_rl.plotting.make import FIGURES
+from unified_rl.presets import loading
 from unified_rl.stages.iterate import check_iterate
 
 #: What each ablation's arms may differ in, beside the label. `method` names the row that an arm's presets come from.

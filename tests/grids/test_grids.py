@@ -9,8 +9,8 @@ import pytest
 from coin_grid import GRID
 from grid_processes import COIN_GRID
 
+from unified_rl.base.errors import ConfigError, RunDirectoryError
 from unified_rl.cli import main
-from unified_rl.errors import ConfigError, RunDirectoryError
 from unified_rl.grids.definition import (
     Arm,
     Grid,
@@ -24,7 +24,7 @@ from unified_rl.grids.definition import (
 )
 from unified_rl.grids.folder import describe, open_folder
 from unified_rl.launch.cells import Cell
-from unified_rl.loading import load_config
+from unified_rl.presets.loading import load_config
 
 SMALL = Grid(
     name="small",

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from unified_rl.base.errors import ConfigError
 from unified_rl.cli import main
-from unified_rl.errors import ConfigError
 from unified_rl.grids.definition import cells
 from unified_rl.grids.line import grid_of_line, split_values
-from unified_rl.loading import load_config
+from unified_rl.presets.loading import load_config
 
 
 @pytest.mark.parametrize(

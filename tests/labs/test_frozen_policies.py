@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 from tiny import wants, words
 
-from unified_rl import loading
 from unified_rl.cli import main
 from unified_rl.labs import frozen
 from unified_rl.methods import METHODS
+from unified_rl.presets import loading
 from unified_rl.stages.training import run_training
 from unified_rl.statistics.table_files import read_table
 

@@ -7,7 +7,7 @@ import json
 import pandas as pd
 import pytest
 
-from unified_rl.errors import DataError
+from unified_rl.base.errors import DataError
 from unified_rl.plotting import microscope
 from unified_rl.statistics.table_files import SCHEMA, write_table
 

@@ -7,14 +7,14 @@ from dataclasses import replace
 
 from tiny import WORDS
 
-from unified_rl.config import RewardConfig
+from unified_rl.config.schema import RewardConfig
 from unified_rl.grids.definition import cells
 from unified_rl.grids.reproduce import FURTHER, GRID, PAPER
 from unified_rl.grids.runner import load_grid
 from unified_rl.launch.cell_worker import work
 from unified_rl.launch.cells import Cell, Standing, finished, standing
 from unified_rl.launch.local import run_cells
-from unified_rl.loading import load_config
+from unified_rl.presets.loading import load_config
 from unified_rl.stages.iterate import check_iterate
 
 

@@ -12,8 +12,8 @@ import pytest
 from grid_processes import run_dirs, start, tables
 from tiny import WORDS
 
+from unified_rl.base.errors import ConfigError
 from unified_rl.cli import main
-from unified_rl.errors import ConfigError
 from unified_rl.launch.cells import Cell, done, standing
 from unified_rl.launch.slurm import SlurmPool
 

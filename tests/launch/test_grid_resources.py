@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unified_rl.errors import ConfigError
+from unified_rl.base.errors import ConfigError
 from unified_rl.launch import resources
 from unified_rl.launch.cells import Cell
 from unified_rl.launch.local import LocalPool

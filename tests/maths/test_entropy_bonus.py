@@ -12,14 +12,15 @@ from cases import c
 from ragged import gradient, ragged_batch, token_logps
 from tiny import words
 
-from unified_rl import explain, planning
+from unified_rl import planning
+from unified_rl.base.errors import ConfigError
 from unified_rl.cli import main
 from unified_rl.engines.packing import pack
 from unified_rl.engines.roles import policy_role
-from unified_rl.errors import ConfigError
-from unified_rl.loading import load_config
+from unified_rl.loop.surrogate import SurrogateLoss, aggregation_weights
 from unified_rl.methods.losses import of_policy
-from unified_rl.surrogate import SurrogateLoss, aggregation_weights
+from unified_rl.planning import explain
+from unified_rl.presets.loading import load_config
 
 WEIGHT = 0.3
 BONUS = {"entropy_bonus": WEIGHT}

@@ -10,13 +10,13 @@ import torch
 from ragged import gradient, ragged_batch, token_logps
 
 from unified_rl import coefficients as c
-from unified_rl.config import ImportanceConfig
+from unified_rl.base.errors import ConfigError, DataError
+from unified_rl.config.schema import ImportanceConfig
 from unified_rl.engines.layout import Layout
 from unified_rl.engines.roles import policy_role
-from unified_rl.errors import ConfigError, DataError
-from unified_rl.loading import load_config
+from unified_rl.loop.surrogate import SurrogateLoss, aggregation_weights
 from unified_rl.methods.importance import corrected
-from unified_rl.surrogate import SurrogateLoss, aggregation_weights
+from unified_rl.presets.loading import load_config
 
 OPTIONS = {
     "truncated token": ImportanceConfig("truncated", "token", cap=1.2),

@@ -12,12 +12,13 @@ import pytest
 from cases import CASES
 from tiny import environment, wants
 
-from unified_rl import explain, planning
+from unified_rl import planning
 from unified_rl.cli import main
-from unified_rl.loading import load_config
 from unified_rl.methods import COEFFICIENTS, METHODS, page, signals, table
+from unified_rl.planning import explain
 from unified_rl.plotting.style import styles
 from unified_rl.presets import match
+from unified_rl.presets.loading import load_config
 from unified_rl.sources.registry import SOURCES
 
 PACKAGE = Path(__file__).parents[2] / "unified_rl"
@@ -88,7 +89,7 @@ def test_the_documentation_has_the_registries():
 def test_the_table_and_all_checks_load_without_torch():
     code = (
         "import sys, unified_rl.methods, unified_rl.methods.importance, unified_rl.methods.losses, unified_rl.presets.rules\n"
-        "from unified_rl.loading import load_config\n"
+        "from unified_rl.presets.loading import load_config\n"
         "[load_config(line.split(',')) for line in sys.argv[1:]]\n"
         "print([name for name in ('torch', 'transformers') if name in sys.modules])"
     )

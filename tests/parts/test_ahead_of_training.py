@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from tiny import words
 
+from unified_rl.base.errors import ConfigError, DataError, TrainingError
+from unified_rl.base.types import Decoding, Draw, Group, Problem, Prompt, Response, Score, ScoredResponse
 from unified_rl.cli import main
-from unified_rl.errors import ConfigError, DataError, TrainingError
-from unified_rl.loading import load_config
+from unified_rl.presets.loading import load_config
 from unified_rl.sources import AheadOfTraining
-from unified_rl.types import Decoding, Draw, Group, Problem, Prompt, Response, Score, ScoredResponse
 
 PROMPT = Prompt(Problem("p", "", ""), (1, 2))
 

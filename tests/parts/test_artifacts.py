@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 from tiny import environment
 
-from unified_rl import files
-from unified_rl.artifacts import Artifact, ArtifactStore, Stage, key_of
-from unified_rl.errors import CheckpointError
+from unified_rl.base import files
+from unified_rl.base.errors import CheckpointError
+from unified_rl.records.artifacts import Artifact, ArtifactStore, Stage, key_of
 
 
 def get(store, settings=None, build=None, inputs=None, version=1):

@@ -13,17 +13,17 @@ import pytest
 from omegaconf import OmegaConf
 from tiny import environment, words
 
-from unified_rl import chain, loading
-from unified_rl.artifacts import ArtifactStore, Stage
+from unified_rl.base.errors import ConfigError
 from unified_rl.engines.torch_trainer import TorchTrainer
-from unified_rl.errors import ConfigError
 from unified_rl.grids.shared_stages import shared_stages
-from unified_rl.loading import load_config
+from unified_rl.presets import chain, loading
+from unified_rl.presets.loading import load_config
+from unified_rl.records.artifacts import ArtifactStore, Stage
 from unified_rl.stages.chain import made_for, stage
 from unified_rl.stages.training import run_training
 
 PACKAGE = Path(loading.__file__).parent
-PRESET = OmegaConf.to_container(OmegaConf.load(PACKAGE / "configs" / "chain.yaml"))
+PRESET = OmegaConf.to_container(OmegaConf.load(PACKAGE / "presets" / "configs" / "chain.yaml"))
 ANNEAL = ("stages.anneal.kind=sft", "stages.anneal.inputs.policy=sft", "stages.anneal.settings.trainer.steps=5")
 SMALL = ("reward_model.prompts=8", "reward_model.samples_per_prompt=2", "reward_model.epochs=1", "sft.steps=10")
 #: Packages that know no configuration, and so no stages: the word "base" is one of numbers there.
@@ -119,7 +119,7 @@ def test_a_settings_overlay_reaches_every_section():
 def test_keys_are_known_before_anything_is_made_and_without_torch(tmp_path):
     arguments = words("grpo_ps", tmp_path / "run", tmp_path / "artifacts", "reward=model", *ANNEAL)
     code = (
-        "import json, sys; from unified_rl.grids.plan import shared_stages; from unified_rl.loading import load_config;"
+        "import json, sys; from unified_rl.grids.plan import shared_stages; from unified_rl.presets.loading import load_config;"
         f"keys = {{one.name: one.key for one in shared_stages(load_config({arguments!r}))}};"
         "print(json.dumps([keys, sorted({'torch', 'transformers', 'pyarrow'} & sys.modules.keys())]))"
     )
@@ -206,7 +206,7 @@ def test_a_kind_of_ones_own_is_a_file(tmp_path):
     own = stage(config, "mine")
     assert isinstance(own, Stage) and own.settings["trainer"]["weight_decay"] == 0.1
     (tmp_path / "none.py").write_text("NONE = 1\n")
-    with pytest.raises(ConfigError, match=r"must name a unified_rl.chain.Kind, found int"):
+    with pytest.raises(ConfigError, match=r"must name a unified_rl.presets.chain.Kind, found int"):
         load_config(["method=grpo", f"stages.mine.kind={tmp_path}/none.py:NONE"])
 
 

@@ -13,15 +13,15 @@ from ragged import gradient, ragged_batch
 from tiny import wants, words
 
 from unified_rl import coefficients as c
+from unified_rl.base.errors import CheckpointError, TrainingError
 from unified_rl.cli import main
 from unified_rl.engines.layout import Layout
 from unified_rl.engines.optimiser import AdamWOptions
 from unified_rl.engines.roles import policy_role
 from unified_rl.engines.torch_trainer import TorchTrainer
-from unified_rl.errors import CheckpointError, TrainingError
+from unified_rl.loop.surrogate import SurrogateLoss, aggregation_weights
 from unified_rl.methods import METHODS
 from unified_rl.sources.registry import SOURCES
-from unified_rl.surrogate import SurrogateLoss, aggregation_weights
 
 
 @pytest.fixture(scope="module")
@@ -172,9 +172,9 @@ def test_broken_invariant_is_named(tmp_path, artifacts, capsys, monkeypatch):
 
 
 def test_empty_response_is_a_clear_error():
-    from unified_rl.errors import DataError
-    from unified_rl.rollout import collate
-    from unified_rl.types import Decoding, Group, Problem, Prompt, Response, Score, ScoredResponse
+    from unified_rl.base.errors import DataError
+    from unified_rl.base.types import Decoding, Group, Problem, Prompt, Response, Score, ScoredResponse
+    from unified_rl.loop.rollout import collate
 
     empty = Response(np.array([], dtype=np.int64), np.array([], dtype=np.float32), "stop", 0, Decoding(), 0, "")
     group = Group(Prompt(Problem("p7", "q", "1"), (1, 2)), (ScoredResponse(empty, Score(0.0, "incorrect", None, None)),))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from unified_rl import progress as module
+from unified_rl.records import progress as module
 
 
 @pytest.fixture

@@ -13,12 +13,12 @@ from ragged import VOCABULARY, small_llama
 from safetensors.torch import load_file
 from tiny import environment, words
 
+from unified_rl.base.types import Decoding, Problem, Prompt, Score
 from unified_rl.cli import main
 from unified_rl.engines.policy_copy import FrozenCopy
 from unified_rl.engines.policy_model import build_llama
 from unified_rl.engines.torch_generator import TorchGenerator
 from unified_rl.sources import OnlineSamples, PromptPool, RefreshedSamples
-from unified_rl.types import Decoding, Problem, Prompt, Score
 
 PROMPTS, RESPONSES, STEPS = 3, 4, 7
 DECODING = Decoding(max_new_tokens=8)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from unified_rl.errors import ConfigError
+from unified_rl.base.errors import ConfigError
+from unified_rl.base.types import Decoding, Response
 from unified_rl.rewards import ExactProcessReward, NoReward, OutcomeReward, OverlongPenalty, StepLocator
 from unified_rl.tasks.arithmetic import Arithmetic
 from unified_rl.tasks.templates import encode
 from unified_rl.tasks.tokenizers import train_tokenizer, word_tokenizer
-from unified_rl.types import Decoding, Response
 
 
 @pytest.fixture(scope="module")

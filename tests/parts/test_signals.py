@@ -11,13 +11,14 @@ from ragged import ragged_batch
 from tiny import words
 
 from unified_rl import coefficients as c
-from unified_rl import explain, planning
+from unified_rl import planning
+from unified_rl.base.errors import ConfigError
 from unified_rl.cli import main
 from unified_rl.engines.packing import Members
-from unified_rl.errors import ConfigError
-from unified_rl.loading import load_config
+from unified_rl.loop.surrogate import CompanionLoss, SurrogateLoss, aggregation_weights
 from unified_rl.methods import losses, signals
-from unified_rl.surrogate import CompanionLoss, SurrogateLoss, aggregation_weights
+from unified_rl.planning import explain
+from unified_rl.presets.loading import load_config
 
 READS = """
 from dataclasses import dataclass

@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 from tiny import environment, words
 
+from unified_rl.base.errors import ConfigError
 from unified_rl.cli import main
-from unified_rl.errors import ConfigError
-from unified_rl.loading import compose, load_config
 from unified_rl.methods import COEFFICIENTS
 from unified_rl.presets import match, rules
+from unified_rl.presets.loading import compose, load_config
 from unified_rl.sources import page, registry
 from unified_rl.sources.registry import SOURCES, WRAPPERS, declared
 

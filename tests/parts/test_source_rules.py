@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from tiny import words
 
-from unified_rl.artifacts import ArtifactStore
+from unified_rl.base.errors import ConfigError
 from unified_rl.engines.policy_model import load_tokenizer
-from unified_rl.errors import ConfigError
-from unified_rl.loading import load_config
+from unified_rl.presets.loading import load_config
+from unified_rl.records.artifacts import ArtifactStore
 from unified_rl.stages import training, world
 from unified_rl.stages.chain import stage
 from unified_rl.stages.kinds.offline_samples import offline_samples

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unified_rl import rng
-from unified_rl.errors import DataError
+from unified_rl.base import rng
+from unified_rl.base.errors import DataError
+from unified_rl.base.types import Decoding, Demonstration, Problem, Prompt, Response, Score
 from unified_rl.sources import (
     Demonstrations,
     InformativeSamples,
@@ -18,7 +19,6 @@ from unified_rl.sources import (
     PromptPool,
     as_response,
 )
-from unified_rl.types import Decoding, Demonstration, Problem, Prompt, Response, Score
 
 DECODING = Decoding(max_new_tokens=5)
 

@@ -8,10 +8,11 @@ import shutil
 import pytest
 from tiny import words
 
-from unified_rl import explain, planning
+from unified_rl import planning
+from unified_rl.base.errors import ConfigError
 from unified_rl.cli import main
-from unified_rl.errors import ConfigError
-from unified_rl.loading import load_config
+from unified_rl.planning import explain
+from unified_rl.presets.loading import load_config
 
 
 def metrics(run_dir):

@@ -6,12 +6,12 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig, Qwen2Config, Qwen3Config
 
-from unified_rl import loading
+from unified_rl.base.errors import ConfigError, DataError
 from unified_rl.engines.norms import use_torch_rms_norm
-from unified_rl.errors import ConfigError, DataError
 from unified_rl.ops import logprobs
 from unified_rl.planning import memory
 from unified_rl.planning.shapes import ModelShape, shape_from_file, shape_of
+from unified_rl.presets import loading
 
 #: What the models' own cards and configurations say.
 PUBLISHED = {"deepseekmath_7b": 6_910_365_696, "deepseekmath_1_3b": 1_346_471_936, "qwen2_5_0_5b": 494_032_768}

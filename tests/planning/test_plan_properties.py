@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unified_rl import loading
-from unified_rl.errors import ConfigError
+from unified_rl.base.errors import ConfigError
 from unified_rl.planning import memory, plan, work
 from unified_rl.planning.gpus import GPUS
 from unified_rl.planning.memory import Sharding
 from unified_rl.planning.shapes import ModelShape
+from unified_rl.presets import loading
 
 SHAPES = st.builds(
     ModelShape,

@@ -8,9 +8,10 @@ import re
 import pytest
 from tiny import wants
 
-from unified_rl import explain, loading
 from unified_rl.cli import main
 from unified_rl.methods import METHODS
+from unified_rl.planning import explain
+from unified_rl.presets import loading
 
 STACKS = ("deepseekmath_7b", "deepseekmath_1_3b", "qwen2_5_0_5b")
 

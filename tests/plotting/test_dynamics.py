@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from synthetic_runs import write_evaluation, write_lines, write_run
 
-from unified_rl.errors import DataError
+from unified_rl.base.errors import DataError
 from unified_rl.plotting import dynamics
 from unified_rl.statistics import dynamics as analysis
 from unified_rl.statistics.experiment import read_experiment

@@ -6,8 +6,8 @@ import pytest
 from matplotlib.figure import Figure
 from synthetic_runs import write_experiment
 
+from unified_rl.base.errors import ConfigError, DataError
 from unified_rl.cli import main
-from unified_rl.errors import ConfigError, DataError
 from unified_rl.plotting import inputs, maj_pass, make, paper_figure7, sft_vs_rl, style
 from unified_rl.statistics.tables import write_tables
 

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from synthetic_runs import write_experiment
 
-from unified_rl.errors import DataError
+from unified_rl.base.errors import DataError
 from unified_rl.plotting import inputs, paper_figure5, paper_figure6
 from unified_rl.plotting.iterations import CURVE_COLUMNS
 from unified_rl.plotting.learning_curves import COLUMNS

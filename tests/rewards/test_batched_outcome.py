@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from unified_rl.base.types import AnswerCheck, Problem, Prompt, Response
 from unified_rl.rewards import OutcomeReward
-from unified_rl.types import AnswerCheck, Problem, Prompt, Response
 
 
 class OneByOne:

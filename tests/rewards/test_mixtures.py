@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from unified_rl.errors import ConfigError, DataError
+from unified_rl.base.errors import ConfigError, DataError
+from unified_rl.base.types import Response, Score
+from unified_rl.loop.rollout import collate
 from unified_rl.rewards import ExactProcessReward, MixedReward, NoisyReward, OutcomeReward
-from unified_rl.rollout import collate
 from unified_rl.sources.online import score_groups
 from unified_rl.tasks.arithmetic import Arithmetic
 from unified_rl.tasks.templates import encode
 from unified_rl.tasks.tokenizers import word_tokenizer
-from unified_rl.types import Response, Score
 
 TASK = Arithmetic()
 WORDS = word_tokenizer(TASK.corpus())

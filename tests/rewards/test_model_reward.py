@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from unified_rl.errors import ConfigError
+from unified_rl.base.errors import ConfigError
+from unified_rl.base.types import Response
 from unified_rl.rewards import ModelReward, OverlongPenalty, build_segmenter
 from unified_rl.rewards.model import min_form, sigmoid
 from unified_rl.tasks.arithmetic import Arithmetic
 from unified_rl.tasks.templates import encode
 from unified_rl.tasks.tokenizers import word_tokenizer
-from unified_rl.types import Response
 
 TASK = Arithmetic()
 WORDS = word_tokenizer(TASK.corpus())

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unified_rl.errors import ConfigError
+from unified_rl.base.errors import ConfigError
+from unified_rl.base.types import Response
 from unified_rl.rewards import ExactProcessReward, ExactSteps, build_segmenter
 from unified_rl.rewards.steps import line_ends, step_n_ends
 from unified_rl.tasks.arithmetic import Arithmetic
 from unified_rl.tasks.templates import encode
 from unified_rl.tasks.tokenizers import train_tokenizer, word_tokenizer
-from unified_rl.types import Response
 
 TASK = Arithmetic()
 WORDS = word_tokenizer(TASK.corpus())

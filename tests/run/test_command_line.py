@@ -14,9 +14,9 @@ from tiny import command, wants, words
 
 from unified_rl import methods
 from unified_rl.cli import main
-from unified_rl.loading import compose, load_config
 from unified_rl.methods import COEFFICIENTS
 from unified_rl.presets import rules
+from unified_rl.presets.loading import compose, load_config
 from unified_rl.sources.registry import SOURCES
 
 
@@ -256,8 +256,8 @@ def test_full_disk(trained, capsys, tmp_path):
 
 
 def test_run_in_use_is_refused(trained, capsys):
-    from unified_rl.loading import as_dict
-    from unified_rl.runs import Run
+    from unified_rl.presets.loading import as_dict
+    from unified_rl.records.runs import Run
 
     config = load_config(words("grpo", trained / "run", trained / "artifacts"))
     run = Run.open(trained / "run", as_dict(config), resume=True)
@@ -332,8 +332,6 @@ def test_the_installed_command_runs():
 
 
 def test_light_modules_do_not_load_torch():
-    code = (
-        "import sys, unified_rl, unified_rl.cli, unified_rl.loading, unified_rl.explain, unified_rl.runs, unified_rl.artifacts;"
-    )
+    code = "import sys, unified_rl.cli, unified_rl.presets.loading, unified_rl.planning.explain, unified_rl.records.artifacts;"
     code += "sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

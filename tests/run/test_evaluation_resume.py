@@ -16,8 +16,8 @@ import pytest
 from tiny import environment, words
 
 from unified_rl.cli import main
-from unified_rl.config import DataConfig, EvaluationConfig, TaskConfig
-from unified_rl.run_reading import read_evaluation
+from unified_rl.config.schema import DataConfig, EvaluationConfig, TaskConfig
+from unified_rl.records.reading import read_evaluation
 from unified_rl.stages import solutions
 from unified_rl.stages.evaluate import evaluate
 from unified_rl.statistics.load import load_run

@@ -14,9 +14,9 @@ import pandas as pd
 import pytest
 from tiny import command, environment, words
 
-from unified_rl import loading
-from unified_rl.errors import ConfigError, DataError
+from unified_rl.base.errors import ConfigError, DataError
 from unified_rl.plotting import iterations as figure
+from unified_rl.presets import loading
 from unified_rl.stages.iterate import check_iterate
 from unified_rl.statistics.clustered import plain_auc
 from unified_rl.statistics.iterations import agreement, curves, drift, gains, read_runs, write_tables

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from tiny import environment, words
 
-from unified_rl.loading import load_config
+from unified_rl.presets.loading import load_config
 from unified_rl.stages.chain import stage
 
 RECORDS = ("metrics.jsonl", "curve.jsonl", "samples.jsonl")

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from tiny import words
 
-from unified_rl import explain, loading
-from unified_rl.errors import CheckpointError, ConfigError
+from unified_rl.base.errors import CheckpointError, ConfigError
+from unified_rl.planning import explain
+from unified_rl.presets import loading
 from unified_rl.stages.training import run_training
 
 SMALL = (

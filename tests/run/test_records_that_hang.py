@@ -11,15 +11,15 @@ import pyarrow.parquet as parquet
 import pytest
 from tiny import words
 
+from unified_rl.base.types import Prompt, Response
 from unified_rl.cli import main
-from unified_rl.config import DataConfig, EvaluationConfig, TaskConfig
+from unified_rl.config.schema import DataConfig, EvaluationConfig, TaskConfig
 from unified_rl.grading import Grader, Limits, grade
+from unified_rl.records.reading import read_evaluation
 from unified_rl.rewards import OutcomeReward
-from unified_rl.run_reading import read_evaluation
 from unified_rl.stages import world
 from unified_rl.stages.evaluate import COLUMNS, evaluate
 from unified_rl.tasks import build_task
-from unified_rl.types import Prompt, Response
 
 COUNT = 1000
 #: A truncated solution whose program's output was never closed, and one whose output is closed after many lines.

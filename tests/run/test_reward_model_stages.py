@@ -12,14 +12,16 @@ import pandas as pd
 import pytest
 from tiny import words
 
-from unified_rl import chain, loading, rng
-from unified_rl.artifacts import ArtifactStore
+from unified_rl.base import rng
+from unified_rl.base.errors import ConfigError, DataError
+from unified_rl.base.types import Decoding, Prompt
+from unified_rl.config.reward_models import RewardModelConfig
 from unified_rl.engines.policy_model import load_policy
 from unified_rl.engines.reward_model import load_reward_model
 from unified_rl.engines.torch_generator import TorchGenerator
 from unified_rl.engines.torch_trainer import TorchTrainer
-from unified_rl.errors import ConfigError, DataError
-from unified_rl.reward_model_config import RewardModelConfig
+from unified_rl.presets import chain, loading
+from unified_rl.records.artifacts import ArtifactStore
 from unified_rl.rewards import ModelReward, build_segmenter
 from unified_rl.stages import world
 from unified_rl.stages.chain import initial_policy, stage
@@ -31,7 +33,6 @@ from unified_rl.stages.reward_model_quality import write_quality
 from unified_rl.stages.step_labels import label_steps
 from unified_rl.statistics import first_error as first_error_analysis
 from unified_rl.statistics import reward_models as analysis
-from unified_rl.types import Decoding, Prompt
 
 SECTION = RewardModelConfig(
     kind="process",

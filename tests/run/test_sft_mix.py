@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 import torch
 
-from unified_rl import chain, loading
-from unified_rl.artifacts import ArtifactStore
 from unified_rl.cli import main
 from unified_rl.engines.forward import response_logps
 from unified_rl.engines.packing import pack
 from unified_rl.engines.policy_model import load_policy
-from unified_rl.rollout import collate
+from unified_rl.loop.rollout import collate
+from unified_rl.loop.surrogate import SurrogateLoss, aggregation_weights
+from unified_rl.presets import chain, loading
+from unified_rl.records.artifacts import ArtifactStore
 from unified_rl.sources import MixedDemonstrations
 from unified_rl.stages import demonstrations
 from unified_rl.stages.chain import stage
-from unified_rl.surrogate import SurrogateLoss, aggregation_weights
 
 
 def write(path, records):

@@ -10,10 +10,10 @@ import pytest
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 from tiny import words
 
-from unified_rl import loading
-from unified_rl.errors import ConfigError
-from unified_rl.runs import Run
-from unified_rl.stages import sinks
+from unified_rl.base.errors import ConfigError
+from unified_rl.presets import loading
+from unified_rl.records import sinks
+from unified_rl.records.runs import Run
 from unified_rl.stages.training import run_training
 
 CURVE = {"split": "validation", "slice": "main", "problem_ids": ["a", "b"], "sampled_tokens": 0, "trained_tokens": 0}

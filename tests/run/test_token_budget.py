@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from tiny import words
 
-from unified_rl import loading
-from unified_rl.errors import ConfigError
+from unified_rl.base.errors import ConfigError
+from unified_rl.presets import loading
 from unified_rl.stages.iterate import check_iterate
 from unified_rl.stages.training import run_training
 

@@ -83,7 +83,7 @@ def test_a_method_row_from_a_file(tmp_path, artifacts):
 
 def test_a_reward_from_a_file(tmp_path, artifacts):
     (tmp_path / "reward.py").write_text(
-        "from unified_rl.types import Score\n"
+        "from unified_rl.base.types import Score\n"
         "class Short:\n"
         "    def score(self, prompts, responses):\n"
         "        return [[Score(-len(r) / 10, 'incorrect', None, None) for r in group] for group in responses]\n"
@@ -96,7 +96,7 @@ def test_a_reward_from_a_file(tmp_path, artifacts):
 
 def test_a_task_from_a_file(tmp_path, artifacts):
     (tmp_path / "task.py").write_text(
-        "from unified_rl.types import AnswerCheck, Demonstration, Problem\n"
+        "from unified_rl.base.types import AnswerCheck, Demonstration, Problem\n"
         "class Echo:\n"
         "    name, slices = 'echo', ('main',)\n"
         "    def problems(self, split, count=None, slice=None):\n"

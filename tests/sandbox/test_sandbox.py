@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from hostile_programs import descendants
 
-from unified_rl.errors import ConfigError
+from unified_rl.base.errors import ConfigError
 from unified_rl.isolation import sandbox_seccomp
 from unified_rl.isolation.sandbox import PROTECTIONS, ProgramLimits, Sandbox, SandboxError
 

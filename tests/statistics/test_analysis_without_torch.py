@@ -18,7 +18,7 @@ print("\\n".join(sys.modules))
     ("package", "forbidden"),
     [
         ("unified_rl.statistics", ("torch", "transformers")),
-        ("unified_rl.plotting", ("torch", "transformers", "unified_rl.run_reading")),
+        ("unified_rl.plotting", ("torch", "transformers", "unified_rl.records.reading")),
     ],
 )
 def test_imports(package, forbidden):

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from synthetic_runs import write_experiment
 
+from unified_rl.base.errors import DataError
 from unified_rl.cli import main
-from unified_rl.errors import DataError
 from unified_rl.plotting import contrasts as figure
 from unified_rl.statistics.claims import SHIPPED
 from unified_rl.statistics.contrasts import contrasts, verdict

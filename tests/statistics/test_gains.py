@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from synthetic_runs import write_experiment
 
-from unified_rl.errors import DataError
+from unified_rl.base.errors import DataError
 from unified_rl.statistics import tables
 from unified_rl.statistics.experiment import read_experiment
 from unified_rl.statistics.gains import NO_BASELINE, coverage_gains, crossovers

@@ -11,8 +11,8 @@ import pytest
 import yaml
 from synthetic_runs import curve_entry, write_experiment, write_lines, write_status
 
+from unified_rl.base.errors import DataError
 from unified_rl.cli import main
-from unified_rl.errors import DataError
 from unified_rl.statistics import grid_table
 from unified_rl.statistics.grid_cells import largest_ks, read, varying_settings
 from unified_rl.statistics.grid_file import NOT_STATED, matching_of, matching_sentence

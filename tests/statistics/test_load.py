@@ -9,8 +9,8 @@ import pyarrow.parquet as parquet
 import pytest
 from synthetic_runs import write_experiment, write_lines, write_run, write_status
 
+from unified_rl.base.errors import DataError
 from unified_rl.cli import main
-from unified_rl.errors import DataError
 from unified_rl.statistics import counts, export, load, tables
 from unified_rl.statistics.browse import browse
 from unified_rl.statistics.diff import diff

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from unified_rl.base.errors import DataError
 from unified_rl.cli import main
-from unified_rl.errors import DataError
 from unified_rl.statistics import pass_rate
 from unified_rl.statistics.pass_rate import LIMITS, OUTCOME_COEFFICIENTS, exact
 from unified_rl.statistics.table_files import read_table

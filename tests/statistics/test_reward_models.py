@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from unified_rl.base.errors import DataError
 from unified_rl.cli import main
-from unified_rl.errors import DataError
 from unified_rl.plotting import reward_models as figure
 from unified_rl.statistics import first_error
 from unified_rl.statistics import reward_models as module

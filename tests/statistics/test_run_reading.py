@@ -5,8 +5,8 @@ import json
 import pytest
 from synthetic_runs import write_evaluation, write_lines, write_run
 
-from unified_rl import run_reading
-from unified_rl.errors import DataError
+from unified_rl.base.errors import DataError
+from unified_rl.records import reading as run_reading
 
 FACTS = {"method": "grpo", "label": "GRPO+OS", "seed": 0, "step": 8}
 

@@ -17,8 +17,8 @@ from synthetic_runs import (
     write_status,
 )
 
+from unified_rl.base.errors import DataError
 from unified_rl.cli import main
-from unified_rl.errors import DataError
 from unified_rl.statistics import tables
 from unified_rl.statistics.experiment import read_experiment
 from unified_rl.statistics.intervals import mean_interval, paired_difference

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unified_rl.errors import ConfigError, DataError
+from unified_rl.base.errors import ConfigError, DataError
+from unified_rl.base.types import Problem
 from unified_rl.tasks.arithmetic import DEFAULT_SLIPS, SPLITS, Arithmetic
-from unified_rl.types import Problem
 
 # One world for the read-only tests, with the problems that the properties draw from.
 WORLD = Arithmetic()

@@ -9,7 +9,7 @@ import pytest
 import upstream
 from upstream import write_jsonl, write_parquet
 
-from unified_rl.errors import ConfigError, DataError
+from unified_rl.base.errors import ConfigError, DataError
 from unified_rl.grading.extract import BENCHMARK_FORMATS
 from unified_rl.grading.policies import BENCHMARKS as POLICIES
 from unified_rl.tasks import build_task

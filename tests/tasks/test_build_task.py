@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from unified_rl.errors import ConfigError
+from unified_rl.base.errors import ConfigError
 from unified_rl.tasks import build_task
 from unified_rl.tasks.arithmetic import Arithmetic
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from unified_rl.demonstration_config import DemonstrationFile
-from unified_rl.errors import ConfigError, DataError
+from unified_rl.base.errors import ConfigError, DataError
+from unified_rl.base.types import Demonstration, Problem
+from unified_rl.config.demonstrations import DemonstrationFile
 from unified_rl.tasks.demonstration_files import encode_demonstration, pieces, read_demonstrations
 from unified_rl.tasks.reading import read_records
 from unified_rl.tasks.tokenizers import train_tokenizer
-from unified_rl.types import Demonstration, Problem
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 TOOL = (

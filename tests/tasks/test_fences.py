@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from unified_rl.fences import closed_block, fences, whole_blocks
+from unified_rl.base.fences import closed_block, fences, whole_blocks
 
 FENCE = re.compile(r"^[ \t]*```[ \t]*(\w*)[ \t]*$", re.MULTILINE)
 BLOCK = re.compile(r"```python[ \t]*\n(.*?)^[ \t]*```", re.DOTALL | re.MULTILINE)

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unified_rl.errors import ConfigError, DataError
+from unified_rl.base.errors import ConfigError, DataError
+from unified_rl.base.types import Problem
 from unified_rl.tasks.gsm8k import SPLITS, Gsm8k, extract_answer
 from unified_rl.tasks.tokenizers import train_tokenizer
-from unified_rl.types import Problem
 
 REAL = Path(__file__).parents[2].parent / "shared" / "data"
 

@@ -7,10 +7,10 @@ import json
 import pytest
 from plain_runner import PlainRunner
 
-from unified_rl.errors import ConfigError
+from unified_rl.base.errors import ConfigError
+from unified_rl.base.types import Problem
 from unified_rl.tasks import build_task
 from unified_rl.tasks.programs import ProgramAnswers, find_program
-from unified_rl.types import Problem
 
 
 @pytest.fixture(scope="module")

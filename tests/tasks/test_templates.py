@@ -3,14 +3,14 @@
 import pytest
 from plain_runner import PlainRunner
 
-from unified_rl.errors import ConfigError, DataError
+from unified_rl.base.errors import ConfigError, DataError
+from unified_rl.base.types import Problem
 from unified_rl.grading import extract
 from unified_rl.tasks.arithmetic import Arithmetic
 from unified_rl.tasks.few_shot import _EXAMPLES, read_examples, worked_examples
 from unified_rl.tasks.programs import find_program
 from unified_rl.tasks.templates import NEXT_EXAMPLE, SOLUTIONS, TEMPLATES, encode, render
 from unified_rl.tasks.tokenizers import train_tokenizer, word_tokenizer
-from unified_rl.types import Problem
 
 PROBLEM = Problem("p", "What is {2} + {}?", "2")
 

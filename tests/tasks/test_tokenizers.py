@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
-from unified_rl.errors import ConfigError
+from unified_rl.base.errors import ConfigError
 from unified_rl.tasks.arithmetic import Arithmetic
 from unified_rl.tasks.tokenizers import SPECIAL_TOKENS, train_tokenizer, word_tokenizer
 

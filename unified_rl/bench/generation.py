@@ -16,11 +16,11 @@ import numpy as np
 import torch
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
 
-from unified_rl.config import Config
+from unified_rl.base.rng import generator
+from unified_rl.base.types import Decoding, Problem, Prompt
+from unified_rl.config.schema import Config
 from unified_rl.engines.torch_generator import TorchGenerator
-from unified_rl.rng import generator
 from unified_rl.stages.generators import compiled_step
-from unified_rl.types import Decoding, Problem, Prompt
 
 EOS, PAD = 1, 0
 

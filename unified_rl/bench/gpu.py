@@ -26,7 +26,7 @@ import torch
 from torch import nn
 from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedModel, Qwen2Config
 
-from unified_rl import loading, rng
+from unified_rl.base import rng
 from unified_rl.bench.training import matmul_peak
 from unified_rl.engines.forward import response_logps
 from unified_rl.engines.norms import use_torch_rms_norm
@@ -35,6 +35,7 @@ from unified_rl.ops.logprobs import token_logps
 from unified_rl.planning import memory
 from unified_rl.planning.gpus import GIB, GPUS
 from unified_rl.planning.shapes import ModelShape, shape_of
+from unified_rl.presets import loading
 
 NO_CUDA = 2
 STACKS = {"7b": "deepseekmath_7b", "1.3b": "deepseekmath_1_3b", "0.5b": "qwen2_5_0_5b"}

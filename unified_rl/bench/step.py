@@ -21,9 +21,10 @@ from functools import cache
 import numpy as np
 import torch
 
+from unified_rl.base.types import ONE_RANK, Decoding, Prompt, Ranks, Response, Score
 from unified_rl.bench.generation import EOS, IdTokenizer, random_model, random_prompts, transformers_generate
 from unified_rl.bench.training import matmul_peak, padded_micro_batches, training_pass
-from unified_rl.config import Config, RolloutConfig, RunConfig, TrainerConfig
+from unified_rl.config.schema import Config, RolloutConfig, RunConfig, TrainerConfig
 from unified_rl.engines.compiled_forward import CompiledForward
 from unified_rl.engines.forward import plain_forward
 from unified_rl.engines.layout import Layout
@@ -36,11 +37,10 @@ from unified_rl.engines.ranks import divided, join_ranks
 from unified_rl.engines.roles import policy_role
 from unified_rl.engines.torch_generator import TorchGenerator
 from unified_rl.engines.torch_trainer import TorchTrainer
+from unified_rl.loop.train import Parts, run_step
 from unified_rl.methods.policy_gradient import Grpo
 from unified_rl.sources import OnlineSamples, PromptPool
 from unified_rl.stages.generators import compiled_step
-from unified_rl.train import Parts, run_step
-from unified_rl.types import ONE_RANK, Decoding, Prompt, Ranks, Response, Score
 
 PROMPTS, GROUP, VOCABULARY = 8, 8, 64
 #: (longest response, mean of ragged lengths) of each kind of work.

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from unified_rl import rng
+from unified_rl.base import rng
 from unified_rl.engines.forward import response_logps
 from unified_rl.engines.packing import PackedRows, TokenSequence, pack, padding_fraction
 from unified_rl.engines.policy_model import build_llama

@@ -6,11 +6,11 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from unified_rl import __version__
+from unified_rl.base.errors import ConfigError, UnifiedRLError
+from unified_rl.base.plugins import did_you_mean
 from unified_rl.cli import help as words_of_help
 from unified_rl.cli import measurements, method_table, records, runs, sweeps, verdicts
 from unified_rl.cli.grammar import Command, read
-from unified_rl.errors import ConfigError, UnifiedRLError
-from unified_rl.plugins import did_you_mean
 
 DESCRIPTION = "SFT, RFT, DPO, Online RFT, PPO and GRPO as one formula: data source x reward x gradient coefficient."
 INTERRUPTED = 130

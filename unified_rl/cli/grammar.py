@@ -14,11 +14,11 @@ from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
+from unified_rl.base.errors import ConfigError
+from unified_rl.base.plugins import did_you_mean
 from unified_rl.cli.schema import kind_of, types_of
-from unified_rl.config import Config
-from unified_rl.errors import ConfigError
-from unified_rl.plugins import did_you_mean
-from unified_rl.ranges import one_of
+from unified_rl.config.ranges import one_of
+from unified_rl.config.schema import Config
 
 _PAIR = re.compile(r"([A-Za-z_][\w.-]*)=(.*)", re.DOTALL)
 JSON = {"--json": "machine-readable output"}

@@ -6,12 +6,12 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 
-from unified_rl import ranges
 from unified_rl.cli.grammar import Command
 from unified_rl.cli.schema import Setting, descriptions, kind_of, sections, settings, types_of
-from unified_rl.config import Config
-from unified_rl.loading import SHORTHANDS
+from unified_rl.config import ranges
+from unified_rl.config.schema import Config
 from unified_rl.methods import COEFFICIENTS
+from unified_rl.presets.loading import SHORTHANDS
 
 WIDTH = 128
 INDENT = 6

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from unified_rl.cli.grammar import Call, Command
+from unified_rl.config.ranges import at_least, one_of
 from unified_rl.labs.options import FirstErrorOptions, MicroscopeOptions, PassRateOptions, RewardModelsOptions
-from unified_rl.ranges import at_least, one_of
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,13 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from unified_rl import loading, methods
+from unified_rl import methods
+from unified_rl.base.errors import ConfigError
+from unified_rl.base.plugins import did_you_mean
 from unified_rl.cli.grammar import JSON, Call, Command
 from unified_rl.cli.schema import settings, written
-from unified_rl.errors import ConfigError
 from unified_rl.methods import COEFFICIENTS
-from unified_rl.plugins import did_you_mean
+from unified_rl.presets import loading
 
 HEADINGS = ("method", "data source", "reward", "gradient coefficient GC", "from")
 
@@ -111,7 +112,7 @@ def _print_table(rows: list[dict[str, str]]) -> None:
 
 
 def _explain(call: Call) -> None:
-    from unified_rl import explain
+    from unified_rl.planning import explain
 
     config = loading.load_config(call.rest)
     facts = explain.facts(config, call.rest)

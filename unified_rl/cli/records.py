@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from unified_rl.base.errors import ConfigError
 from unified_rl.cli.grammar import Call, Command
-from unified_rl.errors import ConfigError
 from unified_rl.statistics.options import TablesOptions
 
 

@@ -7,9 +7,9 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from unified_rl import loading
+from unified_rl.base.errors import ConfigError
 from unified_rl.cli.grammar import JSON, Call, Command
-from unified_rl.errors import ConfigError
+from unified_rl.presets import loading
 from unified_rl.stages import jobs
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from unified_rl import ranges
-from unified_rl.errors import ConfigError
+from unified_rl.base.errors import ConfigError
+from unified_rl.config import ranges
 
 KINDS = {bool: "true|false", int: "whole number", float: "number", str: "text", Path: "path"}
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 
+from unified_rl.base.errors import ConfigError
+from unified_rl.base.plugins import did_you_mean
 from unified_rl.cli.grammar import Call, Command
-from unified_rl.errors import ConfigError
+from unified_rl.config.ranges import one_of
 from unified_rl.grids import reproduce as main_job
 from unified_rl.grids import runner
 from unified_rl.grids.definition import GROUPS, Grid
 from unified_rl.grids.line import HYPOTHESIS, grid_of_line
-from unified_rl.plugins import did_you_mean
-from unified_rl.ranges import one_of
 
 SLURM = "slurm."
 WAYS = {"--dry-run": runner.dry_run, "--status": runner.status}

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from unified_rl.base.errors import ConfigError
 from unified_rl.engines.packing import PackedRows
-from unified_rl.errors import ConfigError
 
 #: Masks of up to this many bytes stay with their rows for the next pass over them (policy, reference, value, epochs). Larger ones,
 #: of which a rollout would keep many, are made at each pass: on the devices that such rows are for, in next to no time.

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from unified_rl.base.types import Ranks
 from unified_rl.engines.layout import Layout
 from unified_rl.engines.packing import PackedRows, TokenSequence
 from unified_rl.engines.shares import share_of_units
-from unified_rl.types import Ranks
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
+from unified_rl.base.rng import generator
+from unified_rl.base.types import Decoding, Problem, Prompt, Response
 from unified_rl.engines.llama_decoder import LlamaDecoder
 from unified_rl.engines.requests import context_limit
 from unified_rl.engines.torch_generator import TorchGenerator
-from unified_rl.rng import generator
-from unified_rl.types import Decoding, Problem, Prompt, Response
 
 Company = Literal["exact by construction", "exact as measured", "rounded", "not measured"]
 """How a response in company compares with the same alone: its bits are the same, were the same, differed, or nobody looked."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 
-from unified_rl.errors import ConfigError
+from unified_rl.base.errors import ConfigError
 
 
 def require_compiler(setting: str) -> None:

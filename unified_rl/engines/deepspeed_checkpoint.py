@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from unified_rl import files
-from unified_rl.errors import CheckpointError
-from unified_rl.types import Ranks
+from unified_rl.base import files
+from unified_rl.base.errors import CheckpointError
+from unified_rl.base.types import Ranks
 
 #: DeepSpeed's name for one of several checkpoints in a folder; here there is one.
 TAG = "state"

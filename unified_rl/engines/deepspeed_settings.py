@@ -11,10 +11,10 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from unified_rl.engine_config import DeepSpeedConfig
+from unified_rl.base.errors import ConfigError
+from unified_rl.config.engines import DeepSpeedConfig
 from unified_rl.engines.optimiser import AdamWOptions
 from unified_rl.engines.ranks import open_group
-from unified_rl.errors import ConfigError
 
 
 def require_deepspeed() -> None:

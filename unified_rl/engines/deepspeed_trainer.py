@@ -22,7 +22,9 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from unified_rl.engine_config import DeepSpeedConfig
+from unified_rl.base.errors import ConfigError, TrainingError
+from unified_rl.base.types import ONE_RANK, Ranks
+from unified_rl.config.engines import DeepSpeedConfig
 from unified_rl.engines import deepspeed_checkpoint
 from unified_rl.engines.batch import Batch, Share
 from unified_rl.engines.deepspeed_settings import engine_settings, import_deepspeed
@@ -34,8 +36,6 @@ from unified_rl.engines.protocol import Loss, UpdateReport
 from unified_rl.engines.roles import Outputs, Role
 from unified_rl.engines.shares import in_order, whole_outputs
 from unified_rl.engines.weight_sync import whole_weights
-from unified_rl.errors import ConfigError, TrainingError
-from unified_rl.types import ONE_RANK, Ranks
 
 
 class DeepSpeedTrainer:

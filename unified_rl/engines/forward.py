@@ -12,11 +12,11 @@ from typing import Any
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from unified_rl.base.errors import DataError
 from unified_rl.engines.attention import attention_mask
 from unified_rl.engines.packing import PackedRows
 from unified_rl.engines.policy_model import ScalarModel, decoder_of
 from unified_rl.engines.requests import context_limit
-from unified_rl.errors import DataError
 from unified_rl.ops.logprobs import token_logps
 
 #: A decoder's last hidden states [R, L, D] on packed rows; gradients flow through it to the decoder's weights.

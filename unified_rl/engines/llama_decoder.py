@@ -19,10 +19,10 @@ import torch.nn.functional as F
 from torch import nn
 from transformers import LlamaForCausalLM, PreTrainedModel, Qwen2ForCausalLM
 
+from unified_rl.base.types import Decoding
 from unified_rl.engines.fixed_shapes import CHUNK, MATRICES, in_order, linear
 from unified_rl.engines.kv_cache import LEAST_ROWS, RowCache
 from unified_rl.engines.sampling import draw, draw_by_inversion
-from unified_rl.types import Decoding
 
 MAX_PARAMETERS = 30_000_000
 """Above this the kernels outweigh the way to them, and a copy of the weights would be felt."""

@@ -20,8 +20,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from unified_rl.base.errors import ConfigError, DataError
 from unified_rl.engines.rows import Lengths, RowFiller, Rows
-from unified_rl.errors import ConfigError, DataError
 
 # Measured on a CPU with a 0.9M-parameter Llama of width 128, 64 responses of 43 tokens to 8 prompts of 35 (see
 # experiments/bench_training.py). Longer rows let more responses share a prompt, but attention is quadratic in the row: the time

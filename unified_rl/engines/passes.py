@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from unified_rl.base.types import ONE_RANK, Ranks
 from unified_rl.engines.batch import Batch
 from unified_rl.engines.layout import Layout
 from unified_rl.engines.packing import PackedRows, TokenSequence
 from unified_rl.engines.roles import Outputs, Role
 from unified_rl.engines.shares import whole_outputs
-from unified_rl.types import ONE_RANK, Ranks
 
 
 @torch.no_grad()

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from unified_rl import files
+from unified_rl.base import files
 
 WEIGHTS, STATE = "weights.safetensors", "state.json"
 

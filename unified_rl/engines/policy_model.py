@@ -26,10 +26,10 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from unified_rl.base.errors import CheckpointError, ConfigError
+from unified_rl.base.types import Tokenizer
 from unified_rl.engines.norms import use_torch_rms_norm
 from unified_rl.engines.requests import eos_ids
-from unified_rl.errors import CheckpointError, ConfigError
-from unified_rl.types import Tokenizer
 
 HEAD_FILES = "*_head.safetensors"
 # What loading a damaged directory raises, depending on which file is damaged.

@@ -19,8 +19,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from unified_rl.errors import ConfigError
-from unified_rl.types import ONE_RANK, Decoding, Generator, GeneratorInfo, Prompt, Ranks, Response, Reward, Score
+from unified_rl.base.errors import ConfigError
+from unified_rl.base.types import ONE_RANK, Decoding, Generator, GeneratorInfo, Prompt, Ranks, Response, Reward, Score
 
 T = TypeVar("T")
 #: While the first rank builds an artefact the others wait. A rank that dies is noticed at once, by its closed connection.

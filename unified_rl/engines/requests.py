@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from unified_rl.errors import ConfigError, DataError
-from unified_rl.types import Decoding, GeneratorInfo, Prompt, Tokenizer
+from unified_rl.base.errors import ConfigError, DataError
+from unified_rl.base.types import Decoding, GeneratorInfo, Prompt, Tokenizer
 
 #: Settings of a model that limit a sequence. Within the sliding window of a model that has one, its attention is the plain causal
 #: one, which is all that is done here.

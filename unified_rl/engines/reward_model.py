@@ -21,15 +21,15 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from unified_rl import files
+from unified_rl.base import files
+from unified_rl.base.errors import CheckpointError, DataError
+from unified_rl.base.types import Prompt, Response
 from unified_rl.engines.forward import response_values
 from unified_rl.engines.layout import Layout
 from unified_rl.engines.packing import Members, PackedRows, TokenSequence
 from unified_rl.engines.passes import evaluate_role
 from unified_rl.engines.policy_model import ScalarModel, copy_of_decoder
 from unified_rl.engines.roles import Outputs
-from unified_rl.errors import CheckpointError, DataError
-from unified_rl.types import Prompt, Response
 
 CARD_FILE = "reward_model.json"
 KINDS = ("outcome", "process")

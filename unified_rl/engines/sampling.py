@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from unified_rl.rng import generator
-from unified_rl.types import Decoding
+from unified_rl.base.rng import generator
+from unified_rl.base.types import Decoding
 
 
 def request_uniforms(seed: int, count: int) -> np.ndarray:

@@ -9,10 +9,10 @@ from operator import add
 import numpy as np
 import torch
 
+from unified_rl.base.types import Ranks
 from unified_rl.engines.packing import TokenSequence
 from unified_rl.engines.ranks import shares
 from unified_rl.engines.roles import Outputs
-from unified_rl.types import Ranks
 
 
 def share_of_units(sequences: Sequence[TokenSequence], unit_B: np.ndarray | None, ranks: Ranks) -> np.ndarray:

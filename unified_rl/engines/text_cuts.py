@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from unified_rl.types import Decoding, Generator, GeneratorInfo, Prompt, Response, Tokenizer
+from unified_rl.base.types import Decoding, Generator, GeneratorInfo, Prompt, Response, Tokenizer
 
 
 def tokens_until(holds: Callable[[str], bool], token_ids: Sequence[int], tokenizer: Tokenizer) -> int:

@@ -13,11 +13,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from unified_rl import rng
-from unified_rl.engines.text_cuts import tokens_until
-from unified_rl.errors import ConfigError
-from unified_rl.fences import closed_block
-from unified_rl.types import (
+from unified_rl.base import rng
+from unified_rl.base.errors import ConfigError
+from unified_rl.base.fences import closed_block
+from unified_rl.base.types import (
     Decoding,
     Finish,
     Generator,
@@ -28,6 +27,7 @@ from unified_rl.types import (
     Response,
     Tokenizer,
 )
+from unified_rl.engines.text_cuts import tokens_until
 
 _LANGUAGE = "python"
 

@@ -19,13 +19,13 @@ import numpy as np
 import torch
 from transformers import DynamicCache, PreTrainedModel
 
+from unified_rl.base.errors import ConfigError
+from unified_rl.base.types import Decoding, GeneratorInfo, Prompt, Response, Tokenizer
 from unified_rl.engines import policy_model
 from unified_rl.engines.kv_cache import RowCache, round_up
 from unified_rl.engines.llama_decoder import CompiledStep, LlamaDecoder, PromptKV
 from unified_rl.engines.requests import check_requests, context_limit
 from unified_rl.engines.sampling import draw, request_uniforms
-from unified_rl.errors import ConfigError
-from unified_rl.types import Decoding, GeneratorInfo, Prompt, Response, Tokenizer
 
 ProgressHook = Callable[[int, int], None]
 

@@ -16,6 +16,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from unified_rl.base.errors import CheckpointError, TrainingError
+from unified_rl.base.types import ONE_RANK, Ranks
 from unified_rl.engines.batch import Batch
 from unified_rl.engines.layout import Layout
 from unified_rl.engines.optimiser import AdamWOptions
@@ -24,8 +26,6 @@ from unified_rl.engines.passes import evaluate_role
 from unified_rl.engines.protocol import Loss, UpdateReport
 from unified_rl.engines.roles import Outputs, Role
 from unified_rl.engines.shares import in_order
-from unified_rl.errors import CheckpointError, TrainingError
-from unified_rl.types import ONE_RANK, Ranks
 
 
 class TorchTrainer:

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from unified_rl.engine_config import DeepSpeedConfig
+from unified_rl.base.types import Ranks
+from unified_rl.config.engines import DeepSpeedConfig
 from unified_rl.engines.deepspeed_settings import require_deepspeed
 from unified_rl.engines.layout import Layout
 from unified_rl.engines.optimiser import AdamWOptions
 from unified_rl.engines.protocol import Trainer
 from unified_rl.engines.roles import Role
 from unified_rl.engines.torch_trainer import TorchTrainer
-from unified_rl.types import Ranks
 
 Build = Callable[[DeepSpeedConfig, nn.Module, Role, AdamWOptions, Layout, Ranks], Trainer]
 

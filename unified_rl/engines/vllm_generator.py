@@ -28,11 +28,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 from transformers import AutoConfig, GenerationConfig
 
-from unified_rl.engine_config import VllmConfig
+from unified_rl.base.errors import ConfigError, TrainingError
+from unified_rl.base.types import Decoding, GeneratorInfo, Prompt, Response, Tokenizer
+from unified_rl.config.engines import VllmConfig
 from unified_rl.engines.requests import check_requests, context_limit, eos_ids
 from unified_rl.engines.watched import watched
-from unified_rl.errors import ConfigError, TrainingError
-from unified_rl.types import Decoding, GeneratorInfo, Prompt, Response, Tokenizer
 
 T = TypeVar("T")
 Weights = Iterator[tuple[str, Tensor]]

@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from unified_rl import rng
+from unified_rl.base import rng
+from unified_rl.base.errors import TrainingError
+from unified_rl.base.types import ONE_RANK, Decoding, Generator, GeneratorInfo, Prompt, Ranks, Response
 from unified_rl.engines.packing import TokenSequence
-from unified_rl.errors import TrainingError
-from unified_rl.types import ONE_RANK, Decoding, Generator, GeneratorInfo, Prompt, Ranks, Response
 
 #: Mean |log-prob difference| that two correct engines may show, by dtype of the weights.
 LIMITS = {torch.float32: 1e-4, torch.bfloat16: 0.05}

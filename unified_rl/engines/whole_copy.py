@@ -8,8 +8,8 @@ from typing import Protocol
 import torch
 from torch import nn
 
+from unified_rl.base.types import Decoding, Generator, GeneratorInfo, Prompt, Response
 from unified_rl.engines.weight_sync import whole_weights
-from unified_rl.types import Decoding, Generator, GeneratorInfo, Prompt, Response
 
 
 class Divided(Protocol):

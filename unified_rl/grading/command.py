@@ -11,7 +11,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from unified_rl.errors import ConfigError, DataError
+from unified_rl.base.errors import ConfigError, DataError
 from unified_rl.grading.extract import FORMATS
 from unified_rl.grading.grade import Grader, Verdicted, check_field, grade_with
 from unified_rl.grading.policies import BENCHMARKS, GradingPolicy, benchmark_policy

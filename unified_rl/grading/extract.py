@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from typing import Literal
 
-from unified_rl.errors import ConfigError
+from unified_rl.base.errors import ConfigError
 from unified_rl.grading.boxes import Joining, boxed
 from unified_rl.grading.choices import choice
 from unified_rl.grading.marks import Found, Void, hashes, json_answer, output, phrase_answers

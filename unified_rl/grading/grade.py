@@ -12,12 +12,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
-from unified_rl.errors import ConfigError, DataError
+from unified_rl.base.errors import ConfigError, DataError
+from unified_rl.base.types import AnswerCheck, Problem, Verdict
 from unified_rl.grading.extract import FORMATS, MAX_ANSWER, MAX_TAIL, Format, may_announce
 from unified_rl.grading.numbers import Number, read_number
 from unified_rl.grading.policies import GradingPolicy
 from unified_rl.isolation import Limits, Outcome, Pool
-from unified_rl.types import AnswerCheck, Problem, Verdict
 
 HANDLER = "unified_rl.grading.worker:serve"
 CACHE_ITEMS = 200_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, get_args, get_type_hints
 
-from unified_rl.errors import ConfigError
+from unified_rl.base.errors import ConfigError
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from unified_rl import loading
-from unified_rl.config import Config
+from unified_rl.config.schema import Config
 from unified_rl.launch.cells import Cell, read_record
+from unified_rl.presets import loading
 from unified_rl.sources.registry import declared
 
 TRAINED = 4.0

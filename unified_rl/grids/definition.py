@@ -14,9 +14,9 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from unified_rl.errors import ConfigError
+from unified_rl.base.errors import ConfigError
+from unified_rl.base.plugins import did_you_mean
 from unified_rl.launch.cells import Cell
-from unified_rl.plugins import did_you_mean
 
 START_LABEL = "SFT"
 #: What the start policy depends on; an arm's other words are about its training, and mean nothing to a run of no steps.

@@ -10,8 +10,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from unified_rl import files
-from unified_rl.errors import RunDirectoryError
+from unified_rl.base import files
+from unified_rl.base.errors import RunDirectoryError
 from unified_rl.grids.definition import GROUPS, Grid
 from unified_rl.launch.cells import Cell
 

@@ -9,7 +9,7 @@ import hashlib
 import itertools
 from collections.abc import Sequence
 
-from unified_rl.errors import ConfigError
+from unified_rl.base.errors import ConfigError
 from unified_rl.grids.definition import Arm, Grid, Preset, slug
 from unified_rl.methods import METHODS
 

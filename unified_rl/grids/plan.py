@@ -6,15 +6,15 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from unified_rl import loading
-from unified_rl.config import Config
-from unified_rl.errors import UnifiedRLError
+from unified_rl.base.errors import UnifiedRLError
+from unified_rl.config.schema import Config
 from unified_rl.grids import costs as grid_costs
 from unified_rl.grids import status as grid_status
 from unified_rl.grids.definition import Grid
 from unified_rl.grids.shared_stages import SharedStage, shared_stages
 from unified_rl.launch.cells import Cell
 from unified_rl.launch.progress import duration
+from unified_rl.presets import loading
 
 
 def render(grid: Grid, preset: str, cells: Sequence[Cell], folder: Path, cores: int) -> str:

@@ -1,8 +1,8 @@
 """The sizes in which the ablations are run: what every grid's presets are made of.
 
 `testing` is a world so small that a whole grid takes a minute or two on one core: it shows that a grid runs, and nothing else.
-`default` is the tiny stack (unified_rl/configs/stack/tiny.yaml): 48 steps of 256 responses, five seeds. Seeds change the RL runs
-(prompt order, sampling), not the SFT policy, the stored samples nor the reward models: intervals are conditional on these.
+`default` is the tiny stack (unified_rl/presets/configs/stack/tiny.yaml): 48 steps of 256 responses, five seeds. Seeds change the
+RL runs (prompt order, sampling), not the SFT policy, the stored samples nor the reward models: intervals are conditional on these.
 """
 
 from __future__ import annotations

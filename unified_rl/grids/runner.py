@@ -15,8 +15,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from unified_rl import loading
-from unified_rl.errors import ConfigError, UnifiedRLError
+from unified_rl.base.errors import ConfigError, UnifiedRLError
+from unified_rl.base.plugins import did_you_mean, import_by_path
+from unified_rl.config.ranges import at_least
 from unified_rl.grids import analysis as grid_analysis
 from unified_rl.grids import costs as grid_costs
 from unified_rl.grids import folder as grid_folder
@@ -26,8 +27,7 @@ from unified_rl.grids.definition import Grid, cells, matching_of, with_choices
 from unified_rl.launch.cells import Cell
 from unified_rl.launch.local import LocalPool
 from unified_rl.launch.resources import Ledger, cores, gpus
-from unified_rl.plugins import did_you_mean, import_by_path
-from unified_rl.ranges import at_least
+from unified_rl.presets import loading
 
 EXPERIMENTS = Path("experiments")
 

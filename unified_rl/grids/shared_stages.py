@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from unified_rl.artifacts import ArtifactStore
-from unified_rl.config import Config
+from unified_rl.config.schema import Config
+from unified_rl.records.artifacts import ArtifactStore
 from unified_rl.stages.chain import made_for
 
 

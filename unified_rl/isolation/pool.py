@@ -22,7 +22,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from unified_rl.errors import UnifiedRLError
+from unified_rl.base.errors import UnifiedRLError
 from unified_rl.isolation import frames
 
 Status = Literal["done", "failed", "timeout", "memory", "crashed", "overflow"]

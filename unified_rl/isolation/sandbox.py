@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-from unified_rl.errors import ConfigError
+from unified_rl.base.errors import ConfigError
 from unified_rl.isolation import sandbox_boundary, sandbox_probe
 from unified_rl.isolation.pool import Limits, Outcome, Pool
 from unified_rl.isolation.sandbox_boundary import BOUNDARIES, Boundary

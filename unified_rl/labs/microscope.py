@@ -13,15 +13,15 @@ from typing import Any
 import pandas as pd
 import transformers
 
-from unified_rl.errors import ConfigError, DataError
+from unified_rl.base.errors import ConfigError, DataError
+from unified_rl.base.types import Group
 from unified_rl.labs import frozen as frozen_policy
 from unified_rl.labs.frozen import Frozen, Measured, Scored
 from unified_rl.labs.options import MicroscopeOptions, PolicyOptions
 from unified_rl.methods import METHODS
 from unified_rl.plotting import microscope as figure
-from unified_rl.runs import git_state
+from unified_rl.records.runs import git_state
 from unified_rl.statistics.table_files import SCHEMA, write_table
-from unified_rl.types import Group
 
 CANDIDATES = 100
 FIT_PROMPTS, FIT_RESPONSES, FIT_UPDATES = 48, 8, 16

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from unified_rl.errors import ConfigError
-from unified_rl.ranges import at_least, one_of
-from unified_rl.types import Split
+from unified_rl.base.errors import ConfigError
+from unified_rl.base.types import Split
+from unified_rl.config.ranges import at_least, one_of
 
 #: Their content is in `labs.reward_models`.
 REWARD_MODEL_PRESETS = ("smoke", "default", "full")

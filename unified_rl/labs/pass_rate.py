@@ -14,7 +14,8 @@ from pathlib import Path
 import pandas as pd
 import transformers
 
-from unified_rl.errors import ConfigError
+from unified_rl.base.errors import ConfigError
+from unified_rl.base.types import Group
 from unified_rl.labs import frozen as frozen_policy
 from unified_rl.labs.frozen import Frozen, Measured, Scored
 from unified_rl.labs.microscope import fit_if_needed, open_policy
@@ -22,9 +23,8 @@ from unified_rl.labs.options import PassRateOptions
 from unified_rl.methods import COEFFICIENTS, METHODS
 from unified_rl.ops.terms import coefficient
 from unified_rl.plotting import pass_rate as figure
-from unified_rl.runs import git_state
+from unified_rl.records.runs import git_state
 from unified_rl.statistics import pass_rate as analysis
-from unified_rl.types import Group
 
 AT_A_TIME = 4096  # responses whose coefficients are computed together
 

@@ -19,11 +19,11 @@ from typing import Any
 import torch
 import transformers
 
-from unified_rl import chain, loading
-from unified_rl.artifacts import ArtifactStore, built
+from unified_rl.config.reward_models import RewardModelConfig
 from unified_rl.labs.options import RewardModelsOptions
 from unified_rl.plotting import reward_models as figure
-from unified_rl.reward_model_config import RewardModelConfig
+from unified_rl.presets import chain, loading
+from unified_rl.records.artifacts import ArtifactStore, built
 from unified_rl.stages.chain import initial_policy, stage
 from unified_rl.stages.reward_model_quality import write_quality
 from unified_rl.statistics import reward_models as analysis

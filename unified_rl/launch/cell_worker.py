@@ -20,8 +20,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from unified_rl import files
-from unified_rl.errors import UnifiedRLError
+from unified_rl.base import files
+from unified_rl.base.errors import UnifiedRLError
 from unified_rl.launch.cells import Cell, done, evaluated, finished, is_held, read_record, write_record
 from unified_rl.launch.tether import die_with_parent
 from unified_rl.stages.jobs import JOBS

@@ -15,8 +15,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from unified_rl import files, loading
-from unified_rl.errors import UnifiedRLError
+from unified_rl.base import files
+from unified_rl.base.errors import UnifiedRLError
+from unified_rl.presets import loading
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from unified_rl.errors import UnifiedRLError
+from unified_rl.base.errors import UnifiedRLError
 from unified_rl.launch import cell_worker
 from unified_rl.launch.cells import Cell, done, in_work
 from unified_rl.launch.progress import Progress

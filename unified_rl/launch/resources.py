@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from unified_rl.errors import ConfigError
+from unified_rl.base.errors import ConfigError
 
 
 @dataclass(frozen=True)

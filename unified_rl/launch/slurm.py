@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from unified_rl.errors import ConfigError, UnifiedRLError
+from unified_rl.base.errors import ConfigError, UnifiedRLError
 from unified_rl.launch import cell_worker
 from unified_rl.launch.cells import Cell, done, in_work
 from unified_rl.launch.progress import Progress

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from unified_rl import ops
+from unified_rl.config.ranges import at_least, between, not_negative, positive
 from unified_rl.methods.base import Coefficient, Inputs, Method, given, token_rewards
-from unified_rl.ranges import at_least, between, not_negative, positive
 
 if TYPE_CHECKING:
     from torch import Tensor

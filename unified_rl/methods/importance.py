@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from unified_rl import ops
-from unified_rl.config import ImportanceConfig
-from unified_rl.errors import DataError
+from unified_rl.base.errors import DataError
+from unified_rl.config.schema import ImportanceConfig
 from unified_rl.methods.base import Coefficient, Inputs
 
 if TYPE_CHECKING:

@@ -11,11 +11,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from unified_rl.errors import ConfigError
+from unified_rl.base.errors import ConfigError
+from unified_rl.base.plugins import did_you_mean
 from unified_rl.methods import critic
 from unified_rl.methods.base import Inputs
 from unified_rl.methods.signals import ROLES
-from unified_rl.plugins import did_you_mean
 
 if TYPE_CHECKING:
     from torch import Tensor

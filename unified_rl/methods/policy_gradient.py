@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from unified_rl import ops
+from unified_rl.config.ranges import not_negative, one_of, positive
 from unified_rl.methods.base import Coefficient, Inputs, Method, given, kl_penalty, with_advantages
-from unified_rl.ranges import not_negative, one_of, positive
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from unified_rl import ops
+from unified_rl.config.ranges import one_of, positive
 from unified_rl.methods.base import Coefficient, Inputs, Method, given
-from unified_rl.ranges import one_of, positive
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from unified_rl import ops
+from unified_rl.config.ranges import positive
 from unified_rl.methods.base import Coefficient, Inputs, Method, given, with_advantages
-from unified_rl.ranges import positive
 
 if TYPE_CHECKING:
     from torch import Tensor

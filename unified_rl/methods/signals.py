@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from unified_rl.errors import ConfigError
+from unified_rl.base.errors import ConfigError
 
 
 @dataclass(frozen=True)

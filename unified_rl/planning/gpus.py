@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from unified_rl.errors import ConfigError
-from unified_rl.plugins import did_you_mean
+from unified_rl.base.errors import ConfigError
+from unified_rl.base.plugins import did_you_mean
 
 
 @dataclass(frozen=True)

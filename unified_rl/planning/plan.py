@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Sequence
 from typing import Any
 
-from unified_rl.config import Config
+from unified_rl.config.schema import Config
 from unified_rl.methods.losses import of_policy
 from unified_rl.methods.signals import beside_policy, passes
 from unified_rl.planning import memory, work

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unified_rl.config import Config
-from unified_rl.errors import ConfigError, DataError
+from unified_rl.base.errors import ConfigError, DataError
+from unified_rl.config.schema import Config
 
 #: Families that differ from Llama only in the biases of query, key and value, or in norms of query and key.
 FAMILIES = ("llama", "mistral", "qwen2", "qwen3")

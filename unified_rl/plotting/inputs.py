@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from unified_rl.errors import DataError
+from unified_rl.base.errors import DataError
 from unified_rl.statistics.grid_file import NOT_STATED, matching_sentence
 from unified_rl.statistics.table_files import MAKE_COMMAND, read_table
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from unified_rl.errors import DataError
+from unified_rl.base.errors import DataError
 from unified_rl.plotting import inputs
 
 

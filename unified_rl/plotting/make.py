@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
-from unified_rl.errors import ConfigError, UnifiedRLError
+from unified_rl.base.errors import ConfigError, UnifiedRLError
 from unified_rl.plotting import (
     contrasts,
     dynamics,

@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from unified_rl.errors import DataError
+from unified_rl.base.errors import DataError
 from unified_rl.plotting import inputs, style
 from unified_rl.plotting.output import save
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from unified_rl.errors import DataError
+from unified_rl.base.errors import DataError
 from unified_rl.plotting import inputs, style
 from unified_rl.plotting.maj_pass import COLUMNS, caption, draw_line, finish_axis
 from unified_rl.plotting.output import save

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from unified_rl.config import Config, SourceConfig
-from unified_rl.errors import ConfigError
+from unified_rl.base.errors import ConfigError
+from unified_rl.config.schema import Config, SourceConfig
 from unified_rl.methods import COEFFICIENTS, METHODS
 from unified_rl.sources.ahead import WRAPPER as AHEAD
 from unified_rl.sources.declaration import Provides, SourceDeclaration

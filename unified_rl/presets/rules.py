@@ -5,12 +5,12 @@ What a source must provide is matched in `match.py`; here are the rules about ev
 
 from __future__ import annotations
 
-from unified_rl.config import Config, ImportanceConfig, RewardConfig, SourceConfig
-from unified_rl.errors import ConfigError
+from unified_rl.base.errors import ConfigError
+from unified_rl.config.reward_models import check_settings, default_reduction
+from unified_rl.config.schema import Config, ImportanceConfig, RewardConfig, SourceConfig
 from unified_rl.methods.losses import check_losses
 from unified_rl.methods.signals import check_needs
 from unified_rl.presets import match
-from unified_rl.reward_model_config import check_settings, default_reduction
 from unified_rl.sources.registry import SOURCES, declared
 
 

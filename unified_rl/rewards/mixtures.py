@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from unified_rl import rng
-from unified_rl.errors import ConfigError, DataError
-from unified_rl.ranges import between
-from unified_rl.types import Prompt, Response, Reward, Score
+from unified_rl.base import rng
+from unified_rl.base.errors import ConfigError, DataError
+from unified_rl.base.types import Prompt, Response, Reward, Score
+from unified_rl.config.ranges import between
 
 _OUTCOME = -1  # stands where a step's number does
 

@@ -28,10 +28,10 @@ from typing import Protocol
 
 import numpy as np
 
-from unified_rl.reward_model_config import check_settings, default_reduction
+from unified_rl.base.types import Prompt, Response, Score, Task
+from unified_rl.config.reward_models import check_settings, default_reduction
 from unified_rl.rewards.rewards import OutcomeReward
 from unified_rl.rewards.steps import Segmenter
-from unified_rl.types import Prompt, Response, Score, Task
 
 
 class Scorer(Protocol):

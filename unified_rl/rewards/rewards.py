@@ -10,8 +10,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from unified_rl.errors import ConfigError
-from unified_rl.types import AnswerCheck, Prompt, Response, Reward, Score, Task, Tokenizer
+from unified_rl.base.errors import ConfigError
+from unified_rl.base.types import AnswerCheck, Prompt, Response, Reward, Score, Task, Tokenizer
 
 
 class OutcomeReward:

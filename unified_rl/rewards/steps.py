@@ -17,9 +17,9 @@ from typing import Protocol
 
 import numpy as np
 
-from unified_rl.errors import ConfigError
+from unified_rl.base.errors import ConfigError
+from unified_rl.base.types import Prompt, Response, Task, Tokenizer
 from unified_rl.rewards.rewards import ExactProcessReward, StepLocator
-from unified_rl.types import Prompt, Response, Task, Tokenizer
 
 NAMES = ("newline", "step_n", "task", "token:ID")
 

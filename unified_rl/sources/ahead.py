@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from unified_rl import files
-from unified_rl.errors import DataError
-from unified_rl.sources.declaration import WrapperDeclaration, Writer
-from unified_rl.types import (
+from unified_rl.base import files
+from unified_rl.base.errors import DataError
+from unified_rl.base.types import (
     Decoding,
     Draw,
     Generator,
@@ -27,6 +26,7 @@ from unified_rl.types import (
     Source,
     StatefulSource,
 )
+from unified_rl.sources.declaration import WrapperDeclaration, Writer
 
 FILE, INSIDE = "pending.json", "inside"
 

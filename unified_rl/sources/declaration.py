@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields, replace
 from enum import Enum
 from typing import Any, Literal, Protocol
 
-from unified_rl.types import Decoding, Draw, Generator, Prompt, Response, Reward, Source, Tokenizer
+from unified_rl.base.types import Decoding, Draw, Generator, Prompt, Response, Reward, Source, Tokenizer
 
 #: What the chain of stages provides to a source of stored samples.
 STORED = "stored samples to train on"

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from unified_rl.errors import DataError
+from unified_rl.base.errors import DataError
+from unified_rl.base.types import Demonstration, Draw, Prompt, Response, Reward, Source, Tokenizer
 from unified_rl.sources.declaration import Given, Provides, SourceDeclaration, Writer
 from unified_rl.sources.online import score_groups
 from unified_rl.sources.prompts import PromptPool
-from unified_rl.types import Demonstration, Draw, Prompt, Response, Reward, Source, Tokenizer
 
 NO_POLICY = -1
 

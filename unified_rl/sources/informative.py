@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from unified_rl.ranges import at_least
+from unified_rl.base.types import Draw, Group, Source
+from unified_rl.config.ranges import at_least
 from unified_rl.sources import online
 from unified_rl.sources.declaration import Build, Given, Prompted, WrapperDeclaration
 from unified_rl.sources.prompts import PromptPool
-from unified_rl.types import Draw, Group, Source
 
 
 class InformativeSamples:

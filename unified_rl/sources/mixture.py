@@ -8,9 +8,9 @@ from typing import Protocol
 
 import numpy as np
 
-from unified_rl import rng
-from unified_rl.errors import DataError
-from unified_rl.types import Draw, Group, Prompt, Response, Score, ScoredResponse
+from unified_rl.base import rng
+from unified_rl.base.errors import DataError
+from unified_rl.base.types import Draw, Group, Prompt, Response, Score, ScoredResponse
 
 #: A demonstration of a mix is nobody's answer to a graded problem.
 NOT_GRADED = Score(0.0, "unparsable", None, None)

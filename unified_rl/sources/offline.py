@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from unified_rl import rng
-from unified_rl.errors import DataError
-from unified_rl.ranges import at_least
+from unified_rl.base import rng
+from unified_rl.base.errors import DataError
+from unified_rl.base.types import Draw, Response, Reward
+from unified_rl.config.ranges import at_least
 from unified_rl.sources.declaration import STORED, Given, Provides, SourceDeclaration, Writer
 from unified_rl.sources.online import score_groups
 from unified_rl.sources.prompts import PromptPool
-from unified_rl.types import Draw, Response, Reward
 
 
 class OfflineSamples:

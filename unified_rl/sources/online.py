@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from unified_rl import rng
+from unified_rl.base import rng
+from unified_rl.base.types import Decoding, Draw, Generator, Group, Prompt, Response, Reward, ScoredResponse
 from unified_rl.sources.declaration import Given, Provides, SourceDeclaration, Writer, decoding_of, group_size
 from unified_rl.sources.prompts import PromptPool
-from unified_rl.types import Decoding, Draw, Generator, Group, Prompt, Response, Reward, ScoredResponse
 
 
 class OnlineSamples:

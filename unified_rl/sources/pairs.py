@@ -6,11 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from unified_rl import rng
-from unified_rl.errors import ConfigError
+from unified_rl.base import rng
+from unified_rl.base.errors import ConfigError
+from unified_rl.base.types import Draw, Group, Source, StatefulSource
 from unified_rl.sources import offline
 from unified_rl.sources.declaration import Build, Given, SourceDeclaration, WrapperDeclaration
-from unified_rl.types import Draw, Group, Source, StatefulSource
 
 
 class Pairs:

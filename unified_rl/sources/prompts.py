@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from unified_rl import rng
-from unified_rl.errors import DataError
-from unified_rl.types import Prompt
+from unified_rl.base import rng
+from unified_rl.base.errors import DataError
+from unified_rl.base.types import Prompt
 
 
 class PromptPool:

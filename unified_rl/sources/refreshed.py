@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from unified_rl.ranges import at_least
+from unified_rl.base.types import Draw, Source
+from unified_rl.config.ranges import at_least
 from unified_rl.sources import online
 from unified_rl.sources.declaration import Build, Given, WrapperDeclaration, Writer
-from unified_rl.types import Draw, Source
 
 
 class PolicyCopy(Protocol):

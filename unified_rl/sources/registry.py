@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from unified_rl.errors import ConfigError
-from unified_rl.plugins import did_you_mean
+from unified_rl.base.errors import ConfigError
+from unified_rl.base.plugins import did_you_mean
 from unified_rl.sources import demonstrations, informative, offline, online, pairs, refreshed, tree_search
 from unified_rl.sources.declaration import SourceDeclaration, WrapperDeclaration
 from unified_rl.sources.settings import SourceConfig

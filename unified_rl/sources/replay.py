@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from unified_rl import rng
-from unified_rl.errors import ConfigError
+from unified_rl.base import rng
+from unified_rl.base.errors import ConfigError
 
 T = TypeVar("T")
 

@@ -16,13 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from unified_rl import rng
-from unified_rl.errors import ConfigError
-from unified_rl.ranges import at_least, one_of
+from unified_rl.base import rng
+from unified_rl.base.errors import ConfigError
+from unified_rl.base.types import Decoding, Draw, Generator, Group, Prompt, Response, Reward, ScoredResponse, Tokenizer
+from unified_rl.config.ranges import at_least, one_of
 from unified_rl.sources.declaration import Given, Provides, SourceDeclaration, Writer, decoding_of, group_size
 from unified_rl.sources.online import score_groups
 from unified_rl.sources.prompts import PromptPool
-from unified_rl.types import Decoding, Draw, Generator, Group, Prompt, Response, Reward, ScoredResponse, Tokenizer
 
 StepEnds = Callable[[Prompt, Response], np.ndarray]
 

@@ -11,9 +11,10 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from unified_rl import files
-from unified_rl.artifacts import ArtifactStore
-from unified_rl.config import Config
+from unified_rl.base import files
+from unified_rl.base.errors import ConfigError
+from unified_rl.base.types import Generator, Ranks, Reward, Source, StatefulSource, Task
+from unified_rl.config.schema import Config
 from unified_rl.engines.compiled_forward import CompiledForward
 from unified_rl.engines.forward import Forward, plain_forward
 from unified_rl.engines.layout import Layout
@@ -26,12 +27,13 @@ from unified_rl.engines.ranks import divided
 from unified_rl.engines.roles import Role, policy_role, value_role
 from unified_rl.engines.trainers import build_trainer, state_name
 from unified_rl.engines.whole_copy import FollowingGenerator, WholeCopy
-from unified_rl.errors import ConfigError
+from unified_rl.loop.train import Parts, Pass
 from unified_rl.methods.importance import corrected
 from unified_rl.methods.losses import of_policy
 from unified_rl.methods.signals import Role as ModelRole
 from unified_rl.methods.signals import beside_policy
-from unified_rl.progress import announce
+from unified_rl.records.artifacts import ArtifactStore
+from unified_rl.records.progress import announce
 from unified_rl.sources import AheadOfTraining, Settled
 from unified_rl.stages import curve, world
 from unified_rl.stages.fingerprints import path_fingerprint
@@ -48,8 +50,6 @@ from unified_rl.stages.optimisers import adamw
 from unified_rl.stages.rewards import build_reward
 from unified_rl.stages.solutions import solution_generator
 from unified_rl.stages.sources import Collaborators, build_source
-from unified_rl.train import Parts, Pass
-from unified_rl.types import Generator, Ranks, Reward, Source, StatefulSource, Task
 
 
 def assemble(

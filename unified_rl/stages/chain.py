@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from unified_rl import chain, loading
-from unified_rl.artifacts import Artifact, ArtifactStore, Stage, built
-from unified_rl.config import Config
+from unified_rl.config.schema import Config
+from unified_rl.presets import chain, loading
+from unified_rl.records.artifacts import Artifact, ArtifactStore, Stage, built
 
 
 def stage(config: Config, name: str) -> Stage | Artifact:

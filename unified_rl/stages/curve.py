@@ -6,10 +6,10 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from unified_rl.config import Config
+from unified_rl.base.types import Decoding, Generator, Prompt, Task
+from unified_rl.config.schema import Config
 from unified_rl.rewards import OutcomeReward
 from unified_rl.stages import world
-from unified_rl.types import Decoding, Generator, Prompt, Task
 
 
 class Curve:

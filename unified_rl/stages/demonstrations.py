@@ -14,12 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from unified_rl import chain, files
-from unified_rl.artifacts import ArtifactStore, built
-from unified_rl.config import Config
-from unified_rl.demonstration_config import DemonstrationFile
-from unified_rl.errors import DataError
-from unified_rl.progress import progress
+from unified_rl.base import files
+from unified_rl.base.errors import DataError
+from unified_rl.base.types import Demonstration, Problem, Prompt, Response, Task, Tokenizer
+from unified_rl.config.demonstrations import DemonstrationFile
+from unified_rl.config.schema import Config
+from unified_rl.presets import chain
+from unified_rl.records.artifacts import ArtifactStore, built
+from unified_rl.records.progress import progress
 from unified_rl.sources.demonstrations import NO_POLICY
 from unified_rl.sources.mixture import ByCount, ByRows, Mixture
 from unified_rl.stages import world
@@ -35,7 +37,6 @@ from unified_rl.tasks.demonstration_files import (
     encode_demonstration,
     read_demonstrations,
 )
-from unified_rl.types import Demonstration, Problem, Prompt, Response, Task, Tokenizer
 
 RECIPE = 1
 COMPOSITION = "composition.json"

@@ -16,18 +16,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from unified_rl import files, loading, rng, runs
-from unified_rl.config import Config, DataConfig, EvaluationConfig, TaskConfig
+from unified_rl.base import files, rng
+from unified_rl.base.errors import CheckpointError, RunDirectoryError
+from unified_rl.base.types import Decoding, Problem, Prompt, Response, Score
+from unified_rl.config.schema import Config, DataConfig, EvaluationConfig, TaskConfig
 from unified_rl.engines.torch_generator import TorchGenerator
 from unified_rl.engines.vllm_generator import VllmGenerator
-from unified_rl.errors import CheckpointError, RunDirectoryError
-from unified_rl.progress import progress
+from unified_rl.presets import loading
+from unified_rl.records import runs
+from unified_rl.records.progress import progress
 from unified_rl.rewards import OutcomeReward
 from unified_rl.stages import world
 from unified_rl.stages.fingerprints import sampler_key, world_settings
 from unified_rl.stages.generators import frozen_sampler
 from unified_rl.stages.solutions import solution_generator
-from unified_rl.types import Decoding, Problem, Prompt, Response, Score
 
 SCHEMA = 1
 PLAN = "plan.json"  # beside the chunks of an unfinished evaluation: what they depend on

@@ -10,9 +10,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from unified_rl import files
-from unified_rl.config import Config, TrainerConfig
-from unified_rl.errors import DataError
+from unified_rl.base import files
+from unified_rl.base.errors import DataError
+from unified_rl.config.schema import Config, TrainerConfig
 from unified_rl.stages import world
 from unified_rl.tasks.reading import HUB, hub_commit
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from unified_rl.config import Config
+from unified_rl.base.types import Problem, Prompt, Response
+from unified_rl.config.schema import Config
 from unified_rl.engines.policy_model import load_tokenizer
-from unified_rl.progress import progress
+from unified_rl.records.progress import progress
 from unified_rl.stages.generators import frozen_sampler
 from unified_rl.stages.solutions import solution_generator
 from unified_rl.stages.world import as_prompts
-from unified_rl.types import Problem, Prompt, Response
 
 
 def sampled(

@@ -12,8 +12,9 @@ from types import ModuleType
 import torch.distributed as dist
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from unified_rl.artifacts import ArtifactStore
-from unified_rl.config import Config
+from unified_rl.base.errors import ConfigError
+from unified_rl.base.types import Generator, Prompt, Ranks, Task
+from unified_rl.config.schema import Config
 from unified_rl.engines.company import Company, company
 from unified_rl.engines.cpp_compiler import require_compiler
 from unified_rl.engines.llama_decoder import CompiledStep, LlamaDecoder, StepShape
@@ -21,12 +22,11 @@ from unified_rl.engines.policy_model import load_policy, load_tokenizer
 from unified_rl.engines.torch_generator import TorchGenerator
 from unified_rl.engines.vllm_generator import EngineOptions, VllmGenerator, require_vllm
 from unified_rl.engines.weight_sync import SyncedGenerator, Trained, WeightPush
-from unified_rl.errors import ConfigError
-from unified_rl.progress import announce
+from unified_rl.records.artifacts import ArtifactStore
+from unified_rl.records.progress import announce
 from unified_rl.sources.registry import declared
 from unified_rl.stages import world
 from unified_rl.stages.models import model_dtype
-from unified_rl.types import Generator, Prompt, Ranks, Task
 
 #: Prompts whose responses are compared after each push of weights.
 PROBE_PROMPTS = 8

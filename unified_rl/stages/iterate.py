@@ -27,11 +27,14 @@ import transformers
 from omegaconf import OmegaConf
 from transformers import AutoTokenizer
 
-from unified_rl import chain, files, loading, runs
-from unified_rl.artifacts import Artifact, ArtifactStore
-from unified_rl.config import Config
+from unified_rl.base import files
+from unified_rl.base.errors import CheckpointError, ConfigError, RunDirectoryError
+from unified_rl.base.types import ONE_RANK, Ranks
+from unified_rl.config.schema import Config
 from unified_rl.engines.policy_model import load_tokenizer
-from unified_rl.errors import CheckpointError, ConfigError, RunDirectoryError
+from unified_rl.presets import chain, loading
+from unified_rl.records import runs
+from unified_rl.records.artifacts import Artifact, ArtifactStore
 from unified_rl.stages import world
 from unified_rl.stages.chain import initial_policy
 from unified_rl.stages.fingerprints import path_fingerprint
@@ -40,7 +43,6 @@ from unified_rl.stages.renewal import Renewal
 from unified_rl.stages.rewards import initial_reward_model, model_reward
 from unified_rl.stages.trained import shown_by_first
 from unified_rl.stages.training import preflight, run_training
-from unified_rl.types import ONE_RANK, Ranks
 
 SCHEMA = 1
 AGREEMENT_SAMPLES = 4

@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unified_rl.config import Config
-from unified_rl.errors import ConfigError
+from unified_rl.base.errors import ConfigError
+from unified_rl.config.schema import Config
 
 if TYPE_CHECKING:
     import torch

@@ -12,12 +12,15 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as parquet
 
-from unified_rl import __version__, files, loading, runs
-from unified_rl.config import Config, TaskConfig
-from unified_rl.errors import ConfigError, DataError
+from unified_rl import __version__
+from unified_rl.base import files
+from unified_rl.base.errors import ConfigError, DataError
+from unified_rl.base.types import AnswerCheck
+from unified_rl.config.schema import Config, TaskConfig
 from unified_rl.grading.command import make_grader
-from unified_rl.run_reading import read_evaluation_meta
-from unified_rl.types import AnswerCheck
+from unified_rl.presets import loading
+from unified_rl.records import runs
+from unified_rl.records.reading import read_evaluation_meta
 
 METADATA_KEY = b"unified_rl.grading"
 _TRUNCATED = AnswerCheck("incorrect", None, None)  # cut off before its final answer, as the rule reward has it

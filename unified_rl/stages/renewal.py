@@ -9,12 +9,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from unified_rl import files
-from unified_rl.artifacts import Artifact, ArtifactStore
-from unified_rl.config import Config
+from unified_rl.base import files
+from unified_rl.config.reward_models import section_of
+from unified_rl.config.schema import Config
 from unified_rl.engines.policy_model import load_tokenizer
 from unified_rl.engines.reward_model import load_reward_model
-from unified_rl.reward_model_config import section_of
+from unified_rl.records.artifacts import Artifact, ArtifactStore
 from unified_rl.sources.replay import Kept, ReplayStore
 from unified_rl.stages.kinds.reward_model import trained, training_run
 from unified_rl.stages.kinds.reward_samples import read_samples, samples_of

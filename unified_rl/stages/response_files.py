@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from unified_rl import files
-from unified_rl.errors import DataError
-from unified_rl.types import Decoding, Prompt, Response
+from unified_rl.base import files
+from unified_rl.base.errors import DataError
+from unified_rl.base.types import Decoding, Prompt, Response
 
 
 def write_responses(path: Path, prompts: Sequence[Prompt], responses: Sequence[Sequence[Response]]) -> None:

@@ -10,9 +10,10 @@ from typing import cast
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from unified_rl import files, rng
-from unified_rl.artifacts import Artifact
-from unified_rl.config import Config
+from unified_rl.base import files, rng
+from unified_rl.base.types import Prompt, Ranks, Response
+from unified_rl.config.reward_models import RewardModelConfig
+from unified_rl.config.schema import Config
 from unified_rl.engines.layout import Layout
 from unified_rl.engines.policy_model import load_policy, load_tokenizer
 from unified_rl.engines.protocol import Trainer
@@ -28,8 +29,8 @@ from unified_rl.engines.reward_model import (
     save_reward_model,
 )
 from unified_rl.engines.trainers import build_trainer, state_name
-from unified_rl.loop import Made, Work, repeat, timed
-from unified_rl.reward_model_config import RewardModelConfig
+from unified_rl.loop.steps import Made, Work, repeat, timed
+from unified_rl.records.artifacts import Artifact
 from unified_rl.stages.kinds.reward_model import MODEL_FOLDER
 from unified_rl.stages.kinds.reward_samples import Samples, read_samples
 from unified_rl.stages.kinds.step_labels import read_step_facts
@@ -37,7 +38,6 @@ from unified_rl.stages.models import model_dtype
 from unified_rl.stages.optimisers import adamw
 from unified_rl.stages.step_labels import StepFacts
 from unified_rl.stages.trained import StepHook, opened, run_inside
-from unified_rl.types import Prompt, Ranks, Response
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,14 @@ from pathlib import Path
 
 from transformers import PreTrainedTokenizerBase
 
-from unified_rl import chain
-from unified_rl.artifacts import Artifact, ArtifactStore, built
-from unified_rl.config import Config
+from unified_rl.base.errors import ConfigError
+from unified_rl.base.plugins import import_by_path
+from unified_rl.base.types import Reward, Task
+from unified_rl.config.reward_models import check_settings, default_reduction
+from unified_rl.config.schema import Config
 from unified_rl.engines.reward_model import read_card
-from unified_rl.errors import ConfigError
-from unified_rl.plugins import import_by_path
-from unified_rl.reward_model_config import check_settings, default_reduction
+from unified_rl.presets import chain
+from unified_rl.records.artifacts import Artifact, ArtifactStore, built
 from unified_rl.rewards import (
     ExactProcessReward,
     MixedReward,
@@ -26,7 +27,6 @@ from unified_rl.rewards import (
 from unified_rl.stages.chain import stage
 from unified_rl.stages.fingerprints import path_fingerprint
 from unified_rl.stages.reward_model import load_scorer
-from unified_rl.types import Reward, Task
 
 
 def preflight_reward(config: Config, task: Task) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from functools import cache
 
-from unified_rl.config import Config
+from unified_rl.base.types import Generator, ProgramRunner, Tokenizer
+from unified_rl.config.schema import Config
 from unified_rl.engines.text_cuts import StoppingGenerator
 from unified_rl.engines.tool_integrated import ToolIntegratedGenerator
 from unified_rl.tasks.templates import FEW_SHOT, NEXT_EXAMPLE
-from unified_rl.types import Generator, ProgramRunner, Tokenizer
 
 
 def solution_generator(config: Config, generator: Generator, tokenizer: Tokenizer) -> Generator:

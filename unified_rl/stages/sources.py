@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from unified_rl import chain
-from unified_rl.artifacts import Artifact, ArtifactStore
-from unified_rl.config import Config
+from unified_rl.base.types import Generator, Prompt, Response, Reward, Source, Task
+from unified_rl.config.schema import Config
+from unified_rl.presets import chain
+from unified_rl.records.artifacts import Artifact, ArtifactStore
 from unified_rl.rewards.steps import build_segmenter
 from unified_rl.sources import MixedDemonstrations, PolicyCopy, PromptPool, as_response
 from unified_rl.sources.ahead import WRAPPER as AHEAD
@@ -19,7 +20,6 @@ from unified_rl.sources.registry import declared
 from unified_rl.stages import world
 from unified_rl.stages.demonstrations import batches, load_demonstrations, stored_demonstrations
 from unified_rl.stages.kinds.offline_samples import offline_samples
-from unified_rl.types import Generator, Prompt, Response, Reward, Source, Task
 
 
 @dataclass(frozen=True)

@@ -20,11 +20,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from unified_rl import files, rng
-from unified_rl.errors import ConfigError
-from unified_rl.progress import progress
+from unified_rl.base import files, rng
+from unified_rl.base.errors import ConfigError
+from unified_rl.base.types import Decoding, Generator, Prompt, Response, Task, Tokenizer
+from unified_rl.records.progress import progress
 from unified_rl.rewards import ExactSteps, OutcomeReward, Segmenter
-from unified_rl.types import Decoding, Generator, Prompt, Response, Task, Tokenizer
 
 _PREFIXES_AT_ONCE = 512
 

@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from unified_rl import files, loading, runs
-from unified_rl.config import Config
-from unified_rl.errors import RunDirectoryError
-from unified_rl.progress import progress
-from unified_rl.types import Ranks
+from unified_rl.base import files
+from unified_rl.base.errors import RunDirectoryError
+from unified_rl.base.types import Ranks
+from unified_rl.config.schema import Config
+from unified_rl.presets import loading
+from unified_rl.records import runs
+from unified_rl.records.progress import progress
 
 StepHook = Callable[[int, dict[str, float]], None]
 

@@ -8,14 +8,17 @@ from pathlib import Path
 import torch
 import transformers
 
-from unified_rl import chain, loading, runs
-from unified_rl.artifacts import Artifact, ArtifactStore
-from unified_rl.config import Config
+from unified_rl.base.errors import ConfigError
+from unified_rl.base.types import ONE_RANK, Ranks
+from unified_rl.config.schema import Config
 from unified_rl.engines.cpp_compiler import require_compiler
 from unified_rl.engines.trainers import preflight_trainer
-from unified_rl.errors import ConfigError
+from unified_rl.loop.train import train
 from unified_rl.methods.signals import ROLES
-from unified_rl.stages import sinks, world
+from unified_rl.presets import chain, loading
+from unified_rl.records import runs, sinks
+from unified_rl.records.artifacts import Artifact, ArtifactStore
+from unified_rl.stages import world
 from unified_rl.stages.assembly import assemble
 from unified_rl.stages.chain import initial_policy
 from unified_rl.stages.fingerprints import path_fingerprint, user_code
@@ -23,8 +26,6 @@ from unified_rl.stages.generators import preflight_generator
 from unified_rl.stages.models import check_model_path
 from unified_rl.stages.rewards import preflight_reward
 from unified_rl.stages.trained import StepHook, opened
-from unified_rl.train import train
-from unified_rl.types import ONE_RANK, Ranks
 
 
 def run_training(

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from unified_rl.config import Config
-from unified_rl.errors import ConfigError, DataError
+from unified_rl.base.errors import ConfigError, DataError
+from unified_rl.base.types import Problem, Prompt, Task, Tokenizer
+from unified_rl.config.schema import Config
 from unified_rl.stages.solutions import program_runner
 from unified_rl.tasks import build_task
 from unified_rl.tasks.few_shot import read_examples
 from unified_rl.tasks.programs import ProgramAnswers
 from unified_rl.tasks.templates import encode
-from unified_rl.types import Problem, Prompt, Task, Tokenizer
 
 
 def make_task(config: Config) -> Task:

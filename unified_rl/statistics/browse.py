@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from unified_rl.errors import DataError
+from unified_rl.base.errors import DataError
 from unified_rl.statistics.experiment import COMPLETE
 from unified_rl.statistics.load import RunTables, joined, load_run
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unified_rl.errors import DataError
+from unified_rl.base.errors import DataError
 from unified_rl.statistics import paper_effects
 from unified_rl.statistics.evidence import (
     AT_CEILING,

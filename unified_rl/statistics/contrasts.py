@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from unified_rl.errors import DataError
+from unified_rl.base.errors import DataError
 
 COLUMNS = [
     *("label", "baseline", "slice", "split", "metric", "k", "estimate", "low", "high", "verdict", "p"),

@@ -25,9 +25,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as parquet
 
-from unified_rl import run_reading
-from unified_rl.errors import DataError
-from unified_rl.files import replacing
+from unified_rl.base.errors import DataError
+from unified_rl.base.files import replacing
+from unified_rl.records import reading as run_reading
 from unified_rl.statistics.experiment import Cell, Scores, read_experiment
 
 SCHEMA = 1

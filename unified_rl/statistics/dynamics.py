@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from unified_rl import run_reading
+from unified_rl.records import reading as run_reading
 from unified_rl.statistics.counts import StoredCell
 from unified_rl.statistics.experiment import Cell
 from unified_rl.statistics.pooling import by_label, pool, pooled_status

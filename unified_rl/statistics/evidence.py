@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from unified_rl.errors import DataError
+from unified_rl.base.errors import DataError
 from unified_rl.statistics.grid_file import read_grid
 from unified_rl.statistics.intervals import CONFIDENCE
 from unified_rl.statistics.table_files import read_table

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from unified_rl import run_reading
-from unified_rl.errors import DataError
+from unified_rl.base.errors import DataError
+from unified_rl.records import reading as run_reading
 from unified_rl.statistics.maj_at_k import NoAnswer, Ties, maj_at_k
 from unified_rl.statistics.pass_at_k import pass_at_k
 

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from unified_rl.errors import DataError
+from unified_rl.base.errors import DataError
 from unified_rl.statistics.clustered import Estimate, bootstrap_interval, ratio_interval, weighted_auc
 from unified_rl.statistics.table_files import write_table
 

@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from unified_rl import run_reading
-from unified_rl.errors import DataError
+from unified_rl.base.errors import DataError
+from unified_rl.records import reading as run_reading
 from unified_rl.statistics.counts import StoredCell, read_cells
 from unified_rl.statistics.experiment import COMPLETE, MISSING, Cell
 from unified_rl.statistics.grid_file import GridFacts, PlannedCell, read_grid

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from unified_rl.errors import DataError
+from unified_rl.base.errors import DataError
 
 FILE = "grid.json"
 #: The label that others are compared with where the grid names none: the policy that training starts from.

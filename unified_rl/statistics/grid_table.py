@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from unified_rl.errors import DataError
+from unified_rl.base.errors import DataError
 from unified_rl.statistics.contrasts import verdict
 from unified_rl.statistics.experiment import COMPLETE
 from unified_rl.statistics.grid_cells import METRICS, GridCell, Score, largest_ks, read, varying_settings

@@ -24,8 +24,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as parquet
 
-from unified_rl import run_reading
-from unified_rl.errors import DataError
+from unified_rl.base.errors import DataError
+from unified_rl.records import reading as run_reading
 from unified_rl.statistics.clustered import plain_auc
 from unified_rl.statistics.grid_file import matching_of
 from unified_rl.statistics.intervals import mean_interval, paired_difference

@@ -23,8 +23,8 @@ from typing import Any
 
 import pandas as pd
 
-from unified_rl import run_reading
-from unified_rl.errors import DataError
+from unified_rl.base.errors import DataError
+from unified_rl.records import reading as run_reading
 from unified_rl.statistics import tables
 from unified_rl.statistics.experiment import BASELINE_METHOD, COMPLETE, MISSING, NOT_EVALUATED, read_experiment
 

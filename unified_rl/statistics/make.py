@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from unified_rl.errors import ConfigError, DataError
+from unified_rl.base.errors import ConfigError, DataError
 from unified_rl.statistics import first_error, grid_table, iterations, learning_rates, pass_rate, reward_models, tables
 from unified_rl.statistics.contrasts import FINAL, contrasts, format_contrasts, pair_of
 from unified_rl.statistics.grid_file import FILE, GridFacts, read_grid

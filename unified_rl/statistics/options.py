@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from unified_rl.ranges import one_of
+from unified_rl.config.ranges import one_of
 
 #: Names of the rules that `statistics.maj_at_k` describes.
 TIES = ("uniform", "first", "wrong")

@@ -20,8 +20,8 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
-from unified_rl import run_reading
-from unified_rl.errors import DataError
+from unified_rl.base.errors import DataError
+from unified_rl.records import reading as run_reading
 from unified_rl.statistics import grid_page
 from unified_rl.statistics.experiment import BASELINE_METHOD, MISSING
 from unified_rl.statistics.grid_file import GridFacts, PlannedCell, read_grid

@@ -26,7 +26,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from unified_rl.errors import DataError
+from unified_rl.base.errors import DataError
 from unified_rl.statistics.intervals import CONFIDENCE
 from unified_rl.statistics.table_files import SCHEMA, write_table
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from unified_rl.errors import DataError
+from unified_rl.base.errors import DataError
 from unified_rl.statistics.experiment import COMPLETE, Cell, Scores
 from unified_rl.statistics.maj_at_k import NoAnswer, Ties
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from unified_rl.errors import DataError
+from unified_rl.base.errors import DataError
 
 DATA = Path(__file__).with_name("reference") / "deepseekmath_figures_5_6_7.csv"
 SOURCE = "DeepSeekMath (arXiv 2402.03300), Figure {figure}; values recovered from the figure"

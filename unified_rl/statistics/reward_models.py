@@ -32,7 +32,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from unified_rl.errors import DataError
+from unified_rl.base.errors import DataError
 from unified_rl.statistics.best_of_k import best_of_k
 from unified_rl.statistics.clustered import (
     Estimate,

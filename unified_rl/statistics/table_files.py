@@ -15,8 +15,8 @@ from typing import Any
 
 import pandas as pd
 
-from unified_rl.errors import DataError
-from unified_rl.files import replacing
+from unified_rl.base.errors import DataError
+from unified_rl.base.files import replacing
 
 #: Version of the tables. It rises when a column is removed, renamed or changes its meaning; new columns leave it.
 SCHEMA = 1

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from unified_rl.errors import DataError
+from unified_rl.base.errors import DataError
 from unified_rl.statistics.counts import read_cells
 from unified_rl.statistics.dynamics import dynamics
 from unified_rl.statistics.experiment import COMPLETE, Cell

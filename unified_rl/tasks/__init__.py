@@ -8,10 +8,10 @@ from difflib import get_close_matches
 from functools import partial
 from typing import Any
 
-from unified_rl.errors import ConfigError
-from unified_rl.plugins import import_by_path
+from unified_rl.base.errors import ConfigError
+from unified_rl.base.plugins import import_by_path
+from unified_rl.base.types import Task
 from unified_rl.tasks.benchmarks import BENCHMARKS
-from unified_rl.types import Task
 
 TASKS = {
     "arithmetic": "unified_rl.tasks.arithmetic:Arithmetic",
@@ -42,7 +42,7 @@ def build_task(name: str, /, **options: object) -> Task:
     _check_options(name, factory, options)
     task = factory(**options)
     if missing := [attribute for attribute in _REQUIRED if not hasattr(task, attribute)]:
-        raise ConfigError(f"task={name!r} lacks {', '.join(missing)}; see the protocol Task in unified_rl/types.py")
+        raise ConfigError(f"task={name!r} lacks {', '.join(missing)}; see the protocol Task in unified_rl/base/types.py")
     return task
 
 

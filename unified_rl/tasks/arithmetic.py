@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from unified_rl.errors import ConfigError, DataError
-from unified_rl.rng import generator
-from unified_rl.types import AnswerCheck, Demonstration, Problem, Split, StepCheck
+from unified_rl.base.errors import ConfigError, DataError
+from unified_rl.base.rng import generator
+from unified_rl.base.types import AnswerCheck, Demonstration, Problem, Split, StepCheck
 
 MEN, WOMEN = ("Tom", "Ben", "Sam", "Max"), ("Ann", "Eve", "Mia", "Zoe")
 PEOPLE = tuple((name, "He") for name in MEN) + tuple((name, "She") for name in WOMEN)

@@ -16,13 +16,13 @@ from pathlib import Path
 
 import numpy as np
 
-from unified_rl.demonstration_config import DemonstrationFile
-from unified_rl.errors import ConfigError, DataError
-from unified_rl.fences import whole_blocks
+from unified_rl.base.errors import ConfigError, DataError
+from unified_rl.base.fences import whole_blocks
+from unified_rl.base.types import Demonstration, Problem, Tokenizer
+from unified_rl.config.demonstrations import DemonstrationFile
 from unified_rl.tasks.fields import field_value
 from unified_rl.tasks.reading import FORMATS, local_path, read_records
 from unified_rl.tasks.templates import encode
-from unified_rl.types import Demonstration, Problem, Tokenizer
 
 #: Why a record is left out.
 BLANK, REPEATED, TOO_LONG, SPECIAL = "no question or no solution", "repeated", "too long", "holds a special token's text"

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from unified_rl.errors import DataError
+from unified_rl.base.errors import DataError
 
 _PLACES = re.compile(r"\{([^{}]+)\}")
 

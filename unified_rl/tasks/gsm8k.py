@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
-from unified_rl.errors import ConfigError, DataError
+from unified_rl.base.errors import ConfigError, DataError
+from unified_rl.base.types import AnswerCheck, Demonstration, Problem, Split, StepCheck
 from unified_rl.tasks.reading import find_files, local_path, read_records
-from unified_rl.types import AnswerCheck, Demonstration, Problem, Split, StepCheck
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 

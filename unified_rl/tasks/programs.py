@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from unified_rl.errors import ConfigError
-from unified_rl.fences import fences
-from unified_rl.types import AnswerCheck, Demonstration, Problem, ProgramResult, ProgramRunner, Split, StepCheck, Task, Verdict
+from unified_rl.base.errors import ConfigError
+from unified_rl.base.fences import fences
+from unified_rl.base.types import (
+    AnswerCheck,
+    Demonstration,
+    Problem,
+    ProgramResult,
+    ProgramRunner,
+    Split,
+    StepCheck,
+    Task,
+    Verdict,
+)
 
 _MAX_PROGRAM = 20_000
 _MAX_ANSWER = 1_000

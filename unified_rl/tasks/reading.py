@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from unified_rl.errors import ConfigError, DataError
+from unified_rl.base.errors import ConfigError, DataError
 
 #: `data.path=hub:OWNER/NAME` or `hub:OWNER/NAME@REVISION` names a data set repository of the Hub.
 HUB = "hub:"

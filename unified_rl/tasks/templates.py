@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Any
 
-from unified_rl.errors import ConfigError, DataError
+from unified_rl.base.errors import ConfigError, DataError
+from unified_rl.base.types import Problem, Prompt, Tokenizer
 from unified_rl.tasks.few_shot import Example, worked_examples
-from unified_rl.types import Problem, Prompt, Tokenizer
 
 SOLUTIONS = ("chain_of_thought", "program_of_thought", "tool_integrated")
 CHAT, FEW_SHOT = "chat", "few_shot"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from unified_rl.errors import ConfigError
+from unified_rl.base.errors import ConfigError
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -8,14 +8,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from unified_rl.artifacts import Artifact, Stage
-from unified_rl.chain import POLICY, Kind
-from unified_rl.config import Config
+from unified_rl.base.types import Task
+from unified_rl.config.schema import Config
+from unified_rl.presets.chain import POLICY, Kind
+from unified_rl.records.artifacts import Artifact, Stage
 from unified_rl.stages.fingerprints import path_fingerprint, world_settings
 from unified_rl.stages.world import problems_task
 from unified_rl.tasks.demonstration_files import read_demonstrations
 from unified_rl.tasks.tokenizers import train_tokenizer, word_tokenizer
-from unified_rl.types import Task
 
 RECIPE = 1
 

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from unified_rl import rng
-from unified_rl.artifacts import Artifact, ArtifactStore, Stage
-from unified_rl.chain import POLICY, STORED, Kind
-from unified_rl.config import Config
+from unified_rl.base import rng
+from unified_rl.base.types import Prompt, Response
+from unified_rl.config.schema import Config
+from unified_rl.presets.chain import POLICY, STORED, Kind
+from unified_rl.records.artifacts import Artifact, ArtifactStore, Stage
 from unified_rl.stages.fingerprints import sampler_key, world_settings
 from unified_rl.stages.world import make_task, training_problems
-from unified_rl.types import Prompt, Response
 
 RECIPE = 2
 FILE = "samples.parquet"

@@ -7,11 +7,11 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-from unified_rl import loading
-from unified_rl.artifacts import Artifact, ArtifactStore, Make, Stage
-from unified_rl.chain import POLICY, RESPONSES, REWARD, STEP_FACTS, Kind
-from unified_rl.config import Config
-from unified_rl.reward_model_config import RewardModelConfig, section_of
+from unified_rl.config.reward_models import RewardModelConfig, section_of
+from unified_rl.config.schema import Config
+from unified_rl.presets import loading
+from unified_rl.presets.chain import POLICY, RESPONSES, REWARD, STEP_FACTS, Kind
+from unified_rl.records.artifacts import Artifact, ArtifactStore, Make, Stage
 from unified_rl.stages.fingerprints import trainer_settings, world_settings
 
 RECIPE = 2

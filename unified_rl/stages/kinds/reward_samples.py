@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from unified_rl import rng
-from unified_rl.artifacts import Artifact, Stage
-from unified_rl.chain import POLICY, RESPONSES, Kind
-from unified_rl.config import Config
+from unified_rl.base import rng
+from unified_rl.base.types import Prompt, Response, Split, Tokenizer
+from unified_rl.config.schema import Config
+from unified_rl.presets.chain import POLICY, RESPONSES, Kind
+from unified_rl.records.artifacts import Artifact, Stage
 from unified_rl.stages.fingerprints import sampler_key, world_settings
 from unified_rl.stages.world import as_prompts, make_task
-from unified_rl.types import Prompt, Response, Split, Tokenizer
 
 RECIPE = 1
 FILE = "samples.parquet"

@@ -7,11 +7,11 @@ from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
 
-from unified_rl import loading
-from unified_rl.artifacts import Artifact, ArtifactStore, Stage
-from unified_rl.chain import POLICY, Kind
-from unified_rl.config import Config
-from unified_rl.runs import checkpoint_name
+from unified_rl.config.schema import Config
+from unified_rl.presets import loading
+from unified_rl.presets.chain import POLICY, Kind
+from unified_rl.records.artifacts import Artifact, ArtifactStore, Stage
+from unified_rl.records.runs import checkpoint_name
 from unified_rl.stages.fingerprints import trainer_settings, world_settings
 
 RECIPE = 1

@@ -7,10 +7,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unified_rl.artifacts import Artifact, Stage
-from unified_rl.chain import POLICY, RESPONSES, STEP_FACTS, Kind
-from unified_rl.config import Config
-from unified_rl.reward_model_config import section_of
+from unified_rl.config.reward_models import section_of
+from unified_rl.config.schema import Config
+from unified_rl.presets.chain import POLICY, RESPONSES, STEP_FACTS, Kind
+from unified_rl.records.artifacts import Artifact, Stage
 from unified_rl.rewards.steps import build_segmenter
 from unified_rl.stages.fingerprints import sampler_key, world_settings
 from unified_rl.stages.kinds.reward_samples import read_samples

@@ -17,7 +17,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from unified_rl.errors import DataError
+from unified_rl.base.errors import DataError
 
 EVALUATION_SCHEMA = 1
 SAMPLE_COLUMNS = ("problem_id", "slice", "split", "mode", "sample_index", "answer_class", "gold_class", "verdict")

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from unified_rl.errors import ConfigError
+from unified_rl.base.errors import ConfigError
 
 
 def import_by_path(path: str, field: str) -> Any:

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from unified_rl.base.errors import DataError
+from unified_rl.base.types import Group, ScoredResponse
 from unified_rl.engines.batch import Batch
 from unified_rl.engines.packing import TokenSequence
-from unified_rl.errors import DataError
 from unified_rl.methods.base import Inputs
 from unified_rl.ops.advantages import zero_variance_groups
-from unified_rl.types import Group, ScoredResponse
 
 
 @dataclass(frozen=True)

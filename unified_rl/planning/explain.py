@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from unified_rl import chain, loading, planning
-from unified_rl.config import Config
+from unified_rl import planning
+from unified_rl.config.reward_models import default_reduction
+from unified_rl.config.schema import Config
 from unified_rl.methods.losses import of_policy
 from unified_rl.methods.signals import ROLES, SIGNALS, beside_policy, per_rollout
 from unified_rl.planning import render as render_plan
-from unified_rl.reward_model_config import default_reduction
+from unified_rl.presets import chain, loading
 from unified_rl.sources.pairs import pairs_per_prompt
 from unified_rl.sources.registry import declared
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from unified_rl.errors import ConfigError
-from unified_rl.ranges import one_of, positive
+from unified_rl.base.errors import ConfigError
+from unified_rl.config.ranges import one_of, positive
 
 FORMS = ("chain_of_thought", "program_of_thought", "tool_integrated")
 LANGUAGES = ("en", "zh")

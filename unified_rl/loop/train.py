@@ -13,19 +13,19 @@ from typing import Any
 import numpy as np
 import torch
 
-from unified_rl import rng
-from unified_rl.config import Config
+from unified_rl.base import rng
+from unified_rl.base.errors import TrainingError
+from unified_rl.base.types import ONE_RANK, Ranks, Source
+from unified_rl.config.schema import Config
 from unified_rl.engines.packing import TokenSequence
 from unified_rl.engines.protocol import Trainer, UpdateReport
 from unified_rl.engines.roles import Outputs
-from unified_rl.errors import TrainingError
-from unified_rl.loop import Work, due, repeat, timed
+from unified_rl.loop.rollout import Rollout, collate, facts, staleness
+from unified_rl.loop.steps import Work, due, repeat, timed
+from unified_rl.loop.surrogate import CompanionLoss, SurrogateLoss, aggregation_weights
 from unified_rl.methods import losses, signals
 from unified_rl.methods.base import Coefficient, Inputs
-from unified_rl.rollout import Rollout, collate, facts, staleness
-from unified_rl.runs import Run
-from unified_rl.surrogate import CompanionLoss, SurrogateLoss, aggregation_weights
-from unified_rl.types import ONE_RANK, Ranks, Source
+from unified_rl.records.runs import Run
 
 #: Largest |log ratio| that two passes of the same weights over differently packed tokens may show.
 INVARIANT_TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.25}

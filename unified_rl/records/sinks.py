@@ -15,14 +15,15 @@ import sys
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from unified_rl import files
-from unified_rl.config import Config
-from unified_rl.errors import ConfigError
-from unified_rl.run_reading import read_config, read_jsonl
-from unified_rl.runs import Run
+from unified_rl.base import files
+from unified_rl.base.errors import ConfigError
+from unified_rl.config.schema import Config
+from unified_rl.records.reading import read_config, read_jsonl
+from unified_rl.records.runs import Run
 
 #: The files whose entries are numbers by step, in the order in which a step writes them.
 RECORDS = ("metrics", "curve")
@@ -42,9 +43,7 @@ def check(names: Sequence[str]) -> None:
     """Raise ConfigError, with the remedy, where the package of a sink is not installed."""
     for name in names:
         found = importlib.util.find_spec(name)
-        if (
-            found is None or found.origin is None
-        ):  # without an origin it is a mere folder of that name, such as W&B leaves behind
+        if found is None or found.origin is None:  # without an origin: a mere folder of that name, such as W&B leaves behind
             raise ConfigError(
                 f"logging.sinks names {name}, which is not installed: pip install 'unified-rl[{name}]', or leave it out"
             )
@@ -53,7 +52,7 @@ def check(names: Sequence[str]) -> None:
 @contextmanager
 def attached(config: Config, run: Run) -> Iterator[None]:
     """Within this context, everything that the run logs also goes to the configured sinks."""
-    sinks = [_Guarded(name, lambda name=name: OPENERS[name](run.path)) for name in config.logging.sinks]
+    sinks = [_Guarded(name, partial(OPENERS[name], run.path)) for name in config.logging.sinks]
 
     def observe(name: str, entry: Mapping[str, Any]) -> None:
         if name in RECORDS:

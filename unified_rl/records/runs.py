@@ -18,8 +18,8 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from unified_rl import files
-from unified_rl.errors import CheckpointError, ConfigError, RunDirectoryError
+from unified_rl.base import files
+from unified_rl.base.errors import CheckpointError, ConfigError, RunDirectoryError
 
 DETERMINISTIC = ("metrics.jsonl", "curve.jsonl", "samples.jsonl")
 TIMINGS = "timings.jsonl"

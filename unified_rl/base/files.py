@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from unified_rl.errors import RunDirectoryError
+from unified_rl.base.errors import RunDirectoryError
 
 MANIFEST = "manifest.json"
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from unified_rl.errors import ConfigError
+from unified_rl.base.errors import ConfigError
 
 _notes: ContextVar[dict[str, str] | None] = ContextVar("notes", default=None)
 

@@ -10,14 +10,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from unified_rl.artifacts import Artifact, Stage
-from unified_rl.config import Config
-from unified_rl.errors import ConfigError
-from unified_rl.plugins import did_you_mean, import_by_path
+from unified_rl.base.errors import ConfigError
+from unified_rl.base.plugins import did_you_mean, import_by_path
+from unified_rl.config.schema import Config
+from unified_rl.records.artifacts import Artifact, Stage
 from unified_rl.sources.declaration import STORED
 from unified_rl.sources.registry import declared
 
-KINDS_FOLDER = Path(__file__).parent / "stages" / "kinds"
+KINDS_FOLDER = Path(__file__).parents[1] / "stages" / "kinds"
 #: As an input: the stage that the run starts from.
 START = "init"
 
@@ -62,7 +62,7 @@ def kind_of(config: Config, name: str) -> Kind:
         raise ConfigError(f"{field_name}={kind!r} is not known{did_you_mean(kind, known)}")
     found = import_by_path(kind if ":" in kind else f"unified_rl.stages.kinds.{kind}:KIND", field_name)
     if not isinstance(found, Kind):
-        raise ConfigError(f"{field_name}={kind} must name a unified_rl.chain.Kind, found {type(found).__name__}")
+        raise ConfigError(f"{field_name}={kind} must name a unified_rl.presets.chain.Kind, found {type(found).__name__}")
     return found
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from unified_rl.errors import ConfigError
-from unified_rl.ranges import at_least, between, positive
+from unified_rl.base.errors import ConfigError
+from unified_rl.config.ranges import at_least, between, positive
 
 
 @dataclass

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unified_rl.config import Config
-from unified_rl.errors import TrainingError
-from unified_rl.runs import Run
+from unified_rl.base.errors import TrainingError
+from unified_rl.config.schema import Config
+from unified_rl.records.runs import Run
 
 #: A step's metrics, and the samples it shows.
 Made = tuple[dict[str, float], list[dict[str, Any]]]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from unified_rl.errors import ConfigError
-from unified_rl.ranges import at_least, one_of, positive
-from unified_rl.stage_config import LearningRateConfig
+from unified_rl.base.errors import ConfigError
+from unified_rl.config.ranges import at_least, one_of, positive
+from unified_rl.config.stages import LearningRateConfig
 
 KINDS = ("outcome", "process")
 STEP_LABELS = ("shepherd_hard", "shepherd_soft", "exact", "outcome")

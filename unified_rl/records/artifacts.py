@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unified_rl import files
-from unified_rl.errors import CheckpointError
-from unified_rl.types import ONE_RANK, Ranks
+from unified_rl.base import files
+from unified_rl.base.errors import CheckpointError
+from unified_rl.base.types import ONE_RANK, Ranks
 
 #: Version of `artifact.json`.
 SCHEMA = 1

@@ -18,12 +18,12 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from unified_rl import chain, methods
-from unified_rl.config import Config, DataConfig, TaskConfig
-from unified_rl.errors import ConfigError
+from unified_rl import methods
+from unified_rl.base.errors import ConfigError
+from unified_rl.base.plugins import did_you_mean, import_by_path
+from unified_rl.config.schema import Config, DataConfig, TaskConfig
 from unified_rl.methods import Coefficient
-from unified_rl.plugins import did_you_mean, import_by_path
-from unified_rl.presets import rules
+from unified_rl.presets import chain, rules
 
 CONFIGS = Path(__file__).parent / "configs"
 SHORTHANDS = {

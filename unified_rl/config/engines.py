@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from unified_rl.ranges import at_least, between, not_negative, one_of, positive
+from unified_rl.config.ranges import at_least, between, not_negative, one_of, positive
 
 TRAINERS = ("torch", "deepspeed")
 GENERATORS = ("torch", "vllm")

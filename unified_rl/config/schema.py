@@ -10,15 +10,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from unified_rl.demonstration_config import BATCHES, DemonstrationFile
-from unified_rl.engine_config import GENERATORS, TRAINERS, DeepSpeedConfig, VllmConfig
-from unified_rl.errors import ConfigError
-from unified_rl.plan_config import ArchitectureConfig, PlanConfig
-from unified_rl.ranges import at_least, between, not_negative, one_of, positive
-from unified_rl.reward_model_config import RewardModelConfig
+from unified_rl.base.errors import ConfigError
+from unified_rl.base.types import Decoding
+from unified_rl.config.demonstrations import BATCHES, DemonstrationFile
+from unified_rl.config.engines import GENERATORS, TRAINERS, DeepSpeedConfig, VllmConfig
+from unified_rl.config.plan import ArchitectureConfig, PlanConfig
+from unified_rl.config.ranges import at_least, between, not_negative, one_of, positive
+from unified_rl.config.reward_models import RewardModelConfig
+from unified_rl.config.stages import LearningRateConfig, StageConfig
 from unified_rl.sources.settings import SourceConfig
-from unified_rl.stage_config import LearningRateConfig, StageConfig
-from unified_rl.types import Decoding
 
 # --------------------------------------------------------------------------------------------------------------------------------
 # The other axes

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from unified_rl.ranges import at_least, one_of, positive
+from unified_rl.config.ranges import at_least, one_of, positive
 
 
 @dataclass
