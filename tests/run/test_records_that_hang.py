@@ -17,7 +17,6 @@ from unified_rl.config.schema import DataConfig, EvaluationConfig, TaskConfig
 from unified_rl.grading import Grader, Limits, grade
 from unified_rl.records.reading import read_evaluation
 from unified_rl.rewards import OutcomeReward
-from unified_rl.stages import world
 from unified_rl.stages.evaluate import COLUMNS, evaluate
 from unified_rl.tasks import build_task
 
@@ -129,7 +128,7 @@ class Writing:
 
 def test_evaluate(table, tmp_path, monkeypatch):
     assert main(["train", *words("grpo", tmp_path / "run", tmp_path / "artifacts", "trainer.steps=1")]) == 0
-    monkeypatch.setattr(world, "solution_generator", lambda config, sampler, tokenizer: Writing(sampler))
+    monkeypatch.setattr("unified_rl.stages.evaluate.solution_generator", lambda config, sampler, tokenizer: Writing(sampler))
     task = TaskConfig("table", "{question}:", options=OPTIONS)
     options = EvaluationConfig(problems=0, samples=0, max_new_tokens=1)
     samples, _ = read_evaluation(evaluate(tmp_path / "run", options, "hanging", task=task, data=DataConfig(str(table))))

@@ -21,6 +21,7 @@ from torch._inductor import config as inductor
 from torch.export import Dim, export
 
 from unified_rl.engines.cpp_compiler import compiler_failed
+from unified_rl.engines.fixed_shapes import MATRICES
 from unified_rl.engines.kv_cache import TILE
 from unified_rl.engines.llama_decoder import CompiledStep, DecodingStep, DrawingStep, StepShape, Tensors
 from unified_rl.engines.sampling import draw_by_inversion
@@ -48,7 +49,7 @@ def compile_step(shape: StepShape, path: Path) -> None:
     Raises:
         ConfigError: the compiler cannot do it.
     """
-    rows, length = TILE * Dim("row_tiles", min=1, max=1 << 16), TILE * Dim("length_tiles", min=1, max=1 << 20)
+    rows, length = TILE * Dim("row_tiles", min=MATRICES, max=1 << 16), TILE * Dim("length_tiles", min=1, max=1 << 20)
     cache = [{0: rows, 2: length}] * shape.layers
     table = {0: Dim("positions", min=2)}
     fixed = [None] * 3, [[None] * 6] * shape.layers

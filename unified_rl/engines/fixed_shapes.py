@@ -40,11 +40,11 @@ def linear(x: torch.Tensor, weight: torch.Tensor, added: torch.Tensor | None = N
         weight: [in, out], contiguous: read along its rows it is faster than a transposed one.
         added: a bias [out], a residual [N, out], or None.
     """
-    rows, width = len(x), weight.shape[1]
+    rows, width = x.shape[0], weight.shape[1]
     blocks = x.view(-1, BLOCK, x.shape[1])
-    if len(blocks) < MATRICES:
+    if blocks.shape[0] < MATRICES:
         blocks = blocks.expand(MATRICES, -1, -1)
-    weights = weight.expand(len(blocks), -1, -1)
+    weights = weight.expand(blocks.shape[0], -1, -1)
     if added is None:
         return torch.bmm(blocks, weights).view(-1, width)[:rows]
     added = added if added.dim() == 1 else added.view(-1, BLOCK, width)
