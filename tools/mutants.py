@@ -433,7 +433,9 @@ MUTANTS = (
     Mutant("engines/batch.py", "packed by every pass", "if key not in self._shares:", "if True:", BATCH),
     Mutant("engines/batch.py", "units do not count", "None if unit_B is None else unit_B.tobytes())", "None)", BATCH),
     Mutant("engines/requests.py", "one token more than the context", "> info.context:", "> info.context + 1:", ASKED),
-    Mutant("loop/rollout.py", "training sees the rule", "float(score.judged_correct)", 'float(score.verdict == "correct")', NOISE),
+    Mutant(
+        "loop/rollout.py", "training sees the rule", "float(score.judged_correct)", 'float(score.verdict == "correct")', NOISE
+    ),
     Mutant(LEAN, "decoding: a token does not see itself", "> positions[:, None]", ">= positions[:, None]", DECODING),
     Mutant(LEAN, "rotation: halves not exchanged", "qk.roll(dim // 2, dims=-1)", "qk", DECODING),
     Mutant(LEAN, "rotation: sign of the first half", "// 2].neg_()", "// 2].abs_()", DECODING),

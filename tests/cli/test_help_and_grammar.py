@@ -14,10 +14,12 @@ from unified_rl.cli import main
 from unified_rl.cli.command import COMMANDS
 from unified_rl.cli.grammar import read
 from unified_rl.cli.schema import descriptions, sections, settings, types_of
-from unified_rl.config.schema import Config, SourceConfig, TrainerConfig
+from unified_rl.config.schema import Config
+from unified_rl.config.training import TrainerConfig
 from unified_rl.labs.options import MicroscopeOptions
 from unified_rl.methods import COEFFICIENTS
 from unified_rl.presets import loading
+from unified_rl.sources.settings import SourceConfig
 from unified_rl.statistics.maj_at_k import NO_ANSWER_RULES, TIE_RULES
 from unified_rl.statistics.options import NO_ANSWER, TIES
 

@@ -11,7 +11,8 @@ from test_torch_generator import IdTokenizer, assert_same, build, full_logits, g
 from unified_rl.base.errors import CheckpointError, ConfigError
 from unified_rl.base.rng import generator
 from unified_rl.base.types import Decoding
-from unified_rl.config.schema import Config, GeneratorConfig
+from unified_rl.config.schema import Config
+from unified_rl.config.training import GeneratorConfig
 from unified_rl.engines import compiled_step as recipe
 from unified_rl.engines.llama_decoder import StepShape
 from unified_rl.engines.torch_generator import TorchGenerator

@@ -11,7 +11,7 @@ from ragged import gradient, ragged_batch, token_logps
 
 from unified_rl import coefficients as c
 from unified_rl.base.errors import ConfigError, DataError
-from unified_rl.config.schema import ImportanceConfig
+from unified_rl.config.axes import ImportanceConfig
 from unified_rl.engines.layout import Layout
 from unified_rl.engines.roles import policy_role
 from unified_rl.loop.surrogate import SurrogateLoss, aggregation_weights

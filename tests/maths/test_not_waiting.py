@@ -11,7 +11,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from unified_rl.base.types import ONE_RANK, Problem, Prompt
-from unified_rl.config.schema import ImportanceConfig
+from unified_rl.config.axes import ImportanceConfig
 from unified_rl.engines.layout import Layout
 from unified_rl.engines.optimiser import AdamWOptions
 from unified_rl.engines.policy_model import build_value_model

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tiny import command, words
 
-from unified_rl.config.schema import EvaluationConfig
+from unified_rl.config.records import EvaluationConfig
 from unified_rl.engines.llama_decoder import LlamaDecoder
 from unified_rl.presets import loading
 from unified_rl.stages.evaluate import evaluate

@@ -16,7 +16,8 @@ import pytest
 from tiny import environment, words
 
 from unified_rl.cli import main
-from unified_rl.config.schema import DataConfig, EvaluationConfig, TaskConfig
+from unified_rl.config.problems import DataConfig, TaskConfig
+from unified_rl.config.records import EvaluationConfig
 from unified_rl.records.reading import read_evaluation
 from unified_rl.stages import solutions
 from unified_rl.stages.evaluate import evaluate

@@ -13,7 +13,8 @@ from tiny import words
 
 from unified_rl.base.types import Prompt, Response
 from unified_rl.cli import main
-from unified_rl.config.schema import DataConfig, EvaluationConfig, TaskConfig
+from unified_rl.config.problems import DataConfig, TaskConfig
+from unified_rl.config.records import EvaluationConfig
 from unified_rl.grading import Grader, Limits, grade
 from unified_rl.records.reading import read_evaluation
 from unified_rl.rewards import OutcomeReward

@@ -24,7 +24,9 @@ import torch
 from unified_rl.base.types import ONE_RANK, Decoding, Prompt, Ranks, Response, Score
 from unified_rl.bench.generation import EOS, IdTokenizer, random_model, random_prompts, transformers_generate
 from unified_rl.bench.training import matmul_peak, padded_micro_batches, training_pass
-from unified_rl.config.schema import Config, RolloutConfig, RunConfig, TrainerConfig
+from unified_rl.config.records import RunConfig
+from unified_rl.config.schema import Config
+from unified_rl.config.training import RolloutConfig, TrainerConfig
 from unified_rl.engines.compiled_forward import CompiledForward
 from unified_rl.engines.forward import plain_forward
 from unified_rl.engines.layout import Layout

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from unified_rl.config.schema import DataConfig
+from unified_rl.config.problems import DataConfig
 from unified_rl.grids.definition import Arm, Grid, Preset, equal_updates
 from unified_rl.grids.presets import SWEPT
 from unified_rl.methods import METHODS

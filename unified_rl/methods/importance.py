@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from unified_rl import ops
 from unified_rl.base.errors import DataError
-from unified_rl.config.schema import ImportanceConfig
+from unified_rl.config.axes import ImportanceConfig
 from unified_rl.methods.base import Coefficient, Inputs
 
 if TYPE_CHECKING:

@@ -21,7 +21,8 @@ from omegaconf.errors import OmegaConfBaseException
 from unified_rl import methods
 from unified_rl.base.errors import ConfigError
 from unified_rl.base.plugins import did_you_mean, import_by_path
-from unified_rl.config.schema import Config, DataConfig, TaskConfig
+from unified_rl.config.problems import DataConfig, TaskConfig
+from unified_rl.config.schema import Config
 from unified_rl.methods import Coefficient
 from unified_rl.presets import chain, rules
 

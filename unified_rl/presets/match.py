@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from unified_rl.base.errors import ConfigError
-from unified_rl.config.schema import Config, SourceConfig
+from unified_rl.config.schema import Config
 from unified_rl.methods import COEFFICIENTS, METHODS
 from unified_rl.sources.ahead import WRAPPER as AHEAD
 from unified_rl.sources.declaration import Provides, SourceDeclaration
 from unified_rl.sources.registry import SOURCES, declared
+from unified_rl.sources.settings import SourceConfig
 
 #: Most alternatives of one kind that a refusal names.
 NAMED = 4

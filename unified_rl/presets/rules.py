@@ -6,12 +6,14 @@ What a source must provide is matched in `match.py`; here are the rules about ev
 from __future__ import annotations
 
 from unified_rl.base.errors import ConfigError
+from unified_rl.config.axes import ImportanceConfig, RewardConfig
 from unified_rl.config.reward_models import check_settings, default_reduction
-from unified_rl.config.schema import Config, ImportanceConfig, RewardConfig, SourceConfig
+from unified_rl.config.schema import Config
 from unified_rl.methods.losses import check_losses
 from unified_rl.methods.signals import check_needs
 from unified_rl.presets import match
 from unified_rl.sources.registry import SOURCES, declared
+from unified_rl.sources.settings import SourceConfig
 
 
 def check(config: Config) -> None:

@@ -19,7 +19,9 @@ import torch
 from unified_rl.base import files, rng
 from unified_rl.base.errors import CheckpointError, RunDirectoryError
 from unified_rl.base.types import Decoding, Problem, Prompt, Response, Score
-from unified_rl.config.schema import Config, DataConfig, EvaluationConfig, TaskConfig
+from unified_rl.config.problems import DataConfig, TaskConfig
+from unified_rl.config.records import EvaluationConfig
+from unified_rl.config.schema import Config
 from unified_rl.engines.torch_generator import TorchGenerator
 from unified_rl.engines.vllm_generator import VllmGenerator
 from unified_rl.presets import loading

@@ -12,7 +12,8 @@ from typing import Any
 
 from unified_rl.base import files
 from unified_rl.base.errors import DataError
-from unified_rl.config.schema import Config, TrainerConfig
+from unified_rl.config.schema import Config
+from unified_rl.config.training import TrainerConfig
 from unified_rl.stages import world
 from unified_rl.tasks.reading import HUB, hub_commit
 

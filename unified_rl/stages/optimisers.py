@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from unified_rl.config.schema import TrainerConfig
+from unified_rl.config.training import TrainerConfig
 from unified_rl.engines.optimiser import AdamWOptions
 
 

@@ -16,7 +16,8 @@ from unified_rl import __version__
 from unified_rl.base import files
 from unified_rl.base.errors import ConfigError, DataError
 from unified_rl.base.types import AnswerCheck
-from unified_rl.config.schema import Config, TaskConfig
+from unified_rl.config.problems import TaskConfig
+from unified_rl.config.schema import Config
 from unified_rl.grading.command import make_grader
 from unified_rl.presets import loading
 from unified_rl.records import runs

@@ -1,0 +1,96 @@
+"""The sections of what is written while and after training: logging, evaluation, iterations. No torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from unified_rl.base.types import Decoding
+from unified_rl.config.decoding import decoding_ranges
+from unified_rl.config.ranges import at_least, between, one_of
+
+
+@dataclass
+class RunConfig:
+    """checkpoint_every, curve_every, samples_every: in steps, 0 = only at the end. curve_problems: per slice, on `curve_split`.
+
+    sinks: tensorboard, wandb: where the numbers of metrics.jsonl and curve.jsonl go as well.
+    """
+
+    checkpoint_every: int = 20
+    keep_checkpoints: int = 2
+    curve_every: int = 8
+    curve_problems: int = 100
+    curve_split: str = "validation"
+    samples_every: int = 16
+    samples: int = 4
+    sinks: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        for name in ("checkpoint_every", "curve_every", "curve_problems", "samples_every", "samples"):
+            at_least(f"logging.{name}", getattr(self, name), 0)
+        at_least("logging.keep_checkpoints", self.keep_checkpoints, 1)
+        one_of("logging.curve_split", self.curve_split, ("train", "validation", "test"))
+        for name in self.sinks:
+            one_of("logging.sinks", name, ("tensorboard", "wandb"))
+
+
+@dataclass
+class EvaluationConfig:
+    """problems: per slice (0 = all). samples: responses per problem at these decoding settings, beside one greedy response.
+
+    responses_per_chunk: about how many responses are sampled and stored at a time: what a killed evaluation loses at most.
+    """
+
+    split: str = "test"
+    problems: int = 200
+    samples: int = 64
+    temperature: float = 0.7
+    top_p: float = 1.0
+    top_k: int = 0
+    max_new_tokens: int = 96
+    seed: int = 0
+    responses_per_chunk: int = 4096
+
+    def __post_init__(self) -> None:
+        one_of("evaluation.split", self.split, ("train", "validation", "test"))
+        at_least("evaluation.problems", self.problems, 0)
+        at_least("evaluation.samples", self.samples, 0)
+        at_least("evaluation.responses_per_chunk", self.responses_per_chunk, 1)
+        decoding_ranges("evaluation", self)
+
+    @property
+    def decoding(self) -> Decoding:
+        return Decoding(self.temperature, self.top_p, self.top_k, self.max_new_tokens)
+
+
+@dataclass
+class IterateConfig:
+    """Iterative RL (the paper's Algorithm 1): train, then renew the reference and the reward model, and train on.
+
+    iterations: renewals; iteration 0 has the initial reward model, so there is one run more than this.
+    steps: M. Iteration i + 1 starts from iteration i's policy after this many of its steps.
+    control_steps: for how many more steps each iteration then goes on with its own old reward model, as the control.
+    reference, reward_model: renewed | kept, each on its own, so that their effects can be told apart.
+    replay: share of earlier iterations' data in each mix that a renewed reward model is trained on (the paper: 10 %).
+    epochs: passes over that mix; the other settings of its training are those of section reward_model.
+    agreement_problems: validation problems on which successive reward models are compared (4 samples of the SFT policy each).
+    """
+
+    iterations: int = 2
+    steps: int = 16
+    control_steps: int = 16
+    reference: str = "renewed"
+    reward_model: str = "renewed"
+    replay: float = 0.1
+    epochs: int = 1
+    agreement_problems: int = 200
+
+    def __post_init__(self) -> None:
+        at_least("iterate.iterations", self.iterations, 0)
+        at_least("iterate.steps", self.steps, 1)
+        at_least("iterate.control_steps", self.control_steps, 0)
+        one_of("iterate.reference", self.reference, ("renewed", "kept"))
+        one_of("iterate.reward_model", self.reward_model, ("renewed", "kept"))
+        between("iterate.replay", self.replay, 0.0, 0.99)
+        at_least("iterate.epochs", self.epochs, 1)
+        at_least("iterate.agreement_problems", self.agreement_problems, 1)
