@@ -19,9 +19,7 @@ from unified_rl.grading.extract import clean
 from unified_rl.tasks.benchmarks import Benchmark
 from unified_rl.tasks.fields import field_text, field_value
 from unified_rl.tasks.reading import HUB, find_files, local_path, read_records
-from unified_rl.types import AnswerCheck, Demonstration, Problem, Split, StepCheck
-
-SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+from unified_rl.types import SPLITS, AnswerCheck, Demonstration, Problem, Split, StepCheck
 
 #: How the options of a multiple-choice question are announced.
 CHOICE_LINE = {

@@ -10,9 +10,7 @@ from pathlib import Path
 
 from unified_rl.errors import ConfigError, DataError
 from unified_rl.tasks.reading import find_files, local_path, read_records
-from unified_rl.types import AnswerCheck, Demonstration, Problem, Split, StepCheck
-
-SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+from unified_rl.types import SPLITS, AnswerCheck, Demonstration, Problem, Split, StepCheck
 
 # Where a directory may keep a split, first match wins. The first two are the Hub's layouts.
 LAYOUTS = {
