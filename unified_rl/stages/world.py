@@ -11,7 +11,7 @@ from unified_rl.tasks import build_task
 from unified_rl.tasks.few_shot import read_examples
 from unified_rl.tasks.programs import ProgramAnswers
 from unified_rl.tasks.templates import encode
-from unified_rl.types import Problem, Prompt, Task, Tokenizer
+from unified_rl.types import SPLITS, Problem, Prompt, Split, Task, Tokenizer
 
 
 def make_task(config: Config) -> Task:
@@ -60,6 +60,11 @@ def check_slices(task: Task, config: Config) -> None:
         raise ConfigError(
             f"data.slices names {unknown[0]!r}, which task {task.name} does not have; choose from: {', '.join(task.slices)}"
         )
+
+
+def split_of(name: str) -> Split:
+    """The split of that name, one that the configuration has let through."""
+    return next(split for split in SPLITS if split == name)
 
 
 def as_prompts(problems: list[Problem], tokenizer: Tokenizer, config: Config) -> list[Prompt]:
