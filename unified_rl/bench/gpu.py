@@ -177,7 +177,7 @@ def planned_bytes(shape: ModelShape, tokens: int, row_tokens: int, precision: in
     )
 
 
-def best_seconds(run: Callable[[], None], rounds: int, device: torch.device) -> float:
+def best_seconds(run: Callable[[], object], rounds: int, device: torch.device) -> float:
     """The shortest of `rounds` runs after a first one, which compiles kernels and fills the allocator."""
     run()
     found = []

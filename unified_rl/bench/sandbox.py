@@ -13,10 +13,12 @@ import re
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from unified_rl.base.errors import DataError
 from unified_rl.grading import grade
 from unified_rl.isolation.sandbox import Sandbox
 
@@ -94,8 +96,10 @@ def read_traces(path: Path) -> list[Trace]:
     for line in path.read_text(encoding="utf-8").splitlines():
         record = json.loads(line)
         text = record["code"][0]
-        output = _OUTPUT.search(text)
-        traces.append(Trace(_CODE.search(text)[1], output[1] if output else None, record["pred"][0], record["gt"]))
+        code, output = _CODE.search(text), _OUTPUT.search(text)
+        if code is None:
+            raise DataError(f"{path}: a trace without a program: {text[:80]!r}")
+        traces.append(Trace(code[1], output[1] if output else None, record["pred"][0], record["gt"]))
     return traces
 
 
@@ -110,10 +114,10 @@ def reproduced(sandbox: Sandbox, traces: Sequence[Trace]) -> dict[str, int]:
     same = sum(
         trace.output is not None and trace.output.strip() == r.stdout.strip() for trace, r in zip(traces, results, strict=True)
     )
-    by_status = {status: sum(one.status == status for one in results) for status in sorted({one.status for one in results})}
+    by_status: Counter[str] = Counter(one.status for one in results)
     return {
         "programs": len(traces),
-        **by_status,
+        **dict(sorted(by_status.items())),
         "stored output": same,
         "stored prediction": right["prediction"],
         "gold": right["gold"],

@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 # Before NumPy is loaded: its linear algebra must not use a second core.
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -26,6 +27,8 @@ from unified_rl.statistics.best_of_k import best_of_k  # noqa: E402
 from unified_rl.statistics.counts import SHIPPED, read_counts  # noqa: E402
 from unified_rl.statistics.maj_at_k import maj_at_k  # noqa: E402
 from unified_rl.statistics.pass_at_k import pass_at_k  # noqa: E402
+
+Counts = np.ndarray | list[list[int]]
 
 NUM_SAMPLES = 1024
 NUM_WRONG = 200
@@ -66,12 +69,15 @@ def main(num_problems: int = 5000) -> None:
     rng = np.random.default_rng(0)
     ks = [2**i for i in range(NUM_SAMPLES.bit_length())]
     print(f"{NUM_SAMPLES} samples x {num_problems} problems, one core")
-    worlds = {"heavy-tailed": heavy_tailed_counts(num_problems, rng), "tiny world": tiny_world_counts(num_problems, rng)}
+    worlds: dict[str, tuple[Counts, np.ndarray]] = {
+        "heavy-tailed": heavy_tailed_counts(num_problems, rng),
+        "tiny world": tiny_world_counts(num_problems, rng),
+    }
     for name, (counts, correct) in worlds.items():
         distinct = np.array([np.count_nonzero(row) for row in counts])
         right = np.array([row[place] if place >= 0 else 0 for row, place in zip(counts, correct, strict=True)])
         print(f"\n{name}: {np.median(distinct):.0f} distinct answers per problem (median), at most {distinct.max()}")
-        seconds, _ = timed(lambda right=right: pass_at_k(NUM_SAMPLES, right[:, None], ks))
+        seconds, _ = timed(partial(pass_at_k, NUM_SAMPLES, right[:, None], ks))
         print(f"  Pass@K, K = 1, 2, 4, ..., {ks[-1]}: {seconds:.2f} s")
         total = 0.0
         for k, seconds in maj_times(counts, correct, ks):
@@ -82,15 +88,15 @@ def main(num_problems: int = 5000) -> None:
     print(f"\nbest-of-K, K = 1, 2, 4, ..., {ks[-1]}: {seconds:.2f} s")
 
 
-def maj_times(counts: np.ndarray | list[list[int]], correct: np.ndarray, ks: list[int]) -> Iterator[tuple[int, float]]:
+def maj_times(counts: Counts, correct: np.ndarray, ks: list[int]) -> Iterator[tuple[int, float]]:
     """Seconds of Maj@K at each K by itself (nothing is kept from one K to the next)."""
     for k in ks:
-        seconds, values = timed(lambda k=k: maj_at_k(counts, correct, k))
+        seconds, values = timed(partial(maj_at_k, counts, correct, k))
         assert ((values >= 0) & (values <= 1)).all()
         yield k, seconds
 
 
-def timed(work: Callable[[], np.ndarray]) -> tuple[float, np.ndarray]:
+def timed(work: Callable[[], np.ndarray | float]) -> tuple[float, np.ndarray]:
     start = time.perf_counter()
     result = work()
-    return time.perf_counter() - start, result
+    return time.perf_counter() - start, np.asarray(result)

@@ -16,6 +16,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
@@ -61,7 +62,7 @@ class Parity:
 
     seconds = 0.0
 
-    def score(self, prompts: list[Prompt], responses: list[list[Response]]) -> list[list[Score]]:
+    def score(self, prompts: Sequence[Prompt], responses: Sequence[Sequence[Response]]) -> list[list[Score]]:
         start = time.perf_counter()
         scores = [[self._one(response) for response in group] for group in responses]
         self.seconds = time.perf_counter() - start
@@ -133,7 +134,7 @@ def bench_waiting_step(max_new_tokens: int = 200, mean_length: float = 40.0, ste
     model, reference = random_model(VOCABULARY, mean_length), random_model(VOCABULARY, mean_length)
     prompts = [prompt for prompt in random_prompts(PROMPTS, VOCABULARY, 4, 8) for _ in range(GROUP)]
     decoding = Decoding(max_new_tokens=max_new_tokens)
-    generator = TorchGenerator(model, IdTokenizer(), eos_token_ids=[EOS])
+    generator = TorchGenerator(model, IdTokenizer(VOCABULARY), eos_token_ids=[EOS])
     measured = []
     for index in range(steps + 1):
         responses = generator.generate(prompts, [[index * 1000 + i] for i in range(len(prompts))], decoding, 0)
@@ -164,7 +165,7 @@ def _parts(
     policy = TorchTrainer(model, role, AdamWOptions(1e-6, 100), layout, ranks)
     step = compiled_step(Config(), model) if compiled else None
     ends = [] if mean_length is None else [EOS]
-    sampler = TorchGenerator(model, IdTokenizer(), eos_token_ids=ends, compiled_step=step)
+    sampler = TorchGenerator(model, IdTokenizer(VOCABULARY), eos_token_ids=ends, compiled_step=step)
     generator, scorer = divided(sampler, reward, ranks)
     source = OnlineSamples(
         PromptPool(random_prompts(PROMPTS * 20, VOCABULARY, 4, 8), 0),

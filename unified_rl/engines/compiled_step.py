@@ -10,7 +10,7 @@ import hashlib
 import inspect
 import platform
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ _SETTINGS = {"compile_threads": 1, "aot_inductor.precompile_headers": False}
 
 def machine_facts() -> dict[str, Any]:
     """What the machine code depends on beside the shape: what is compiled, torch, the processor's instructions, the threads."""
-    compiled = (DecodingStep, DrawingStep, draw_by_inversion, compile_step, _example)
+    compiled: tuple[type | Callable[..., Any], ...] = (DecodingStep, DrawingStep, draw_by_inversion, compile_step, _example)
     return {
         "code": hashlib.sha256("".join(map(inspect.getsource, compiled)).encode()).hexdigest(),
         "torch": torch.__version__,
@@ -71,7 +71,18 @@ def load_step(path: Path) -> CompiledStep:
     """
     loader = aoti_load_package(str(path)).loader
 
-    def step(uniforms, temperature, token_ids, positions, cos, sin, keys, values, ends, layers) -> Sequence[torch.Tensor]:
+    def step(
+        uniforms: torch.Tensor,
+        temperature: torch.Tensor,
+        token_ids: torch.Tensor,
+        positions: torch.Tensor,
+        cos: torch.Tensor,
+        sin: torch.Tensor,
+        keys: list[torch.Tensor],
+        values: list[torch.Tensor],
+        ends: Tensors,
+        layers: list[Tensors],
+    ) -> Sequence[torch.Tensor]:
         weights = [weight for weight in chain(ends, *layers) if weight is not None]
         return loader.boxed_run([uniforms, temperature, token_ids, positions, cos, sin, *keys, *values, *weights])
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -24,10 +24,17 @@ from unified_rl.engines.fixed_shapes import CHUNK, MATRICES, in_order, linear
 from unified_rl.engines.kv_cache import LEAST_ROWS, RowCache
 from unified_rl.engines.sampling import draw, draw_by_inversion
 
+if TYPE_CHECKING:
+    from transformers.models.llama.modeling_llama import LlamaDecoderLayer
+    from transformers.models.qwen2.modeling_qwen2 import Qwen2DecoderLayer
+
 MAX_PARAMETERS = 30_000_000
 """Above this the kernels outweigh the way to them, and a copy of the weights would be felt."""
 
 Tensors = list[torch.Tensor | None]
+"""Weights, each at its place, and None at the place of a bias that the model lacks."""
+Places = list[Any]
+"""`Tensors` as the arithmetic takes them apart: no type of a list says that its biases alone may be None."""
 Turn = tuple[torch.Tensor, torch.Tensor]
 """cos and sin of the tokens' rotations, each [N, 1, head_dim]; sin is negated in its first half."""
 PromptKV = list[tuple[torch.Tensor, torch.Tensor]]
@@ -76,6 +83,8 @@ class StepShape:
 class DecodingStep(nn.Module):
     """The forward of one token per row, from token ids to logits, on weights and a cache that it is given."""
 
+    eps: torch.Tensor
+
     def __init__(self, shape: StepShape) -> None:
         super().__init__()
         self.shape = shape
@@ -89,8 +98,8 @@ class DecodingStep(nn.Module):
         sin: torch.Tensor,
         keys: list[torch.Tensor],
         values: list[torch.Tensor],
-        ends: Tensors,
-        layers: list[Tensors],
+        ends: Places,
+        layers: list[Places],
     ) -> torch.Tensor:
         """Logits [B, V] after `token_ids` [B] at `positions` [B], whose keys and values are written to the cache.
 
@@ -114,7 +123,7 @@ class DecodingStep(nn.Module):
             x = self.after_attention(x, self._attention(query, cached_keys, cached_values, mask), weights)
         return linear(self._normed(x), head, head_bias)
 
-    def heads(self, x: torch.Tensor, turn: Turn, weights: Tensors) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def heads(self, x: torch.Tensor, turn: Turn, weights: Places) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Query [N, heads, head_dim], key and value [N, kv_heads, head_dim] of tokens whose residual stream is x [N, D]."""
         heads, kv_heads, dim = self.shape.heads, self.shape.kv_heads, self.shape.head_dim
         projected = linear(self._normed(x), weights[0], weights[1]).view(-1, heads + 2 * kv_heads, dim)
@@ -122,7 +131,7 @@ class DecodingStep(nn.Module):
         query, key = torch.addcmul(qk * turn[0], qk.roll(dim // 2, dims=-1), turn[1]).split([heads, kv_heads], dim=1)
         return query, key, value
 
-    def after_attention(self, x: torch.Tensor, mixed: torch.Tensor, weights: Tensors) -> torch.Tensor:
+    def after_attention(self, x: torch.Tensor, mixed: torch.Tensor, weights: Places) -> torch.Tensor:
         """The residual stream [N, D] behind the layer, from that before it and the heads' outputs [N, heads * head_dim]."""
         _, _, output, output_bias, gate_up, down = weights
         x = linear(mixed, output, x if output_bias is None else x + output_bias)
@@ -140,7 +149,7 @@ class DecodingStep(nn.Module):
         norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
         return x * torch.addcmul(self.eps, norm, norm, value=1 / self.shape.hidden).rsqrt_()
 
-    def _attention(self, query, keys, values, mask) -> torch.Tensor:
+    def _attention(self, query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Heads' outputs joined [B, heads * head_dim].
 
         Products are of one chunk of the cache each. A softmax over whole tiles adds up lane by lane, one vector after another, and
@@ -175,7 +184,7 @@ class DrawingStep(nn.Module):
         return logits, *draw_by_inversion(torch.log_softmax(logits / temperature, dim=-1), uniforms)
 
 
-def layer_weights(layer: nn.Module) -> Tensors:
+def layer_weights(layer: LlamaDecoderLayer | Qwen2DecoderLayer) -> Tensors:
     """[qkv, its bias, output, its bias, gate and up, down] of one decoder layer, the matrices as [in, out].
 
     Matrices that read the same input are joined, and hold the weight of the norm before them. Biases may be None.
@@ -257,7 +266,7 @@ class LlamaDecoder:
             return [(keys[:1], values[:1]) for keys, values in self.prefill(token_ids.expand(MATRICES, -1))]
         if self.cos.shape[0] < length:
             self._make_rotations(2 * length)
-        turn = tuple(table[:length].repeat(prompts, 1, 1) for table in (self.cos, self.sin))
+        turn = self.cos[:length].repeat(prompts, 1, 1), self.sin[:length].repeat(prompts, 1, 1)
         mask = torch.full((length, length), float("-inf"), device=token_ids.device).triu(1)
         x = F.embedding(token_ids.flatten(), self.ends[0])
         found: PromptKV = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -15,14 +16,17 @@ from unified_rl.base import files
 WEIGHTS, STATE = "weights.safetensors", "state.json"
 
 
-class FrozenCopy:
+Module = TypeVar("Module", bound=nn.Module)
+
+
+class FrozenCopy(Generic[Module]):
     """A copy of a module that follows it only when told to. Implements `sources.refreshed.PolicyCopy`.
 
     Attributes:
         model: the copy, a module of its own. version: the updates behind its weights.
     """
 
-    def __init__(self, live: nn.Module) -> None:
+    def __init__(self, live: Module) -> None:
         self._live = live
         self.model = copy.deepcopy(live).requires_grad_(False)
         self.version = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import nn
@@ -12,6 +12,7 @@ from unified_rl.base.types import Decoding, Generator, GeneratorInfo, Prompt, Re
 from unified_rl.engines.weight_sync import whole_weights
 
 
+@runtime_checkable
 class Divided(Protocol):
     """A trainer whose model's weights may be divided among the ranks."""
 

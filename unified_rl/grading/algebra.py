@@ -169,8 +169,9 @@ class Algebra:
     # --- functions
 
     def _function(self, name: str, arguments: list[Quotient]) -> Quotient:
-        numbers = [_rational(top) if bottom == UNIT else None for top, bottom in arguments]
-        if None not in numbers and (value := number_function(name, numbers)) is not None:  # type: ignore[arg-type]
+        found = [_rational(top) if bottom == UNIT else None for top, bottom in arguments]
+        numbers = [number for number in found if number is not None]
+        if len(numbers) == len(found) and (value := number_function(name, numbers)) is not None:
             return ({ONE: value} if value else {}), UNIT
         if name in _TRIGONOMETRIC:
             top, bottom = _TRIGONOMETRIC[name]
@@ -229,11 +230,9 @@ class Algebra:
                 continue
             content, rest = _content(part)
             result = self._mul(result, ({ONE: content**power}, UNIT))
-            factors = (
-                [({((atom, Fraction(1)),): Fraction(1)}, exponent) for atom, exponent in next(iter(rest))]
-                if len(rest) == 1
-                else [(rest, _NESTED)]
-            )
+            factors: list[tuple[Polynomial, Fraction]] = [(rest, _NESTED)]
+            if len(rest) == 1:
+                factors = [({((atom, Fraction(1)),): Fraction(1)}, exponent) for atom, exponent in next(iter(rest))]
             for factor, exponent in factors:
                 if factor[min(factor)] < 0:
                     factor = {monomial: -value for monomial, value in factor.items()}

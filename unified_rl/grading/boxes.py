@@ -76,7 +76,8 @@ def _box(text: str, place: int, start: int, closing: dict[int, int]) -> Box:
         end = closing.get(start)
         if end is not None:
             return Box(place, end + 1, text[start + 1 : end])
-        stop = _END_OF_OPEN.search(text, start).start()  # type: ignore[union-attr]
+        match = _END_OF_OPEN.search(text, start)
+        stop = match.start() if match else len(text)
         return Box(place, stop, text[start + 1 : stop])
     end = _unbraced(text, start, closing)
     return Box(place, end, text[start:end])

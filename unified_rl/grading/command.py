@@ -34,7 +34,8 @@ def run(words: Sequence[str], as_json: bool) -> None:
     settings = dict(word.split("=", 1) for word in words if "=" in word)
     explained = _explained(settings)
     grader, format = make_grader(settings)
-    start, counts = time.perf_counter(), Counter()
+    counts: Counter[str] = Counter()
+    start = time.perf_counter()
     with grader:
         for block in _blocks(Path(paths[0])):
             verdicts = grade_with(grader, block, format)

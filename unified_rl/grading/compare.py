@@ -20,6 +20,7 @@ from unified_rl.grading.nodes import (
     Scalar,
     Text,
     Time,
+    are,
 )
 from unified_rl.grading.policies import GradingPolicy
 from unified_rl.grading.quantities import PROOF, SAME, equal_trees, ground
@@ -107,8 +108,7 @@ class Comparer:
         if isinstance(gold, Options) and isinstance(node, Options):
             return gold.letters == node.letters and self._because(SAME)
         option, other = (gold, node) if isinstance(gold, Options) else (node, gold)
-        scalar = Scalar(("sym", option.letters))
-        return self.equal(scalar, other)
+        return isinstance(option, Options) and self.equal(Scalar(("sym", option.letters)), other)
 
     # --- names
 
@@ -123,11 +123,10 @@ class Comparer:
             return left is not None and right is not None and self._equal_relations(left, right)
         if self.policy.left_side == "require":
             return False
-        if isinstance(gold, Items) or isinstance(node, Items):
-            named, items = (gold, node) if isinstance(gold, Named) else (node, gold)
-            if all(isinstance(item, Named) for item in items.items):
-                alone = _spread(Items("list", (named,)))
-                return isinstance(alone, Items) and self._equal_items(alone, items)
+        named, other = (gold, node) if isinstance(gold, Named) else (node, gold)
+        if isinstance(other, Items) and are(other.items, Named):
+            alone = _spread(Items("list", (named,)))
+            return isinstance(alone, Items) and self._equal_items(alone, other)
         gold, node = (side.value if isinstance(side, Named) else side for side in (gold, node))
         return self.equal(gold, node)
 
@@ -163,10 +162,10 @@ class Comparer:
             return self._same_members(gold.items, node.items)
         return self._in_order(gold.items, node.items)
 
-    def _in_order(self, left: tuple, right: tuple) -> bool:
+    def _in_order(self, left: tuple[Node, ...], right: tuple[Node, ...]) -> bool:
         return len(left) == len(right) and all(self.equal(a, b) for a, b in zip(left, right, strict=True))
 
-    def _same_members(self, left: tuple, right: tuple) -> bool:
+    def _same_members(self, left: tuple[Node, ...], right: tuple[Node, ...]) -> bool:
         """Each member of one equals a member of the other, and as many different ones."""
         plain = [_plain_members(side) for side in (left, right)]
         if None not in plain and plain[0] == plain[1]:
@@ -182,7 +181,7 @@ class Comparer:
             del free[place]
         return True
 
-    def _distinct(self, members: tuple) -> tuple:
+    def _distinct(self, members: tuple[Node, ...]) -> tuple[Node, ...]:
         kept: list[Node] = []
         for member in members:
             if not any(self._may_equal(member, other, quietly=True) for other in kept):
@@ -252,7 +251,7 @@ class Comparer:
                 return False
             return self._because(_same_residue(gold.residue, node.residue, gold.modulus))
         found, other = (gold, node) if isinstance(gold, Congruence) else (node, gold)
-        if self.policy.left_side == "require" and found.left is not None:
+        if not isinstance(found, Congruence) or (self.policy.left_side == "require" and found.left is not None):
             return False
         residue, modulus = found.residue, found.modulus
         if residue[0] == modulus[0] == "num" and not 0 <= residue[1] < modulus[1]:
@@ -294,14 +293,13 @@ def _names(items: Items) -> list[str | None]:
     return [item.name if isinstance(item, Named) else None for item in items.items]
 
 
-def _by_name(items: tuple) -> tuple:
+def _by_name(items: tuple[Node, ...]) -> tuple[Node, ...]:
     """Assignments to letters that follow each other in the alphabet (y = 2, x = 1) in its order; others as written."""
-    names = [item.name if isinstance(item, Named) else "" for item in items]
-    if not all(len(name) == 1 for name in names):
-        return items
-    codes = sorted(map(ord, names))
+    if not are(items, Named) or not all(len(item.name) == 1 for item in items):
+        return tuple(items)
+    codes = sorted(ord(item.name) for item in items)
     follow = all(second - first == 1 for first, second in pairwise(codes))
-    return tuple(sorted(items, key=lambda item: item.name)) if follow else items
+    return tuple(sorted(items, key=lambda item: item.name) if follow else items)
 
 
 def _value(node: Node) -> Node:
@@ -315,7 +313,7 @@ def _same_brackets(gold: Items, node: Items) -> bool:
     return gold.brackets == node.brackets
 
 
-def _plain_members(members: tuple) -> set[Fraction] | None:
+def _plain_members(members: tuple[Node, ...]) -> set[Fraction] | None:
     """The numbers of a list of plain numbers."""
     found = set()
     for member in members:
@@ -336,10 +334,13 @@ def _surely_different(left: Node, right: Node) -> bool:
     """Two whole numbers or fractions, or two names, that are not the same."""
     if isinstance(left, Scalar) and isinstance(right, Scalar):
         return _is_exact(left) and _is_exact(right) and left.tree[1] != right.tree[1]
-    if isinstance(left, Named) and isinstance(right, Named) and left.name == right.name:
+    if not (isinstance(left, Named) and isinstance(right, Named)):
+        return False
+    if left.name == right.name:
         return _surely_different(left.value, right.value)
-    named = isinstance(left, Named) and isinstance(right, Named) and not left.bound and not right.bound
-    return named and not any(isinstance(side.value, Scalar) and symbols(side.value.tree) for side in (left, right))
+    if left.bound or right.bound:
+        return False
+    return not any(isinstance(side.value, Scalar) and symbols(side.value.tree) for side in (left, right))
 
 
 def _is_exact(scalar: Scalar) -> bool:
@@ -351,12 +352,12 @@ def _is_marked(scalar: Scalar) -> bool:
     return bool(scalar.unit.dimensions or scalar.percent or scalar.degree or scalar.base or scalar.as_quantity)
 
 
-def _rows(node: Node) -> tuple | None:
+def _rows(node: Node) -> tuple[tuple[Node, ...], ...] | None:
     """Rows of a matrix; a vector written as a tuple is a column."""
     if isinstance(node, Matrix):
         return node.rows
     if isinstance(node, Items) and node.kind == "tuple" and node.brackets in ("()", "[]"):
-        if all(isinstance(item, Items) and item.kind == "tuple" and item.brackets == "[]" for item in node.items):
+        if are(node.items, Items) and all(item.kind == "tuple" and item.brackets == "[]" for item in node.items):
             return tuple(item.items for item in node.items)  # [[1, 2], [3, 4]]
         return tuple((item,) for item in node.items)
     return None
@@ -408,7 +409,7 @@ def on_24_hours(time: Time) -> tuple[int, int, int]:
     return hours, time.minutes, time.seconds
 
 
-def _ratio_parts(node: Ratio | Time) -> tuple | None:
+def _ratio_parts(node: Ratio | Time) -> tuple[Node, ...] | None:
     if isinstance(node, Ratio):
         return node.parts
     parts = (node.hours, node.minutes)

@@ -68,8 +68,8 @@ def value(node: Node) -> str:
     if isinstance(node, Named):
         return f"{node.name} {'in' if isinstance(node.value, RealSet) else '='} {value(node.value)}"
     if isinstance(node, Items):
-        opening, closing = node.brackets or {"set": "{}"}.get(node.kind, "") or ("", "")
-        return f"{opening}{', '.join(map(value, node.items))}{closing}"
+        brackets = node.brackets or ("{}" if node.kind == "set" else "")
+        return f"{brackets[:1]}{', '.join(map(value, node.items))}{brackets[1:]}"
     if isinstance(node, RealSet):
         return " or ".join(map(_interval, node.intervals)) or "the empty set"
     if isinstance(node, Matrix):

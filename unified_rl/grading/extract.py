@@ -62,8 +62,10 @@ def extract(
     text = _conclusion(response[-MAX_TAIL:])
     if format == "choice":
         return choice(text, unmarked)
+    found: Found | None
+    void: Sequence[Void] = ()
     if format == "boxed":
-        found, void = boxed(text, boxes), []
+        found = boxed(text, boxes)
     else:
         found, void = _marked(text, boxes, outputs=format == "program" or unmarked == "last")
     if found is None and unmarked == "last" and format != "boxed":

@@ -115,20 +115,24 @@ class Grader:
     def judge(self, pairs: Iterable[tuple[str, str | None]]) -> list[tuple[Verdict, str]]:
         """(verdict, reason) of each pair of gold answer and extracted prediction."""
         pairs = list(pairs)
-        verdicts = [self._quick(gold, prediction) for gold, prediction in pairs]
+        verdicts: dict[int, tuple[Verdict, str]] = {}
         asked: dict[bytes, list[int]] = {}
-        for index, verdict in enumerate(verdicts):
-            if verdict is None:
-                asked.setdefault(_content(*pairs[index]), []).append(index)
-        known = {content: self._recall(content) for content in asked}
-        missing = [content for content, value in known.items() if value is None]
+        for index, pair in enumerate(pairs):
+            if (verdict := self._quick(*pair)) is not None:
+                verdicts[index] = verdict
+            else:
+                asked.setdefault(_content(*pair), []).append(index)
+        known: dict[bytes, tuple[Verdict, str]] = {
+            content: value for content in asked if (value := self._recall(content)) is not None
+        }
+        missing = [content for content in asked if content not in known]
         payloads = [self._payload(*pairs[asked[content][0]]) for content in missing]
         for content, outcome in zip(missing, self._pool.map(payloads), strict=True):
             known[content] = self._keep(content, _verdict(outcome), outcome)
         for content, indices in asked.items():
             for index in indices:
                 verdicts[index] = known[content]
-        return verdicts  # type: ignore[return-value]
+        return [verdicts[index] for index in range(len(pairs))]
 
     def classes(self, answers: Sequence[str | None]) -> list[str | None]:
         """The name of each answer's class: equal names are equal answers. None without an answer.

@@ -9,13 +9,26 @@ import mpmath
 
 from unified_rl.grading.algebra import Algebra
 from unified_rl.grading.compare import on_24_hours
-from unified_rl.grading.nodes import Congruence, Items, Matrix, Named, Node, Options, Ratio, RealSet, Relation, Scalar, Time
+from unified_rl.grading.nodes import (
+    Congruence,
+    Items,
+    Matrix,
+    Named,
+    Node,
+    Options,
+    Ratio,
+    RealSet,
+    Relation,
+    Scalar,
+    Time,
+    are,
+)
 from unified_rl.grading.policies import GradingPolicy
 from unified_rl.grading.polynomials import ONE, UNIT, TooLarge
 from unified_rl.grading.sampling import generic
 from unified_rl.grading.sets import as_real_set
 from unified_rl.grading.trees import Tree, negative, symbols
-from unified_rl.grading.values import DIGITS, NoValue, evaluate, is_real, shown
+from unified_rl.grading.values import DIGITS, NoValue, Number, evaluate, is_real, shown
 
 LARGE = 40_000  # of the points that tell n from min(n, 1000)
 
@@ -61,8 +74,10 @@ def _items(node: Items, policy: GradingPolicy) -> str:
     members: list[str] = []
     for item in node.items:
         inner = item.value if isinstance(item, Named) and policy.left_side == "drop" else item
-        spread = isinstance(inner, Items) and inner.kind == "list" and all(isinstance(part, Scalar) for part in inner.items)
-        members += [key(part, policy) for part in inner.items] if spread else [key(item, policy)]
+        if isinstance(inner, Items) and inner.kind == "list" and are(inner.items, Scalar):
+            members += [key(part, policy) for part in inner.items]
+        else:
+            members.append(key(item, policy))
     names = {item.name for item in node.items if isinstance(item, Named)}
     if len(names) > 1 and policy.left_side == "drop":
         return f"({';'.join(members)})"
@@ -165,7 +180,7 @@ def _rational(tree: Tree) -> str | None:
     return None
 
 
-def _digits(value) -> str:
+def _digits(value: Number) -> str:
     with mpmath.workdps(DIGITS):
         number = mpmath.mpf(value.numerator) / value.denominator if isinstance(value, Fraction) else value
         return shown(number, 10)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from unified_rl.grading.brackets import CLOSE, OPEN, split
-from unified_rl.grading.nodes import EMPTY, Named, Node, RealSet, Scalar
+from unified_rl.grading.nodes import EMPTY, Named, Node, RealSet, Scalar, are
 from unified_rl.grading.realsets import ALL, intersection, point, union
 from unified_rl.grading.sets import items
 from unified_rl.grading.tokens import Token, Unread
@@ -69,7 +69,7 @@ def _either(alternatives: list[list[Token]], read: Reader) -> Node:
 
 def _conditions(nodes: list[Node], together: bool) -> Node | None:
     """Conditions on one letter as the set of its values; None where they are none (or are all equations)."""
-    if not all(isinstance(node, Named) for node in nodes) or len({node.name for node in nodes}) != 1:
+    if not are(nodes, Named) or len({node.name for node in nodes}) != 1:
         return None
     if not any(isinstance(node.value, RealSet) for node in nodes):
         return None

@@ -161,7 +161,7 @@ def _chinese(text: str, place: int) -> Mark | None:
         end = place + 1 + (text[place + 1 : place + 2] in ("项", "择"))
         while text[end : end + 1] in ("为", "是", ":", "：") and text[end : end + 1]:
             end += 1
-        letter = text[_SPACES.match(text, end).end() :][:2].lstrip("（(")  # type: ignore[union-attr]
+        letter = text[_behind_spaces(text, end) :][:2].lstrip("（(")
         negated = text[max(0, place - 1) : place] in ("不", "别") and place > 0
         return Mark(place, end, strong=True, letters=True) if letter[:1] and letter[0] in "ABCDEF" and not negated else None
     end = place + 2
@@ -364,10 +364,10 @@ def json_answer(text: str) -> Found | None:
     match = next(iter([*_JSON_KEY.finditer(text)][-1:]), None)
     if match is None:
         return None
-    place = _SPACES.match(text, match.end()).end()  # type: ignore[union-attr]
+    place = _behind_spaces(text, match.end())
     if text[place : place + 1] != ":":
         return None
-    start = _SPACES.match(text, place + 1).end()  # type: ignore[union-attr]
+    start = _behind_spaces(text, place + 1)
     if text[start : start + 1] not in ('"', "[", "-") and not text[start : start + 1].isalnum():
         return None
     try:
@@ -377,3 +377,8 @@ def json_answer(text: str) -> Found | None:
     if isinstance(value, dict):
         return None
     return Found(start, value if isinstance(value, str) else text[start:end].strip("[]"))
+
+
+def _behind_spaces(text: str, place: int) -> int:
+    match = _SPACES.match(text, place)
+    return match.end() if match else place

@@ -3,13 +3,13 @@ r"""Matrices and systems in LaTeX environments, with a factor before them, and t
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from itertools import permutations
 
 from unified_rl.grading import relations
 from unified_rl.grading.brackets import closing, split
-from unified_rl.grading.nodes import Items, Matrix, Node, Scalar
+from unified_rl.grading.nodes import Items, Matrix, Node, Scalar, are
 from unified_rl.grading.tokens import Token, Unread
 from unified_rl.grading.trees import Tree
 
@@ -29,14 +29,15 @@ def read_environment(tokens: list[Token], read: Reader) -> Node | None:
     if len(terms) == 1:
         return _term(terms[0], read)
     matrices = [_term(term, read) for term in terms]
-    if not all(isinstance(one, Matrix) and _is_plain(one) for one in matrices):
-        raise Unread
-    shapes = {tuple(len(row) for row in one.rows) for one in matrices}
+    summands = [_plain_rows(one) for one in matrices]
+    shapes = {tuple(len(row) for row in rows) for rows in summands}
     if len(shapes) != 1:
         raise Unread
-    rows = zip(*(one.rows for one in matrices), strict=True)
     return Matrix(
-        tuple(tuple(Scalar(("add", *(cell.tree for cell in cells))) for cells in zip(*row, strict=True)) for row in rows)
+        tuple(
+            tuple(Scalar(("add", *(cell.tree for cell in cells))) for cells in zip(*row, strict=True))
+            for row in zip(*summands, strict=True)
+        )
     )
 
 
@@ -86,24 +87,25 @@ def _environment(tokens: list[Token], read: Reader) -> Node:
 def _determinant(matrix: Matrix) -> Node:
     """The value of two or three rows; larger ones stay as they are."""
     size = len(matrix.rows)
-    cells = [cell for row in matrix.rows for cell in row]
-    if (
-        size not in (2, 3)
-        or any(len(row) != size for row in matrix.rows)
-        or not all(isinstance(cell, Scalar) for cell in cells)
-    ):
+    rows = [row for row in matrix.rows if are(row, Scalar)]
+    if size not in (2, 3) or len(rows) < size or any(len(row) != size for row in rows):
         return matrix
     terms = []
     for columns in permutations(range(size)):
         swaps = sum(a > b for place, a in enumerate(columns) for b in columns[place + 1 :])
         sign: Tree = ("num", Fraction((-1) ** swaps), None)
-        terms.append(("mul", sign, *(matrix.rows[row][column].tree for row, column in enumerate(columns))))
+        terms.append(("mul", sign, *(rows[row][column].tree for row, column in enumerate(columns))))
     return Scalar(("add", *terms))
 
 
-def _is_plain(matrix: Matrix) -> bool:
-    cells = [cell for row in matrix.rows for cell in row]
-    return matrix.kind == "matrix" and all(isinstance(cell, Scalar) and not cell.unit.dimensions for cell in cells)
+def _plain_rows(node: Node) -> list[Sequence[Scalar]]:
+    """Rows of a matrix of numbers without units. Raises Unread for anything else."""
+    if not isinstance(node, Matrix) or node.kind != "matrix":
+        raise Unread
+    rows = [row for row in node.rows if are(row, Scalar)]
+    if len(rows) < len(node.rows) or any(cell.unit.dimensions for row in rows for cell in row):
+        raise Unread
+    return rows
 
 
 def _multiple(factor: list[Token], matrix: Node) -> Node:
@@ -112,9 +114,7 @@ def _multiple(factor: list[Token], matrix: Node) -> Node:
         factor = factor[:-1]
     minus_one: Tree = ("num", Fraction(-1), None)
     number = minus_one if [token.text for token in factor] == ["-"] else relations.expression(factor)
-    if not isinstance(matrix, Matrix) or not _is_plain(matrix):
-        raise Unread
-    return Matrix(tuple(tuple(Scalar(("mul", number, cell.tree)) for cell in row) for row in matrix.rows))
+    return Matrix(tuple(tuple(Scalar(("mul", number, cell.tree)) for cell in row) for row in _plain_rows(matrix)))
 
 
 def _row_ends(tokens: list[Token]) -> list[Token]:

@@ -72,7 +72,7 @@ class NameParser(Cursor):
                 raise Unread
             return token.text
         self.take()
-        pieces = []
+        pieces: list[str] = []
         depth = 1
         while True:
             token = self.take()

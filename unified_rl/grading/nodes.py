@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import TypeGuard, TypeVar
 
 from unified_rl.grading.trees import Tree
 from unified_rl.grading.units import NONE, Unit
@@ -118,6 +120,12 @@ class Congruence:
 
 
 Node = Text | Scalar | Options | Items | RealSet | Matrix | Named | Relation | Ratio | Time | Congruence
+Kind = TypeVar("Kind", bound=Node)
 
 EMPTY = RealSet(())
 ZERO = Scalar(("num", Fraction(0), None))
+
+
+def are(nodes: Sequence[Node], kind: type[Kind]) -> TypeGuard[Sequence[Kind]]:
+    """Whether every node is of one kind."""
+    return all(isinstance(node, kind) for node in nodes)

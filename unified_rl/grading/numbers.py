@@ -51,7 +51,7 @@ def read_number(text: str) -> Number | None:
     return Number(sign * value, len((whole + point[1:]).lstrip("0")), len(point) - 1 - exponent)
 
 
-def rounds_to(exact, literal: Number) -> bool:
+def rounds_to(exact: Fraction, literal: Number) -> bool:
     """Whether a decimal literal is an exact real value rounded, or cut off, at the literal's last place."""
     scale = Fraction(10) ** literal.places
     target = literal.value * scale

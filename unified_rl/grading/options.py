@@ -12,8 +12,8 @@ def read_options(tokens: list[Token]) -> Options | None:
     """B, (B), B. 42, "A, C", ACD: letters of a multiple-choice question; None for anything else."""
     texts = [token.text for token in tokens if token.text not in ("(", ")", "{", "}", "[", "]")]
     if len(texts) == 1 and re.fullmatch(r"[A-Z]|[A-H]{2,8}", texts[0]):
-        letters = texts[0]
-        return Options(letters) if len(letters) == 1 or list(letters) == sorted(set(letters)) else None
+        word = texts[0]
+        return Options(word) if len(word) == 1 or list(word) == sorted(set(word)) else None
     letters = [text for text in texts if text not in (",", "and", ";", "、", "和")]
     if len(letters) > 1 and all(re.fullmatch("[A-H]", letter) for letter in letters) and len(texts) < 2 * len(letters):
         glued = len(texts) == len(letters) and not any(token.text == "(" or token.spaced for token in tokens[1:])

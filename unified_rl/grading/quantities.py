@@ -17,11 +17,12 @@ from unified_rl.grading.functions import TRIGONOMETRIC
 from unified_rl.grading.nodes import Scalar
 from unified_rl.grading.numbers import Number, rounds_to
 from unified_rl.grading.policies import GradingPolicy
-from unified_rl.grading.polynomials import ONE, UNIT, Polynomial, TooLarge
+from unified_rl.grading.polynomials import ONE, UNIT, Monomial, Polynomial, TooLarge
 from unified_rl.grading.sampling import agree
 from unified_rl.grading.trees import DEGREE, Tree, symbols, written
 from unified_rl.grading.units import UNITS
 from unified_rl.grading.values import DIGITS, NoValue, evaluate, is_real, within
+from unified_rl.grading.values import Number as Value
 
 FLOAT_DIGITS = range(15, 18)  # a decimal of so many digits was printed from a float
 TEN = 10
@@ -29,6 +30,8 @@ FEW_BITS = 42  # of the denominator of a decimal that is written out: some twelv
 FLOAT_ERROR = Fraction(4, 10**15)
 RADIAN = UNITS["rad"]
 PROOF, SAME = "exact algebra", "the same reading"
+#: Decimals without their signs, with their significant digits and their places after the point.
+Decimals = dict[Fraction, tuple[int, int]]
 _HUNDREDTH: Tree = ("num", Fraction(1, 100), None)
 
 
@@ -121,12 +124,9 @@ def _degrees_inside(left: Scalar, right: Scalar, policy: GradingPolicy) -> str:
     r"""\tan 15 for \tan 15^\circ, where the sign may be left out."""
     if policy.degrees == "require":
         return ""
-    stripped = [_without_degrees(side.tree) for side in (left, right)]
-    changed = [tree != side.tree for tree, side in zip(stripped, (left, right), strict=True)]
-    if changed[0] == changed[1]:
-        return ""
-    sides = (replace(side, tree=tree) for side, tree in zip((left, right), stripped, strict=True))
-    return values(*sides, policy)
+    stripped = [replace(side, tree=_without_degrees(side.tree)) for side in (left, right)]
+    changed = [plain.tree != side.tree for plain, side in zip(stripped, (left, right), strict=True)]
+    return values(stripped[0], stripped[1], policy) if changed[0] != changed[1] else ""
 
 
 def _without_degrees(tree: Tree, inside: bool = False) -> Tree:
@@ -215,14 +215,14 @@ def _approximately(left: Scalar, right: Scalar, policy: GradingPolicy) -> str:
     for literal, other, exact in ((literals[0], literals[1], numbers[1]), (literals[1], literals[0], numbers[0])):
         if literal is not None and _rounds(literal, exact, other, policy):
             return f"a decimal of {literal.digits} digits that rounds the exact value"
-    if policy.relative_tolerance and within(*numbers, policy.relative_tolerance):
+    if policy.relative_tolerance and within(numbers[0], numbers[1], policy.relative_tolerance):
         return f"a relative tolerance of {policy.relative_tolerance}"
     if not all(is_real(number) for number in numbers):
         return _rounded_coefficients(left.tree, right.tree, policy)
     return ""
 
 
-def _rounds(literal: Number, exact, other: Number | None, policy: GradingPolicy) -> bool:
+def _rounds(literal: Number, exact: Value, other: Number | None, policy: GradingPolicy) -> bool:
     """Whether a decimal is an exact real value rounded; a decimal of the other side is exact only as a float in full precision."""
     if not literal.digits or literal.digits < policy.significant_digits or not is_real(exact):
         return False
@@ -244,7 +244,7 @@ def _rounds(literal: Number, exact, other: Number | None, policy: GradingPolicy)
     return rounds_to(fraction, literal)
 
 
-def _fraction(number) -> Fraction | None:
+def _fraction(number: Value) -> Fraction | None:
     if not mpmath.isfinite(number) or abs(number) > mpmath.mpf(10) ** 40 or abs(number) < mpmath.mpf(10) ** -60:
         return None
     with mpmath.workdps(DIGITS):
@@ -260,23 +260,23 @@ def _rounded_coefficients(left: Tree, right: Tree, policy: GradingPolicy) -> str
         return ""
     algebra = Algebra()
     try:
-        sides = [_by_letters(algebra.quotient(tree)) for tree in (left, right)]
+        a, b = (_by_letters(algebra.quotient(tree)) for tree in (left, right))
     except TooLarge:
         return ""
-    if None in sides or set(sides[0]) != set(sides[1]):
+    if a is None or b is None or set(a) != set(b):
         return ""
-    for name, coefficient in sides[0].items():
-        if not _coefficients_agree(coefficient, sides[1][name], _decimals(left), _decimals(right), policy):
+    for name, coefficient in a.items():
+        if not _coefficients_agree(coefficient, b[name], _decimals(left), _decimals(right), policy):
             return ""
     return "decimals in the formula that round the exact coefficients"
 
 
-def _by_letters(quotient: Quotient) -> dict | None:
+def _by_letters(quotient: Quotient) -> dict[Monomial, Polynomial] | None:
     """Coefficients, as polynomials in constants, of the monomials in letters and i."""
     top, bottom = quotient
     if bottom != UNIT:
         return None
-    groups: dict = {}
+    groups: dict[Monomial, Polynomial] = {}
     for monomial, coefficient in top.items():
         letters = tuple(part for part in monomial if part[0][0] == "$" or part[0] == "i")
         rest = tuple(part for part in monomial if part not in letters)
@@ -284,7 +284,7 @@ def _by_letters(quotient: Quotient) -> dict | None:
     return groups
 
 
-def _coefficients_agree(a: Polynomial, b: Polynomial, left: dict, right: dict, policy: GradingPolicy) -> bool:
+def _coefficients_agree(a: Polynomial, b: Polynomial, left: Decimals, right: Decimals, policy: GradingPolicy) -> bool:
     if a == b:
         return True
     for decimal, literals, exact in ((a, left, b), (b, right, a)):
@@ -307,7 +307,7 @@ def _terminates(value: Fraction) -> bool:
     return bottom == 1
 
 
-def _constant(polynomial: Polynomial):
+def _constant(polynomial: Polynomial) -> Value | None:
     """The number of a polynomial in square roots and \\pi."""
     if set(polynomial) == {ONE}:
         return polynomial[ONE]
@@ -325,11 +325,11 @@ def _constant(polynomial: Polynomial):
         return total
 
 
-def _decimals(tree: Tree) -> dict[Fraction, tuple[int, int]]:
+def _decimals(tree: Tree) -> Decimals:
     """The decimals written in an expression with their significant digits."""
     if tree[0] == "num":
         return {abs(tree[1]): tree[2]} if tree[2] else {}
-    found: dict[Fraction, int] = {}
+    found: Decimals = {}
     for part in tree[1:]:
         if isinstance(part, tuple):
             found |= _decimals(part)

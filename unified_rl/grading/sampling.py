@@ -133,7 +133,8 @@ def _whole(names: list[str]) -> Iterator[dict[str, Fraction]]:
 
 
 def _sizes(names: list[str]) -> Iterator[dict[str, Fraction]]:
-    for number, size in enumerate((Fraction(1, 50), 20, 300, 40_000, 10**9, 10**15), 40):
+    sizes: tuple[Fraction | int, ...] = (Fraction(1, 50), 20, 300, 40_000, 10**9, 10**15)
+    for number, size in enumerate(sizes, 40):
         for sign in (1, -1):
             yield {name: sign * size * draw(f"{name}/{number}") for name in names}
     for one in names[:4]:

@@ -3,6 +3,7 @@ r"""One number or expression with its unit, percent sign, degrees or base, from 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from fractions import Fraction
 
 from unified_rl.grading.expression import Parser
@@ -205,7 +206,7 @@ def _percent(scalar: Scalar) -> Scalar:
 # --- numbers and expressions in signs
 
 
-def _written(tokens: list[Token], is_unit) -> Scalar:
+def _written(tokens: list[Token], is_unit: Callable[[Token], bool]) -> Scalar:
     if len(tokens) > 1 and tokens[-1].text == "min" and tokens[-2].kind == "number":
         tokens = [*tokens[:-1], tokens[-1]._replace(upright=True)]  # minutes, not a minimum
     unit, tokens = _money(tokens)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 MAX_FORMULA = 2_000  # characters between two delimiters: what is further apart belongs together by accident
 
 Kind = Literal["space", "newline", "number", "word", "command", "note", "cjk", "sign", "formula"]
+_KINDS: dict[str | None, Kind] = {kind: kind for kind in get_args(Kind)}
 
 CJK_RANGE = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 _LETTER = "A-Za-z\u00aa\u00ba\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f\u0370-\u03bf\u03c1-\u03ff\u0400-\u052f"  # all but pi
@@ -54,7 +55,7 @@ def tokens(text: str, start: int = 0, end: int | None = None) -> list[Token]:
 
 
 def _plain_tokens(text: str, start: int, end: int) -> list[Token]:
-    return [Token(match.lastgroup, match.start(), match.end(), match[0]) for match in _TOKEN.finditer(text, start, end)]  # type: ignore[arg-type]
+    return [Token(_KINDS[match.lastgroup], match.start(), match.end(), match[0]) for match in _TOKEN.finditer(text, start, end)]
 
 
 def formulas(text: str, start: int = 0, end: int | None = None) -> list[Formula]:

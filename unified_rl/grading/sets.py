@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from unified_rl.grading import names
 from unified_rl.grading.brackets import closing, split
-from unified_rl.grading.nodes import EMPTY, Items, Named, Node, RealSet, Scalar
+from unified_rl.grading.nodes import EMPTY, Items, Named, Node, RealSet, Scalar, are
 from unified_rl.grading.realsets import ALL, complement, intersection, interval, is_infinite, point, union
 from unified_rl.grading.tokens import Token, Unread
 
@@ -75,7 +75,7 @@ def as_real_set(node: Node) -> RealSet | None:
     """An interval, a finite set of numbers, or a set of reals; None for anything else."""
     if isinstance(node, RealSet):
         return node
-    if isinstance(node, Items) and node.items and all(isinstance(item, Scalar) for item in node.items):
+    if isinstance(node, Items) and node.items and are(node.items, Scalar):
         try:
             if node.kind == "tuple" and len(node.items) == 2:
                 return _interval(node)
@@ -147,7 +147,7 @@ def _set_of_solutions(head: list[Token], condition: list[Token], read: Reader) -
         if found is not None or isinstance(node.value, Items):
             return node.value if found is None else found
         return Items("set", (node.value,))
-    if isinstance(node, Items) and all(isinstance(item, Named) and item.name == name.text for item in node.items):
+    if isinstance(node, Items) and are(node.items, Named) and all(item.name == name.text for item in node.items):
         return Items("set", tuple(item.value for item in node.items))
     raise Unread
 

@@ -105,8 +105,8 @@ def chinese_number(word: str) -> Fraction | None:
         return left + right if left is not None and right is not None and 0 < right < 1 else None
     bottom, fraction, top = word.partition("分之")
     if fraction:
-        left, right = (100, chinese_number(top)) if bottom == "百" else (_chinese_integer(bottom), chinese_number(top))
-        return Fraction(right) / left if left and right is not None else None
+        of, share = 100 if bottom == "百" else _chinese_integer(bottom), chinese_number(top)
+        return share / of if of and share is not None else None
     before, point, after = word.partition("点")
     if point:
         head = _chinese_integer(before)

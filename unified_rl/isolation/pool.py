@@ -112,10 +112,8 @@ class Pool:
     def map(self, payloads: Iterable[Any], limits: Limits | None = None) -> list[Outcome]:
         """One outcome per payload, in order. `limits.seconds` of the call overrides the pool's."""
         payloads = list(payloads)
-        outcomes: list[Outcome | None] = [None] * len(payloads)
-        for index, outcome in self.unordered(payloads, limits):
-            outcomes[index] = outcome
-        return outcomes  # type: ignore[return-value]
+        outcomes = dict(self.unordered(payloads, limits))
+        return [outcomes[index] for index in range(len(payloads))]
 
     def stream(self, payloads: Sequence[Any], limits: Limits | None = None) -> Iterator[Outcome]:
         """Outcomes in order, each as soon as it and those before it are known."""
@@ -204,12 +202,18 @@ class Pool:
         self._finalizer = weakref.finalize(self, _end, self._zygote, ours, self._crew, os.getpid())
         self._expect(1, f"imported {self.handler}")
 
+    @property
+    def _line(self) -> socket.socket:
+        """To the zygote, once it is started."""
+        assert self._control is not None
+        return self._control
+
     def _expect(self, count: int, deed: str) -> bytes:
         """`count` bytes from the zygote."""
         data = b""
         try:
             while len(data) < count:
-                part = self._control.recv(count - len(data))
+                part = self._line.recv(count - len(data))
                 if not part:
                     break
                 data += part
@@ -225,7 +229,7 @@ class Pool:
         ours, theirs = socket.socketpair()
         request = f"fork {self.limits.memory_bytes} {self.limits.output_bytes}".encode("ascii")
         try:
-            socket.send_fds(self._control, [request], [theirs.fileno()])
+            socket.send_fds(self._line, [request], [theirs.fileno()])
         except OSError:
             pass  # the zygote is gone: `_expect` says so
         finally:
@@ -243,7 +247,7 @@ class Pool:
         _kill_group(worker.pid)
         worker.connection.close()
         with contextlib.suppress(OSError):  # the zygote is gone: `_expect` says so
-            self._control.sendall(f"reap {worker.pid}".encode("ascii"))
+            self._line.sendall(f"reap {worker.pid}".encode("ascii"))
         self._expect(6, "reaped a worker")
 
     # --- items

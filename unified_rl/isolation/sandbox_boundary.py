@@ -28,7 +28,8 @@ def layout(boundary: Boundary, packages: Iterable[str]) -> dict[str, Any]:
         "platstdlib", vars={"platbase": sys.base_exec_prefix}
     )  # not the virtual environment's
     trees = [*LIBRARIES, str(Path(sys.base_prefix) / "lib"), standard, extension_modules]
-    binds, links = [], [("/dev/shm", "/tmp")]
+    binds: list[tuple[str, str]] = []
+    links = [("/dev/shm", "/tmp")]
     for tree in dict.fromkeys(trees):
         if Path(tree).is_symlink() and tree in LIBRARIES:
             links.append((tree, str(Path(tree).readlink())))

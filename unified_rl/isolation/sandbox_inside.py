@@ -41,28 +41,64 @@ SWEEP_SECONDS = 5.0
 COMMON = ("collections", "datetime", "decimal", "fractions", "functools", "itertools", "math", "random", "re", "threading")
 FIRST_EXTRA = 3  # descriptors beyond standard input, output, error
 
+TYPE_CHECKING = False  # true to type checkers alone: `typing` itself would be memory too
+if TYPE_CHECKING:
+    from typing import NoReturn, TypedDict
+
+    class Config(TypedDict):
+        """What the nursery is told at its start: `sandbox_boundary.layout`, and what `sandbox_worker` adds to it."""
+
+        boundary: str
+        binds: list[tuple[str, str]]
+        links: list[tuple[str, str]]
+        hidden: list[str]
+        devices: list[str]
+        folders: list[str]
+        preload: list[str]
+        seccomp: str
+        uid: int
+
+    class State(TypedDict):
+        """What came of it. `extra`: processes of ours that count against a program's limit."""
+
+        uid: int | None
+        extra: int
+        spaces: bool
+        watch: bool
+
+    class Limits(TypedDict):
+        """`sandbox.ProgramLimits`, as far as they are kept in here."""
+
+        cpu_seconds: float
+        memory_bytes: int
+        file_bytes: int
+        disk_bytes: int
+        files: int
+        processes: int
+
+
 libc = ctypes.CDLL(None, use_errno=True)
 
 
-def call(name, *arguments):
+def call(name: str, *arguments: object) -> None:
     """A C library call; OSError where it fails."""
     if getattr(libc, name)(*arguments) != 0:
         number = ctypes.get_errno()
         raise OSError(number, f"{name}: {os.strerror(number)}")
 
 
-def mount(source, target, kind, flags=0, options=""):
+def mount(source: str, target: str, kind: str, flags: int = 0, options: str = "") -> None:
     call("mount", source.encode(), target.encode(), kind.encode(), ctypes.c_ulong(flags), options.encode())
 
 
 # --- entering
 
 
-def main(control_fd):
+def main(control_fd: int) -> None:
     control = socket.socket(fileno=control_fd)
-    config = json.loads(control.recv(1 << 18))
+    config: Config = json.loads(control.recv(1 << 18))
     call("prctl", PDEATHSIG, signal.SIGKILL)
-    state = {"uid": None, "extra": 0, "spaces": False, "watch": False}
+    state: State = {"uid": None, "extra": 0, "spaces": False, "watch": False}
     try:
         if config["boundary"] != "none":
             enter(config, state)
@@ -76,7 +112,7 @@ def main(control_fd):
     serve(control, config, state)
 
 
-def enter(config, state):
+def enter(config: "Config", state: "State") -> None:
     """Continue as the first process of new namespaces; the caller stays behind and waits."""
     flags = NEWNS | NEWPID
     if config["boundary"] == "unshare":
@@ -112,18 +148,18 @@ def enter(config, state):
         state["watch"] = True
 
 
-def write(path, text):
+def write(path: str, text: str) -> None:
     with open(path, "w") as file:
         file.write(text)
 
 
-def drop_user(uid):
+def drop_user(uid: int) -> None:
     os.setgroups([])
     os.setresgid(uid, uid, uid)
     os.setresuid(uid, uid, uid)
 
 
-def readable_as(uid):
+def readable_as(uid: int) -> bool:
     """Whether that user could import anything."""
     pid = os.fork()
     if pid == 0:
@@ -135,7 +171,7 @@ def readable_as(uid):
     return os.waitpid(pid, 0)[1] == 0
 
 
-def build_root(config):
+def build_root(config: "Config") -> None:
     """An empty, read-only root with the directories of `binds` in it, also read-only; the host's tree is let go of."""
     mount("tmpfs", "/tmp", "tmpfs", MS_NOSUID, "size=1m,mode=755")
     os.mkdir("/tmp/old")
@@ -164,12 +200,12 @@ def build_root(config):
     mount("none", "/", "", MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID)
 
 
-def pivot(new, old):
+def pivot(new: str, old: str) -> None:
     number = {"x86_64": 155, "aarch64": 41}[os.uname().machine]
     call("syscall", ctypes.c_long(number), new.encode(), old.encode())
 
 
-def place(source, target):
+def place(source: str, target: str) -> None:
     """A mount point of the same kind as the source."""
     if os.path.isdir("/old" + source):
         os.makedirs(target, exist_ok=True)
@@ -178,7 +214,7 @@ def place(source, target):
         os.close(os.open(target, os.O_CREAT, 0o600))
 
 
-def freeze(target):
+def freeze(target: str) -> None:
     """Read-only with everything mounted below it; the flags a user namespace has locked are kept."""
     attributes = struct.pack(
         "=QQQQ", MS_RDONLY | MS_NOSUID | MS_NODEV, 0, 0, 0
@@ -190,7 +226,7 @@ def freeze(target):
         mount("none", target, "", MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | locked)
 
 
-def warm(config):
+def warm(config: "Config") -> None:
     """Import what programs need, once, from where it is visible inside."""
     if config["boundary"] == "none":
         sys.path[:] = [*sys.path, *config["folders"]]
@@ -209,7 +245,7 @@ def warm(config):
 # --- serving
 
 
-def serve(control, config, state):
+def serve(control: socket.socket, config: "Config", state: "State") -> "NoReturn":
     own = os.pidfd_open(os.getpid())
     if not state["spaces"]:
         call("prctl", SUBREAPER, 1, 0, 0, 0)
@@ -228,7 +264,9 @@ def serve(control, config, state):
             control.send(json.dumps(reply).encode())
 
 
-def attend(control, limits, descriptors, own, state, filter_):
+def attend(
+    control: socket.socket, limits: "Limits", descriptors: list[int], own: int, state: "State", filter_: bytes
+) -> dict[str, object]:
     """Run one program; how it ended."""
     folder = None
     if not state["spaces"]:
@@ -258,7 +296,7 @@ def attend(control, limits, descriptors, own, state, filter_):
     return {"code": os.waitstatus_to_exitcode(status), "cpu": usage.ru_utime + usage.ru_stime, "for": ended_for}
 
 
-def fork(own, state):
+def fork(own: int, state: "State") -> int:
     """A child that is the first process of a pid namespace of its own."""
     if not state["spaces"]:
         return os.fork()
@@ -273,7 +311,7 @@ def fork(own, state):
     return pid
 
 
-def watch(control, pid, limits, state):
+def watch(control: socket.socket, pid: int, limits: "Limits", state: "State") -> str:
     """Wait for the end of a program, or bring it about: by the parent's word, or when it takes too much memory."""
     end = os.pidfd_open(pid)
     poll = select.poll()
@@ -296,7 +334,7 @@ def watch(control, pid, limits, state):
             return ended_for
 
 
-def too_much_memory(limit):
+def too_much_memory(limit: int) -> bool:
     """Whether the processes of the program together hold more than one of them may."""
     me, pages, everyone = str(os.getpid()), 0, []
     for name in os.listdir("/proc"):
@@ -313,7 +351,7 @@ def too_much_memory(limit):
     return total > limit
 
 
-def sweep():
+def sweep() -> None:
     """Without a pid namespace: kill what the program left behind, which the kernel has made children of this process."""
     deadline = time.monotonic() + SWEEP_SECONDS
     while time.monotonic() < deadline:
@@ -335,14 +373,22 @@ def sweep():
 # --- the program's own process
 
 
-def program(control, limits, descriptors, state, filter_, folder, writing):
+def program(
+    control: socket.socket,
+    limits: "Limits",
+    descriptors: list[int],
+    state: "State",
+    filter_: bytes,
+    folder: str | None,
+    writing: int,
+) -> "NoReturn":
     """Give everything up, then run the program. Does not return."""
     try:
         control.close()
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.setsid()
         source = read_all(descriptors[0])
-        if state["spaces"]:
+        if folder is None:
             own_folder(limits, state)
         else:
             os.chdir(folder)
@@ -358,11 +404,11 @@ def program(control, limits, descriptors, state, filter_, folder, writing):
     run(source)
 
 
-def read_all(descriptor):
+def read_all(descriptor: int) -> bytes:
     return os.pread(descriptor, os.fstat(descriptor).st_size, 0)
 
 
-def own_folder(limits, state):
+def own_folder(limits: "Limits", state: "State") -> None:
     """A writable file system of this program alone, of limited size, nothing in it executable; the nursery's /proc out of sight."""
     call("unshare", NEWNS)
     uid = state["uid"] or INSIDE_ID
@@ -372,9 +418,9 @@ def own_folder(limits, state):
     os.chdir("/tmp")
 
 
-def restrict(limits, state):
+def restrict(limits: "Limits", state: "State") -> None:
     cpu = math.ceil(limits["cpu_seconds"])
-    wanted = {
+    wanted: dict[str, int | tuple[int, int]] = {
         "CPU": (cpu, cpu + 1),  # the first would be ignored by the first process of a pid namespace
         "AS": limits["memory_bytes"],
         "FSIZE": limits["file_bytes"],
@@ -388,7 +434,7 @@ def restrict(limits, state):
         resource.setrlimit(getattr(resource, "RLIMIT_" + name), value if isinstance(value, tuple) else (value, value))
 
 
-def give_up(state, filter_):
+def give_up(state: "State", filter_: bytes) -> None:
     """Root, capabilities, the way back to either, and the system calls of `filter_`."""
     if state["uid"]:
         drop_user(state["uid"])
@@ -400,7 +446,7 @@ def give_up(state, filter_):
         call("prctl", SECCOMP, 2, program_, 0, 0)
 
 
-def run(source):
+def run(source: bytes) -> "NoReturn":
     """Run the source as a script is run, and end the process."""
     gc.enable()
     random.seed(0)  # a program prints the same each time it is run
@@ -408,11 +454,12 @@ def run(source):
         stream = open(number, mode, encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)
         setattr(sys, "stdout" if number == 1 else "stderr", stream)
     sys.stdin = open(0, encoding="utf-8", closefd=False)
-    sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr
+    for name in ("stdin", "stdout", "stderr"):
+        setattr(sys, f"__{name}__", getattr(sys, name))
     sys.argv[:] = sys.orig_argv[:] = ["program.py"]
     module = types.ModuleType("__main__")
     module.__file__ = "program.py"
-    module.__builtins__ = __builtins__
+    vars(module)["__builtins__"] = __builtins__
     sys.modules["__main__"] = module
     code = 0
     try:
@@ -423,7 +470,7 @@ def run(source):
         code = leave(leaving.code)
     except BaseException as error:
         code = 1
-        trace = error.__traceback__.tb_next
+        trace = error.__traceback__ and error.__traceback__.tb_next  # without this frame
         if isinstance(error, (SyntaxError, ValueError)) and trace is None:
             traceback.print_exception(type(error), error, None)
         else:
@@ -434,7 +481,7 @@ def run(source):
         os._exit(code)
 
 
-def leave(code):
+def leave(code: object) -> int:
     if code is None:
         return 0
     if isinstance(code, int):
@@ -443,7 +490,7 @@ def leave(code):
     return 1
 
 
-def finish():
+def finish() -> None:
     """What the interpreter does at its end: other threads, exit functions, buffers."""
     threading = sys.modules.get("threading")
     if threading:

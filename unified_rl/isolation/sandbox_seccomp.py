@@ -124,8 +124,8 @@ def build(machine: str | None = None) -> bytes:
         *_if(_GREATER, NEWEST, _ERRNO | errno.ENOSYS),
     ]  # x32 calls too: their numbers are above 2**30
     for numbers in DENIED.values():
-        if numbers[column] is not None:
-            code += _if(_EQUAL, numbers[column], refuse)
+        if (number := numbers[column]) is not None:
+            code += _if(_EQUAL, number, refuse)
     code += _if(
         _EQUAL, CLONE3[column], _ERRNO | errno.ENOSYS
     )  # its flags are behind a pointer; the C library falls back to clone

@@ -52,7 +52,7 @@ def check(names: Sequence[str]) -> None:
 @contextmanager
 def attached(config: Config, run: Run) -> Iterator[None]:
     """Within this context, everything that the run logs also goes to the configured sinks."""
-    sinks = [_Guarded(name, partial(OPENERS[name], run.path)) for name in config.logging.sinks]
+    sinks = [_Guarded(name, partial(_opened, name, run.path)) for name in config.logging.sinks]
 
     def observe(name: str, entry: Mapping[str, Any]) -> None:
         if name in RECORDS:
@@ -66,6 +66,10 @@ def attached(config: Config, run: Run) -> Iterator[None]:
         run.observers.remove(observe)
         for sink in sinks:
             sink.close()
+
+
+def _opened(name: str, run_dir: Path) -> Sink:
+    return OPENERS[name](run_dir)
 
 
 def scalars(name: str, entry: Mapping[str, Any]) -> dict[str, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from unified_rl.base import files
 from unified_rl.base.errors import ConfigError
-from unified_rl.base.types import Generator, Ranks, Reward, Source, StatefulSource, Task
+from unified_rl.base.types import Generator, Ranks, Reward, Source, StatefulSource, Task, Tokenizer
 from unified_rl.config.schema import Config
 from unified_rl.engines.compiled_forward import CompiledForward
 from unified_rl.engines.forward import Forward, plain_forward
@@ -26,7 +27,7 @@ from unified_rl.engines.protocol import Trainer
 from unified_rl.engines.ranks import divided
 from unified_rl.engines.roles import Role, policy_role, value_role
 from unified_rl.engines.trainers import build_trainer, state_name
-from unified_rl.engines.whole_copy import FollowingGenerator, WholeCopy
+from unified_rl.engines.whole_copy import Divided, FollowingGenerator, WholeCopy
 from unified_rl.loop.train import Parts, Pass
 from unified_rl.methods.importance import corrected
 from unified_rl.methods.losses import of_policy
@@ -87,7 +88,7 @@ def assemble(
         companions=trained.companions,
         curve=curve.Curve(config, task, trained.tokenizer, evaluator).entries,
         save=lambda folder: _save(config, trained, source, folder, ranks),
-        decode=lambda ids: [trained.tokenizer.decode([token]) for token in ids],
+        decode=partial(_pieces, trained.tokenizer),
         ranks=ranks,
         sampler_metrics=live.metrics,
     )
@@ -174,6 +175,11 @@ def _frozen(config: Config, role: ModelRole, policy_path: Path, trained: _Traine
     return lambda sequences: evaluate_role(frozen, trained.role, sequences, _layout(config), ranks)
 
 
+def _pieces(tokenizer: Tokenizer, token_ids: Sequence[int]) -> list[str]:
+    """The text of each token by itself."""
+    return [tokenizer.decode([token]) for token in token_ids]
+
+
 def _given_weights(config: Config, roles: Sequence[ModelRole]) -> dict[str, Any]:
     """Fingerprints of the weights that the configuration gives to frozen roles."""
     given = {role.name: role.weights(config) for role in roles if role.weights is not None}
@@ -185,14 +191,18 @@ def _sampling(
 ) -> tuple[Synced, Reward]:
     """The generator of the policy, and the reward, each doing this rank's share; `beside` the training, if need be."""
     copied = _copy_to_sample(config, trained.policy)
-    sampler = live_sampler(config, copied.model if copied else trained.model, trained.tokenizer, weights)
+    model = copied.model if copied else trained.model
+    assert isinstance(model, PreTrainedModel)
+    sampler = live_sampler(config, model, trained.tokenizer, weights)
     solver = solution_generator(config, sampler, trained.tokenizer)
     generator, reward = divided(solver, reward, ranks.apart() if beside else ranks)
     generator = FollowingGenerator(generator, copied) if copied else generator
     return synced(config, generator, sampler, trained.policy, task, ranks), reward
 
 
-def _frozen_copy(config: Config, trained: _Trained, reward: Reward, ranks: Ranks) -> tuple[FrozenCopy, Generator]:
+def _frozen_copy(
+    config: Config, trained: _Trained, reward: Reward, ranks: Ranks
+) -> tuple[FrozenCopy[PreTrainedModel], Generator]:
     """A copy of the policy, and a generator that samples from the copy."""
     copy = FrozenCopy(trained.model)
     sampler = torch_sampler(config, copy.model, trained.tokenizer)
@@ -249,4 +259,7 @@ def _layout(config: Config) -> Layout:
 def _copy_to_sample(config: Config, policy: Trainer) -> WholeCopy | None:
     """A whole copy of a divided policy, where the torch generator is to sample from it."""
     divides = config.trainer.name == "deepspeed" and config.deepspeed.zero_stage == 3
-    return WholeCopy(policy) if divides and config.generator.name == "torch" else None  # type: ignore[arg-type]
+    if not divides or config.generator.name != "torch":
+        return None
+    assert isinstance(policy, Divided)
+    return WholeCopy(policy)

@@ -78,7 +78,7 @@ class StoredDemonstrations:
         prompt_ids = tuple(int(token) for token in self.token_ids[start:middle])
         response_ids = np.array(self.token_ids[middle:stop], dtype=np.int64)
         written = np.array(self.written[middle:stop])
-        problem = Problem(f"demonstration/{index}", tokenizer.decode(prompt_ids, skip_special_tokens=True), "")
+        problem = Problem(f"demonstration/{index}", tokenizer.decode(list(prompt_ids), skip_special_tokens=True), "")
         response = Response(
             token_ids=response_ids,
             behaviour_logp=np.full(len(response_ids), np.nan, dtype=np.float32),

@@ -165,8 +165,9 @@ def _sample_all(
     generator = solution_generator(config, sampler, tokenizer)
     reward = OutcomeReward(task)
     version = _updates(checkpoint)
+    split = world.split_of(options.split)
     prompts = {
-        name: world.as_prompts(list(task.problems(options.split, options.problems or None, name)), tokenizer, config)
+        name: world.as_prompts(list(task.problems(split, options.problems or None, name)), tokenizer, config)
         for name in task.slices
     }
     chunks = list(_chunks(prompts, options))

@@ -164,7 +164,7 @@ def trained_temperature(config: Config) -> float:
 
 
 def _probe_prompts(config: Config, task: Task, sampler: VllmGenerator) -> Sequence[Prompt]:
-    return world.as_prompts(world.training_problems(task, config)[:PROBE_PROMPTS], sampler.tokenizer, config)  # type: ignore[arg-type]
+    return world.as_prompts(world.training_problems(task, config)[:PROBE_PROMPTS], sampler.tokenizer, config)
 
 
 def _engine_options(config: Config) -> EngineOptions:

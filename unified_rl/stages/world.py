@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from unified_rl.base.errors import ConfigError, DataError
-from unified_rl.base.types import Problem, Prompt, Task, Tokenizer
+from unified_rl.base.types import SPLITS, Problem, Prompt, Split, Task, Tokenizer
 from unified_rl.config.schema import Config
 from unified_rl.stages.solutions import program_runner
 from unified_rl.tasks import build_task
@@ -60,6 +60,11 @@ def check_slices(task: Task, config: Config) -> None:
         raise ConfigError(
             f"data.slices names {unknown[0]!r}, which task {task.name} does not have; choose from: {', '.join(task.slices)}"
         )
+
+
+def split_of(name: str) -> Split:
+    """The split of that name, one that the configuration has let through."""
+    return next(split for split in SPLITS if split == name)
 
 
 def as_prompts(problems: list[Problem], tokenizer: Tokenizer, config: Config) -> list[Prompt]:

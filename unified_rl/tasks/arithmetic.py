@@ -12,7 +12,7 @@ import numpy as np
 
 from unified_rl.base.errors import ConfigError, DataError
 from unified_rl.base.rng import generator
-from unified_rl.base.types import AnswerCheck, Demonstration, Problem, Split, StepCheck
+from unified_rl.base.types import SPLITS, AnswerCheck, Demonstration, Problem, Split, StepCheck
 
 MEN, WOMEN = ("Tom", "Ben", "Sam", "Max"), ("Ann", "Eve", "Mia", "Zoe")
 PEOPLE = tuple((name, "He") for name in MEN) + tuple((name, "She") for name in WOMEN)
@@ -26,7 +26,6 @@ CONFUSED_VERBS = ("lends",)
 
 DEFAULT_SLIPS: Mapping[str, float] = {"borrow": 0.45, "carry": 0.3, "product": 0.4, "verb": 0.65}
 
-SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 VALIDATION_FRACTION, TEST_FRACTION = 0.1, 0.1
 SMALLEST_START, SMALLEST_OPERAND, MAX_VALUE = 20, 3, 999
 

@@ -13,15 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from unified_rl.base.errors import ConfigError, DataError
-from unified_rl.base.types import AnswerCheck, Demonstration, Problem, Split, StepCheck
+from unified_rl.base.types import SPLITS, AnswerCheck, Demonstration, Problem, Split, StepCheck
 from unified_rl.grading import FORMATS, Grader, GradingPolicy, Limits, benchmark_policy
 from unified_rl.grading.boxes import contents_of_last
 from unified_rl.grading.extract import clean
 from unified_rl.tasks.benchmarks import Benchmark
 from unified_rl.tasks.fields import field_text, field_value
 from unified_rl.tasks.reading import HUB, find_files, local_path, read_records
-
-SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 #: How the options of a multiple-choice question are announced.
 CHOICE_LINE = {

@@ -9,10 +9,8 @@ from fractions import Fraction
 from pathlib import Path
 
 from unified_rl.base.errors import ConfigError, DataError
-from unified_rl.base.types import AnswerCheck, Demonstration, Problem, Split, StepCheck
+from unified_rl.base.types import SPLITS, AnswerCheck, Demonstration, Problem, Split, StepCheck
 from unified_rl.tasks.reading import find_files, local_path, read_records
-
-SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 # Where a directory may keep a split, first match wins. The first two are the Hub's layouts.
 LAYOUTS = {
