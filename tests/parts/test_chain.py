@@ -22,7 +22,7 @@ from unified_rl.records.artifacts import ArtifactStore, Stage
 from unified_rl.stages.chain import made_for, stage
 from unified_rl.stages.training import run_training
 
-PACKAGE = Path(loading.__file__).parent
+PACKAGE = Path(loading.__file__).parents[1]
 PRESET = OmegaConf.to_container(OmegaConf.load(PACKAGE / "presets" / "configs" / "chain.yaml"))
 ANNEAL = ("stages.anneal.kind=sft", "stages.anneal.inputs.policy=sft", "stages.anneal.settings.trainer.steps=5")
 SMALL = ("reward_model.prompts=8", "reward_model.samples_per_prompt=2", "reward_model.epochs=1", "sft.steps=10")
