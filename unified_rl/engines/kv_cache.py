@@ -24,7 +24,7 @@ is no ragged end.
 
 
 LEAST_ROWS = MATRICES * BLOCK
-"""Rows of the least cache and of the least step of a decoder that is exact by construction."""
+"""Rows of the least cache, and of the least step that a compiled decoder is exported for."""
 
 
 def round_up(count: int) -> int:
@@ -126,7 +126,7 @@ class RowCache(Cache):
     def fit(self, rows: int, length: int) -> None:
         """Make room for `rows` sequences of `length` tokens, and give back what is far too much. Round both up to TILE.
 
-        There are never fewer than LEAST_ROWS rows, for the decoders that fill up their batch to as many.
+        There are never fewer than LEAST_ROWS rows, for a compiled step that is filled up to as many.
         """
         rows = max(rows, LEAST_ROWS)
         if rows > self.rows or length > self.length or 2 * length <= self.length:
