@@ -22,7 +22,7 @@ MATHS = (("tests/maths/test_by_hand.py", "tests/maths/test_properties.py"), ("te
 REWARDS = (("tests/rewards", "tests/training/test_reward_model.py", "tests/parts/test_replay.py"),)
 NOISE = (("tests/rewards", "tests/run/test_reward_model_stages.py", "tests/run/test_learned_rewards.py"),)
 LABELS = (("tests/run/test_reward_model_stages.py",),)
-LOGPROBS = (("tests/ops/test_logprobs.py",), ("tests/maths/test_entropy_bonus.py",))
+LOGPROBS = (("tests/ops/test_logprobs.py",), ("tests/maths/test_entropy_bonus.py", "tests/maths/test_teacher_losses.py"))
 SOURCES = (("tests/parts/test_sources.py",), ("tests/parts/test_source_declarations.py",))
 IMPORTANCE = (("tests/maths/test_importance.py",), ("tests/maths/test_gradients.py",))
 AHEAD = (("tests/parts/test_ahead_of_training.py",),)
@@ -51,7 +51,7 @@ PPO, GROUPS, BASE, SUR = "methods/critic.py", "methods/policy_gradient.py", "met
 RM = "training/reward_loss.py"
 REPLAY, STEPS = "sources/replay.py", "stages/step_labels.py"
 RATIO, TEACHER, LOSSES = "methods/sequence_ratio.py", "methods/distillation.py", "methods/losses.py"
-LOGPS, PAIRS = "ops/logprobs.py", "sources/pairs.py"
+SOFTMAX, BF16_HEAD, PAIRS = "ops/distribution.py", "ops/bfloat16_head.py", "sources/pairs.py"
 MODEL, MIXED = "rewards/model.py", "rewards/mixtures.py"
 LEAN, CACHE, SAMPLING = "sampling/llama_decoder.py", "sampling/kv_cache.py", "sampling/draws.py"
 ATTEND, RECORD = "models/attention.py", "loop/record.py"
@@ -388,8 +388,43 @@ MUTANTS = (
     Mutant(
         TEACHER, "distillation: away from the teacher", "inputs.teacher_logp_BT - logp_BT", "logp_BT - inputs.teacher_logp_BT"
     ),
-    Mutant(LOGPS, "entropy gradient: entropy missing", "(d_logits + entropy[0][chunk, None])", "(d_logits + 1.0)", LOGPROBS),
-    Mutant(LOGPS, "entropy gradient: sign", ".mul_(d_entropy_N[chunk, None])", ".mul_(-d_entropy_N[chunk, None])", LOGPROBS),
+    Mutant(
+        SOFTMAX,
+        "entropy gradient: entropy missing",
+        '(logp_nV + found.values["entropy"][:, None])',
+        "(logp_nV + 1.0)",
+        LOGPROBS,
+    ),
+    Mutant(
+        SOFTMAX,
+        "entropy gradient: sign",
+        '.mul_(upstream["entropy"][:, None])',
+        '.mul_(-upstream["entropy"][:, None])',
+        LOGPROBS,
+    ),
+    Mutant(
+        SOFTMAX,
+        "squared probabilities: factor 2 missing",
+        'mul_(2 * upstream["squared_probs"]',
+        'mul_(upstream["squared_probs"]',
+        LOGPROBS,
+    ),
+    Mutant(SOFTMAX, "reverse KL: the wrong way round", "(logp_nV - teacher_nV)", "(teacher_nV - logp_nV)", LOGPROBS),
+    Mutant(
+        SOFTMAX,
+        "forward KL: the teacher missing",
+        "d_logits_nV.sub_(teacher_nV.exp_()",
+        "d_logits_nV.sub_(0 * teacher_nV.exp_()",
+        LOGPROBS,
+    ),
+    Mutant(
+        BF16_HEAD,
+        "kept residuals: temperature twice",
+        '["logp"] / -ctx.temperature',
+        '["logp"] / -ctx.temperature**2',
+        LOGPROBS,
+    ),
+    Mutant(BF16_HEAD, "slabs: the last one only", "self._d_weight_VD.add_(found)", "found", LOGPROBS),
     Mutant(LOSSES, "entropy bonus: a penalty", 'return -outputs["entropy"]', 'return outputs["entropy"]', LOGPROBS),
     Mutant(
         SUR,

@@ -139,6 +139,18 @@ def logp_bytes(shape: ModelShape, tokens: int, precision: int, chunks: int = 2) 
     return chunks * 4.0 * chunk + head + tokens * shape.hidden_size * precision
 
 
+def single_pass_bytes(
+    shape: ModelShape, tokens: int, row_tokens: int, precision: int, checkpointing: str, predicted: int
+) -> float:
+    """Peak of one micro-batch's pass by itself, without an optimiser's state."""
+    return (
+        2 * precision * shape.parameters
+        + activation_bytes(shape, tokens, precision, checkpointing)
+        + mask_bytes(tokens, row_tokens, precision)
+        + logp_bytes(shape, predicted, precision)
+    )
+
+
 def kv_cache_bytes(shape: ModelShape, sequences: int, tokens: int, precision: int) -> float:
     """Keys and values of `sequences` responses of `tokens` tokens, prompt included, generated at once on one GPU."""
     return float(sequences * tokens * shape.kv_bytes(precision))

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from unified_rl.config.schema import Config
-from unified_rl.methods.losses import of_policy
-from unified_rl.methods.signals import beside_policy, passes
+from unified_rl.methods.losses import all_needs, of_policy
+from unified_rl.methods.signals import beside_policy, passes, within_update
 from unified_rl.planning import memory, work
 from unified_rl.planning.gpus import Gpu, find_gpu
 from unified_rl.planning.memory import PHASES, Part, Sharding
@@ -90,7 +90,7 @@ def step_tokens(config: Config) -> work.StepTokens:
 
 def memory_parts(config: Config, shape: ModelShape, tokens: work.StepTokens, gpu: Gpu | None) -> list[Part]:
     """Every part of the memory table of one GPU."""
-    sharding, size, needs = sharding_of(config), precision(config), config.coefficient.needs
+    sharding, size, needs = sharding_of(config), precision(config), all_needs(config)
     micro_batch = max(config.trainer.micro_batch_tokens, tokens.prompt + tokens.response)
     row = max(config.trainer.row_tokens, tokens.prompt + tokens.response)
     parts = memory.trained_model("policy", shape.parameters, shape, sharding)
@@ -206,13 +206,15 @@ def _work(config: Config, shape: ModelShape, tokens: work.StepTokens) -> dict[st
 
 
 def scoring_passes(config: Config) -> int:
-    """Forward passes without gradient over a step's sequences: those of the signals that are needed, and the reward model's."""
-    return len(passes(config.coefficient.needs, config)) + config.reward.learned
+    """Forward passes without gradient over a step's sequences: those of the signals that are needed, those of frozen models that
+    read along in every update, and the reward model's."""
+    needs = all_needs(config)
+    return len(passes(needs, config)) + config.rollout.epochs * len(within_update(needs)) + config.reward.learned
 
 
 def _companions(config: Config) -> int:
     """Models that are trained beside the policy."""
-    return sum(not role.frozen for role in beside_policy(config.coefficient.needs))
+    return sum(not role.frozen for role in beside_policy(all_needs(config)))
 
 
 def _time(config: Config, shape: ModelShape, tokens: work.StepTokens, gpu: Gpu | None) -> dict[str, Any]:

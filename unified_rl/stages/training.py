@@ -42,8 +42,6 @@ def run_training(
     """
     if config.threads:
         torch.set_num_threads(config.threads)
-    if config.model.dtype == "bfloat16" and config.model.device.startswith("cuda"):
-        torch.set_float32_matmul_precision("high")  # TF32 in the float32 head: exact for forward products of bfloat16 numbers
     transformers.utils.logging.disable_progress_bar()  # one bar for the run, none for each checkpoint
     store = ArtifactStore(Path(config.artifacts), ranks)
     preflight(config)
