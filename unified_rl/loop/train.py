@@ -17,6 +17,7 @@ from unified_rl.base import rng
 from unified_rl.base.errors import TrainingError
 from unified_rl.base.types import ONE_RANK, Ranks, Source
 from unified_rl.config.schema import Config
+from unified_rl.loop.memory import PromptMemory
 from unified_rl.loop.rollout import Rollout, collate, facts, staleness
 from unified_rl.loop.steps import Work, due, repeat, timed
 from unified_rl.loop.surrogate import CompanionLoss, SurrogateLoss, aggregation_weights
@@ -42,7 +43,8 @@ class Parts:
     policy: the trained role. frozen: the passes of the frozen roles that are needed, by name. companions: the trainers of the roles
     that are trained beside the policy. curve: entries for `curve.jsonl` under the present weights. save: writes weights and
     tokenizer to a folder. decode: tokens to text pieces, for the samples. ranks: the processes that run this loop together, each on
-    the whole data. sampler_metrics: how well a sampler with weights of its own agrees with the policy.
+    the whole data. memory: what the run remembers of its prompts, where a coefficient asks. sampler_metrics: how well a sampler
+    with weights of its own agrees with the policy.
     """
 
     source: Source
@@ -54,6 +56,7 @@ class Parts:
     save: Callable[[Path], None]
     decode: Callable[[Sequence[int]], list[str]]
     ranks: Ranks = ONE_RANK
+    memory: PromptMemory | None = None
     sampler_metrics: Callable[[], Mapping[str, float]] = dict
 
     def outputs(self, role: str, sequences: Sequence[TokenSequence]) -> Outputs:
@@ -92,6 +95,8 @@ def run_step(
         rollout = _prepare(parts, config, draw.groups)
     with timed(timings, "update"):
         metrics, samples = _updates(parts, config, step, rollout)
+    if parts.memory:
+        parts.memory.note(draw.groups)
     return entry | facts(rollout) | metrics, samples
 
 
@@ -103,6 +108,9 @@ def _prepare(parts: Parts, config: Config, groups: list) -> Rollout:
     rollout = collate(groups, device, process=process, pairs="pairs" in coefficient.needs)
     passes = {role: parts.outputs(role, rollout.sequences) for role in signals.passes(coefficient.needs, config)}
     found = {one.field: passes[one.role][one.output] for one in signals.per_rollout(coefficient.needs, config)}
+    if parts.memory:
+        before = parts.memory.recall(groups, device)
+        found |= {one.field: before[one.output] for one in signals.per_prompt(coefficient.needs)}
     return replace(rollout, inputs=coefficient.prepare(rollout.inputs.adding(found)))
 
 
