@@ -33,8 +33,8 @@ class Sharding:
     gpus: data-parallel ranks. zero_stage: 0-3. offload: as deepspeed.offload. precision: bytes per weight. gradient: bytes per
     weight in which gradients are added up over micro-batches.
     optimizer: bytes per weight of the optimiser's state (AdamW's two moments, and master weights where there are some).
-    gradient_copy: bytes per weight of the flat copy of the gradient that a step in mixed precision reads.
-    bucket_elements: as deepspeed.bucket_elements.
+    bucket_elements: as deepspeed.bucket_elements. gradient_copy: bytes per weight of the flat copy of the gradient that a step in
+    mixed precision reads.
     """
 
     gpus: int = 1
@@ -43,8 +43,8 @@ class Sharding:
     precision: int = 2
     gradient: int = 2
     optimizer: int = 12
-    gradient_copy: int = 4
     bucket_elements: int = 0
+    gradient_copy: int = 4
 
     @property
     def mixed(self) -> bool:
