@@ -31,6 +31,8 @@ from unified_rl.training.protocol import Trainer, UpdateReport
 #: Largest |log ratio| that two passes of the same weights over differently packed tokens may show.
 INVARIANT_TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.25}
 
+#: Largest difference of a token's log-prob, in nats, between a sampler and a trainer with the same weights in float32.
+SAMPLER_TOLERANCE = 1e-3
 
 #: What a role computes of sequences, without gradient.
 Pass = Callable[[Sequence[TokenSequence]], Outputs]
@@ -125,7 +127,7 @@ def _updates(parts: Parts, config: Config, step: int, rollout: Rollout) -> tuple
         loss, report = _policy_update(parts, config, rollout, rows, watched)
         metrics = loss.record.metrics()
         if not reports:
-            _check_invariants(metrics, parts, config)
+            _check_invariants(metrics, parts, config, rollout)
             first = metrics
             samples = _samples(parts, rollout, rows, loss)
         reports.append(report)
@@ -186,9 +188,12 @@ def _minibatches(rollout: Rollout, config: Config, step: int) -> Iterator[np.nda
                 yield np.flatnonzero(np.isin(group_B, part))
 
 
-def _check_invariants(metrics: dict[str, float], parts: Parts, config: Config) -> None:
+def _check_invariants(metrics: dict[str, float], parts: Parts, config: Config, rollout: Rollout) -> None:
     """Before a rollout's first update pi = pi_old; before the run's first update pi = pi_ref, unless another one was given."""
-    tolerance = INVARIANT_TOLERANCE.get(next(parts.policy.model.parameters()).dtype, 1e-3)
+    dtype = next(parts.policy.model.parameters()).dtype
+    tolerance = INVARIANT_TOLERANCE.get(dtype, 1e-3)
+    if dtype == torch.float32:
+        _check_sampler(metrics, rollout, parts.policy.updates - 1)
     broken = [("ratio/max_log", "the old policy", metrics.get("ratio/max_log", 0.0))]
     if parts.policy.updates == 1 and not config.reference:
         broken.append(("kl/max_log", "the reference policy", metrics.get("kl/max_log", 0.0)))
@@ -198,6 +203,20 @@ def _check_invariants(metrics: dict[str, float], parts: Parts, config: Config) -
                 f"{name} is {value:.2g} at the first update, where the policy and {other} are the same "
                 f"(tolerance {tolerance}); log-probs are not reproducible: is dropout on, or were the weights changed?"
             )
+
+
+def _check_sampler(metrics: dict[str, float], rollout: Rollout, updates: int) -> None:
+    """Before a rollout's first update pi = pi_behaviour, where all of it was sampled after `updates` updates, as many as were made.
+
+    In float32 two programs for the same model differ by far less than the limit. In bfloat16 they need not.
+    """
+    difference, fresh = metrics.get("sampler/max_logp_difference", 0.0), staleness(rollout.groups, updates)
+    if fresh and fresh["sampler/staleness_max"] == 0 and difference > SAMPLER_TOLERANCE:
+        raise TrainingError(
+            f"sampler/max_logp_difference is {difference:.2g} nats at the first update, on responses sampled with the trainer's "
+            f"own weights (tolerance {SAMPLER_TOLERANCE:g} in float32): the generator computes another model than the trainer; set "
+            "another generator, or choose another model"
+        )
 
 
 def _samples(parts: Parts, rollout: Rollout, rows: np.ndarray, loss: SurrogateLoss) -> list[dict[str, Any]]:
