@@ -19,18 +19,18 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 #: Fast tests first: most mutants die there.
 MATHS = (("tests/maths/test_by_hand.py", "tests/maths/test_properties.py"), ("tests/maths/test_gradients.py",))
-REWARDS = (("tests/rewards", "tests/engines/test_reward_model.py", "tests/parts/test_replay.py"),)
+REWARDS = (("tests/rewards", "tests/training/test_reward_model.py", "tests/parts/test_replay.py"),)
 NOISE = (("tests/rewards", "tests/run/test_reward_model_stages.py", "tests/run/test_learned_rewards.py"),)
 LABELS = (("tests/run/test_reward_model_stages.py",),)
 LOGPROBS = (("tests/ops/test_logprobs.py",), ("tests/maths/test_entropy_bonus.py",))
 SOURCES = (("tests/parts/test_sources.py",), ("tests/parts/test_source_declarations.py",))
 IMPORTANCE = (("tests/maths/test_importance.py",), ("tests/maths/test_gradients.py",))
 AHEAD = (("tests/parts/test_ahead_of_training.py",),)
-PACKING = (("tests/engines/test_packing.py",),)
+PACKING = (("tests/packing/test_packing.py",),)
 RECORDS, BATCH, ASKED = (
-    ((f"tests/{name}.py",),) for name in ("parts/test_record", "engines/test_batch", "engines/test_requests")
+    ((f"tests/{name}.py",),) for name in ("parts/test_record", "training/test_batch", "sampling/test_requests")
 )
-DECODING = (("tests/engines/test_torch_generator.py",), ("tests/engines/test_compiled_step.py",))
+DECODING = (("tests/sampling/test_torch_generator.py",), ("tests/sampling/test_compiled_step.py",))
 
 
 @dataclass(frozen=True)
@@ -48,13 +48,14 @@ ADV, AGG, COEF, KL, PREF, TERMS = (
     f"ops/{name}.py" for name in ("advantages", "aggregation", "coefficients", "kl", "preferences", "terms")
 )
 PPO, GROUPS, BASE, SUR = "methods/critic.py", "methods/policy_gradient.py", "methods/base.py", "loop/surrogate.py"
-RM, REPLAY, STEPS = "engines/reward_model.py", "sources/replay.py", "stages/step_labels.py"
+RM = "training/reward_loss.py"
+REPLAY, STEPS = "sources/replay.py", "stages/step_labels.py"
 RATIO, TEACHER, LOSSES = "methods/sequence_ratio.py", "methods/distillation.py", "methods/losses.py"
 LOGPS, PAIRS = "ops/logprobs.py", "sources/pairs.py"
 MODEL, MIXED = "rewards/model.py", "rewards/mixtures.py"
-LEAN, CACHE, SAMPLING = "engines/llama_decoder.py", "engines/kv_cache.py", "engines/sampling.py"
-ATTEND, RECORD = "engines/attention.py", "loop/record.py"
-IMP, CORRECTED, LATER, PACK = "ops/importance.py", "methods/importance.py", "sources/ahead.py", "engines/packing.py"
+LEAN, CACHE, SAMPLING = "sampling/llama_decoder.py", "sampling/kv_cache.py", "sampling/draws.py"
+ATTEND, RECORD = "models/attention.py", "loop/record.py"
+IMP, CORRECTED, LATER, PACK = "ops/importance.py", "methods/importance.py", "sources/ahead.py", "packing/packed_rows.py"
 
 MUTANTS = (
     Mutant(
@@ -430,9 +431,9 @@ MUTANTS = (
         "torch.where(members.rows_b[0] >= 0, ",
         RECORDS,
     ),
-    Mutant("engines/batch.py", "packed by every pass", "if key not in self._shares:", "if True:", BATCH),
-    Mutant("engines/batch.py", "units do not count", "None if unit_B is None else unit_B.tobytes())", "None)", BATCH),
-    Mutant("engines/requests.py", "one token more than the context", "> info.context:", "> info.context + 1:", ASKED),
+    Mutant("training/batch.py", "packed by every pass", "if key not in self._shares:", "if True:", BATCH),
+    Mutant("training/batch.py", "units do not count", "None if unit_B is None else unit_B.tobytes())", "None)", BATCH),
+    Mutant("sampling/requests.py", "one token more than the context", "> info.context:", "> info.context + 1:", ASKED),
     Mutant(
         "loop/rollout.py", "training sees the rule", "float(score.judged_correct)", 'float(score.verdict == "correct")', NOISE
     ),
@@ -444,7 +445,11 @@ MUTANTS = (
     Mutant(LEAN, "projections without their bias", "weights[0], weights[1])", "weights[0])", DECODING),
     Mutant(LEAN, "prefill: a token sees the next", ".triu(1)", ".triu(2)", DECODING),
     Mutant(
-        LEAN, "prefill: all tokens at one place", "table[:length].repeat(", "table[:1].repeat(length, 1, 1).repeat(", DECODING
+        LEAN,
+        "prefill: all tokens at one place",
+        "turn = self.cos[:length].repeat(prompts, 1, 1)",
+        "turn = self.cos[:1].repeat(prompts * length, 1, 1)",
+        DECODING,
     ),
     Mutant(LEAN, "prefill: a layer too few", "< len(self.layers):", "< len(self.layers) - 1:", DECODING),
     Mutant(LEAN, "compiled: drawn at temperature 1", "logits / temperature", "logits", DECODING),

@@ -15,13 +15,13 @@ from tiny import wants, words
 from unified_rl import coefficients as c
 from unified_rl.base.errors import CheckpointError, TrainingError
 from unified_rl.cli import main
-from unified_rl.engines.layout import Layout
-from unified_rl.engines.optimiser import AdamWOptions
-from unified_rl.engines.roles import policy_role
-from unified_rl.engines.torch_trainer import TorchTrainer
 from unified_rl.loop.surrogate import SurrogateLoss, aggregation_weights
 from unified_rl.methods import METHODS
+from unified_rl.models.roles import policy_role
+from unified_rl.packing.layout import Layout
 from unified_rl.sources.registry import SOURCES
+from unified_rl.training.optimiser import AdamWOptions
+from unified_rl.training.torch_trainer import TorchTrainer
 
 
 @pytest.fixture(scope="module")

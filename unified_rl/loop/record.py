@@ -12,10 +12,10 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-from unified_rl.engines.packing import Members
 from unified_rl.methods.base import Inputs
 from unified_rl.ops import kl
 from unified_rl.ops.terms import Terms
+from unified_rl.packing.packed_rows import Members
 
 
 class Record:

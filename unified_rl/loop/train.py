@@ -17,15 +17,15 @@ from unified_rl.base import rng
 from unified_rl.base.errors import TrainingError
 from unified_rl.base.types import ONE_RANK, Ranks, Source
 from unified_rl.config.schema import Config
-from unified_rl.engines.packing import TokenSequence
-from unified_rl.engines.protocol import Trainer, UpdateReport
-from unified_rl.engines.roles import Outputs
 from unified_rl.loop.rollout import Rollout, collate, facts, staleness
 from unified_rl.loop.steps import Work, due, repeat, timed
 from unified_rl.loop.surrogate import CompanionLoss, SurrogateLoss, aggregation_weights
 from unified_rl.methods import losses, signals
 from unified_rl.methods.base import Coefficient, Inputs
+from unified_rl.models.roles import Outputs
+from unified_rl.packing.packed_rows import TokenSequence
 from unified_rl.records.runs import Run
+from unified_rl.training.protocol import Trainer, UpdateReport
 
 #: Largest |log ratio| that two passes of the same weights over differently packed tokens may show.
 INVARIANT_TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.25}

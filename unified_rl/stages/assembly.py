@@ -16,23 +16,17 @@ from unified_rl.base import files
 from unified_rl.base.errors import ConfigError
 from unified_rl.base.types import Generator, Ranks, Reward, Source, StatefulSource, Task, Tokenizer
 from unified_rl.config.schema import Config
-from unified_rl.engines.compiled_forward import CompiledForward
-from unified_rl.engines.forward import Forward, plain_forward
-from unified_rl.engines.layout import Layout
-from unified_rl.engines.optimiser import AdamWOptions
-from unified_rl.engines.passes import evaluate_role
-from unified_rl.engines.policy_copy import FrozenCopy
-from unified_rl.engines.policy_model import ValueModel, build_value_model, decoder_of, load_policy, save_policy
-from unified_rl.engines.protocol import Trainer
-from unified_rl.engines.ranks import divided
-from unified_rl.engines.roles import Role, policy_role, value_role
-from unified_rl.engines.trainers import build_trainer, state_name
-from unified_rl.engines.whole_copy import Divided, FollowingGenerator, WholeCopy
 from unified_rl.loop.train import Parts, Pass
 from unified_rl.methods.importance import corrected
 from unified_rl.methods.losses import of_policy
 from unified_rl.methods.signals import Role as ModelRole
 from unified_rl.methods.signals import beside_policy
+from unified_rl.models.compiled_forward import CompiledForward
+from unified_rl.models.forward import Forward, plain_forward
+from unified_rl.models.policy_copy import FrozenCopy
+from unified_rl.models.policy_model import ValueModel, build_value_model, decoder_of, load_policy, save_policy
+from unified_rl.models.roles import Role, policy_role, value_role
+from unified_rl.packing.layout import Layout
 from unified_rl.records.artifacts import ArtifactStore
 from unified_rl.records.progress import announce
 from unified_rl.sources import AheadOfTraining, Settled
@@ -51,6 +45,12 @@ from unified_rl.stages.optimisers import adamw
 from unified_rl.stages.rewards import build_reward
 from unified_rl.stages.solutions import solution_generator
 from unified_rl.stages.sources import Collaborators, build_source
+from unified_rl.training.optimiser import AdamWOptions
+from unified_rl.training.passes import evaluate_role
+from unified_rl.training.protocol import Trainer
+from unified_rl.training.ranks import divided
+from unified_rl.training.trainers import build_trainer, state_name
+from unified_rl.training.whole_copy import Divided, FollowingGenerator, WholeCopy
 
 
 def assemble(

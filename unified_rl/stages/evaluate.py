@@ -22,13 +22,13 @@ from unified_rl.base.types import Decoding, Problem, Prompt, Response, Score
 from unified_rl.config.problems import DataConfig, TaskConfig
 from unified_rl.config.records import EvaluationConfig
 from unified_rl.config.schema import Config
-from unified_rl.engines.torch_generator import TorchGenerator
-from unified_rl.engines.vllm_generator import VllmGenerator
 from unified_rl.presets import loading
 from unified_rl.records import reading, runs
 from unified_rl.records.progress import progress
 from unified_rl.records.provenance import code_hash
 from unified_rl.rewards import OutcomeReward
+from unified_rl.sampling.torch_generator import TorchGenerator
+from unified_rl.sampling.vllm_generator import VllmGenerator
 from unified_rl.stages import world
 from unified_rl.stages.fingerprints import sampler_key, world_settings
 from unified_rl.stages.generators import frozen_sampler

@@ -30,7 +30,7 @@ from unified_rl.base import files
 from unified_rl.base.errors import CheckpointError, ConfigError, RunDirectoryError
 from unified_rl.base.types import ONE_RANK, Ranks
 from unified_rl.config.schema import Config
-from unified_rl.engines.policy_model import load_tokenizer
+from unified_rl.models.policy_model import load_tokenizer
 from unified_rl.presets import chain, loading
 from unified_rl.records import runs, seals
 from unified_rl.records.artifacts import Artifact, ArtifactStore
