@@ -1,4 +1,16 @@
-"""What the suite says of bit equality when it ends."""
+"""What the whole suite shares, and what it says of bit equality when it ends."""
+
+import pytest
+import torch
+
+
+@pytest.fixture
+def one_thread():
+    """Models this small gain nothing from a second thread, and lose much when the machine is busy."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from unified_rl.coefficients import Inputs
-from unified_rl.engines.packing import TokenSequence
-from unified_rl.engines.policy_model import build_llama
+from unified_rl.models.policy_model import build_llama
+from unified_rl.packing.packed_rows import TokenSequence
 
 VOCABULARY = 23
 

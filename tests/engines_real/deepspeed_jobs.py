@@ -24,18 +24,20 @@ from ragged import ragged_batch
 
 from unified_rl.base.types import ONE_RANK
 from unified_rl.config.engines import DeepSpeedConfig
-from unified_rl.engines.layout import Layout
-from unified_rl.engines.optimiser import AdamWOptions
-from unified_rl.engines.policy_model import build_value_model
-from unified_rl.engines.protocol import UpdateReport
-from unified_rl.engines.ranks import join_ranks
-from unified_rl.engines.reward_model import RewardLoss, build_reward_model, reward_role
-from unified_rl.engines.roles import policy_role, value_role
-from unified_rl.engines.shares import share_of_units
-from unified_rl.engines.torch_trainer import TorchTrainer
-from unified_rl.engines.weight_sync import whole_weights
 from unified_rl.loop.surrogate import CompanionLoss, SurrogateLoss, aggregation_weights
 from unified_rl.methods.losses import of_role
+from unified_rl.models.policy_model import build_value_model
+from unified_rl.models.reward_model import build_reward_model
+from unified_rl.models.roles import policy_role, value_role
+from unified_rl.packing.layout import Layout
+from unified_rl.training.optimiser import AdamWOptions
+from unified_rl.training.protocol import UpdateReport
+from unified_rl.training.ranks import join_ranks
+from unified_rl.training.reward_loss import RewardLoss
+from unified_rl.training.reward_scores import reward_role
+from unified_rl.training.shares import share_of_units
+from unified_rl.training.torch_trainer import TorchTrainer
+from unified_rl.training.weight_sync import whole_weights
 
 OPTIONS = AdamWOptions(
     learning_rate=1e-3, total_updates=8, schedule="linear", warmup_updates=2, weight_decay=0.1, max_grad_norm=0.3
@@ -76,7 +78,7 @@ class Problem:
 
 
 def deepspeed_trainer(problem: Problem, ranks=ONE_RANK, **settings: Any):
-    from unified_rl.engines.deepspeed_trainer import DeepSpeedTrainer
+    from unified_rl.training.deepspeed_trainer import DeepSpeedTrainer
 
     config = DeepSpeedConfig(**{"whole_below": 0, "bucket_elements": 10_000, **settings})
     return DeepSpeedTrainer(problem.model, problem.role, OPTIONS, LAYOUT, config, ranks)

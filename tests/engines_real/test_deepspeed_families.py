@@ -12,7 +12,7 @@ from launch import run_job
 from ragged import VOCABULARY
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
-from unified_rl.engines.torch_trainer import TorchTrainer
+from unified_rl.training.torch_trainer import TorchTrainer
 
 pytestmark = pytest.mark.timeout(900)  # seconds; programs start slowly where cores are shared
 

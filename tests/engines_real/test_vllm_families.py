@@ -15,8 +15,8 @@ from transformers import AutoModelForCausalLM
 from unified_rl.base.types import Decoding, Problem, Prompt
 from unified_rl.cli import main
 from unified_rl.config.engines import VllmConfig
-from unified_rl.engines.policy_model import load_tokenizer
-from unified_rl.engines.vllm_generator import EngineOptions, VllmGenerator
+from unified_rl.models.policy_model import load_tokenizer
+from unified_rl.sampling.vllm_generator import EngineOptions, VllmGenerator
 from unified_rl.tasks.tokenizers import train_tokenizer
 
 pytestmark = [

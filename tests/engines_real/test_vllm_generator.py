@@ -12,9 +12,9 @@ from vllm_tiny import DECODING, EOS, PROMPTS, SEEDS
 
 from unified_rl.base.errors import ConfigError, DataError, TrainingError
 from unified_rl.base.types import Decoding, Problem, Prompt
-from unified_rl.engines.torch_trainer import TorchTrainer
-from unified_rl.engines.vllm_generator import VllmGenerator
-from unified_rl.engines.weight_sync import SyncedGenerator, WeightPush
+from unified_rl.sampling.vllm_generator import VllmGenerator
+from unified_rl.training.torch_trainer import TorchTrainer
+from unified_rl.training.weight_sync import SyncedGenerator, WeightPush
 
 pytestmark = tiny.needs_vllm
 

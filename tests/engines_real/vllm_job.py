@@ -12,9 +12,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 import vllm_tiny as tiny
 
 from unified_rl.config.engines import DeepSpeedConfig
-from unified_rl.engines.deepspeed_trainer import DeepSpeedTrainer
-from unified_rl.engines.ranks import DividedGenerator, join_ranks
-from unified_rl.engines.weight_sync import SyncedGenerator, WeightPush
+from unified_rl.training.deepspeed_trainer import DeepSpeedTrainer
+from unified_rl.training.ranks import DividedGenerator, join_ranks
+from unified_rl.training.weight_sync import SyncedGenerator, WeightPush
 
 
 def cycles(folder: Path, zero_stage: int, ranks) -> dict[str, list[float]]:

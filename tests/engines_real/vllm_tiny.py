@@ -14,11 +14,11 @@ from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCau
 
 from unified_rl.base.types import Decoding, Problem, Prompt
 from unified_rl.config.engines import VllmConfig
-from unified_rl.engines.layout import Layout
-from unified_rl.engines.optimiser import AdamWOptions
-from unified_rl.engines.packing import TokenSequence
-from unified_rl.engines.roles import policy_role
-from unified_rl.engines.vllm_generator import EngineOptions, VllmGenerator
+from unified_rl.models.roles import policy_role
+from unified_rl.packing.layout import Layout
+from unified_rl.packing.packed_rows import TokenSequence
+from unified_rl.sampling.vllm_generator import EngineOptions, VllmGenerator
+from unified_rl.training.optimiser import AdamWOptions
 
 needs_vllm = pytest.mark.skipif(
     importlib.util.find_spec("vllm") is None, reason="needs the extra: make install-engines, then make test-engines"

@@ -13,7 +13,7 @@ from unified_rl.grading import extract
 from unified_rl.grading.extract import MAX_ANSWER, MAX_TAIL, bare
 from unified_rl.grading.normalise import tidy
 
-PACKAGES = ("unified_rl.grading", "unified_rl.tasks", "unified_rl.rewards.steps", "unified_rl.engines.tool_integrated")
+PACKAGES = ("unified_rl.grading", "unified_rl.tasks", "unified_rl.rewards.steps", "unified_rl.sampling.tool_integrated")
 OF_RESPONSES = (
     "extract",
     "scan",

@@ -15,10 +15,10 @@ from tiny import words
 from unified_rl import planning
 from unified_rl.base.errors import ConfigError
 from unified_rl.cli import main
-from unified_rl.engines.packing import pack
-from unified_rl.engines.roles import policy_role
 from unified_rl.loop.surrogate import SurrogateLoss, aggregation_weights
 from unified_rl.methods.losses import of_policy
+from unified_rl.models.roles import policy_role
+from unified_rl.packing.packed_rows import pack
 from unified_rl.planning import explain
 from unified_rl.presets.loading import load_config
 

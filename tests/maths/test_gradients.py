@@ -12,10 +12,10 @@ from cases import CASES, LENGTH, gspo_objective
 from ragged import gradient, ragged_batch, token_logps
 
 from unified_rl import coefficients as c
-from unified_rl.engines.packing import Members, pack
-from unified_rl.engines.roles import policy_role
 from unified_rl.loop.surrogate import SurrogateLoss, aggregation_weights
+from unified_rl.models.roles import policy_role
 from unified_rl.ops.terms import coefficient as total
+from unified_rl.packing.packed_rows import Members, pack
 
 
 def our_gradient(batch, coefficient, aggregation, *, row_tokens=40, micro_batch_tokens=80, order=None):

@@ -12,10 +12,10 @@ from ragged import gradient, ragged_batch, token_logps
 from unified_rl import coefficients as c
 from unified_rl.base.errors import ConfigError, DataError
 from unified_rl.config.axes import ImportanceConfig
-from unified_rl.engines.layout import Layout
-from unified_rl.engines.roles import policy_role
 from unified_rl.loop.surrogate import SurrogateLoss, aggregation_weights
 from unified_rl.methods.importance import corrected
+from unified_rl.models.roles import policy_role
+from unified_rl.packing.layout import Layout
 from unified_rl.presets.loading import load_config
 
 OPTIONS = {

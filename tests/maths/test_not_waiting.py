@@ -12,15 +12,17 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from unified_rl.base.types import ONE_RANK, Problem, Prompt
 from unified_rl.config.axes import ImportanceConfig
-from unified_rl.engines.layout import Layout
-from unified_rl.engines.optimiser import AdamWOptions
-from unified_rl.engines.policy_model import build_value_model
-from unified_rl.engines.reward_model import RewardLoss, as_sequence, build_reward_model, reward_role
-from unified_rl.engines.roles import policy_role, value_role
-from unified_rl.engines.torch_trainer import TorchTrainer
 from unified_rl.loop.surrogate import CompanionLoss, SurrogateLoss, aggregation_weights
 from unified_rl.methods.importance import corrected
 from unified_rl.methods.losses import of_role
+from unified_rl.models.policy_model import build_value_model
+from unified_rl.models.reward_model import build_reward_model
+from unified_rl.models.roles import policy_role, value_role
+from unified_rl.packing.layout import Layout
+from unified_rl.training.optimiser import AdamWOptions
+from unified_rl.training.reward_loss import RewardLoss
+from unified_rl.training.reward_scores import as_sequence, reward_role
+from unified_rl.training.torch_trainer import TorchTrainer
 
 #: Operators whose result, or its shape, the host must have before it goes on.
 READING = {

@@ -14,13 +14,13 @@ from omegaconf import OmegaConf
 from tiny import environment, words
 
 from unified_rl.base.errors import ConfigError
-from unified_rl.engines.torch_trainer import TorchTrainer
 from unified_rl.grids.shared_stages import shared_stages
 from unified_rl.presets import chain, loading
 from unified_rl.presets.loading import load_config
 from unified_rl.records.artifacts import ArtifactStore, Stage
 from unified_rl.stages.chain import made_for, stage
 from unified_rl.stages.training import run_training
+from unified_rl.training.torch_trainer import TorchTrainer
 
 PACKAGE = Path(loading.__file__).parents[1]
 PRESET = OmegaConf.to_container(OmegaConf.load(PACKAGE / "presets" / "configs" / "chain.yaml"))

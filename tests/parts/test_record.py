@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unified_rl import coefficients as c
-from unified_rl.engines.packing import Members
 from unified_rl.loop.record import Record, Watched
 from unified_rl.loop.surrogate import token_sum
 from unified_rl.ops import kl
 from unified_rl.ops.terms import term
+from unified_rl.packing.packed_rows import Members
 
 
 def test_record_means_are_token_means_over_all_micro_batches():

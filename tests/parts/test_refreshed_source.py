@@ -15,9 +15,9 @@ from tiny import environment, words
 
 from unified_rl.base.types import Decoding, Problem, Prompt, Score
 from unified_rl.cli import main
-from unified_rl.engines.policy_copy import FrozenCopy
-from unified_rl.engines.policy_model import build_llama
-from unified_rl.engines.torch_generator import TorchGenerator
+from unified_rl.models.policy_copy import FrozenCopy
+from unified_rl.models.policy_model import build_llama
+from unified_rl.sampling.torch_generator import TorchGenerator
 from unified_rl.sources import OnlineSamples, PromptPool, RefreshedSamples
 
 PROMPTS, RESPONSES, STEPS = 3, 4, 7

@@ -14,9 +14,9 @@ from unified_rl import coefficients as c
 from unified_rl import planning
 from unified_rl.base.errors import ConfigError
 from unified_rl.cli import main
-from unified_rl.engines.packing import Members
 from unified_rl.loop.surrogate import CompanionLoss, SurrogateLoss, aggregation_weights
 from unified_rl.methods import losses, signals
+from unified_rl.packing.packed_rows import Members
 from unified_rl.planning import explain
 from unified_rl.presets.loading import load_config
 
@@ -58,7 +58,11 @@ def everything(inputs):
 
 @pytest.mark.parametrize(
     "name",
-    [name for name, one in signals.SIGNALS.items() if not (signals.ROLES[one.role].options or signals.ROLES[one.role].setting)],
+    [
+        name
+        for name, one in signals.SIGNALS.items()
+        if one.role and not (signals.ROLES[one.role].options or signals.ROLES[one.role].setting)
+    ],
 )
 def test_every_signal_reaches_a_coefficient_that_needs_it(name, tmp_path, artifacts):
     signal = signals.SIGNALS[name]

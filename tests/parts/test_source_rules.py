@@ -10,7 +10,7 @@ import pytest
 from tiny import words
 
 from unified_rl.base.errors import ConfigError
-from unified_rl.engines.policy_model import load_tokenizer
+from unified_rl.models.policy_model import load_tokenizer
 from unified_rl.presets.loading import load_config
 from unified_rl.records.artifacts import ArtifactStore
 from unified_rl.stages import training, world

@@ -8,8 +8,8 @@ import torch
 from ragged import VOCABULARY, small_llama
 
 from unified_rl.base.types import Decoding, Problem, Prompt, Score
-from unified_rl.engines.sampling import sampler_logp
-from unified_rl.engines.torch_generator import TorchGenerator
+from unified_rl.sampling.draws import sampler_logp
+from unified_rl.sampling.torch_generator import TorchGenerator
 from unified_rl.sources import BRANCH_FROM, OnlineSamples, PromptPool, TreeSearch
 
 EOS, BREAKS = 1, (3, 4, 5, 6, 7, 8)  # tokens that end a step

@@ -7,7 +7,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig, Qwen2Config, Qwen3Config
 
 from unified_rl.base.errors import ConfigError, DataError
-from unified_rl.engines.norms import use_torch_rms_norm
+from unified_rl.models.norms import use_torch_rms_norm
 from unified_rl.ops import logprobs
 from unified_rl.planning import memory
 from unified_rl.planning.shapes import ModelShape, shape_from_file, shape_of

@@ -9,8 +9,8 @@ import pytest
 from tiny import command, words
 
 from unified_rl.config.records import EvaluationConfig
-from unified_rl.engines.llama_decoder import LlamaDecoder
 from unified_rl.presets import loading
+from unified_rl.sampling.llama_decoder import LlamaDecoder
 from unified_rl.stages.evaluate import evaluate
 from unified_rl.stages.training import run_training
 

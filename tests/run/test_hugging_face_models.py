@@ -10,7 +10,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, Qwen2Config
 
 from unified_rl.cli import main
-from unified_rl.engines.policy_model import load_policy
+from unified_rl.models.policy_model import load_policy
 from unified_rl.tasks.tokenizers import train_tokenizer
 
 TEXTS = ["Ann has 3 apples and buys 4. How many? There are 3+4=7 apples.\n#### 7"]

@@ -16,13 +16,12 @@ from unified_rl.base import rng
 from unified_rl.base.errors import ConfigError, DataError
 from unified_rl.base.types import Decoding, Prompt
 from unified_rl.config.reward_models import RewardModelConfig
-from unified_rl.engines.policy_model import load_policy
-from unified_rl.engines.reward_model import load_reward_model
-from unified_rl.engines.torch_generator import TorchGenerator
-from unified_rl.engines.torch_trainer import TorchTrainer
+from unified_rl.models.policy_model import load_policy
+from unified_rl.models.reward_model import load_reward_model
 from unified_rl.presets import chain, loading
 from unified_rl.records.artifacts import ArtifactStore
 from unified_rl.rewards import ModelReward, build_segmenter
+from unified_rl.sampling.torch_generator import TorchGenerator
 from unified_rl.stages import world
 from unified_rl.stages.chain import initial_policy, stage
 from unified_rl.stages.first_error import read_solutions, write_first_errors
@@ -33,6 +32,7 @@ from unified_rl.stages.reward_model_quality import write_quality
 from unified_rl.stages.step_labels import label_steps
 from unified_rl.statistics import first_error as first_error_analysis
 from unified_rl.statistics import reward_models as analysis
+from unified_rl.training.torch_trainer import TorchTrainer
 
 SECTION = RewardModelConfig(
     kind="process",

@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from unified_rl.cli import main
-from unified_rl.engines.forward import response_logps
-from unified_rl.engines.packing import pack
-from unified_rl.engines.policy_model import load_policy
 from unified_rl.loop.rollout import collate
 from unified_rl.loop.surrogate import SurrogateLoss, aggregation_weights
+from unified_rl.models.forward import response_logps
+from unified_rl.models.policy_model import load_policy
+from unified_rl.packing.packed_rows import pack
 from unified_rl.presets import chain, loading
 from unified_rl.records.artifacts import ArtifactStore
 from unified_rl.sources import MixedDemonstrations

@@ -19,24 +19,24 @@ from tools.mutants.mutant import (
 )
 
 ADV = "ops/advantages.py"
-ATTEND = "engines/attention.py"
-CACHE = "engines/kv_cache.py"
+ATTEND = "models/attention.py"
+CACHE = "sampling/kv_cache.py"
 CORRECTED = "methods/importance.py"
 GROUPS = "methods/policy_gradient.py"
 IMP = "ops/importance.py"
 LATER = "sources/ahead.py"
-LEAN = "engines/llama_decoder.py"
+LEAN = "sampling/llama_decoder.py"
 LOGPS = "ops/logprobs.py"
 LOSSES = "methods/losses.py"
 MIXED = "rewards/mixtures.py"
 MODEL = "rewards/model.py"
-PACK = "engines/packing.py"
+PACK = "packing/packed_rows.py"
 PAIRS = "sources/pairs.py"
 RATIO = "methods/sequence_ratio.py"
 RECORD = "loop/record.py"
 REPLAY = "sources/replay.py"
-RM = "engines/reward_model.py"
-SAMPLING = "engines/sampling.py"
+RM = "training/reward_loss.py"
+SAMPLING = "sampling/draws.py"
 STEPS = "stages/step_labels.py"
 SUR = "loop/surrogate.py"
 TEACHER = "methods/distillation.py"
@@ -146,9 +146,9 @@ MUTANTS = (
         "torch.where(members.rows_b[0] >= 0, ",
         RECORDS,
     ),
-    Mutant("engines/batch.py", "packed by every pass", "if key not in self._shares:", "if True:", BATCH),
-    Mutant("engines/batch.py", "units do not count", "None if unit_B is None else unit_B.tobytes())", "None)", BATCH),
-    Mutant("engines/requests.py", "one token more than the context", "> info.context:", "> info.context + 1:", ASKED),
+    Mutant("training/batch.py", "packed by every pass", "if key not in self._shares:", "if True:", BATCH),
+    Mutant("training/batch.py", "units do not count", "None if unit_B is None else unit_B.tobytes())", "None)", BATCH),
+    Mutant("sampling/requests.py", "one token more than the context", "> info.context:", "> info.context + 1:", ASKED),
     Mutant(
         "loop/rollout.py", "training sees the rule", "float(score.judged_correct)", 'float(score.verdict == "correct")', NOISE
     ),
@@ -160,7 +160,11 @@ MUTANTS = (
     Mutant(LEAN, "projections without their bias", "weights[0], weights[1])", "weights[0])", DECODING),
     Mutant(LEAN, "prefill: a token sees the next", ".triu(1)", ".triu(2)", DECODING),
     Mutant(
-        LEAN, "prefill: all tokens at one place", "table[:length].repeat(", "table[:1].repeat(length, 1, 1).repeat(", DECODING
+        LEAN,
+        "prefill: all tokens at one place",
+        "turn = self.cos[:length].repeat(prompts, 1, 1)",
+        "turn = self.cos[:1].repeat(prompts * length, 1, 1)",
+        DECODING,
     ),
     Mutant(LEAN, "prefill: a layer too few", "< len(self.layers):", "< len(self.layers) - 1:", DECODING),
     Mutant(LEAN, "compiled: drawn at temperature 1", "logits / temperature", "logits", DECODING),

@@ -8,18 +8,18 @@ Suites = tuple[tuple[str, ...], ...]
 
 #: Fast tests first: most mutants die there.
 MATHS = (("tests/maths/test_by_hand.py", "tests/maths/test_properties.py"), ("tests/maths/test_gradients.py",))
-REWARDS = (("tests/rewards", "tests/engines/test_reward_model.py", "tests/parts/test_replay.py"),)
+REWARDS = (("tests/rewards", "tests/training/test_reward_model.py", "tests/parts/test_replay.py"),)
 NOISE = (("tests/rewards", "tests/run/test_reward_model_stages.py", "tests/run/test_learned_rewards.py"),)
 LABELS = (("tests/run/test_reward_model_stages.py",),)
 LOGPROBS = (("tests/ops/test_logprobs.py",), ("tests/maths/test_entropy_bonus.py",))
 SOURCES = (("tests/parts/test_sources.py",), ("tests/parts/test_source_declarations.py",))
 IMPORTANCE = (("tests/maths/test_importance.py",), ("tests/maths/test_gradients.py",))
 AHEAD = (("tests/parts/test_ahead_of_training.py",),)
-PACKING = (("tests/engines/test_packing.py",),)
+PACKING = (("tests/packing/test_packing.py",),)
 RECORDS, BATCH, ASKED = (
-    ((f"tests/{name}.py",),) for name in ("parts/test_record", "engines/test_batch", "engines/test_requests")
+    ((f"tests/{name}.py",),) for name in ("parts/test_record", "training/test_batch", "sampling/test_requests")
 )
-DECODING = (("tests/engines/test_torch_generator.py",), ("tests/engines/test_compiled_step.py",))
+DECODING = (("tests/sampling/test_torch_generator.py",), ("tests/sampling/test_compiled_step.py",))
 
 
 @dataclass(frozen=True)

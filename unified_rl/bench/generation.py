@@ -20,7 +20,7 @@ from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
 from unified_rl.base.rng import generator
 from unified_rl.base.types import Decoding, Problem, Prompt
 from unified_rl.config.schema import Config
-from unified_rl.engines.torch_generator import TorchGenerator
+from unified_rl.sampling.torch_generator import TorchGenerator
 from unified_rl.stages.generators import compiled_step
 
 EOS, PAD = 1, 0

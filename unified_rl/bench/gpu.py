@@ -28,10 +28,10 @@ from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedModel, Qwe
 
 from unified_rl.base import rng
 from unified_rl.bench.training import matmul_peak
-from unified_rl.engines.forward import response_logps
-from unified_rl.engines.norms import use_torch_rms_norm
-from unified_rl.engines.packing import PackedRows, TokenSequence, pack
+from unified_rl.models.forward import response_logps
+from unified_rl.models.norms import use_torch_rms_norm
 from unified_rl.ops.logprobs import token_logps
+from unified_rl.packing.packed_rows import PackedRows, TokenSequence, pack
 from unified_rl.planning import memory
 from unified_rl.planning.gpus import GIB, GPUS
 from unified_rl.planning.shapes import ModelShape, shape_of

@@ -28,22 +28,22 @@ from unified_rl.bench.training import matmul_peak, padded_micro_batches, trainin
 from unified_rl.config.records import RunConfig
 from unified_rl.config.schema import Config
 from unified_rl.config.training import RolloutConfig, TrainerConfig
-from unified_rl.engines.compiled_forward import CompiledForward
-from unified_rl.engines.forward import plain_forward
-from unified_rl.engines.layout import Layout
-from unified_rl.engines.norms import use_torch_rms_norm
-from unified_rl.engines.optimiser import AdamWOptions
-from unified_rl.engines.packing import TokenSequence
-from unified_rl.engines.passes import evaluate_role
-from unified_rl.engines.policy_model import decoder_of
-from unified_rl.engines.ranks import divided, join_ranks
-from unified_rl.engines.roles import policy_role
-from unified_rl.engines.torch_generator import TorchGenerator
-from unified_rl.engines.torch_trainer import TorchTrainer
 from unified_rl.loop.train import Parts, run_step
 from unified_rl.methods.policy_gradient import Grpo
+from unified_rl.models.compiled_forward import CompiledForward
+from unified_rl.models.forward import plain_forward
+from unified_rl.models.norms import use_torch_rms_norm
+from unified_rl.models.policy_model import decoder_of
+from unified_rl.models.roles import policy_role
+from unified_rl.packing.layout import Layout
+from unified_rl.packing.packed_rows import TokenSequence
+from unified_rl.sampling.torch_generator import TorchGenerator
 from unified_rl.sources import OnlineSamples, PromptPool
 from unified_rl.stages.generators import compiled_step
+from unified_rl.training.optimiser import AdamWOptions
+from unified_rl.training.passes import evaluate_role
+from unified_rl.training.ranks import divided, join_ranks
+from unified_rl.training.torch_trainer import TorchTrainer
 
 PROMPTS, GROUP, VOCABULARY = 8, 8, 64
 #: (longest response, mean of ragged lengths) of each kind of work.

@@ -23,10 +23,10 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from unified_rl.base import rng
-from unified_rl.engines.forward import response_logps
-from unified_rl.engines.packing import PackedRows, TokenSequence, pack, padding_fraction
-from unified_rl.engines.policy_model import build_llama
+from unified_rl.models.forward import response_logps
+from unified_rl.models.policy_model import build_llama
 from unified_rl.ops.logprobs import token_logps
+from unified_rl.packing.packed_rows import PackedRows, TokenSequence, pack, padding_fraction
 
 VOCABULARY = 64
 

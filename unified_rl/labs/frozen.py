@@ -18,29 +18,29 @@ from unified_rl.base import rng
 from unified_rl.base.errors import CheckpointError, ConfigError, DataError
 from unified_rl.base.types import Group, Prompt, Reward, ScoredResponse, Split, Task
 from unified_rl.config.schema import Config
-from unified_rl.engines.layout import Layout
-from unified_rl.engines.optimiser import AdamWOptions
-from unified_rl.engines.packing import TokenSequence
-from unified_rl.engines.passes import evaluate_role
-from unified_rl.engines.policy_model import ValueModel, build_value_model, load_policy
-from unified_rl.engines.roles import policy_role, value_role
-from unified_rl.engines.torch_generator import TorchGenerator
-from unified_rl.engines.torch_trainer import TorchTrainer
 from unified_rl.loop.rollout import collate
 from unified_rl.loop.surrogate import CompanionLoss, aggregation_weights
 from unified_rl.methods import COEFFICIENTS, METHODS
 from unified_rl.methods.base import Coefficient, Inputs
 from unified_rl.methods.losses import of_role
 from unified_rl.methods.signals import beside_policy
+from unified_rl.models.policy_model import ValueModel, build_value_model, load_policy
+from unified_rl.models.roles import policy_role, value_role
 from unified_rl.ops.terms import Terms
+from unified_rl.packing.layout import Layout
+from unified_rl.packing.packed_rows import TokenSequence
 from unified_rl.presets import loading
 from unified_rl.records import runs
 from unified_rl.records.artifacts import ArtifactStore
 from unified_rl.rewards import ExactProcessReward, OutcomeReward
+from unified_rl.sampling.torch_generator import TorchGenerator
 from unified_rl.stages import world
 from unified_rl.stages.chain import initial_policy
 from unified_rl.stages.models import model_dtype
 from unified_rl.stages.solutions import solution_generator
+from unified_rl.training.optimiser import AdamWOptions
+from unified_rl.training.passes import evaluate_role
+from unified_rl.training.torch_trainer import TorchTrainer
 
 NO_MODEL = "none: V = 0"
 

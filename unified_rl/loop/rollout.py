@@ -11,10 +11,10 @@ from torch import Tensor
 
 from unified_rl.base.errors import DataError
 from unified_rl.base.types import Group, ScoredResponse
-from unified_rl.engines.batch import Batch
-from unified_rl.engines.packing import TokenSequence
 from unified_rl.methods.base import Inputs
 from unified_rl.ops.advantages import zero_variance_groups
+from unified_rl.packing.packed_rows import TokenSequence
+from unified_rl.training.batch import Batch
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from unified_rl.base.types import Ranks
-from unified_rl.engines.packing import Members
 from unified_rl.loop.record import Record, Watched
 from unified_rl.methods.base import Coefficient, Inputs
 from unified_rl.methods.losses import NamedLoss
 from unified_rl.methods.signals import per_micro_batch
 from unified_rl.ops import aggregation
 from unified_rl.ops.terms import Term, Terms, coefficient
+from unified_rl.packing.packed_rows import Members
 
 
 def aggregation_weights(name: str, inputs: Inputs, constant: int, truncated: str) -> Tensor:

@@ -46,7 +46,7 @@ class StepTokens:
 
 
 def sharing(responses_per_prompt: int, prompt: int, response: int, row_tokens: int) -> int:
-    """How many responses share a prompt's copy in a packed row (engines/packing.py)."""
+    """How many responses share a prompt's copy in a packed row (packing/packed_rows.py)."""
     return max(1, min(responses_per_prompt, (row_tokens - prompt) // max(1, response)))
 
 

@@ -22,10 +22,11 @@ from transformers import PreTrainedTokenizerBase
 from unified_rl.base import files
 from unified_rl.base.errors import DataError
 from unified_rl.base.types import Problem, Prompt, Response
-from unified_rl.engines.layout import Layout
-from unified_rl.engines.requests import context_limit
-from unified_rl.engines.reward_model import RewardScorer, load_reward_model
+from unified_rl.models.limits import context_limit
+from unified_rl.models.reward_model import load_reward_model
+from unified_rl.packing.layout import Layout
 from unified_rl.tasks.templates import encode
+from unified_rl.training.reward_scores import RewardScorer
 
 SCHEMA = 1
 COLUMNS = pa.schema(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from unified_rl.base.types import Problem, Prompt, Response
 from unified_rl.config.schema import Config
-from unified_rl.engines.policy_model import load_tokenizer
+from unified_rl.models.policy_model import load_tokenizer
 from unified_rl.records.progress import progress
 from unified_rl.stages.generators import frozen_sampler
 from unified_rl.stages.solutions import solution_generator

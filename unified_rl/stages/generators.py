@@ -15,18 +15,18 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from unified_rl.base.errors import ConfigError
 from unified_rl.base.types import Generator, Prompt, Ranks, Task
 from unified_rl.config.schema import Config
-from unified_rl.engines.company import Company, company
-from unified_rl.engines.cpp_compiler import require_compiler
-from unified_rl.engines.llama_decoder import CompiledStep, LlamaDecoder, StepShape
-from unified_rl.engines.policy_model import load_policy, load_tokenizer
-from unified_rl.engines.torch_generator import TorchGenerator
-from unified_rl.engines.vllm_generator import EngineOptions, VllmGenerator, require_vllm
-from unified_rl.engines.weight_sync import SyncedGenerator, Trained, WeightPush
+from unified_rl.models.cpp_compiler import require_compiler
+from unified_rl.models.policy_model import load_policy, load_tokenizer
 from unified_rl.records.artifacts import ArtifactStore
 from unified_rl.records.progress import announce
+from unified_rl.sampling.company import Company, company
+from unified_rl.sampling.llama_decoder import CompiledStep, LlamaDecoder, StepShape
+from unified_rl.sampling.torch_generator import TorchGenerator
+from unified_rl.sampling.vllm_generator import EngineOptions, VllmGenerator, require_vllm
 from unified_rl.sources.registry import declared
 from unified_rl.stages import world
 from unified_rl.stages.models import model_dtype
+from unified_rl.training.weight_sync import SyncedGenerator, Trained, WeightPush
 
 #: Prompts whose responses are compared after each push of weights.
 PROBE_PROMPTS = 8
@@ -79,7 +79,7 @@ def compiled_step(config: Config, model: PreTrainedModel) -> CompiledStep:
 
 def _recipe() -> ModuleType:
     """The module that compiles. Imported when it is wanted, because torch's compiler takes a second to import."""
-    return importlib.import_module("unified_rl.engines.compiled_step")
+    return importlib.import_module("unified_rl.sampling.compiled_step")
 
 
 @contextmanager

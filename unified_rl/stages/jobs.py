@@ -21,9 +21,9 @@ def train(words: Sequence[str]) -> None:
     config = loading.load_config(words)
     if not config.run_dir:
         raise ConfigError("train needs run_dir=DIR, the folder that will hold the run")
-    from unified_rl.engines.ranks import join_ranks
     from unified_rl.stages.trained import shown_by_first
     from unified_rl.stages.training import run_training
+    from unified_rl.training.ranks import join_ranks
 
     ranks = join_ranks()
     with shown_by_first(ranks, config.label, config.trainer.steps) as on_step:
@@ -42,8 +42,8 @@ def iterate(words: Sequence[str]) -> None:
     config = loading.load_config(words)
     if not config.run_dir:
         raise ConfigError("iterate needs run_dir=DIR, the folder that will hold the iterations")
-    from unified_rl.engines.ranks import join_ranks
     from unified_rl.stages import iterate as stage
+    from unified_rl.training.ranks import join_ranks
 
     ranks = join_ranks()
     folder = stage.iterate(config, ranks)

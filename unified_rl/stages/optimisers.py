@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from unified_rl.config.training import TrainerConfig
-from unified_rl.engines.optimiser import AdamWOptions
+from unified_rl.training.optimiser import AdamWOptions
 
 
 def adamw(trainer: TrainerConfig, learning_rate: float | None = None, updates: int = 1) -> AdamWOptions:

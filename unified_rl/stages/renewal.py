@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 from unified_rl.base import files
 from unified_rl.config.reward_models import section_of
 from unified_rl.config.schema import Config
-from unified_rl.engines.policy_model import load_tokenizer
-from unified_rl.engines.reward_model import load_reward_model
+from unified_rl.models.policy_model import load_tokenizer
+from unified_rl.models.reward_model import load_reward_model
 from unified_rl.records.artifacts import Artifact, ArtifactStore
 from unified_rl.sources.replay import Kept, ReplayStore
 from unified_rl.stages.kinds.reward_model import trained, training_run

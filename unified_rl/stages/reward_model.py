@@ -14,22 +14,10 @@ from unified_rl.base import files, rng
 from unified_rl.base.types import Prompt, Ranks, Response
 from unified_rl.config.reward_models import RewardModelConfig
 from unified_rl.config.schema import Config
-from unified_rl.engines.layout import Layout
-from unified_rl.engines.policy_model import load_policy, load_tokenizer
-from unified_rl.engines.protocol import Trainer
-from unified_rl.engines.reward_model import (
-    Card,
-    RewardLoss,
-    RewardModel,
-    RewardScorer,
-    as_sequence,
-    build_reward_model,
-    load_reward_model,
-    reward_role,
-    save_reward_model,
-)
-from unified_rl.engines.trainers import build_trainer, state_name
 from unified_rl.loop.steps import Made, Work, repeat, timed
+from unified_rl.models.policy_model import load_policy, load_tokenizer
+from unified_rl.models.reward_model import Card, RewardModel, build_reward_model, load_reward_model, save_reward_model
+from unified_rl.packing.layout import Layout
 from unified_rl.records.artifacts import Artifact
 from unified_rl.stages.kinds.reward_model import MODEL_FOLDER
 from unified_rl.stages.kinds.reward_samples import Samples, read_samples
@@ -38,6 +26,10 @@ from unified_rl.stages.models import model_dtype
 from unified_rl.stages.optimisers import adamw
 from unified_rl.stages.step_labels import StepFacts
 from unified_rl.stages.trained import StepHook, opened, run_inside
+from unified_rl.training.protocol import Trainer
+from unified_rl.training.reward_loss import RewardLoss
+from unified_rl.training.reward_scores import RewardScorer, as_sequence, reward_role
+from unified_rl.training.trainers import build_trainer, state_name
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from unified_rl.base import files
 from unified_rl.base.types import Split
 from unified_rl.config.schema import Config
-from unified_rl.engines.policy_model import load_tokenizer
+from unified_rl.models.policy_model import load_tokenizer
 from unified_rl.records.artifacts import Artifact, ArtifactStore
 from unified_rl.stages.kinds.reward_samples import Samples, read_samples, samples_of
 from unified_rl.stages.kinds.step_labels import facts_of, read_step_facts

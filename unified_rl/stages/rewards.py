@@ -11,7 +11,7 @@ from unified_rl.base.plugins import import_by_path
 from unified_rl.base.types import Reward, Task
 from unified_rl.config.reward_models import check_settings, default_reduction
 from unified_rl.config.schema import Config
-from unified_rl.engines.reward_model import read_card
+from unified_rl.models.reward_model import read_card
 from unified_rl.presets import chain
 from unified_rl.records.artifacts import Artifact, ArtifactStore, built
 from unified_rl.rewards import (

@@ -7,8 +7,8 @@ from functools import cache
 
 from unified_rl.base.types import Generator, ProgramRunner, Tokenizer
 from unified_rl.config.schema import Config
-from unified_rl.engines.text_cuts import StoppingGenerator
-from unified_rl.engines.tool_integrated import ToolIntegratedGenerator
+from unified_rl.sampling.text_cuts import StoppingGenerator
+from unified_rl.sampling.tool_integrated import ToolIntegratedGenerator
 from unified_rl.tasks.templates import FEW_SHOT, NEXT_EXAMPLE
 
 

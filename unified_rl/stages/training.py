@@ -11,10 +11,9 @@ import transformers
 from unified_rl.base.errors import ConfigError
 from unified_rl.base.types import ONE_RANK, Ranks
 from unified_rl.config.schema import Config
-from unified_rl.engines.cpp_compiler import require_compiler
-from unified_rl.engines.trainers import preflight_trainer
 from unified_rl.loop.train import train
 from unified_rl.methods.signals import ROLES
+from unified_rl.models.cpp_compiler import require_compiler
 from unified_rl.presets import chain, loading
 from unified_rl.records import runs, sinks
 from unified_rl.records.artifacts import Artifact, ArtifactStore
@@ -26,6 +25,7 @@ from unified_rl.stages.generators import preflight_generator
 from unified_rl.stages.models import check_model_path
 from unified_rl.stages.rewards import preflight_reward
 from unified_rl.stages.trained import StepHook, opened
+from unified_rl.training.trainers import preflight_trainer
 
 
 def run_training(

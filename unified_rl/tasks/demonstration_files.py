@@ -4,7 +4,7 @@
     solution -> what its author wrote, and EOS                                                    trained on
              -> the outputs of programs in a tool-integrated solution: ```output ... ```          read, not trained on
 
-A tool-integrated solution is cut where a rollout is (engines/tool_integrated.py): an output begins with the line break after the
+A tool-integrated solution is cut where a rollout is (sampling/tool_integrated.py): an output begins with the line break after the
 program's closing fence and ends with the line break after its own, and each piece is tokenised by itself.
 """
 

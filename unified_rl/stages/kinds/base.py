@@ -35,7 +35,7 @@ def stage(config: Config, inputs: Mapping[str, Stage | Artifact]) -> Stage | Art
 
 
 def _build_base(config: Config, folder: Path) -> None:
-    from unified_rl.engines.policy_model import build_llama, save_policy
+    from unified_rl.models.policy_model import build_llama, save_policy
 
     task, shape = problems_task(config), config.model
     tokenizer = _make_tokenizer(task, config)

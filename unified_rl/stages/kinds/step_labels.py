@@ -61,7 +61,7 @@ def read_step_facts(made: Artifact, completions: int) -> list[list[StepFacts]]:
 
 
 def _label(config: Config, inputs: Mapping[str, Artifact], segmentation: str, completions: int, folder: Path) -> None:
-    from unified_rl.engines.policy_model import load_tokenizer
+    from unified_rl.models.policy_model import load_tokenizer
     from unified_rl.stages.generators import frozen_sampler
     from unified_rl.stages.step_labels import label_steps, write_facts
 

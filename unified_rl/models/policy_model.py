@@ -1,0 +1,298 @@
+"""Policies and models with a scalar head: building, loading and saving.
+
+Any Hugging Face causal language model whose logits are a linear head on its decoder's last hidden state can be the policy;
+`check_linear_head` refuses the others. `forward.py` reads log-probabilities and values off their passes.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+from transformers import (
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from unified_rl.base.errors import CheckpointError, ConfigError
+from unified_rl.base.types import Tokenizer
+from unified_rl.models.limits import eos_ids
+from unified_rl.models.norms import use_torch_rms_norm
+
+HEAD_FILES = "*_head.safetensors"
+# What loading a damaged directory raises, depending on which file is damaged.
+_LOAD_ERRORS = (OSError, ValueError, KeyError, RuntimeError, TypeError, json.JSONDecodeError, SafetensorError)
+
+
+def build_llama(
+    *,
+    vocab_size: int,
+    hidden_size: int,
+    num_layers: int,
+    num_heads: int,
+    intermediate_size: int,
+    max_position_embeddings: int,
+    eos_token_id: int | list[int],
+    pad_token_id: int | None = None,
+    bos_token_id: int | None = None,
+    tie_word_embeddings: bool = True,
+    num_kv_heads: int | None = None,
+    init_std: float = 0.02,
+    seed: int = 0,
+) -> LlamaForCausalLM:
+    """A randomly initialised float32 Llama in eval mode, a function of its arguments only: torch's global RNG is left alone.
+
+    Raises:
+        ConfigError: a width that the heads do not divide, or special ids outside the vocabulary.
+    """
+    if hidden_size % num_heads:
+        raise ConfigError(f"hidden_size {hidden_size} is not divisible by num_heads {num_heads}")
+    special_ids: dict[str, Any] = {"eos_token_id": eos_token_id, "pad_token_id": pad_token_id, "bos_token_id": bos_token_id}
+    _check_ids(special_ids, vocab_size)
+    config = LlamaConfig(
+        vocab_size=vocab_size,
+        hidden_size=hidden_size,
+        num_hidden_layers=num_layers,
+        num_attention_heads=num_heads,
+        num_key_value_heads=num_kv_heads,
+        intermediate_size=intermediate_size,
+        max_position_embeddings=max_position_embeddings,
+        tie_word_embeddings=tie_word_embeddings,
+        initializer_range=init_std,
+        **special_ids,
+    )
+    config.dtype = torch.float32
+    return _drawn(config, seed)
+
+
+def _drawn(config: LlamaConfig, seed: int) -> LlamaForCausalLM:
+    """A Llama with random weights."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = LlamaForCausalLM(config)
+    return use_torch_rms_norm(model).eval()
+
+
+def load_policy(
+    path: str | Path, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """A causal language model (eval mode) and its tokenizer from a directory in Hugging Face format. Never goes to the network.
+
+    Raises:
+        CheckpointError: the directory, or a file in it, is missing or cannot be read; or weights are missing from it.
+        ConfigError: the tokenizer and the model disagree about the vocabulary, or the model's logits are not a linear head.
+    """
+    path = Path(path)
+    _check_directory(path)
+    model = _load(AutoModelForCausalLM, path, dtype)
+    model.to(device)  # type: ignore[arg-type]  # transformers wraps the method and hides its self
+    tokenizer = load_tokenizer(path)
+    check_vocabulary(model, tokenizer)
+    check_linear_head(model)
+    return model, tokenizer
+
+
+def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
+    """The tokenizer in a directory in Hugging Face format. Never goes to the network. Raises CheckpointError."""
+    try:
+        return AutoTokenizer.from_pretrained(path, local_files_only=True)
+    except _LOAD_ERRORS as error:
+        raise CheckpointError(f"{path}: cannot load the tokenizer: {_first_line(error)}. {_REMEDY}") from error
+
+
+def save_policy(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, path: str | Path) -> None:
+    """Write model and tokenizer in Hugging Face format. Not atomic: write into a temporary directory and rename it.
+
+    Raises:
+        CheckpointError: the directory cannot be written.
+    """
+
+    def write() -> None:
+        model.save_pretrained(path)
+        tokenizer.save_pretrained(path)
+
+    _save(write, Path(path))
+
+
+def eos_token_ids(model: PreTrainedModel, tokenizer: Tokenizer | None = None) -> tuple[int, ...]:
+    """All ids that end a response, ascending: those of the generation config (else of the model's) and the tokenizer's own.
+
+    Raises:
+        ConfigError: none is defined, so no response could ever end.
+    """
+    generation = getattr(model, "generation_config", None)
+    declared = getattr(generation, "eos_token_id", None)
+    if declared is None:
+        declared = model.config.eos_token_id
+    ids = eos_ids(declared, tokenizer)
+    if not ids:
+        raise ConfigError("neither the model's generation config nor its tokenizer defines eos_token_id; set it in one of them")
+    return ids
+
+
+def check_vocabulary(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Raise ConfigError unless every id of the tokenizer, and every special id, has a row in the model's embeddings.
+
+    More rows than tokens is common (vocabularies are padded to round numbers) and fine.
+    """
+    rows = _embedding_rows(model)
+    if len(tokenizer) > rows:
+        raise ConfigError(
+            f"the tokenizer has {len(tokenizer)} tokens but the model only {rows} embedding rows; "
+            "use the tokenizer that the model was trained with, or call model.resize_token_embeddings"
+        )
+    special = {f"tokenizer.{name}_token_id": getattr(tokenizer, f"{name}_token_id", None) for name in ("eos", "pad", "bos")}
+    special |= {f"config.{name}_token_id": getattr(model.config, f"{name}_token_id", None) for name in ("eos", "pad", "bos")}
+    special["generation_config.eos_token_id"] = getattr(model.generation_config, "eos_token_id", None)
+    _check_ids(special, rows)
+
+
+@torch.no_grad()
+def check_linear_head(model: PreTrainedModel) -> None:
+    """Raise ConfigError unless the logits are the output embeddings applied to the decoder's last hidden state.
+
+    `response_logps` applies the head itself, to the positions that need it. A model that does more to its logits (soft-capping,
+    a logit scale) would silently get wrong log-probabilities.
+    """
+    name, head = type(model).__name__, model.get_output_embeddings()
+    if head is None or not hasattr(head, "weight"):
+        raise ConfigError(f"{name} has no linear output head; choose a causal language model")
+    probe_BL = torch.arange(8, device=model.device)[None] % _embedding_rows(model)
+    expected = model(input_ids=probe_BL, use_cache=False).logits.float()
+    hidden = decoder_of(model)(input_ids=probe_BL, use_cache=False).last_hidden_state
+    found = nn.functional.linear(hidden, head.weight, getattr(head, "bias", None)).float()
+    scale = expected.abs().max().clamp_min(1.0)
+    if found.shape != expected.shape or (found - expected).abs().max() > 1e-3 * scale:
+        raise ConfigError(
+            f"{name} does more to its logits than apply its output embeddings (soft-capping, a logit scale?), "
+            "which the log-probability op does not reproduce; choose another model"
+        )
+
+
+class ScalarModel(nn.Module):
+    """A decoder with a scalar head: one number per token read. The head starts at zero.
+
+    Kinds differ in what the number means; `head_file` is the head's file name, beside the decoder in Hugging Face format.
+    """
+
+    head_file: ClassVar[str]
+    kind: ClassVar[str]
+
+    def __init__(self, backbone: PreTrainedModel) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = nn.Linear(backbone.config.hidden_size, 1, dtype=backbone.dtype, device=backbone.device)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    def save(self, path: str | Path) -> None:
+        """Write the backbone in Hugging Face format and the head beside it. Not atomic. Raises CheckpointError."""
+
+        def write() -> None:
+            self.backbone.save_pretrained(path)
+            save_file(self.head.state_dict(), Path(path) / self.head_file)
+
+        _save(write, Path(path))
+
+    @classmethod
+    def load(cls, path: str | Path, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu") -> Self:
+        """What `save` wrote, in eval mode. Raises CheckpointError where something is missing or damaged."""
+        path = Path(path)
+        _check_directory(path)
+        model = cls(_load(AutoModel, path, dtype))
+        try:
+            model.head.load_state_dict(load_file(path / cls.head_file))
+        except _LOAD_ERRORS as error:
+            file = path / cls.head_file
+            raise CheckpointError(f"{file}: cannot load the {cls.kind} head: {_first_line(error)}. {_REMEDY}") from error
+        return model.to(device).eval()
+
+
+class ValueModel(ScalarModel):
+    """The expected return from each position on. With a head of zeros, the first advantages are those without a baseline."""
+
+    head_file = "value_head.safetensors"
+    kind = "value"
+
+
+def build_value_model(policy: PreTrainedModel) -> ValueModel:
+    """A value model on a copy of the policy's decoder, with a head of zeros."""
+    return ValueModel(copy_of_decoder(policy)).eval()
+
+
+def copy_of_decoder(model: PreTrainedModel) -> PreTrainedModel:
+    """A model's decoder, without its head, with weights of its own."""
+    return copy.deepcopy(decoder_of(model))
+
+
+def decoder_of(model: PreTrainedModel) -> PreTrainedModel:
+    """The model without its head."""
+    return model.get_decoder()
+
+
+def _embedding_rows(model: PreTrainedModel) -> int:
+    rows: int = model.get_input_embeddings().weight.shape[0]  # type: ignore[index, assignment]
+    return rows
+
+
+_REMEDY = "Give the directory of a complete checkpoint in Hugging Face format, or make it again"
+
+
+def _check_directory(path: Path) -> None:
+    if not path.is_dir():
+        raise CheckpointError(f"{path}: no such directory. {_REMEDY}")
+    if not (path / "config.json").is_file():
+        raise CheckpointError(f"{path}: config.json is missing. {_REMEDY}")
+    weights = [file for pattern in ("*.safetensors", "*.bin") for file in path.glob(pattern) if not file.match(HEAD_FILES)]
+    if not weights:
+        raise CheckpointError(f"{path}: model.safetensors (or its shards) is missing. {_REMEDY}")
+
+
+def _load(auto_class: Any, path: Path, dtype: torch.dtype) -> PreTrainedModel:
+    """The model in eval mode; refuses a directory that lacks some of the weights, which transformers would draw at random."""
+    try:
+        model, info = auto_class.from_pretrained(path, dtype=dtype, local_files_only=True, output_loading_info=True)
+    except _LOAD_ERRORS as error:
+        raise CheckpointError(f"{path}: cannot load the model: {_first_line(error)}. {_REMEDY}") from error
+    absent = sorted(map(str, {*info["missing_keys"], *info["mismatched_keys"]}))
+    if absent:
+        raise CheckpointError(f"{path}: {len(absent)} weights are missing or of another shape, e.g. {absent[0]}. {_REMEDY}")
+    return use_torch_rms_norm(model).eval()
+
+
+def _save(write: Callable[[], None], path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        write()
+    except (OSError, SafetensorError) as error:
+        remedy = "Check permissions and free space"
+        raise CheckpointError(f"{path}: cannot write the model: {_first_line(error)}. {remedy}") from error
+
+
+def _check_ids(named_ids: dict[str, int | list[int] | None], vocab_size: int) -> None:
+    for name, value in named_ids.items():
+        for token_id in _as_list(value):
+            if not 0 <= token_id < vocab_size:
+                raise ConfigError(f"{name} is {token_id}, outside the model's vocabulary of {vocab_size}; correct the id")
+
+
+def _as_list(value: int | list[int] | None) -> list[int]:
+    if value is None:
+        return []
+    return [value] if isinstance(value, int) else list(value)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,36 @@
+"""What a model role computes on packed rows: log-probs and entropies for a policy, expected returns for a value model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from unified_rl.models.forward import Forward, plain_forward, response_logps, response_values
+from unified_rl.packing.packed_rows import PackedRows
+
+#: What a role computes per response token: name -> [N], in the order of `packed.sequence_N`.
+Outputs = dict[str, Tensor]
+Role = Callable[[Any, PackedRows], Outputs]
+
+
+def policy_role(temperature: float, forward: Forward = plain_forward, differentiated: frozenset[str] = frozenset()) -> Role:
+    """Outputs "logp" and "entropy", in nats, at the sampling temperature; `forward` runs the decoder.
+
+    Args:
+        differentiated: outputs beside "logp" that carry a gradient, because a loss asks for it.
+    """
+
+    def outputs(model: PreTrainedModel, packed: PackedRows) -> Outputs:
+        entropy = "entropy" in differentiated
+        logp_N, entropy_N = response_logps(model, packed, temperature, forward, differentiable_entropy=entropy)
+        return {"logp": logp_N, "entropy": entropy_N}
+
+    return outputs
+
+
+def value_role(forward: Forward = plain_forward) -> Role:
+    """Output "value": the expected return where each response token is chosen."""
+    return lambda model, packed: {"value": response_values(model, packed, forward)}

@@ -1,0 +1,310 @@
+"""One decoding step of a small Llama-shaped model in a few large operations.
+
+A step of a model of a million parameters spends most of its time on the way to the kernels, not in them: through the modules it
+takes some two hundred small operations. This is the same arithmetic with the projections of a layer joined, on the same weights
+(copied at the start of each `generate`, which is why it is kept to small models). Everything else goes through the modules.
+
+`DecodingStep` is the arithmetic alone, on weights that it is given, so that it can be compiled once for any weights, with the draw
+that follows it (`DrawingStep`, `compiled_step.py`); `LlamaDecoder` brings weights and cache to them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from transformers import LlamaForCausalLM, PreTrainedModel, Qwen2ForCausalLM
+
+from unified_rl.base.types import Decoding
+from unified_rl.sampling.draws import draw, draw_by_inversion
+from unified_rl.sampling.fixed_shapes import CHUNK, MATRICES, in_order, linear
+from unified_rl.sampling.kv_cache import LEAST_ROWS, RowCache
+
+if TYPE_CHECKING:
+    from transformers.models.llama.modeling_llama import LlamaDecoderLayer
+    from transformers.models.qwen2.modeling_qwen2 import Qwen2DecoderLayer
+
+MAX_PARAMETERS = 30_000_000
+"""Above this the kernels outweigh the way to them, and a copy of the weights would be felt."""
+
+Tensors = list[torch.Tensor | None]
+"""Weights, each at its place, and None at the place of a bias that the model lacks."""
+Places = list[Any]
+"""`Tensors` as the arithmetic takes them apart: no type of a list says that its biases alone may be None."""
+Turn = tuple[torch.Tensor, torch.Tensor]
+"""cos and sin of the tokens' rotations, each [N, 1, head_dim]; sin is negated in its first half."""
+PromptKV = list[tuple[torch.Tensor, torch.Tensor]]
+"""Per layer keys and values [prompts, kv_heads, length, head_dim]."""
+CompiledStep = Callable[..., Sequence[torch.Tensor]]
+"""`DrawingStep.forward`, compiled."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepShape:
+    """All that a decoding step depends on but its weights' values."""
+
+    vocabulary: int
+    hidden: int
+    intermediate: int
+    layers: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    scaling: float
+    eps: float
+    qkv_bias: bool
+    output_bias: bool
+    head_bias: bool
+
+    @staticmethod
+    def of(model: PreTrainedModel) -> StepShape:
+        """The shape of a model that `LlamaDecoder.supports`."""
+        config, attention = model.config, model.model.layers[0].self_attn
+        return StepShape(
+            vocabulary=model.lm_head.weight.shape[0],
+            hidden=config.hidden_size,
+            intermediate=config.intermediate_size,
+            layers=config.num_hidden_layers,
+            heads=config.num_attention_heads,
+            kv_heads=config.num_key_value_heads,
+            head_dim=attention.head_dim,
+            scaling=attention.scaling,
+            eps=config.rms_norm_eps,
+            qkv_bias=attention.q_proj.bias is not None,
+            output_bias=attention.o_proj.bias is not None,
+            head_bias=model.lm_head.bias is not None,
+        )
+
+
+class DecodingStep(nn.Module):
+    """The forward of one token per row, from token ids to logits, on weights and a cache that it is given."""
+
+    eps: torch.Tensor
+
+    def __init__(self, shape: StepShape) -> None:
+        super().__init__()
+        self.shape = shape
+        self.register_buffer("eps", torch.tensor(shape.eps))
+
+    def forward(
+        self,
+        token_ids: torch.Tensor,
+        positions: torch.Tensor,
+        cos: torch.Tensor,
+        sin: torch.Tensor,
+        keys: list[torch.Tensor],
+        values: list[torch.Tensor],
+        ends: Places,
+        layers: list[Places],
+    ) -> torch.Tensor:
+        """Logits [B, V] after `token_ids` [B] at `positions` [B], whose keys and values are written to the cache.
+
+        Args:
+            cos, sin: rotations by position [at least as many as positions are in use, 1, head_dim]; sin is negated in its first
+                half, so that a rotation is x * cos + roll(x) * sin.
+            keys, values: per layer [B, kv_heads, length, head_dim], contiguous; slots behind a row's position are not looked at.
+                B and length in whole tiles.
+            ends: embedding [V, D], head [D, V] with the last norm's weight in it, the head's bias or None.
+            layers: `layer_weights` of every layer.
+        """
+        embedding, head, head_bias = ends
+        x = F.embedding(token_ids, embedding)
+        rows = torch.arange(token_ids.shape[0], device=token_ids.device)
+        turn = cos[positions], sin[positions]
+        mask = self._mask(positions, keys[0].shape[2], x.dtype)
+        for weights, cached_keys, cached_values in zip(layers, keys, values, strict=True):
+            query, key, value = self.heads(x, turn, weights)
+            cached_keys[rows, :, positions] = key
+            cached_values[rows, :, positions] = value
+            x = self.after_attention(x, self._attention(query, cached_keys, cached_values, mask), weights)
+        return linear(self._normed(x), head, head_bias)
+
+    def heads(self, x: torch.Tensor, turn: Turn, weights: Places) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Query [N, heads, head_dim], key and value [N, kv_heads, head_dim] of tokens whose residual stream is x [N, D]."""
+        heads, kv_heads, dim = self.shape.heads, self.shape.kv_heads, self.shape.head_dim
+        projected = linear(self._normed(x), weights[0], weights[1]).view(-1, heads + 2 * kv_heads, dim)
+        qk, value = projected.split([heads + kv_heads, kv_heads], dim=1)
+        query, key = torch.addcmul(qk * turn[0], qk.roll(dim // 2, dims=-1), turn[1]).split([heads, kv_heads], dim=1)
+        return query, key, value
+
+    def after_attention(self, x: torch.Tensor, mixed: torch.Tensor, weights: Places) -> torch.Tensor:
+        """The residual stream [N, D] behind the layer, from that before it and the heads' outputs [N, heads * head_dim]."""
+        _, _, output, output_bias, gate_up, down = weights
+        x = linear(mixed, output, x if output_bias is None else x + output_bias)
+        gate, up = linear(self._normed(x), gate_up).chunk(2, dim=-1)
+        return linear(F.silu(gate).mul_(up), down, x)
+
+    def _mask(self, positions: torch.Tensor, length: int, dtype: torch.dtype) -> torch.Tensor:
+        """What is added to the scores [B * kv_heads * chunks, 1, CHUNK]: a copy per key-value head, as all heads are one batch."""
+        hidden = torch.arange(length, device=positions.device) > positions[:, None]
+        mask = torch.zeros(hidden.shape, dtype=dtype, device=positions.device).masked_fill_(hidden, float("-inf"))
+        return mask.repeat_interleave(self.shape.kv_heads, dim=0).view(-1, 1, CHUNK)
+
+    def _normed(self, x: torch.Tensor) -> torch.Tensor:
+        """x / rms(x); the norms' weights are in the matrices that read it."""
+        norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+        return x * torch.addcmul(self.eps, norm, norm, value=1 / self.shape.hidden).rsqrt_()
+
+    def _attention(self, query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Heads' outputs joined [B, heads * head_dim].
+
+        Products are of one chunk of the cache each. A softmax over whole tiles adds up lane by lane, one vector after another, and
+        the chunks' values are added one after another, so that slots behind a row's own, whose weight is zero, change no bit.
+        """
+        heads, kv_heads, dim = self.shape.heads, self.shape.kv_heads, self.shape.head_dim
+        queries, chunks = heads // kv_heads, keys.shape[2] // CHUNK
+        query = query.reshape(-1, 1, queries, dim).expand(-1, chunks, -1, -1).reshape(-1, queries, dim)
+        scores = torch.baddbmm(mask, query, keys.view(-1, CHUNK, dim).transpose(1, 2), alpha=self.shape.scaling)
+        scores = scores.view(-1, chunks, queries, CHUNK).transpose(1, 2).reshape(-1, queries, chunks * CHUNK)
+        weights = scores.softmax(dim=-1).view(-1, queries, chunks, CHUNK).transpose(1, 2).reshape(-1, queries, CHUNK)
+        mixed = torch.bmm(weights, values.view(-1, CHUNK, dim)).view(-1, chunks, queries * dim)
+        return in_order(mixed).reshape(-1, heads * dim)
+
+
+class DrawingStep(nn.Module):
+    """A decoding step, and a draw from all its tokens at a temperature."""
+
+    def __init__(self, shape: StepShape) -> None:
+        super().__init__()
+        self.step = DecodingStep(shape)
+
+    def forward(
+        self, uniforms: torch.Tensor, temperature: torch.Tensor, *arguments: Any
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Logits [B, V], tokens [B] and their log-probability [B].
+
+        Args:
+            uniforms: float64 [B]. temperature: float32, one number above 0. arguments: those of `DecodingStep.forward`.
+        """
+        logits = self.step(*arguments)
+        return logits, *draw_by_inversion(torch.log_softmax(logits / temperature, dim=-1), uniforms)
+
+
+def layer_weights(layer: LlamaDecoderLayer | Qwen2DecoderLayer) -> Tensors:
+    """[qkv, its bias, output, its bias, gate and up, down] of one decoder layer, the matrices as [in, out].
+
+    Matrices that read the same input are joined, and hold the weight of the norm before them. Biases may be None.
+    """
+    attention, mlp = layer.self_attn, layer.mlp
+    projections = (attention.q_proj, attention.k_proj, attention.v_proj)
+    biased = projections[0].bias is not None
+    return [
+        _read_by_rows(torch.cat([projection.weight for projection in projections]) * layer.input_layernorm.weight),
+        torch.cat([projection.bias for projection in projections]) if biased else None,
+        _read_by_rows(attention.o_proj.weight),
+        attention.o_proj.bias,
+        _read_by_rows(torch.cat([mlp.gate_proj.weight, mlp.up_proj.weight]) * layer.post_attention_layernorm.weight),
+        _read_by_rows(mlp.down_proj.weight),
+    ]
+
+
+def _read_by_rows(weight: torch.Tensor) -> torch.Tensor:
+    """[in, out], contiguous, of a module's [out, in]."""
+    return weight.t().contiguous()
+
+
+class LlamaDecoder:
+    """One token more per row. Holds copies of the weights: make a new one after an update."""
+
+    @staticmethod
+    def supports(model: PreTrainedModel) -> bool:
+        """Whether the model is exactly of a known architecture: no subclass, adapter, quantised layer or hook changes it."""
+        if type(model) not in (LlamaForCausalLM, Qwen2ForCausalLM) or model.dtype != torch.float32:
+            return False
+        config = model.config
+        standard = config.hidden_act == "silu" and not getattr(config, "mlp_bias", False)
+        standard = standard and config.rope_parameters["rope_type"] == "default"
+        small = sum(parameter.numel() for parameter in model.parameters()) <= MAX_PARAMETERS
+        plain = all(_is_plain(module) for module in model.modules())
+        return standard and small and plain
+
+    def __init__(self, model: PreTrainedModel, compiled: CompiledStep | None = None) -> None:
+        """
+        Args:
+            compiled: the step to run, compiled for `StepShape.of(model)`; None runs `DecodingStep` as it is.
+        """
+        self.model, self.shape, self.compiled = model, StepShape.of(model), compiled
+        self.plain = DecodingStep(self.shape).to(model.device)
+        self.cos = self.sin = torch.empty(0)
+        body, head = model.model, model.lm_head
+        self.ends = [body.embed_tokens.weight, _read_by_rows(head.weight * body.norm.weight), head.bias]
+        self.layers = [layer_weights(layer) for layer in body.layers]
+
+    def next_tokens(
+        self, token_ids: torch.Tensor, positions: torch.Tensor, uniforms: torch.Tensor, decoding: Decoding, cache: RowCache
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """What `draw` returns for the logits after `token_ids` [B] at `positions` [B].
+
+        For a compiled step, fewer rows than LEAST_ROWS are filled up with rows at position 0, whose slots in the cache are free.
+        """
+        count = len(token_ids)
+        if self.compiled is not None and count < LEAST_ROWS:
+            token_ids, positions, uniforms = (F.pad(each, (0, LEAST_ROWS - count)) for each in (token_ids, positions, uniforms))
+        tokens, logp = self._drawn(uniforms, decoding, self._arguments(token_ids, positions, cache))
+        return tokens[:count], logp[:count]
+
+    def _drawn(
+        self, uniforms: torch.Tensor, decoding: Decoding, arguments: tuple[Any, ...]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        if self.compiled is None:
+            return draw(self.plain(*arguments), uniforms, decoding)
+        temperature = torch.tensor(decoding.temperature or 1.0)
+        logits, tokens, logp = self.compiled(uniforms, temperature, *arguments)
+        return (tokens, logp) if decoding.full_support else draw(logits, uniforms, decoding)
+
+    def prefill(self, token_ids: torch.Tensor) -> PromptKV:
+        """Keys and values of prompts [P, length], right-padded: causality keeps the padding from being seen.
+
+        As many operations as a decoding step, and none behind the last layer's keys and values.
+        """
+        prompts, length = token_ids.shape
+        if prompts < MATRICES:
+            return [(keys[:1], values[:1]) for keys, values in self.prefill(token_ids.expand(MATRICES, -1))]
+        if self.cos.shape[0] < length:
+            self._make_rotations(2 * length)
+        turn = self.cos[:length].repeat(prompts, 1, 1), self.sin[:length].repeat(prompts, 1, 1)
+        mask = torch.full((length, length), float("-inf"), device=token_ids.device).triu(1)
+        x = F.embedding(token_ids.flatten(), self.ends[0])
+        found: PromptKV = []
+        for weights in self.layers:
+            query, key, value = (
+                each.unflatten(0, (prompts, length)).transpose(1, 2) for each in self.plain.heads(x, turn, weights)
+            )
+            found.append((key, value))
+            if len(found) < len(self.layers):
+                x = self.plain.after_attention(x, self._causal(query, key, value, mask), weights)
+        return found
+
+    def _causal(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Heads' outputs joined [P * length, heads * head_dim]; the fused CPU kernel would round by its threads' memory."""
+        prompts, heads, length, dim = query.shape
+        query, key, value = (
+            each.repeat_interleave(heads // each.shape[1], dim=1).flatten(0, 1).contiguous() for each in (query, key, value)
+        )
+        scores = torch.bmm(query, key.transpose(1, 2)) * self.shape.scaling + mask
+        mixed = torch.bmm(scores.softmax(dim=-1), value)
+        return mixed.view(prompts, heads, length, dim).transpose(1, 2).reshape(-1, heads * dim)
+
+    def _arguments(self, token_ids: torch.Tensor, positions: torch.Tensor, cache: RowCache) -> tuple[Any, ...]:
+        """Those of `DecodingStep.forward`."""
+        if self.cos.shape[0] < cache.length:
+            self._make_rotations(2 * cache.length)
+        shape = (self.shape.kv_heads, self.shape.head_dim)
+        keys, values = cache.first_rows(len(token_ids), shape, self.ends[0])
+        return token_ids, positions, self.cos, self.sin, keys, values, self.ends, self.layers
+
+    def _make_rotations(self, length: int) -> None:
+        like = self.ends[0]
+        self.cos, self.sin = self.model.model.rotary_emb(like, torch.arange(length, device=like.device)[:, None])
+        self.sin[..., : self.shape.head_dim // 2].neg_()
+
+
+def _is_plain(module: nn.Module) -> bool:
+    """Whether the module is as its class made it."""
+    hooked = module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module)
+    is_adapter = isinstance(module, nn.Linear) and type(module) is not nn.Linear
+    return not hooked and not is_adapter
