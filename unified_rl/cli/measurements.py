@@ -35,7 +35,7 @@ class BenchOptions:
     parts: engines, grading, sandbox, statistics; none = all four; or gpu, by itself. threads: of torch; 0 = as many as there are
     cores. out: file for the results; none = experiments/results/bench.jsonl, for gpu one in experiments/results/gpu.
     Of gpu: device: cuda or cpu. shape: of the model, 7b, 1.3b, 0.5b or tiny; several with commas; none = all but tiny. only:
-    training, head, attention, decoding, grpo, deepspeed; several with commas; none = all. rounds: of which the best counts.
+    training, head, attention, decoding, step, deepspeed; several with commas; none = all. rounds: of which the best counts.
     """
 
     parts: list[str] = field(default_factory=list)
@@ -51,7 +51,7 @@ class BenchOptions:
         if GPU in self.parts and len(self.parts) > 1:
             raise ConfigError(f"bench {GPU} is a run of its own; give the other parts to another")
         for name in self.only:
-            one_of("only", name, ("training", "head", "attention", "decoding", "grpo", "deepspeed"))
+            one_of("only", name, ("training", "head", "attention", "decoding", "step", "deepspeed"))
         one_of("device", self.device, ("cuda", "cpu"))
         for name in self.shape:
             one_of("shape", name, ("7b", "1.3b", "0.5b", "tiny"))

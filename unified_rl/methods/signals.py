@@ -39,12 +39,13 @@ class Role:
 
 @dataclass(frozen=True)
 class Signal:
-    """One thing that coefficients may read, per response token.
+    """One thing that coefficients may read, per response token (or, of a prompt, per response).
 
     field: where it is in `Inputs`. role: whose pass gives it, under the name `output`.
     when: once per "rollout", before its first update and without gradient; or at every "micro_batch", as a side output of the very
-    pass that gives the policy's log-probs, detached. The hidden states of a frozen role then enter that pass: its distributions
-    over the vocabulary, which nobody could keep for a rollout, are compared with the policy's.
+    pass that gives the policy's log-probs, detached; or, of the "prompt", what the run remembers of it from before this rollout
+    (role ""). The hidden states of a frozen role whose signal is of the micro-batch enter the policy's pass: its distributions over
+    the vocabulary, which nobody could keep for a rollout, are compared with the policy's.
     also: config -> whether the loop wants it even where the coefficient does not ask for it.
     words, spared: for `explain`: what it is, and what stands in its place where it is not needed; "" = the role's words say it all.
     """
@@ -53,7 +54,7 @@ class Signal:
     field: str
     role: str
     output: str
-    when: Literal["rollout", "micro_batch"] = "rollout"
+    when: Literal["rollout", "micro_batch", "prompt"] = "rollout"
     also: Callable[[Any], bool] = lambda config: False
     words: tuple[str, str] = ("", "")
     spared: str = "not needed"
@@ -107,6 +108,9 @@ SIGNALS: dict[str, Signal] = {
         Signal("uniform_kl", "uniform_kl_BT", "policy", "uniform_kl", when="micro_batch"),
         Signal("reverse_kl", "reverse_kl_BT", "teacher", "reverse_kl", when="micro_batch"),
         Signal("forward_kl", "forward_kl_BT", "teacher", "forward_kl", when="micro_batch"),
+        Signal("prompt_count", "prompt_count_B", "", "count", when="prompt"),
+        Signal("prompt_mean", "prompt_mean_B", "", "mean", when="prompt"),
+        Signal("prompt_std", "prompt_std_B", "", "std", when="prompt"),
     )
 }
 #: What a coefficient may need of its source rather than of the loop: pairs, groups, or samples that a policy wrote.
@@ -127,6 +131,11 @@ def within_update(needs: Iterable[str]) -> list[Role]:
     """The frozen roles that read every micro-batch of an update along with the policy."""
     roles = dict.fromkeys(signal.role for signal in per_micro_batch(needs))
     return [ROLES[name] for name in roles if ROLES[name].frozen]
+
+
+def per_prompt(needs: Iterable[str]) -> list[Signal]:
+    """The signals that the run remembers from one rollout to the next."""
+    return [one for one in SIGNALS.values() if one.when == "prompt" and one.name in needs]
 
 
 def passes(needs: Iterable[str], config: Any) -> list[str]:

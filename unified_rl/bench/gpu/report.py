@@ -21,10 +21,10 @@ from typing import Any
 
 import torch
 
-from unified_rl.bench.gpu import attention, decoding, deepspeed_update, grpo, head, training
+from unified_rl.bench.gpu import attention, decoding, deepspeed_update, head, step, training
 from unified_rl.bench.gpu.device import device_name
 from unified_rl.bench.gpu.models import STACKS
-from unified_rl.records.runs import git_state
+from unified_rl.records.provenance import git_state
 
 NO_CUDA = 2
 #: Where results are kept, below the folder that the command runs in.
@@ -79,11 +79,11 @@ def _plan(
     largest, middle, smallest = shapes[0], shapes[len(shapes) // 2], shapes[-1]
     yield "attention", largest, lambda: attention.measure(largest, device, rounds)
     yield "decoding", smallest, lambda: decoding.measure(smallest, device, rounds)
-    yield "grpo", smallest, lambda: grpo.measure(smallest, device, left())
+    yield "step", smallest, lambda: step.measure(smallest, device, left())
     yield "deepspeed", middle, lambda: deepspeed_update.measure(middle, device, rounds, left())
 
 
-PARTS = ("training", "head", "attention", "decoding", "grpo", "deepspeed")
+PARTS = ("training", "head", "attention", "decoding", "step", "deepspeed")
 
 
 def _guarded(part: str, name: str, measure: Callable[[], Results], start: float) -> Results:

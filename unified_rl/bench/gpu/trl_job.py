@@ -1,4 +1,4 @@
-"""TRL's GRPOTrainer on the bench's model and prompts: a line of JSON per micro-batch. Run by `grpo.py` in a process of its own.
+"""TRL's GRPOTrainer on the bench's model and prompts: a line of JSON per micro-batch. Run by `step.py` in a process of its own.
 
 python -m unified_rl.bench.gpu.trl_job FOLDER cuda|cpu NEW_TOKENS MICRO,MICRO
 """
@@ -15,7 +15,8 @@ from typing import Any
 
 import torch
 
-from unified_rl.bench.gpu.grpo import GROUP, PROMPTS
+from unified_rl.bench.gpu.step import GROUP, PROMPTS
+from unified_rl.methods.policy_gradient import Grpo
 
 STEPS = 2
 
@@ -64,7 +65,7 @@ def _trained(folder: Path, device: str, new_tokens: int, micro: int) -> dict[str
         max_completion_length=new_tokens,
         temperature=1.0,
         beta=0.04,
-        loss_type="grpo",
+        loss_type=Grpo().name,
     )
     trainer = GRPOTrainer(
         model=model,

@@ -17,9 +17,9 @@ from typing import Any
 
 import torch
 
-from unified_rl.bench.gpu.grpo_world import write_world
 from unified_rl.bench.gpu.jobs import printed_by
 from unified_rl.bench.gpu.models import dtype_on
+from unified_rl.bench.gpu.step_world import write_world
 
 PROMPTS, GROUP = 32, 8
 #: (new tokens, steps, TRL's micro-batches) by shape.
