@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from unified_rl.ops import bfloat16_head as bfloat16_head_file
 from unified_rl.ops.bfloat16_head import Bfloat16Head
 from unified_rl.ops.logprobs import NAMES, Head, token_outputs
 
@@ -324,6 +325,25 @@ def test_residuals_are_kept_only_within_the_bound_and_only_for_log_probs_with_a_
     assert not kept(leaves, ("logp",), TOKENS * ROW_BYTES - 1)
     assert not kept(leaves, ("logp", "entropy"), 2**30)
     assert not kept(frozen, ("logp",), 2**30)
+
+
+def test_without_a_compiler_the_same_is_computed_and_that_is_said_once(monkeypatch, caplog):
+    def fails(*_):
+        raise RuntimeError("no C compiler found\nand a long trace")
+
+    monkeypatch.setattr(torch, "compile", lambda *_, **__: fails)
+    program = bfloat16_head_file.StatisticsProgram()
+    random = torch.Generator().manual_seed(0)
+    logits, targets = torch.randn(5, 9, generator=random), torch.arange(5)
+    for _ in range(2):
+        residual = torch.empty(5, 9)
+        (logp, squared), lse = program(logits, targets, ("logp", "squared_probs"), residual)
+        expected = torch.log_softmax(logits, -1)
+        torch.testing.assert_close(logp, expected[torch.arange(5), targets])
+        torch.testing.assert_close(squared, expected.exp().square().sum(-1))
+        torch.testing.assert_close(lse, logits.logsumexp(-1))
+        torch.testing.assert_close(residual, expected.exp() - torch.nn.functional.one_hot(targets, 9))
+    assert [record.getMessage().partition(": ")[2] for record in caplog.records] == ["no C compiler found"]
 
 
 @pytest.mark.parametrize(

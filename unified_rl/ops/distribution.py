@@ -31,13 +31,11 @@ def statistics(
     targets_n: Tensor,
     names: tuple[str, ...],
     teacher_nV: Tensor | None = None,
-    residual_nV: Tensor | None = None,
 ) -> Statistics:
     """Per token, in nats: log-prob of the target, entropy, sum of squared probabilities, KL(pi || pi_T), KL(pi_T || pi).
 
     Args:
         logits_nV, teacher_nV: float32 or float64 [n, V]; overwritten. names: which of `OF_POLICY` and `OF_TEACHER`.
-        residual_nV: where to write -d logp / d logits, the probabilities less the target's unit vector, in any precision.
     """
     largest = logits_nV.amax(dim=-1, keepdim=True)
     # From here on the logits are relative to their row's largest, in place.
@@ -60,11 +58,33 @@ def statistics(
         values["reverse_kl"] = log_ratio_of_totals - torch.linalg.vecdot(weights, teacher_nV) / total
         values["forward_kl"] = torch.linalg.vecdot(teacher_weights, teacher_nV) / teacher_total - log_ratio_of_totals
         teacher_lse = teacher_total.log() + teacher_largest[:, 0]
-    if residual_nV is not None:
-        torch.div(weights, total[:, None], out=residual_nV)
-        # p - 1 of a likely target is a small difference: it is taken before it is rounded.
-        residual_nV.scatter_(-1, targets_n[:, None], torch.expm1(values["logp"]).to(residual_nV.dtype)[:, None])
     return Statistics({name: values[name] for name in names}, log_total + largest[:, 0], teacher_lse)
+
+
+def policy_statistics(
+    logits_nV: Tensor, targets_n: Tensor, names: tuple[str, ...], residual_nV: Tensor | None
+) -> tuple[tuple[Tensor, ...], Tensor]:
+    """Those of `OF_POLICY`, in the order of `names`, and log-sum-exps. The same formulas, to be compiled: nothing is overwritten.
+
+    Args:
+        residual_nV: where to write -d logp / d logits, the probabilities less the target's unit vector, in any precision.
+    """
+    largest_n1 = logits_nV.amax(dim=-1, keepdim=True)
+    relative_nV = logits_nV - largest_n1
+    weights_nV = relative_nV.exp()
+    total_n1 = weights_nV.sum(dim=-1, keepdim=True)
+    log_total_n1 = total_n1.log()
+    logp_n1 = logits_nV.gather(-1, targets_n[:, None]) - largest_n1 - log_total_n1
+    values = {
+        "logp": logp_n1[:, 0],
+        "entropy": (log_total_n1 - (weights_nV * relative_nV).sum(dim=-1, keepdim=True) / total_n1)[:, 0],
+        "squared_probs": (weights_nV.square().sum(dim=-1, keepdim=True) / total_n1.square())[:, 0],
+    }
+    if residual_nV is not None:
+        of_target = torch.arange(logits_nV.shape[1], device=logits_nV.device)[None] == targets_n[:, None]
+        # p - 1 of a likely target is a small difference: it is taken before it is rounded.
+        residual_nV.copy_(torch.where(of_target, torch.expm1(logp_n1), weights_nV / total_n1))
+    return tuple(values[name] for name in names), (largest_n1 + log_total_n1)[:, 0]
 
 
 def logits_gradient(
