@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import importlib
-import json
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -37,8 +37,18 @@ from unified_rl.models.probing import probe_ids, quiet
 from unified_rl.models.traits import look_at, rows_of
 
 HEAD_FILES = "*_head.safetensors"
+#: A model folder is data: Python files in it are never run, nobody is asked whether they may be, and pickles hold tensors only.
+_NO_CODE: Any = {"trust_remote_code": False, "weights_only": True}
 # What loading a damaged directory raises, depending on which file is damaged.
-_LOAD_ERRORS = (OSError, ValueError, KeyError, RuntimeError, TypeError, json.JSONDecodeError, SafetensorError)
+_LOAD_ERRORS = (
+    OSError,
+    ValueError,
+    KeyError,
+    RuntimeError,
+    TypeError,
+    SafetensorError,
+    pickle.UnpicklingError,
+)
 
 
 def build_llama(
@@ -113,7 +123,7 @@ def load_policy(
 def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
     """The tokenizer in a directory in Hugging Face format. Never goes to the network. Raises CheckpointError."""
     try:
-        return AutoTokenizer.from_pretrained(path, local_files_only=True)
+        return AutoTokenizer.from_pretrained(path, local_files_only=True, trust_remote_code=False)
     except _LOAD_ERRORS as error:
         raise CheckpointError(f"{path}: cannot load the tokenizer: {_first_line(error)}. {_REMEDY}") from error
 
@@ -237,7 +247,7 @@ def _width(backbone: PreTrainedModel) -> int:
 def _backbone_class(path: Path) -> Any:
     """The class that wrote a directory: a decoder may be a part of what transformers makes of its configuration."""
     try:
-        config = AutoConfig.from_pretrained(path, local_files_only=True)
+        config = AutoConfig.from_pretrained(path, local_files_only=True, trust_remote_code=False)
         (name,) = config.architectures
     except (*_LOAD_ERRORS, AttributeError):
         return AutoModel
@@ -261,7 +271,7 @@ def _check_directory(path: Path) -> None:
 def _load(auto_class: Any, path: Path, dtype: torch.dtype) -> PreTrainedModel:
     """The model in eval mode; refuses a directory that lacks some of the weights, which transformers would draw at random."""
     try:
-        model, info = auto_class.from_pretrained(path, dtype=dtype, local_files_only=True, output_loading_info=True)
+        model, info = auto_class.from_pretrained(path, dtype=dtype, local_files_only=True, output_loading_info=True, **_NO_CODE)
     except _LOAD_ERRORS as error:
         raise CheckpointError(f"{path}: cannot load the model: {_first_line(error)}. {_REMEDY}") from error
     absent = sorted(map(str, {*info["missing_keys"], *info["mismatched_keys"]}))
