@@ -167,7 +167,7 @@ def log_softmax(hidden, weight, bias, temperature):
 
 def every_output(leaves, targets, teacher, temperature):
     """All outputs by their definitions, each a sum over the vocabulary."""
-    logp, taught = log_softmax(*leaves, temperature), log_softmax(*teacher, temperature)
+    logp, taught = log_softmax(*leaves, temperature), log_softmax(*teacher[:3], temperature)
     p, t = logp.exp(), taught.exp()
     uniform = torch.full_like(logp, 1 / logp.shape[1])
     return {
@@ -215,6 +215,33 @@ def test_every_output_and_its_gradient_equal_their_definitions(chunk_elements, t
     torch.testing.assert_close(got, wanted, rtol=0, atol=1e-11)
 
 
+@pytest.mark.parametrize("chunk_elements", CHUNKS)
+@pytest.mark.parametrize("caps", [(0.0, 0.0), (2.0, 0.0), (0.0, 3.0), (2.0, 3.0)])
+def test_scaled_and_capped_logits_of_policy_and_teacher(caps, chunk_elements):
+    """Each model's own scale and cap, as Cohere's and Gemma's heads have them."""
+    leaves, targets = inputs(seed=6)
+    policy, teacher = Head(*leaves, 0.6, caps[0]), taught()._replace(scale=1.3, cap=caps[1])
+
+    def distribution(head):
+        z = head.scale * (head.hidden_ND @ head.weight_VD.T + head.bias_V)
+        return torch.log_softmax((head.cap * torch.tanh(z / head.cap) if head.cap else z) / 0.7, dim=-1)
+
+    found = token_outputs(
+        policy, targets, NAMES, differentiated=NAMES, temperature=0.7, teacher=teacher, chunk_elements=chunk_elements
+    )
+    logp, log_t = distribution(policy), distribution(teacher)
+    expected = {
+        "logp": logp[torch.arange(TOKENS), targets],
+        "squared_probs": logp.exp().square().sum(-1),
+        "reverse_kl": (logp.exp() * (logp - log_t)).sum(-1),
+        "forward_kl": (log_t.exp() * (log_t - logp)).sum(-1),
+    }
+    for name, wanted in expected.items():
+        torch.testing.assert_close(found[name], wanted, rtol=0, atol=1e-12)
+        got = torch.autograd.grad(found[name].sum(), leaves, retain_graph=True)
+        torch.testing.assert_close(got, torch.autograd.grad(wanted.sum(), leaves, retain_graph=True), rtol=0, atol=1e-12)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_gradcheck_of_each_output(name):
     leaves, targets = inputs(seed=8)
@@ -229,7 +256,7 @@ def test_gradcheck_of_each_output(name):
 @pytest.mark.parametrize("chunk_elements", [1, WHOLE])
 def test_only_what_a_loss_reads_carries_a_gradient_and_a_teacher_gets_none(chunk_elements):
     leaves, targets = inputs()
-    teacher = Head(*(tensor.requires_grad_() for tensor in taught()))
+    teacher = Head(*(tensor.requires_grad_() for tensor in taught()[:3]))
     for free in ((), ("logp",), ("squared_probs", "uniform_kl"), ("reverse_kl",)):
         found = token_outputs(
             Head(*leaves), targets, NAMES, differentiated=free, teacher=teacher, chunk_elements=chunk_elements
@@ -237,7 +264,7 @@ def test_only_what_a_loss_reads_carries_a_gradient_and_a_teacher_gets_none(chunk
         assert {name for name, value in found.items() if value.requires_grad} == set(free)
         if free:
             sum(found[name].sum() for name in free).backward()
-    assert all(tensor.grad is None for tensor in teacher)
+    assert all(tensor.grad is None for tensor in teacher[:3])
 
 
 def test_names_come_back_in_the_order_asked_for_and_nothing_else():
@@ -249,7 +276,8 @@ def test_names_come_back_in_the_order_asked_for_and_nothing_else():
 
 def bfloat16_head(leaves, targets, names, free, temperature, chunk_elements, teacher=None, kept_bytes=2**30):
     """What a GPU computes with bfloat16 operands, here."""
-    found = Bfloat16Head.apply(*leaves, targets, temperature, chunk_elements, names, free, teacher, kept_bytes)
+    taught = None if teacher is None else (*teacher[:3], temperature)
+    found = Bfloat16Head.apply(*leaves, targets, temperature, chunk_elements, names, free, taught, kept_bytes)
     return dict(zip(names, found, strict=True))
 
 
@@ -283,9 +311,9 @@ def test_bfloat16_operands_with_every_output_differentiated(kept_bytes):
     leaves, targets = inputs(torch.bfloat16, seed=10)
     teacher = taught(torch.bfloat16)
     names = tuple(name for name in NAMES if name != "uniform_kl")
-    found = bfloat16_head(leaves, targets, names, names, 0.9, 2 * VOCABULARY, tuple(teacher), kept_bytes)
+    found = bfloat16_head(leaves, targets, names, names, 0.9, 2 * VOCABULARY, teacher, kept_bytes)
     exact = [leaf.detach().double().requires_grad_() for leaf in leaves]
-    expected = every_output(exact, targets, Head(*(tensor.double() for tensor in teacher)), 0.9)
+    expected = every_output(exact, targets, Head(*(tensor.double() for tensor in teacher[:3])), 0.9)
     for name in names:
         torch.testing.assert_close(found[name].double(), expected[name], rtol=0, atol=1e-5)
         got = torch.autograd.grad(found[name].sum(), leaves, retain_graph=True)

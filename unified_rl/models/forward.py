@@ -15,8 +15,10 @@ from transformers import PreTrainedModel
 
 from unified_rl.base.errors import DataError
 from unified_rl.models.attention import attention_mask
+from unified_rl.models.decoder_pass import decoder_of, last_hidden, takes_positions
 from unified_rl.models.limits import context_limit
-from unified_rl.models.policy_model import ScalarModel, decoder_of
+from unified_rl.models.policy_model import ScalarModel
+from unified_rl.models.traits import transform_of
 from unified_rl.ops.logprobs import Head, token_outputs
 from unified_rl.packing.packed_rows import PackedRows
 
@@ -26,15 +28,8 @@ Forward = Callable[[PreTrainedModel, PackedRows], Tensor]
 
 def plain_forward(decoder: PreTrainedModel, packed: PackedRows) -> Tensor:
     """Last hidden states [R, L, D] of packed rows, as the module computes them. Implements `Forward`."""
-    return last_hidden(decoder, packed.input_ids_RL, packed.position_ids_RL, attention_mask(decoder, packed))
-
-
-def last_hidden(decoder: PreTrainedModel, input_ids_RL: Tensor, position_ids_RL: Tensor, mask_R1LL: Tensor) -> Tensor:
-    """The decoder's last hidden states [R, L, D] under an additive attention mask [R, 1, L, L]."""
-    hidden_RLD: Tensor = decoder(
-        input_ids=input_ids_RL, position_ids=position_ids_RL, attention_mask=mask_R1LL, use_cache=False
-    ).last_hidden_state
-    return hidden_RLD
+    positions_RL = packed.position_ids_RL if takes_positions(decoder) else None
+    return last_hidden(decoder, packed.input_ids_RL, positions_RL, attention_mask(decoder, packed))
 
 
 def response_outputs(
@@ -59,7 +54,7 @@ def response_outputs(
         name -> [N], in the order of `packed.sequence_N`.
 
     Raises:
-        DataError: a sequence longer than the model's positions or its sliding window. ValueError: see `token_outputs`.
+        DataError: a sequence longer than the model's positions. ValueError: see `token_outputs`.
     """
     taught = None
     if teacher is not None:
@@ -90,8 +85,9 @@ def response_values(model: ScalarModel, packed: PackedRows, forward: Forward = p
 
 def _head(model: PreTrainedModel, packed: PackedRows, forward: Forward) -> Head:
     """A model's output matrix, with the hidden states that predict the response tokens."""
-    matrix = model.get_output_embeddings()
-    return Head(_predicting_hidden(decoder_of(model), packed, forward), matrix.weight, getattr(matrix, "bias", None))
+    matrix, transform = model.get_output_embeddings(), transform_of(model)
+    hidden_ND = _predicting_hidden(decoder_of(model), packed, forward)
+    return Head(hidden_ND, matrix.weight, getattr(matrix, "bias", None), transform.scale, transform.cap)
 
 
 def _predicting_hidden(decoder: PreTrainedModel, packed: PackedRows, forward: Forward) -> Tensor:
@@ -101,7 +97,6 @@ def _predicting_hidden(decoder: PreTrainedModel, packed: PackedRows, forward: Fo
 
 
 def _check_length(config: Any, longest: int) -> None:
-    # The rows' mask replaces the model's own, sliding window included: refuse where the window would have mattered.
     limit, name = context_limit(config)
     if limit is not None and longest > limit:
         raise DataError(

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from unified_rl.ops.distribution import Statistics, logits_gradient, policy_statistics, statistics
-from unified_rl.ops.exact_head import chunks
+from unified_rl.ops.exact_head import Teacher, chunks
 
 _log = logging.getLogger(__name__)
 
@@ -30,8 +30,6 @@ GPU_CHUNK_ELEMENTS = 2**26
 COMPILED_ELEMENTS = 2**22
 #: Most bytes of residuals, or of gradients with respect to logits, that are held for products over many chunks at once.
 KEPT_BYTES = 2 * 2**30
-
-Teacher = tuple[Tensor, Tensor, Tensor | None]
 
 
 def product(a_NK: Tensor, b_KM: Tensor) -> Tensor:
@@ -79,7 +77,7 @@ class Bfloat16Head(torch.autograd.Function):
             if teacher is None:
                 found = _read(logits, targets_N[chunk], names, None if residual_NV is None else residual_NV[chunk])
             else:
-                found = statistics(logits, targets_N[chunk], names, _teacher_logits(teacher, chunk, temperature))
+                found = statistics(logits, targets_N[chunk], names, _teacher_logits(teacher, chunk))
             for name in names:
                 values[name][chunk] = found.values[name]
             lse_N[chunk] = found.lse_n
@@ -88,7 +86,8 @@ class Bfloat16Head(torch.autograd.Function):
 
         ctx.temperature, ctx.chunk_elements, ctx.kept_bytes = temperature, chunk_elements, kept_bytes
         ctx.names, ctx.differentiated = names, differentiated
-        teacher_saved = teacher or (None, None, None)
+        teacher_saved = teacher[:3] if teacher else (None, None, None)
+        ctx.teacher_temperature = teacher[3] if teacher else 1.0
         saved = [values[name] for name in differentiated]
         ctx.save_for_backward(
             hidden_ND, weight_VD, bias_V, targets_N, residual_NV, lse_N, teacher_lse_N, *teacher_saved, *saved
@@ -150,7 +149,7 @@ def _program() -> StatisticsProgram:
 def _recomputed(ctx: Any, rows: slice, upstream: dict[str, Tensor]) -> Tensor:
     """The gradient with respect to the logits [n, V] of these rows, in bfloat16, chunk by chunk."""
     hidden_ND, weight_VD, bias_V, targets_N, _, lse_N, teacher_lse_N, *rest = ctx.saved_tensors
-    teacher = None if rest[0] is None else (rest[0], rest[1], rest[2])
+    teacher = None if rest[0] is None else (rest[0], rest[1], rest[2], ctx.teacher_temperature)
     values = dict(zip(ctx.differentiated, rest[3:], strict=True))
     d_logits_nV = hidden_ND.new_empty(rows.stop - rows.start, len(weight_VD))
     for part in chunks(rows.stop - rows.start, len(weight_VD), ctx.chunk_elements):
@@ -164,7 +163,7 @@ def _recomputed(ctx: Any, rows: slice, upstream: dict[str, Tensor]) -> Tensor:
                 None if teacher_lse_N is None else teacher_lse_N[chunk],
             ),
             {name: gradient[chunk] for name, gradient in upstream.items()},
-            _teacher_logits(teacher, chunk, ctx.temperature),
+            _teacher_logits(teacher, chunk),
         )
     return d_logits_nV
 
@@ -200,8 +199,8 @@ class _Gradients:
         return self._d_hidden_ND, d_weight_VD, d_bias_V if self._needed[2] else None
 
 
-def _teacher_logits(teacher: Teacher | None, chunk: slice, temperature: float) -> Tensor | None:
+def _teacher_logits(teacher: Teacher | None, chunk: slice) -> Tensor | None:
     if teacher is None:
         return None
-    hidden_ND, weight_VD, bias_V = teacher
+    hidden_ND, weight_VD, bias_V, temperature = teacher
     return bfloat16_logits(hidden_ND[chunk], weight_VD, bias_V, temperature)

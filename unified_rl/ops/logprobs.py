@@ -22,10 +22,11 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from unified_rl.ops.bfloat16_head import Bfloat16Head
 from unified_rl.ops.distribution import OF_POLICY, OF_TEACHER
-from unified_rl.ops.exact_head import CHUNK_ELEMENTS, ExactHead, logits_of, precision
+from unified_rl.ops.exact_head import CHUNK_ELEMENTS, ExactHead, chunks, logits_of, precision
 
 __all__ = ["CHUNK_ELEMENTS", "NAMES", "Head", "token_outputs"]
 
@@ -33,11 +34,20 @@ NAMES = (*OF_POLICY, "uniform_kl", *OF_TEACHER)
 
 
 class Head(NamedTuple):
-    """Hidden states [N, D] with the head they go through: its weight [V, D], which may be tied to the embeddings, and bias [V]."""
+    """Hidden states [N, D] with the head they go through: its weight [V, D], which may be tied to the embeddings, and bias [V].
+
+    The logits are scale * (hidden @ weight.T + bias), soft-capped at `cap` where that is not 0: cap tanh(logits / cap).
+    """
 
     hidden_ND: Tensor
     weight_VD: Tensor
     bias_V: Tensor | None = None
+    scale: float = 1.0
+    cap: float = 0.0
+
+    def rows(self, chunk: slice) -> Head:
+        """The same head on some of the hidden states."""
+        return self._replace(hidden_ND=self.hidden_ND[chunk])
 
 
 def token_outputs(
@@ -50,7 +60,7 @@ def token_outputs(
     teacher: Head | None = None,
     chunk_elements: int = 0,
 ) -> dict[str, Tensor]:
-    """What the distributions softmax((hidden @ weight.T + bias) / temperature) say of the target tokens, by name.
+    """What the distributions softmax(logits / temperature) say of the target tokens, by name.
 
     Differentiable once in the head's tensors (whichever require a gradient) through the outputs in `differentiated`; the others
     are metrics. The teacher gets no gradient. The result is the same for any `chunk_elements`, up to rounding.
@@ -93,20 +103,23 @@ def _computed(
     chunk_elements: int,
 ) -> dict[str, Tensor]:
     """The outputs by the way that suits device, dtype and size."""
-    hidden_ND, weight_VD, _ = head
+    hidden_ND, weight_VD, bias_V, scale, cap = head
+    if cap or (teacher is not None and teacher.cap):
+        return _capped(head, targets_N, names, differentiated, temperature, teacher, chunk_elements or CHUNK_ELEMENTS)
     through = tuple(name for name in names if name in differentiated)
+    taught = None if teacher is None else (*teacher[:3], temperature / teacher.scale)
+    kept = hidden_ND, weight_VD, bias_V, targets_N, temperature / scale
     if hidden_ND.is_cuda and hidden_ND.dtype == weight_VD.dtype == torch.bfloat16:
-        values = Bfloat16Head.apply(*head, targets_N, temperature, chunk_elements, names, through, teacher)
+        values = Bfloat16Head.apply(*kept, chunk_elements, names, through, taught)
     elif hidden_ND.shape[0] * weight_VD.shape[0] <= (chunk_elements or CHUNK_ELEMENTS):
         return _whole(head, targets_N, names, differentiated, temperature, teacher)
     else:
-        chunk = chunk_elements or CHUNK_ELEMENTS
-        values = ExactHead.apply(*head, targets_N, temperature, chunk, names, through, teacher)
+        values = ExactHead.apply(*kept, chunk_elements or CHUNK_ELEMENTS, names, through, taught)
     return dict(zip(names, values, strict=True))
 
 
 def _check(head: Head, targets_N: Tensor, names: list[str], temperature: float, teacher: Head | None) -> None:
-    hidden_ND, weight_VD, bias_V = head
+    hidden_ND, weight_VD, bias_V, *_ = head
     if hidden_ND.dim() != 2 or weight_VD.dim() != 2 or hidden_ND.shape[1] != weight_VD.shape[1]:
         raise ValueError(f"expected hidden [N, D] and weight [V, D], got {tuple(hidden_ND.shape)} and {tuple(weight_VD.shape)}")
     if targets_N.shape != hidden_ND.shape[:1]:
@@ -135,15 +148,41 @@ def _whole(
 ) -> dict[str, Tensor]:
     """All tokens at once in plain autograd: what `ExactHead` computes, fastest where the logits are small."""
     dtype = precision(head.hidden_ND)
-    logp_NV = torch.log_softmax(logits_of(*head, temperature, dtype), dim=-1)
+    logp_NV = torch.log_softmax(_logits(head, temperature, dtype), dim=-1)
     found = {}
     with torch.no_grad():
-        teacher_NV = None if teacher is None else torch.log_softmax(logits_of(*teacher, temperature, dtype), dim=-1)
+        teacher_NV = None if teacher is None else torch.log_softmax(_logits(teacher, temperature, dtype), dim=-1)
     for name in names:
         if name != "logp":
             with torch.set_grad_enabled(torch.is_grad_enabled() and name in differentiated):
                 found[name] = _of_whole(name, logp_NV, teacher_NV)
     return found | {"logp": logp_NV.gather(-1, targets_N[:, None])[:, 0]}
+
+
+def _capped(
+    head: Head,
+    targets_N: Tensor,
+    names: tuple[str, ...],
+    differentiated: set[str],
+    temperature: float,
+    teacher: Head | None,
+    chunk_elements: int,
+) -> dict[str, Tensor]:
+    """Soft-capped logits chunk by chunk in plain autograd, each chunk computed again for its backward pass."""
+    found = []
+    for chunk in chunks(len(targets_N), len(head.weight_VD), chunk_elements):
+        taught = None if teacher is None else teacher.rows(chunk)
+        inputs = head.rows(chunk), targets_N[chunk], names, differentiated, temperature, taught
+        found.append(checkpoint(_whole, *inputs, use_reentrant=False))
+    return {name: torch.cat([one[name] for one in found]) for name in names}
+
+
+def _logits(head: Head, temperature: float, dtype: torch.dtype) -> Tensor:
+    """Logits [N, V] of the whole head at the sampling temperature, in `dtype`."""
+    if not head.cap:
+        return logits_of(*head[:3], temperature / head.scale, dtype)
+    products_NV = logits_of(*head[:3], 1.0, dtype)
+    return torch.tanh(products_NV * (head.scale / head.cap)) * (head.cap / temperature)
 
 
 def _of_whole(name: str, logp_NV: Tensor, teacher_NV: Tensor | None) -> Tensor:
