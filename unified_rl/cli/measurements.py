@@ -109,7 +109,7 @@ def _bench(call: Call) -> int:
         return report.run(options.device, options.shape, options.only, options.rounds, options.out)
     from unified_rl.bench import parts
 
-    parts.run(options.parts, options.threads)
+    parts.run(options.parts, options.threads, options.out)
     return 0
 
 
