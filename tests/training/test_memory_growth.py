@@ -69,5 +69,5 @@ def test_an_updates_memory_is_that_of_a_micro_batch(more):
     many, more_micro_batches = update_bytes(**more)
     assert more_micro_batches >= 5 * micro_batches
     # What may grow are scalars: a loss and some thirty sums to be read at the end, a few hundred bytes for each micro-batch.
-    assert many - few < 2000 * (more_micro_batches - micro_batches)
+    assert many - few < 600 * (more_micro_batches - micro_batches)
     assert few > 2_000_000  # the activations are in it
