@@ -132,7 +132,7 @@ class Run:
         path = self.path / provenance.FILE
         before = provenance.read(path) if self.has_checkpoint else None
         facts = provenance.extended(before, inputs, machine, self.step, path)
-        if before is not None:
+        if self.has_checkpoint:
             self._check(provenance.FILE)
         for line in provenance.changes(facts):
             announce(f"{self.path}: {line}")
