@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any, Literal
 
 from unified_rl.base.errors import ConfigError
@@ -168,8 +169,9 @@ def check_needs(needs: Mapping[str, Iterable[str]], coefficient: Any, config: An
 def _check_needs_of(who: str, needs: Iterable[str], coefficient: Any, config: Any) -> None:
     for name in needs:
         if name not in SIGNALS and name not in OF_THE_SOURCE:
+            known = ", ".join([*SIGNALS, *OF_THE_SOURCE])
             raise ConfigError(
-                f"{who} needs {name!r}, which nothing supplies; set its `needs` to some of {', '.join([*SIGNALS, *OF_THE_SOURCE])}"
+                f"{who} needs {name!r}, which nothing supplies; set its `needs` to some of {known}{_nearest(name)}"
             )
     for role in beside_policy(needs):
         missing = [option for option in role.options if not hasattr(coefficient, option)]
@@ -180,3 +182,9 @@ def _check_needs_of(who: str, needs: Iterable[str], coefficient: Any, config: An
             )
         if role.weights is not None and role.setting and not role.weights(config):
             raise ConfigError(f"{who} needs a {role.label}, whose weights are not the policy's own; set {role.setting}")
+
+
+def _nearest(name: str) -> str:
+    """The end of a message about a name that nothing supplies: the one that was probably meant."""
+    near = get_close_matches(name, [*SIGNALS, *OF_THE_SOURCE], n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
