@@ -1,7 +1,7 @@
 """From `key=value` words to a checked `Config`. No torch.
 
 Order, later wins: schema defaults, configs/chain.yaml, the method's row of the table, configs/stack/STACK.yaml,
-that stack's `methods.METHOD` section (learning rates tuned for the stack; a row without one has its coefficient's), the command line.
+that stack's `methods.METHOD` section (what is tuned for the stack; without one, its coefficient's), the command line.
 `source=x`, `coefficient=x`, `aggregation=x`, `importance=x`, `task=x` and `reward=x` are short for the section's name, and
 `engine=x` for `trainer.name=x`.
 """
