@@ -265,3 +265,91 @@ def test_a_prediction_loses_what_announces_it_only(prediction, answer):
 def test_unknown_format():
     with pytest.raises(ConfigError, match="format='pdf'"):
         extract("5", "pdf")
+
+
+@pytest.mark.parametrize(
+    ("response", "found"),
+    [
+        # a number that is said not to be there
+        ("There are no 42", None),
+        ("There is no 7 here.", None),
+        ("There are 42", "42"),
+        # a part of an expression in a box
+        (r"\frac{\boxed{5}}{7}", r"\frac{5}{7}"),
+        (r"So $x = \frac{3}{\boxed{a+b}}$.", r"x = \frac{3}{(a+b)}"),
+        (r"$\sqrt[3]{\boxed{5}}$", r"\sqrt[3]{5}"),
+        (r"$2^{\boxed{3}}$", "2^{3}"),
+        (r"$\frac{\boxed{5}}{\boxed{7}}$", r"\frac{5}{7}"),
+        (r"$\boxed{101}_2$", "101_2"),
+        (r"$\displaystyle{\boxed{5}}$", "5"),
+        (r"\textbf{\boxed{5}}", "5"),
+        # bars, brackets, factors and signs around a box
+        (r"$|\boxed{5}|$", "|5|"),
+        (r"The answer is |\boxed{-5}|.", "|(-5)|"),
+        (r"$x = \left|\boxed{-5}\right|$", r"x = \left|(-5)\right|"),
+        (r"$\lfloor\boxed{5.5}\rfloor$", r"\lfloor(5.5)\rfloor"),
+        (r"$||\boxed{5}||$", "||5||"),
+        (r"$(\boxed{3}, 7)$", "(3, 7)"),
+        (r"$\{1, \boxed{5}\}$", r"\{1, 5\}"),
+        (r"$x \in [0, \boxed{5})$", r"x \in [0, 5)"),
+        (r"$2(\boxed{5})$", "2(5)"),
+        (r"$\begin{pmatrix}1&\boxed{5}\end{pmatrix}$", r"\begin{pmatrix}1&5\end{pmatrix}"),
+        (r"$\begin{aligned}x&=3\\ &=|\boxed{5}|\end{aligned}$", "|5|"),
+        (r"$3\boxed{5}$", "3(5)"),
+        (r"so x = 3\boxed{5}.", "3(5)"),
+        (r"$x = -3\boxed{5}$", "-3(5)"),
+        (r"$x = 2\sqrt{3}\boxed{5}$", r"2\sqrt{3}(5)"),
+        (r"$\pi\boxed{2}$", r"\pi(2)"),
+        (r"$2\cdot\boxed{5}$", r"2\cdot(5)"),
+        (r"$2 + \boxed{5}$", "2+(5)"),
+        (r"$2\boxed{\frac{1}{3}}$", r"2\frac{1}{3}"),
+        (r"$\sin\boxed{5}$", r"\sin(5)"),
+        (r"$\boxed{5}x^2$", "(5)x^2"),
+        (r"$\boxed{5}+2x+1$", "5+2x+1"),
+        (r"$x = \boxed{5}\sqrt{3}$", r"5\sqrt{3}"),
+        (r"x = -\boxed{5}", "-(5)"),
+        # what stands around a box and is no part of its answer
+        (r"$3 + \boxed{4} = 7$", "4"),
+        (r"$x = 7 - \boxed{5}$", "5"),
+        (r"the term is $3x^2 \cdot 5x = \boxed{15}x^3$", "15"),
+        (r"$W\pi = \boxed{\frac{1}{2}}\pi$", r"\frac{1}{2}"),
+        (r"$n \equiv \boxed{5} \pmod{7}$", "5"),
+        (r"$\boxed{5}\text{ cm}$", "5"),
+        (r"$\boxed{5} m$", "5"),
+        (r"- \boxed{5}", "5"),
+        (r"the answer - \boxed{5}", "5"),
+        (r"answer-\boxed{5}", "5"),
+        (r"**Answer:**\boxed{5}", "5"),
+        (r"1.\boxed{5}", "5"),
+        (r"(1)\boxed{5}", "5"),
+        (r"Step 3 \boxed{5}", "5"),
+        (r"|x|\boxed{5}|", "5"),
+        (r"(\boxed{5})", "5"),
+        (r"$x = 4 + 1 (= \boxed{5})$", "5"),
+        (r"$\boxed{\text{B}} 3x + 1$", r"\text{B}"),
+        (r"\boxed{5} \boxed{5}", "5"),
+        # a letter that is taken back, or left out
+        ("B. No wait: C.", "C"),
+        ("The answer is B. Sorry, it is D.", "D"),
+        ("B. The actual width is 3.", "B"),
+        ("Everything but B", None),
+        ("Anything but (B)", None),
+        ("It can only be B", "B"),
+        # a sentence that exclaims, and a factorial
+        ("The answer is 42!", "42"),
+        ("I found 42!\nGreat.", "42"),
+        ("The answer is $5!$", "5!"),
+        ("So n = 5!", "n = 5!"),
+        ("The answer is 2 * 5!", "2 * 5!"),
+    ],
+)
+def test_what_a_sentence_does_to_its_answer(response, found):
+    assert extract(response) == found
+
+
+@pytest.mark.parametrize(
+    ("response", "letter"),
+    [("B. No wait: C.", "C"), ("The answer is B. Actually, it is C.", "C"), ("Everything but B", None), ("B", "B")],
+)
+def test_letters_taken_back(response, letter):
+    assert extract(response, "choice") == letter

@@ -14,8 +14,10 @@ from transformers import PreTrainedModel
 
 from unified_rl.base.errors import DataError
 from unified_rl.models.attention import attention_mask
+from unified_rl.models.decoder_pass import decoder_of, last_hidden, takes_positions
 from unified_rl.models.limits import context_limit
-from unified_rl.models.policy_model import ScalarModel, decoder_of
+from unified_rl.models.policy_model import ScalarModel
+from unified_rl.models.traits import transform_of
 from unified_rl.ops.logprobs import token_logps
 from unified_rl.packing.packed_rows import PackedRows
 
@@ -25,15 +27,8 @@ Forward = Callable[[PreTrainedModel, PackedRows], Tensor]
 
 def plain_forward(decoder: PreTrainedModel, packed: PackedRows) -> Tensor:
     """Last hidden states [R, L, D] of packed rows, as the module computes them. Implements `Forward`."""
-    return last_hidden(decoder, packed.input_ids_RL, packed.position_ids_RL, attention_mask(decoder, packed))
-
-
-def last_hidden(decoder: PreTrainedModel, input_ids_RL: Tensor, position_ids_RL: Tensor, mask_R1LL: Tensor) -> Tensor:
-    """The decoder's last hidden states [R, L, D] under an additive attention mask [R, 1, L, L]."""
-    hidden_RLD: Tensor = decoder(
-        input_ids=input_ids_RL, position_ids=position_ids_RL, attention_mask=mask_R1LL, use_cache=False
-    ).last_hidden_state
-    return hidden_RLD
+    positions_RL = packed.position_ids_RL if takes_positions(decoder) else None
+    return last_hidden(decoder, packed.input_ids_RL, positions_RL, attention_mask(decoder, packed))
 
 
 def response_logps(
@@ -55,9 +50,9 @@ def response_logps(
         (logp_N, entropy_N) in the order of `packed.sequence_N`.
 
     Raises:
-        DataError: a sequence longer than the model's positions or its sliding window.
+        DataError: a sequence longer than the model's positions.
     """
-    head = model.get_output_embeddings()
+    head, transform = model.get_output_embeddings(), transform_of(model)
     hidden_ND = _predicting_hidden(decoder_of(model), packed, forward)
     return token_logps(
         hidden_ND,
@@ -65,6 +60,8 @@ def response_logps(
         getattr(head, "bias", None),
         packed.targets_N,
         temperature=temperature,
+        scale=transform.scale,
+        cap=transform.cap,
         differentiable_entropy=differentiable_entropy,
     )
 
@@ -81,7 +78,6 @@ def _predicting_hidden(decoder: PreTrainedModel, packed: PackedRows, forward: Fo
 
 
 def _check_length(config: Any, longest: int) -> None:
-    # The rows' mask replaces the model's own, sliding window included: refuse where the window would have mattered.
     limit, name = context_limit(config)
     if limit is not None and longest > limit:
         raise DataError(

@@ -22,8 +22,10 @@ from unified_rl import methods
 from unified_rl.base.errors import ConfigError
 from unified_rl.base.plugins import did_you_mean, import_by_path
 from unified_rl.config.problems import DataConfig, TaskConfig
+from unified_rl.config.sanity import check_numbers
 from unified_rl.config.schema import Config
 from unified_rl.methods import Coefficient
+from unified_rl.methods.users import check_class
 from unified_rl.presets import chain, rules
 from unified_rl.records.config_file import escaped, plain, read_settings
 
@@ -51,6 +53,7 @@ def load_config(words: Sequence[str]) -> Config:
         ConfigError: unknown key (with the nearest known one), wrong type, unknown method or stack, or an illegal combination.
     """
     config = compose(words)
+    check_numbers(as_dict(config))
     chain.check(config)
     for name in config.stages:
         stage_config(config, name)
@@ -141,7 +144,9 @@ def override(section: Any, words: Sequence[str], name: str) -> Any:
     given = parse_words(words)
     _check_keys(given, schema, "")
     try:
-        return OmegaConf.to_object(_merge(schema, given))
+        made = OmegaConf.to_object(_merge(schema, given))
+        check_numbers(asdict(made), f"{name}.")  # type: ignore[arg-type]
+        return made
     except OmegaConfBaseException as error:
         raise ConfigError(f"{name}: {str(error).splitlines()[0]}") from error
 
@@ -192,11 +197,12 @@ def coefficient_class(name: str) -> type[Any]:
     """The options class of a coefficient: one of ours by name, or a user's own (FILE.py:NAME)."""
     if ":" in name:
         found = import_by_path(name, "coefficient")
-        if not (isinstance(found, type) and issubclass(found, Coefficient) and is_dataclass(found)):
+        if not (isinstance(found, type) and issubclass(found, Coefficient)):
             raise ConfigError(
                 f"coefficient={name} must name a dataclass that inherits unified_rl.coefficients.Coefficient, or the result of "
                 "unified_rl.coefficients.coefficient_from_objective"
             )
+        check_class(found, name)
         return found
     if name not in methods.COEFFICIENTS:
         raise ConfigError(f"coefficient={name!r} is not known{did_you_mean(name, list(methods.COEFFICIENTS))}")
