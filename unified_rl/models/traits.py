@@ -7,6 +7,7 @@ from dataclasses import replace
 from torch import nn
 from transformers import PreTrainedModel
 
+from unified_rl.base.errors import ConfigError
 from unified_rl.models.decoder_pass import decoder_of
 from unified_rl.models.logits import LogitTransform, find_transform
 from unified_rl.models.probe import find_rows
@@ -35,8 +36,16 @@ def transform_of(model: PreTrainedModel) -> LogitTransform:
 def look_at(model: nn.Module) -> Holds:
     """Find everything out now, while the weights are whole: of a causal language model, or of a decoder with a scalar head."""
     if isinstance(model, PreTrainedModel):
-        transform_of(model)
-        return rows_of(decoder_of(model))
+        try:
+            transform_of(model)
+            return rows_of(decoder_of(model))
+        except ConfigError:
+            raise
+        except Exception as error:  # whatever a stranger's code raises
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise ConfigError(
+                f"{type(model).__name__} cannot be run on token ids alone ({reason}); choose another model"
+            ) from error
     backbone = getattr(model, "backbone", None)
     return rows_of(backbone) if isinstance(backbone, PreTrainedModel) else "shared prompts"
 
