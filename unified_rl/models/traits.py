@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from torch import nn
 from transformers import PreTrainedModel
 
 from unified_rl.base.errors import ConfigError
 from unified_rl.models.decoder_pass import decoder_of
+from unified_rl.models.limits import context_limit
 from unified_rl.models.logits import LogitTransform, find_transform
 from unified_rl.models.probe import find_rows
 from unified_rl.packing.layout import Layout
@@ -51,5 +53,9 @@ def look_at(model: nn.Module) -> Holds:
 
 
 def fitted(layout: Layout, model: nn.Module) -> Layout:
-    """The layout, with rows that the model computes rightly."""
-    return replace(layout, holds=look_at(model))
+    """The layout, with rows that the model computes rightly: one that counts places in the row has no more than its context."""
+    holds, row_tokens = look_at(model), layout.row_tokens
+    if holds == "whole sequences":
+        config: Any = model.config if isinstance(model, PreTrainedModel) else model.get_submodule("backbone").config
+        row_tokens = min(row_tokens, context_limit(config)[0] or row_tokens)
+    return replace(layout, holds=holds, row_tokens=row_tokens)
