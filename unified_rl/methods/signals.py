@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any, Literal
 
 from unified_rl.base.errors import ConfigError
@@ -142,8 +143,9 @@ def check_needs(needs: Iterable[str], coefficient: Any, config: Any) -> None:
     who = f"coefficient={coefficient.name}"
     for name in needs:
         if name not in SIGNALS and name not in OF_THE_SOURCE:
+            known = ", ".join([*SIGNALS, *OF_THE_SOURCE])
             raise ConfigError(
-                f"{who} needs {name!r}, which nothing supplies; set its `needs` to some of {', '.join([*SIGNALS, *OF_THE_SOURCE])}"
+                f"{who} needs {name!r}, which nothing supplies; set its `needs` to some of {known}{_nearest(name)}"
             )
     for role in beside_policy(needs):
         missing = [option for option in role.options if not hasattr(coefficient, option)]
@@ -157,3 +159,9 @@ def check_needs(needs: Iterable[str], coefficient: Any, config: Any) -> None:
     for role in ROLES.values():
         if role.weights is not None and role.setting and role.weights(config) and role not in beside_policy(needs):
             raise ConfigError(f"{who} has no use for a {role.label}, but {role.name}={role.weights(config)}; leave it out")
+
+
+def _nearest(name: str) -> str:
+    """The end of a message about a name that nothing supplies: the one that was probably meant."""
+    near = get_close_matches(name, [*SIGNALS, *OF_THE_SOURCE], n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
