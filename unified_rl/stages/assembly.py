@@ -98,7 +98,11 @@ def assemble(
         memory=memory,
         sampler_metrics=live.metrics,
     )
-    return parts, {**reward_inputs, **inputs, **_given_weights(config, roles)}, {"company": live.company}
+    return (
+        parts,
+        {**reward_inputs, **inputs, **_given_weights(config, roles)},
+        {"company": live.company, **world.shown_prompt(task, trained.tokenizer, config)},
+    )
 
 
 def _memory(coefficient: Coefficient, checkpoint: Path | None) -> PromptMemory | None:
