@@ -1,25 +1,38 @@
 """A decoder's pass over packed rows, forward and backward, by torch.compile: what lies between its matrix products becomes loops.
 
-A small model's training pass spends a third of its time on element-wise operations and on the way to them. Compiling takes some
-ten seconds to a minute in a process, less where torch's own cache on disk knows the program.
+On a GPU in half precision that is done layer by layer (`compiled_layers.py`), here for the decoder as a whole. A small model's
+training pass spends a third of its time on element-wise operations and on the way to them. Compiling takes some ten seconds to a
+minute in a process, less where torch's own cache on disk knows the program.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 from transformers import PreTrainedModel
 
-from unified_rl.models.attention import attention_mask
+from unified_rl.models.attention import DecoderInput, attention_mask, takes_blocks
+from unified_rl.models.compiled_layers import CompiledLayers
 from unified_rl.models.cpp_compiler import compiler_failed
-from unified_rl.models.forward import last_hidden
+from unified_rl.models.forward import Forward, last_hidden
 from unified_rl.packing.packed_rows import PackedRows
 
 #: Rows and tokens of the batch that is compiled with; they differ, or their being equal would be taken for a rule.
 _EXAMPLE = 8, 96
 #: Programs that one process may need: forward with and without a gradient, by shapes and dtypes of models. More is a fault.
 _MOST_PROGRAMS = 32
+
+
+def compiled_forward(decoder: PreTrainedModel) -> Forward:
+    """The compiled pass that suits the decoder's device: layer by layer where it attends by blocks, else the whole decoder's.
+
+    Raises:
+        ConfigError: the compiler fails, or cannot take the model's pass.
+    """
+    return CompiledLayers() if takes_blocks(decoder, decoder.device) else CompiledForward(decoder)
 
 
 class CompiledForward:
@@ -36,11 +49,10 @@ class CompiledForward:
         Raises:
             ConfigError: the compiler fails, or cannot take the model's pass as one program.
         """
-        # One process: a pool of compiling workers would use more cores than the caller has threads.
-        options = {"compile_threads": 1, "cpp.threads": torch.get_num_threads()}
-        self._run = torch.compile(  # type: ignore[call-overload]  # its overloads leave `recompile_limit` out
-            last_hidden, fullgraph=True, dynamic=True, recompile_limit=_MOST_PROGRAMS, options=options
-        )
+        # On a CPU one process: a pool of compiling workers would use more cores than the caller has threads.
+        on_cpu = decoder.device.type == "cpu"
+        options: dict[str, Any] | None = {"compile_threads": 1, "cpp.threads": torch.get_num_threads()} if on_cpu else None
+        self._program = torch.compile(_last_hidden, fullgraph=True, dynamic=True, options=options)
         try:
             self._compile(decoder)
         except (RuntimeError, OSError) as error:
@@ -52,6 +64,10 @@ class CompiledForward:
         if min(rows, length) > 1:
             return self._run(decoder, *inputs)
         return self._run(decoder, *_with_two(*inputs))[:rows, :length]
+
+    def _run(self, decoder: PreTrainedModel, input_ids_RL: Tensor, position_ids_RL: Tensor, mask_R1LL: Tensor) -> Tensor:
+        with torch._dynamo.config.patch(recompile_limit=_MOST_PROGRAMS):
+            return self._program(decoder, input_ids_RL, position_ids_RL, mask_R1LL)
 
     def _compile(self, decoder: PreTrainedModel) -> None:
         rows, length = _EXAMPLE
@@ -66,6 +82,10 @@ class CompiledForward:
         if trained:
             with torch.enable_grad():
                 torch.autograd.grad(self._run(decoder, *inputs).sum(), trained, allow_unused=True)
+
+
+def _last_hidden(decoder: PreTrainedModel, input_ids_RL: Tensor, position_ids_RL: Tensor, mask_R1LL: Tensor) -> Tensor:
+    return last_hidden(decoder, DecoderInput(input_ids_RL, position_ids_RL, mask_R1LL))
 
 
 def _with_two(input_ids_RL: Tensor, position_ids_RL: Tensor, mask_R1LL: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -13,25 +13,26 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from unified_rl.base.errors import DataError
-from unified_rl.models.attention import attention_mask
+from unified_rl.models.attention import DecoderInput, decoder_input
 from unified_rl.models.limits import context_limit
 from unified_rl.models.policy_model import ScalarModel, decoder_of
 from unified_rl.ops.logprobs import token_logps
 from unified_rl.packing.packed_rows import PackedRows
 
-#: A decoder's last hidden states [R, L, D] on packed rows; gradients flow through it to the decoder's weights.
+#: A decoder's last hidden states on packed rows, [R, L, D], or of all rows as one, [1, at least R L, D], the rows' tokens first;
+#: gradients flow through it to the decoder's weights.
 Forward = Callable[[PreTrainedModel, PackedRows], Tensor]
 
 
 def plain_forward(decoder: PreTrainedModel, packed: PackedRows) -> Tensor:
-    """Last hidden states [R, L, D] of packed rows, as the module computes them. Implements `Forward`."""
-    return last_hidden(decoder, packed.input_ids_RL, packed.position_ids_RL, attention_mask(decoder, packed))
+    """Last hidden states of packed rows, as the module computes them. Implements `Forward`."""
+    return last_hidden(decoder, decoder_input(decoder, packed))
 
 
-def last_hidden(decoder: PreTrainedModel, input_ids_RL: Tensor, position_ids_RL: Tensor, mask_R1LL: Tensor) -> Tensor:
-    """The decoder's last hidden states [R, L, D] under an additive attention mask [R, 1, L, L]."""
+def last_hidden(decoder: PreTrainedModel, read: DecoderInput) -> Tensor:
+    """The decoder's last hidden states [R, L, D] of what it reads."""
     hidden_RLD: Tensor = decoder(
-        input_ids=input_ids_RL, position_ids=position_ids_RL, attention_mask=mask_R1LL, use_cache=False
+        input_ids=read.input_ids_RL, position_ids=read.position_ids_RL, attention_mask=read.mask, use_cache=False
     ).last_hidden_state
     return hidden_RLD
 

@@ -82,7 +82,7 @@ class PackedRows:
         sequences_b: int64 [b], the sequences in this micro-batch, ascending.
         input_tokens: number of input tokens that are not padding.
         longest: input tokens of the longest sequence, i.e. the largest position + 1.
-        masks: what was made of the segments, kept for the next pass (see `attention.py`).
+        masks: what was made of the rows for a model, kept for the next pass (see `attention.py`).
     """
 
     input_ids_RL: Tensor
@@ -97,7 +97,7 @@ class PackedRows:
     sequences_b: Tensor
     input_tokens: int
     longest: int
-    masks: dict[torch.dtype, Tensor] = field(default_factory=dict, compare=False, repr=False)
+    masks: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def scatter(self, values_N: Tensor, num_tokens: int, fill: float = 0.0) -> Tensor:
         """Values of this micro-batch's response tokens as a right-padded [b, num_tokens], row i being `sequences_b[i]`."""
@@ -113,9 +113,10 @@ class PackedRows:
         return Members(rows_b, self.row_N, self.token_N)
 
     def to(self, device: torch.device | str) -> PackedRows:
-        """The same micro-batch on `device`."""
+        """The same micro-batch on `device`: a GPU takes it over beside what it does, and the host goes on."""
+        device = torch.device(device)
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        tensors: dict[str, Any] = {name: value.to(device) for name, value in values.items() if isinstance(value, Tensor)}
+        tensors: dict[str, Any] = {name: on(value, device) for name, value in values.items() if isinstance(value, Tensor)}
         return replace(self, **tensors, masks={})
 
 
@@ -156,6 +157,13 @@ def pack(
         start, rows = filler.fill_micro_batch(units, start)
         micro_batches.append(_materialise(sequences, rows, pad_id))
     return micro_batches
+
+
+def on(values: Tensor, device: torch.device) -> Tensor:
+    """The values on a device; the host does not wait for a GPU to take them, which it only does from pinned memory."""
+    if device.type == "cuda" and values.device.type == "cpu":
+        return values.pin_memory().to(device, non_blocking=True)
+    return values.to(device)
 
 
 def padding_fraction(micro_batches: Sequence[PackedRows]) -> float:

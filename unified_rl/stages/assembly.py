@@ -21,7 +21,7 @@ from unified_rl.methods.importance import corrected
 from unified_rl.methods.losses import of_policy
 from unified_rl.methods.signals import Role as ModelRole
 from unified_rl.methods.signals import beside_policy
-from unified_rl.models.compiled_forward import CompiledForward
+from unified_rl.models.compiled_forward import compiled_forward
 from unified_rl.models.forward import Forward, plain_forward
 from unified_rl.models.policy_copy import FrozenCopy
 from unified_rl.models.policy_model import ValueModel, build_value_model, decoder_of, load_policy, save_policy
@@ -159,7 +159,7 @@ def _trained(config: Config, weights: Path, checkpoint: Path | None, ranks: Rank
 def _compiled_forward(model: PreTrainedModel, ranks: Ranks) -> Forward:
     if ranks.first:
         announce("compiling the training pass (trainer.compiled=true), which may take a minute")
-    return CompiledForward(decoder_of(model))
+    return compiled_forward(decoder_of(model))
 
 
 def _frozen(config: Config, role: ModelRole, policy_path: Path, trained: _Trained, ranks: Ranks) -> Pass:

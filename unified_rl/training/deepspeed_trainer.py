@@ -64,7 +64,7 @@ class DeepSpeedTrainer:
         self._engine, *_ = self._deepspeed.initialize(
             model=_RoleModule(model, role),
             model_parameters=[parameter for parameter in model.parameters() if parameter.requires_grad],
-            config=engine_settings(options, settings, weights.dtype, self._device),
+            config=engine_settings(options, settings, weights.dtype, self._device, ranks.size),
             dist_init_required=False,
         )
         self._engine.eval()
