@@ -102,6 +102,15 @@ def test_every_declaration_is_whole(name):
         (["method=online_rft", "source.wrappers=[refreshed]", "generator=vllm"], ["set generator=torch"]),
         (["method=online_rft", "source=tree_search", "source.wrappers=[informative]", "task.stop=[END]"], ["straddles"]),
         (["method=grpo", "source=tree_search", "source.wrappers=[informative]"], ["nobody knows how likely"]),
+        (["method=grpo", "source.wrappers=[mixed]", "source.mixed_with=demonstration"], ["did you mean 'demonstrations'"]),
+        (["method=grpo", "source.wrappers=[mixed]", "source.mixed_with=demonstrations"], ["no policy wrote", "coefficient="]),
+        (["method=grpo", "source.wrappers=[mixed]", "source.mixed_responses=8"], ["leaves no response", "fewer than 8"]),
+        (
+            ["method=online_rft", "source.wrappers=[mixed]", "source.mixed_with=demonstrations", "source.mixed_responses=2"],
+            ["demonstrations has 1"],
+        ),
+        (["method=sft", "source.wrappers=[mixed]"], ["several responses", "source=online_samples"]),
+        (["method=grpo", "source.mixed_responses=2"], ["mixed"]),
         (["method=grpo", "source.max_rounds=5"], ["informative_samples"]),
         (["method=grpo", "source.samples_per_prompt=5"], ["offline_samples"]),
     ],
@@ -124,6 +133,17 @@ def test_a_composition_and_its_name_are_the_same_run(tmp_path, artifacts):
         assert trained(tmp_path / name, artifacts, method, *named) == trained(
             tmp_path / f"{name}_parts", artifacts, method, *parts
         )
+
+
+def test_groups_of_two_sources_are_trained_on(tmp_path, artifacts):
+    """Stored samples among the policy's own, and its solutions among a prompt's samples, filtered as any source is."""
+    mixed = ["source.wrappers=[mixed]", "source.mixed_responses=2"]
+    steps = trained(tmp_path / "stored", artifacts, "grpo", *mixed, "rollout.responses_per_prompt=4")
+    own = trained(tmp_path / "own", artifacts, "grpo", "rollout.responses_per_prompt=4")
+    assert 0 < steps[0]["tokens/sampled"] < own[0]["tokens/sampled"]
+    assert steps[0]["tokens/trained"] > steps[0]["tokens/sampled"]
+    written = ["source.wrappers=[mixed,informative]", "source.mixed_with=demonstrations"]
+    assert trained(tmp_path / "written", artifacts, "online_rft", *written)
 
 
 ONLINE_DPO = ("source=online_samples", "source.wrappers=[pairs]")

@@ -20,7 +20,7 @@ from unified_rl.labs.frozen import Frozen, Measured, Scored
 from unified_rl.labs.options import MicroscopeOptions, PolicyOptions
 from unified_rl.methods import METHODS
 from unified_rl.plotting import microscope as figure
-from unified_rl.records.runs import git_state
+from unified_rl.records.provenance import git_state
 from unified_rl.statistics.table_files import SCHEMA, write_table
 
 CANDIDATES = 100

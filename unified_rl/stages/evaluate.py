@@ -7,7 +7,7 @@ the last whole chunk. Every response is a function of the weights, its problem a
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,9 @@ from unified_rl.config.problems import DataConfig, TaskConfig
 from unified_rl.config.records import EvaluationConfig
 from unified_rl.config.schema import Config
 from unified_rl.presets import loading
-from unified_rl.records import runs
+from unified_rl.records import reading, runs
 from unified_rl.records.progress import progress
+from unified_rl.records.provenance import code_hash
 from unified_rl.rewards import OutcomeReward
 from unified_rl.sampling.torch_generator import TorchGenerator
 from unified_rl.sampling.vllm_generator import VllmGenerator
@@ -33,7 +34,7 @@ from unified_rl.stages.fingerprints import sampler_key, world_settings
 from unified_rl.stages.generators import frozen_sampler
 from unified_rl.stages.solutions import solution_generator
 
-SCHEMA = 1
+ROW_GROUP = 1 << 15
 PLAN = "plan.json"  # beside the chunks of an unfinished evaluation: what they depend on
 COLUMNS = pa.schema(
     [
@@ -125,20 +126,33 @@ def _write(config: Config, checkpoint: Path, run_dir: Path, aside: Path, final: 
     with files.disk_errors(final):
         files.remove(whole)
         whole.mkdir()
-        with pq.ParquetWriter(whole / "samples.parquet", COLUMNS) as writer:
-            for chunk in chunks:
-                writer.write_table(pq.read_table(aside / chunk.file, use_threads=False))
-        files.write_json(whole / "meta.json", {**meta, "run": run_dir.name, "complete": True})
+        with pq.ParquetWriter(whole / reading.SAMPLES, COLUMNS) as writer:
+            for table in _row_groups(aside / chunk.file for chunk in chunks):
+                writer.write_table(table, ROW_GROUP)
+        reading.write_evaluation_meta(whole, {**meta, "run": run_dir.name, "complete": True})
         files.sync_tree(whole)
         whole.rename(final)
+        files.sync(final.parent)
         files.remove(aside)
     return final
+
+
+def _row_groups(paths: Iterable[Path]) -> Iterator[pa.Table]:
+    """The rows of all chunks, `ROW_GROUP` at a time: the file does not depend on how the work was cut into chunks."""
+    rest = COLUMNS.empty_table()
+    for path in paths:
+        rest = pa.concat_tables([rest, pq.read_table(path, use_threads=False)])
+        while len(rest) >= ROW_GROUP:
+            yield rest.slice(0, ROW_GROUP).combine_chunks()
+            rest = rest.slice(ROW_GROUP)
+    if len(rest):
+        yield rest.combine_chunks()
 
 
 def _plan(config: Config, checkpoint: Path) -> dict[str, Any]:
     """Everything that the stored chunks depend on."""
     plan = {
-        "schema": SCHEMA,
+        "schema": reading.EVALUATION_SCHEMA,
         "evaluation": asdict(config.evaluation),
         "world": world_settings(config),
         "checkpoint": {"name": checkpoint.name, "hash": files.file_hash(checkpoint / files.MANIFEST)},
@@ -184,7 +198,6 @@ def _sample_all(
             done += _responses(chunk, options)
             hook(done, {})
     return {
-        "schema": SCHEMA,
         "method": config.method,
         "label": config.label,
         "seed": config.seed,
@@ -196,6 +209,7 @@ def _sample_all(
         "evaluation_seed": options.seed,
         "samples_per_problem": options.samples,
         "problems": {name: len(of_slice) for name, of_slice in prompts.items()},
+        "code": code_hash(),
     }, chunks
 
 

@@ -20,8 +20,7 @@ from unified_rl.config.problems import TaskConfig
 from unified_rl.config.schema import Config
 from unified_rl.grading.command import make_grader
 from unified_rl.presets import loading
-from unified_rl.records import runs
-from unified_rl.records.reading import read_evaluation_meta
+from unified_rl.records import reading, runs
 
 METADATA_KEY = b"unified_rl.grading"
 _TRUNCATED = AnswerCheck("incorrect", None, None)  # cut off before its final answer, as the rule reward has it
@@ -46,16 +45,14 @@ def regrade(run_dir: Path, name: str, settings: dict[str, str] | None = None) ->
     if not folder.is_dir():
         raise DataError(f"{folder} is no evaluation; make one with `unified-rl evaluate run={run_dir}`")
     with runs.held(folder.with_name(f".{name}.lock")):
-        meta = read_evaluation_meta(folder)
-        path = folder / "samples.parquet"
-        table = _read(path)
+        meta = reading.read_evaluation_meta(folder)
+        table = reading.read_samples(folder, meta)
         rows = table.select(["problem_id", "slice", "split", "mode", "text", "gold", "finish", *COLUMNS]).to_pylist()
         checks, golds, by = _by_task(run_dir, meta, rows) if settings is None else _by_grader(settings, rows)
         checks = [_TRUNCATED if row["finish"] == "length" else check for row, check in zip(rows, checks, strict=True)]
         new = _new_columns(rows, checks, golds)
         report = {"by": by, "version": __version__, "rows": len(rows), **_changes(rows, new)}
-        _write(path, table, new, by)
-        files.write_json(folder / "meta.json", {**meta, "regraded": [*meta.get("regraded", []), report]})
+        _write(folder, table, new, by, {**meta, "regraded": [*meta.get("regraded", []), report]})
     return report
 
 
@@ -77,13 +74,6 @@ def run(words: Sequence[str], as_json: bool) -> None:
     print(
         f"{report['verdicts_changed']} verdicts and {report['classes_changed']} classes changed in {run_dir}/evaluations/{name}"
     )
-
-
-def _read(path: Path) -> pa.Table:
-    try:
-        return parquet.read_table(path, use_threads=False)
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path} is not a readable Parquet file ({error}); evaluate the run again") from error
 
 
 def _by_task(run_dir: Path, meta: dict[str, Any], rows: list[dict]) -> tuple[list[AnswerCheck], list[str | None], dict]:
@@ -156,12 +146,15 @@ def _changes(rows: list[dict], new: dict[str, list]) -> dict[str, Any]:
     }
 
 
-def _write(path: Path, table: pa.Table, new: dict[str, list], by: dict) -> None:
-    """Replace the columns and the file, in one rename."""
+def _write(folder: Path, table: pa.Table, new: dict[str, list], by: dict, meta: dict[str, Any]) -> None:
+    """Replace the columns and the file, in one rename; before it meta.json names both files, after it the new one alone."""
     for name, values in new.items():
         values = [None if value is None else value.encode("utf-8", "replace").decode() for value in values]
         place = table.schema.get_field_index(name)
         table = table.set_column(place, table.schema.field(place), pa.array(values, pa.string()))
     metadata = {**(table.schema.metadata or {}), METADATA_KEY: json.dumps(by, sort_keys=True).encode()}
+    path = folder / reading.SAMPLES
     with files.replacing(path) as aside:
         parquet.write_table(table.replace_schema_metadata(metadata), aside)
+        reading.write_evaluation_meta(folder, meta, aside)
+    reading.write_evaluation_meta(folder, meta)

@@ -57,4 +57,4 @@ def shown_by_first(ranks: Ranks, label: str, steps: int) -> contextlib.AbstractC
 
 def _holds_another_run(folder: Path, config: Config) -> bool:
     stored = folder / "config.yaml"
-    return stored.exists() and loading.as_dict(loading.load_resolved(stored)) != loading.as_dict(config)
+    return stored.exists() and bool(loading.other_settings(stored, config))
