@@ -13,7 +13,7 @@ from transformers import Gemma2Config, Gemma2Model
 
 from unified_rl.models.attention import DecoderInput, additive_mask, block_input, decoder_input, takes_blocks, visible
 from unified_rl.models.block_masks import block_mask, dense_mask
-from unified_rl.models.forward import last_hidden, plain_forward, response_logps
+from unified_rl.models.forward import plain_forward, predicting_hidden, response_logps
 from unified_rl.models.policy_model import decoder_of
 from unified_rl.models.segment_attention import SEGMENTS, unfit
 from unified_rl.packing.flat_rows import BLOCK, flat_size, flattened, within_window
@@ -36,12 +36,13 @@ def layouts(draw):
 
 
 def flat_visible(packed, window=None):
-    """The dense mask of all rows as one, [T, T], from that of the rows: nothing is seen from row to row; padding sees padding."""
+    """The dense mask [T, T] of all tokens as one row, from that of the rows: nothing is seen from row to row, nor of padding."""
     seen_RLL = visible(packed)
     if window is not None:
         position_RL = packed.position_ids_RL
         seen_RLL &= position_RL[:, :, None] - position_RL[:, None, :] < window
-    rows = torch.block_diag(*seen_RLL)
+    tokens = (packed.segment_RL >= 0).flatten()
+    rows = torch.block_diag(*seen_RLL)[tokens][:, tokens]
     added = flat_size(len(rows)) - len(rows)
     return torch.block_diag(rows, torch.ones(added, added, dtype=torch.bool).tril()).bool()
 
@@ -62,10 +63,8 @@ def test_windows_count_in_the_sequence_not_in_the_row(packs, window):
     for packed in packs:
         flat = flattened(packed)
         mask = block_mask(within_window(flat.spans, flat.position_ids_1T, window))
-        tokens = (packed.segment_RL >= 0).flatten()
         seen = dense_mask(mask)[0, 0]
-        rows = flat_visible(packed, window)
-        assert torch.equal(seen[: len(tokens)][tokens], rows[: len(tokens)][tokens])
+        assert torch.equal(seen[: packed.input_tokens], flat_visible(packed, window)[: packed.input_tokens])
         assert seen.diagonal().all()  # no softmax over nothing, in padding neither
 
 
@@ -95,11 +94,12 @@ def test_flex_attention_itself_attends_by_it_as_by_the_dense_mask(packs):
 
 
 def by_blocks(decoder, packed):
-    return last_hidden(decoder, block_input(decoder, packed))
+    return predicting_hidden(decoder, block_input(decoder, packed))
 
 
 def by_rows(decoder, packed):
-    return last_hidden(decoder, DecoderInput(packed.input_ids_RL, packed.position_ids_RL, additive_mask(packed, decoder.dtype)))
+    mask = additive_mask(packed, decoder.dtype)
+    return predicting_hidden(decoder, DecoderInput(packed.input_ids_RL, packed.position_ids_RL, mask, packed.hidden_index_N))
 
 
 def gradient(model, sequences, layout, forward):
@@ -135,14 +135,14 @@ def test_a_soft_cap_of_the_scores_is_kept():
     for parameter in decoder.parameters():
         parameter.data *= 5
     (packed,) = pack([TokenSequence(np.arange(2, 9), np.arange(2, 2 + n)) for n in (3, 9)], row_tokens=40)
-    expected = by_rows(decoder, packed).flatten(0, 1)
-    found = by_blocks(decoder, packed)[0]
-    index_N = packed.hidden_index_N
-    torch.testing.assert_close(found[index_N], expected[index_N], rtol=1e-6, atol=1e-6)
+    found = by_blocks(decoder, packed)
+    decoder.set_attn_implementation("eager")
+    torch.testing.assert_close(found, by_rows(decoder, packed), rtol=1e-6, atol=1e-6)
+    decoder.set_attn_implementation(SEGMENTS)
     decoder.config.attn_logit_softcapping = None  # what the cap did, for the test to see that there is one
     for layer in decoder.layers:
         layer.self_attn.attn_logit_softcapping = None
-    assert (by_blocks(decoder, packed)[0][index_N] - found[index_N]).abs().max() > 1e-3
+    assert (by_blocks(decoder, packed) - found).abs().max() > 1e-3
 
 
 def test_a_model_set_to_the_kernel_still_runs_without_a_block_mask():
@@ -164,7 +164,7 @@ def test_on_a_cpu_rows_are_read_as_they_are():
     read = decoder_input(decoder_of(model), packed)
     assert read.input_ids_RL is packed.input_ids_RL
     assert torch.equal(read.mask, additive_mask(packed, torch.float32))
-    assert plain_forward(decoder_of(model), packed).shape[:2] == packed.input_ids_RL.shape
+    assert torch.equal(plain_forward(decoder_of(model), packed), by_rows(decoder_of(model), packed))
 
 
 def test_who_takes_blocks():
@@ -186,6 +186,19 @@ def test_a_model_that_cannot_take_blocks_is_named_once(caplog, monkeypatch):
     assert not any(takes_blocks(narrow, torch.device("cuda")) for _ in range(3))
     assert caplog.text.count("Qwen2Model attends by a dense mask") == 1
     assert "heads are 4 wide" in caplog.text
+
+
+@settings(max_examples=30, deadline=None)
+@given(layouts())
+def test_tokens_keep_their_ids_positions_and_targets(packs):
+    for packed in packs:
+        flat, tokens = flattened(packed), (packed.segment_RL >= 0)
+        for found, rows in ((flat.input_ids_1T, packed.input_ids_RL), (flat.position_ids_1T, packed.position_ids_RL)):
+            assert torch.equal(found[0, : packed.input_tokens], rows[tokens])
+            assert not found[0, packed.input_tokens :].any()
+        assert torch.equal(
+            flat.input_ids_1T[0, flat.place_RL[packed.hidden_index_N]], packed.input_ids_RL.flatten()[packed.hidden_index_N]
+        )
 
 
 @given(st.integers(1, 300_000))

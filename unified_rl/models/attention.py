@@ -30,11 +30,18 @@ KEPT_MASK_BYTES = 4 * 2**20
 
 
 class DecoderInput(NamedTuple):
-    """Token ids and positions, int64 [R, L] each, and the mask: additive [R, 1, L, L], or a block mask where R is 1."""
+    """What a decoder reads of a micro-batch.
+
+    Attributes:
+        input_ids_RL, position_ids_RL: int64 [R, L].
+        mask: additive [R, 1, L, L]; or, where R is 1, a block mask.
+        predicting_N: int64 [N], where in R L the state is that predicts each response token.
+    """
 
     input_ids_RL: Tensor
     position_ids_RL: Tensor
     mask: Tensor | BlockMask
+    predicting_N: Tensor
 
 
 def visible(packed: PackedRows) -> Tensor:
@@ -89,14 +96,14 @@ def attention_mask(decoder: PreTrainedModel, packed: PackedRows) -> Tensor:
 
 
 def decoder_input(decoder: PreTrainedModel, packed: PackedRows) -> DecoderInput:
-    """What the decoder reads of packed rows on its device. The tokens of the rows come in their order; padding may follow.
+    """What the decoder reads of packed rows on its device.
 
     Raises:
         ConfigError: an attention kernel that cannot keep the segments apart.
     """
     if takes_blocks(decoder, packed.input_ids_RL.device):
         return block_input(decoder, packed)
-    return DecoderInput(packed.input_ids_RL, packed.position_ids_RL, attention_mask(decoder, packed))
+    return DecoderInput(packed.input_ids_RL, packed.position_ids_RL, attention_mask(decoder, packed), packed.hidden_index_N)
 
 
 def block_input(decoder: PreTrainedModel, packed: PackedRows) -> DecoderInput:
@@ -104,7 +111,9 @@ def block_input(decoder: PreTrainedModel, packed: PackedRows) -> DecoderInput:
     use_segments(decoder)
     if "flat" not in packed.masks:
         flat = flattened(packed)
-        packed.masks["flat"] = DecoderInput(flat.input_ids_1T, flat.position_ids_1T, block_mask(flat.spans))
+        packed.masks["flat"] = DecoderInput(
+            flat.input_ids_1T, flat.position_ids_1T, block_mask(flat.spans), flat.place_RL[packed.hidden_index_N]
+        )
     return packed.masks["flat"]
 
 

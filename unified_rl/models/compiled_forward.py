@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 from transformers import PreTrainedModel
 
-from unified_rl.models.attention import DecoderInput, attention_mask, takes_blocks
+from unified_rl.models.attention import attention_mask, takes_blocks
 from unified_rl.models.compiled_layers import CompiledLayers
 from unified_rl.models.cpp_compiler import compiler_failed
 from unified_rl.models.forward import Forward, last_hidden
@@ -52,7 +52,7 @@ class CompiledForward:
         # On a CPU one process: a pool of compiling workers would use more cores than the caller has threads.
         on_cpu = decoder.device.type == "cpu"
         options: dict[str, Any] | None = {"compile_threads": 1, "cpp.threads": torch.get_num_threads()} if on_cpu else None
-        self._program = torch.compile(_last_hidden, fullgraph=True, dynamic=True, options=options)
+        self._program = torch.compile(last_hidden, fullgraph=True, dynamic=True, options=options)
         try:
             self._compile(decoder)
         except (RuntimeError, OSError) as error:
@@ -62,8 +62,10 @@ class CompiledForward:
         rows, length = packed.input_ids_RL.shape
         inputs = packed.input_ids_RL, packed.position_ids_RL, attention_mask(decoder, packed)
         if min(rows, length) > 1:
-            return self._run(decoder, *inputs)
-        return self._run(decoder, *_with_two(*inputs))[:rows, :length]
+            hidden_RLD = self._run(decoder, *inputs)
+        else:
+            hidden_RLD = self._run(decoder, *_with_two(*inputs))[:rows, :length]
+        return hidden_RLD.flatten(0, 1).index_select(0, packed.hidden_index_N)
 
     def _run(self, decoder: PreTrainedModel, input_ids_RL: Tensor, position_ids_RL: Tensor, mask_R1LL: Tensor) -> Tensor:
         with torch._dynamo.config.patch(recompile_limit=_MOST_PROGRAMS):
@@ -82,10 +84,6 @@ class CompiledForward:
         if trained:
             with torch.enable_grad():
                 torch.autograd.grad(self._run(decoder, *inputs).sum(), trained, allow_unused=True)
-
-
-def _last_hidden(decoder: PreTrainedModel, input_ids_RL: Tensor, position_ids_RL: Tensor, mask_R1LL: Tensor) -> Tensor:
-    return last_hidden(decoder, DecoderInput(input_ids_RL, position_ids_RL, mask_R1LL))
 
 
 def _with_two(input_ids_RL: Tensor, position_ids_RL: Tensor, mask_R1LL: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -16,7 +16,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from unified_rl.base.errors import ConfigError
 from unified_rl.models.attention import block_input
-from unified_rl.models.forward import last_hidden
+from unified_rl.models.forward import predicting_hidden
 from unified_rl.packing.packed_rows import PackedRows
 
 #: Programs that one process may need: by length of row, with a gradient and without, by shapes and dtypes of models.
@@ -33,7 +33,7 @@ class CompiledLayers:
         self._program = torch.compile(_layer_pass, backend=backend, dynamic=False, fullgraph=True)
 
     def __call__(self, decoder: PreTrainedModel, packed: PackedRows) -> Tensor:
-        """Last hidden states of the rows as one. The first pass over a decoder lets its layers run the program.
+        """The states [N, D] that predict the response tokens. The first pass over a decoder lets its layers run the program.
 
         Raises:
             ConfigError: a decoder whose layers are not transformers' decoder layers.
@@ -44,7 +44,7 @@ class CompiledLayers:
         for layer in layers:
             if not isinstance(layer._compiled_call_impl, _LayerCall):
                 layer._compiled_call_impl = _LayerCall(layer, self)
-        return last_hidden(decoder, block_input(decoder, packed))
+        return predicting_hidden(decoder, block_input(decoder, packed))
 
     def run(self, layer: nn.Module, *args: Any, **kwargs: Any) -> Any:
         """A layer's output by the program."""

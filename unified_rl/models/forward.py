@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor
+from torch.nn.attention.flex_attention import BlockMask
 from transformers import PreTrainedModel
 
 from unified_rl.base.errors import DataError
@@ -19,20 +20,26 @@ from unified_rl.models.policy_model import ScalarModel, decoder_of
 from unified_rl.ops.logprobs import token_logps
 from unified_rl.packing.packed_rows import PackedRows
 
-#: A decoder's last hidden states on packed rows, [R, L, D], or of all rows as one, [1, at least R L, D], the rows' tokens first;
-#: gradients flow through it to the decoder's weights.
+#: A decoder's last hidden states [N, D] that predict the response tokens of packed rows; gradients flow through it to the
+#: decoder's weights.
 Forward = Callable[[PreTrainedModel, PackedRows], Tensor]
 
 
 def plain_forward(decoder: PreTrainedModel, packed: PackedRows) -> Tensor:
-    """Last hidden states of packed rows, as the module computes them. Implements `Forward`."""
-    return last_hidden(decoder, decoder_input(decoder, packed))
+    """The states [N, D] that predict the response tokens, as the module computes them. Implements `Forward`."""
+    return predicting_hidden(decoder, decoder_input(decoder, packed))
 
 
-def last_hidden(decoder: PreTrainedModel, read: DecoderInput) -> Tensor:
-    """The decoder's last hidden states [R, L, D] of what it reads."""
+def predicting_hidden(decoder: PreTrainedModel, read: DecoderInput) -> Tensor:
+    """The states [N, D] that predict the response tokens."""
+    hidden_RLD = last_hidden(decoder, read.input_ids_RL, read.position_ids_RL, read.mask)
+    return hidden_RLD.flatten(0, 1).index_select(0, read.predicting_N)
+
+
+def last_hidden(decoder: PreTrainedModel, input_ids_RL: Tensor, position_ids_RL: Tensor, mask: Tensor | BlockMask) -> Tensor:
+    """The decoder's last hidden states [R, L, D] under an additive mask [R, 1, L, L], or a block mask."""
     hidden_RLD: Tensor = decoder(
-        input_ids=read.input_ids_RL, position_ids=read.position_ids_RL, attention_mask=read.mask, use_cache=False
+        input_ids=input_ids_RL, position_ids=position_ids_RL, attention_mask=mask, use_cache=False
     ).last_hidden_state
     return hidden_RLD
 
@@ -59,7 +66,7 @@ def response_logps(
         DataError: a sequence longer than the model's positions or its sliding window.
     """
     head = model.get_output_embeddings()
-    hidden_ND = _predicting_hidden(decoder_of(model), packed, forward)
+    hidden_ND = _hidden(decoder_of(model), packed, forward)
     return token_logps(
         hidden_ND,
         head.weight,
@@ -72,13 +79,12 @@ def response_logps(
 
 def response_values(model: ScalarModel, packed: PackedRows, forward: Forward = plain_forward) -> Tensor:
     """Head's output [N] at the state in which each response token is chosen: the position that predicts it. Order of `packed`."""
-    return model.head(_predicting_hidden(model.backbone, packed, forward))[:, 0]
+    return model.head(_hidden(model.backbone, packed, forward))[:, 0]
 
 
-def _predicting_hidden(decoder: PreTrainedModel, packed: PackedRows, forward: Forward) -> Tensor:
-    """Hidden states [N, D] that predict the response tokens."""
+def _hidden(decoder: PreTrainedModel, packed: PackedRows, forward: Forward) -> Tensor:
     _check_length(decoder.config, packed.longest)
-    return forward(decoder, packed).flatten(0, 1).index_select(0, packed.hidden_index_N)
+    return forward(decoder, packed)
 
 
 def _check_length(config: Any, longest: int) -> None:

@@ -1,7 +1,7 @@
 """Packed rows one after the other as a single row, of one of few lengths, and what each of its tokens sees as two spans.
 
-On an accelerator whose attention skips what a token does not see, one row holds a micro-batch as well as many do; and lengths are
-rounded up to a bounded set of sizes, so that no kernel is planned or compiled for the length of a micro-batch.
+On an accelerator whose attention skips what a token does not see, one row holds a micro-batch as well as many do, without their
+padding; and lengths are rounded up to a bounded set of sizes, so that no kernel is planned or compiled for that of a micro-batch.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
 from unified_rl.packing.packed_rows import PackedRows
 
@@ -37,16 +36,18 @@ class Spans:
 
 @dataclass(frozen=True, slots=True)
 class FlatRows:
-    """The R rows of L tokens of a micro-batch as one row of T >= R L: token i of row r is number r L + i.
+    """The n tokens of a micro-batch, row by row and without the rows' padding, as one row of T >= n tokens.
 
     Attributes:
         input_ids_1T, position_ids_1T: int64 [1, T]; the tokens added at the end are padding, which sees padding.
         spans: what each token sees, itself included.
+        place_RL: int64 [R L], where in T each token of the rows is; of their padding it says nothing.
     """
 
     input_ids_1T: Tensor
     position_ids_1T: Tensor
     spans: Spans
+    place_RL: Tensor
 
 
 def flat_size(tokens: int) -> int:
@@ -58,12 +59,25 @@ def flat_size(tokens: int) -> int:
 
 def flattened(packed: PackedRows) -> FlatRows:
     """The rows as one, made on their device without waiting for it."""
-    rows, length = packed.input_ids_RL.shape
-    added = flat_size(rows * length) - rows * length
+    size = flat_size(packed.input_tokens)
+    token_RL = (packed.segment_RL >= 0).flatten()
+    place_RL = token_RL.cumsum(0) - 1
+    slot_RL = torch.where(token_RL, place_RL, size)
+
+    def flat(values_RL: Tensor) -> Tensor:
+        return values_RL.new_zeros(size + 1).scatter_(0, slot_RL, values_RL.flatten())[:size]
+
+    own_RL, prior_RL, prior_end_RL = _spans(packed)
+    has_prior_RL = (packed.continues_RL >= 0).flatten()
+    own_T = flat(place_RL[own_RL])
+    own_T[packed.input_tokens :] = packed.input_tokens
+    prior_T = flat(torch.where(has_prior_RL, place_RL[prior_RL], 0))
+    prior_end_T = flat(torch.where(has_prior_RL, place_RL[prior_end_RL - 1] + 1, 0))
     return FlatRows(
-        input_ids_1T=pad(packed.input_ids_RL.reshape(1, -1), (0, added)),
-        position_ids_1T=pad(packed.position_ids_RL.reshape(1, -1), (0, added)),
-        spans=_spans(packed, added),
+        input_ids_1T=flat(packed.input_ids_RL)[None],
+        position_ids_1T=flat(packed.position_ids_RL)[None],
+        spans=Spans(own_T.int(), prior_T.int(), prior_end_T.int()),
+        place_RL=place_RL,
     )
 
 
@@ -81,24 +95,19 @@ def within_window(spans: Spans, position_ids_1T: Tensor, window: int) -> Spans:
     )
 
 
-def _spans(packed: PackedRows, added: int) -> Spans:
-    """Spans of the rows one after the other, and of so many tokens of padding behind them, by their numbers there."""
-    segment_RL, continues_RL = packed.segment_RL.long(), packed.continues_RL.long()
+def _spans(packed: PackedRows) -> tuple[Tensor, Tensor, Tensor]:
+    """Int64 [R L] each, in R L: a token's own segment's first, that of the segment continued, and the one after its last."""
+    segment_RL, continued_RL = packed.segment_RL.long(), packed.continues_RL.long().clamp(min=0)
     rows, length = segment_RL.shape
-    device = segment_RL.device
-    column_L = torch.arange(length, device=device)
+    column_L = torch.arange(length, device=segment_RL.device)
     changes_RL = segment_RL[:, 1:] != segment_RL[:, :-1]
     edge_R1 = changes_RL.new_ones(rows, 1)
     begins_RL, ends_RL = torch.cat([edge_R1, changes_RL], 1), torch.cat([changes_RL, edge_R1], 1)
     own_RL = torch.where(begins_RL, column_L, 0).cummax(1).values
-    continued_RL = continues_RL.clamp(min=0)
     first_RL = _by_segment(segment_RL, begins_RL, column_L).gather(1, continued_RL)
     end_RL = _by_segment(segment_RL, ends_RL, column_L + 1).gather(1, continued_RL)
-    has_prior_RL = continues_RL >= 0
-    before_R1 = length * torch.arange(rows, device=device)[:, None]
-    first_RL, end_RL = (torch.where(has_prior_RL, places_RL + before_R1, 0) for places_RL in (first_RL, end_RL))
-    own_T = pad((own_RL + before_R1).flatten(), (0, added), value=rows * length)
-    return Spans(own_T.int(), pad(first_RL.flatten(), (0, added)).int(), pad(end_RL.flatten(), (0, added)).int())
+    before_R1 = length * torch.arange(rows, device=segment_RL.device)[:, None]
+    return (own_RL + before_R1).flatten(), (first_RL + before_R1).flatten(), (end_RL + before_R1).flatten()
 
 
 def _by_segment(segment_RL: Tensor, at_RL: Tensor, values_L: Tensor) -> Tensor:
