@@ -103,7 +103,7 @@ LISTS = {
     "a set of roots": members(lambda k: f"\\sqrt{{{k}}}", head="\\{", tail="\\}"),
     "matrices": members(lambda k: f"\\begin{{pmatrix}}{k}&1\\end{{pmatrix}}"),
     "times": members(lambda k: f"{k % 12}:{k % 60:02d}"),
-    "ratios": members(lambda k: f"{k}:{k + 1}:{k + 2}"),
+    "ratios": members(lambda k: f"{k + 60}:{k + 61}:{k + 62}"),  # no times of day among them
 }
 WHOLES = {
     "sum of powers": members(lambda k: f"x^{{{k}}}", "+"),

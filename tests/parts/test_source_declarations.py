@@ -20,6 +20,7 @@ from unified_rl.methods import COEFFICIENTS
 from unified_rl.presets import match, rules
 from unified_rl.presets.loading import compose, load_config
 from unified_rl.sources import page, registry
+from unified_rl.sources.declaration import Writer
 from unified_rl.sources.registry import SOURCES, WRAPPERS, declared
 
 DOCS = Path(__file__).parents[2] / "docs" / "sources.md"
@@ -133,6 +134,24 @@ def test_a_composition_and_its_name_are_the_same_run(tmp_path, artifacts):
         assert trained(tmp_path / name, artifacts, method, *named) == trained(
             tmp_path / f"{name}_parts", artifacts, method, *parts
         )
+
+
+@pytest.mark.parametrize(
+    ("inside", "beside", "writer", "stored", "logp"),
+    [
+        ("online_samples", "offline_samples", Writer.FROZEN, False, True),
+        ("online_samples", "demonstrations", Writer.DATA, False, False),
+        ("offline_samples", "online_samples", Writer.FROZEN, False, True),
+        ("offline_samples", "demonstrations", Writer.DATA, True, False),
+    ],
+)
+def test_a_mixture_provides_what_both_of_its_sources_do(inside, beside, writer, stored, logp):
+    mixture = declared(
+        compose(["method=grpo", f"source={inside}", "source.wrappers=[mixed]", f"source.mixed_with={beside}"]).source
+    )
+    assert (mixture.provides.writer, mixture.provides.stored, mixture.provides.logp) == (writer, stored, logp)
+    assert bool(mixture.provides.unknown_probability) == (writer is Writer.DATA)
+    assert set(SOURCES[inside].artefacts) | set(SOURCES[beside].artefacts) == set(mixture.artefacts)
 
 
 def test_groups_of_two_sources_are_trained_on(tmp_path, artifacts):

@@ -10,6 +10,7 @@ from tools.mutants.mutant import (
     IMPORTANCE,
     LABELS,
     LOGPROBS,
+    MEMORY,
     NOISE,
     PACKING,
     RECORDS,
@@ -28,7 +29,9 @@ LATER = "sources/ahead.py"
 LEAN = "sampling/llama_decoder.py"
 LOGPS = "ops/logprobs.py"
 LOSSES = "methods/losses.py"
+MEMORY_FILE = "loop/memory.py"
 MIXED = "rewards/mixtures.py"
+MIXED_GROUPS = "sources/mixed.py"
 MODEL = "rewards/model.py"
 PACK = "packing/packed_rows.py"
 PAIRS = "sources/pairs.py"
@@ -171,4 +174,16 @@ MUTANTS = (
     Mutant(LEAN, "compiled: top-k and top-p ignored", "if decoding.full_support else", "if decoding else", DECODING),
     Mutant(CACHE, "rows kept from before the cache grew", "            self._first_rows = {}", "            pass", DECODING),
     Mutant(SAMPLING, "cumulative probability of the logits", "logp.double().exp().cumsum", "logp.double().cumsum", DECODING),
+    Mutant(MIXED_GROUPS, "matched by place, not by prompt", "return self._places[group.prompt.id]", "return 0", SOURCES),
+    Mutant(
+        MIXED_GROUPS,
+        "those of the other source first",
+        "(*group.responses, *other.responses)",
+        "(*other.responses, *group.responses)",
+        SOURCES,
+    ),
+    Mutant(MIXED_GROUPS, "the farther writer is forgotten", "writer=max(", "writer=min(", SOURCES),
+    Mutant(MEMORY_FILE, "std: the square of the mean is forgotten", "squares / count - mean**2", "squares / count", MEMORY),
+    Mutant(MEMORY_FILE, "only the last rollout is remembered", "total + sum(rewards),", "sum(rewards),", MEMORY),
+    Mutant("loop/train.py", "a rollout is not remembered", "parts.memory.note(draw.groups)", "parts.memory.note([])", MEMORY),
 )

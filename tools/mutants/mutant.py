@@ -13,6 +13,7 @@ NOISE = (("tests/rewards", "tests/run/test_reward_model_stages.py", "tests/run/t
 LABELS = (("tests/run/test_reward_model_stages.py",),)
 LOGPROBS = (("tests/ops/test_logprobs.py",), ("tests/maths/test_entropy_bonus.py",))
 SOURCES = (("tests/parts/test_sources.py",), ("tests/parts/test_source_declarations.py",))
+MEMORY = (("tests/parts/test_memory.py",),)
 IMPORTANCE = (("tests/maths/test_importance.py",), ("tests/maths/test_gradients.py",))
 AHEAD = (("tests/parts/test_ahead_of_training.py",),)
 PACKING = (("tests/packing/test_packing.py",),)

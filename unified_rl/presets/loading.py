@@ -22,6 +22,7 @@ from unified_rl import methods
 from unified_rl.base.errors import ConfigError
 from unified_rl.base.plugins import did_you_mean, import_by_path
 from unified_rl.config.problems import DataConfig, TaskConfig
+from unified_rl.config.sanity import check_numbers
 from unified_rl.config.schema import Config
 from unified_rl.methods import Coefficient
 from unified_rl.presets import chain, rules
@@ -51,6 +52,7 @@ def load_config(words: Sequence[str]) -> Config:
         ConfigError: unknown key (with the nearest known one), wrong type, unknown method or stack, or an illegal combination.
     """
     config = compose(words)
+    check_numbers(as_dict(config))
     chain.check(config)
     for name in config.stages:
         stage_config(config, name)
@@ -141,7 +143,9 @@ def override(section: Any, words: Sequence[str], name: str) -> Any:
     given = parse_words(words)
     _check_keys(given, schema, "")
     try:
-        return OmegaConf.to_object(_merge(schema, given))
+        made = OmegaConf.to_object(_merge(schema, given))
+        check_numbers(asdict(made), f"{name}.")  # type: ignore[arg-type]
+        return made
     except OmegaConfBaseException as error:
         raise ConfigError(f"{name}: {str(error).splitlines()[0]}") from error
 

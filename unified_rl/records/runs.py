@@ -85,16 +85,16 @@ class Run:
         """Let go of the directory."""
         self._lock.close()
 
-    def abandon(self) -> None:
-        """Undo the creation of a run that was refused before it recorded anything; one that was taken up is left as it is."""
+    def abandon(self) -> bool:
+        """Undo the creation of a run that was refused before it recorded anything; False, and nothing done, for any other."""
         if not self._made or self._logs or self.has_checkpoint:
-            return
+            return False
         for item in self.path.iterdir():
             files.remove(item)
         for folder in self._made:
             if folder != self.path / "checkpoints":
                 folder.rmdir()
-        self._made = []
+        return True
 
     # ---- facts -------------------------------------------------------------------------------------------------------------
 
@@ -114,6 +114,11 @@ class Run:
     def has_checkpoint(self) -> bool:
         """Whether any checkpoint, be it of step 0, has been written."""
         return bool(self._checkpoints())
+
+    @property
+    def saved_steps(self) -> int:
+        """Steps behind the latest checkpoint on the disk: also of one whose writing was interrupted at its very end."""
+        return max(self._checkpoints(), default=0)
 
     def write_provenance(self, inputs: Mapping[str, Any], machine: Mapping[str, Any]) -> None:
         """Record what the run is made of: inputs (keys and hashes of what it reads), and command, code and packages per session.
@@ -263,6 +268,9 @@ class FollowedRun(Run):
     def write_provenance(self, inputs: Mapping[str, Any], machine: Mapping[str, Any]) -> None: ...
 
     def set_status(self, state: str, step: int, steps: int, error: str | None = None, ended_by: str | None = None) -> None: ...
+
+    def abandon(self) -> bool:
+        return False
 
     def save_checkpoint(self, step: int, save: Callable[[Path], None], keep: int) -> Path:
         """Take part in saving, where the weights are spread over the ranks; the first rank makes the checkpoint of it."""

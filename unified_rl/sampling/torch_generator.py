@@ -200,6 +200,8 @@ class _Decoding:
     def _admit(self, free: int) -> None:
         """Move up to `free` waiting requests into rows, prefilling each prompt once for all its responses."""
         admitted = [self.waiting.popleft() for _ in range(min(free, len(self.waiting)))]
+        longest = max(self.cache.length, *(round_up(request.prefix_length) for request in admitted))
+        self.cache.fit(round_up(self.active + len(admitted)), longest)
         groups = [list(group) for _, group in groupby(admitted, key=lambda request: request.prompt_index)]
         if groups[0][0].prompt_index == self.split_prompt:
             self._seat([groups.pop(0)], self.split_kv)
@@ -222,8 +224,6 @@ class _Decoding:
         """Give every request of `groups` a row; entry i of `kv` holds the prompt of group i (no `kv`: nothing to load)."""
         rows = np.arange(self.active, self.active + sum(map(len, groups)))
         if kv:
-            longest = max(kv[0][0].shape[2], self.cache.length)
-            self.cache.fit(round_up(len(rows) + self.active), longest)
             self.cache.load(rows, kv, np.repeat(np.arange(len(groups)), [len(group) for group in groups]))
         for row, request in zip(rows, chain.from_iterable(groups), strict=True):
             self.request[int(row)] = request
@@ -262,7 +262,7 @@ class _Decoding:
         """Append one token to every active row."""
         rows = round_up(self.active)
         positions = torch.from_numpy(self.position[:rows]).to(self.device)
-        self.cache.fit(rows, round_up(int(self.position[: self.active].max()) + 1))
+        self.cache.fit(rows, int(self.position[: self.active].max()) + 1)
         row, count = np.arange(rows), self.count[:rows]
         uniforms = torch.from_numpy(self.uniforms[row, count]).to(self.device)
         last = torch.from_numpy(self.last_token[:rows]).to(self.device)
