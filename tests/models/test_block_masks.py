@@ -205,10 +205,10 @@ def test_tokens_keep_their_ids_positions_and_targets(packs):
 def test_sizes_are_few_and_close(tokens):
     size = flat_size(tokens)
     assert size >= tokens and size % BLOCK == 0
-    assert size - tokens < max(BLOCK, tokens / 8)
+    assert size - tokens < max(BLOCK, tokens / 4)
     assert flat_size(size) == size  # a size is its own
 
 
 def test_the_number_of_sizes_of_a_run_is_bounded():
-    """Up to a micro-batch of 8,192 tokens: eight sizes between powers of two, and below 1,024 the multiples of a block."""
-    assert len({flat_size(tokens) for tokens in range(1, 8193)}) == 8 + 3 * 8
+    """Up to a micro-batch of 8,192 tokens: four sizes between powers of two, and below 512 the multiples of a block."""
+    assert len({flat_size(tokens) for tokens in range(1, 8193)}) == 4 + 4 * 4

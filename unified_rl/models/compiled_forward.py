@@ -15,15 +15,13 @@ from torch.nn.functional import pad
 from transformers import PreTrainedModel
 
 from unified_rl.models.attention import attention_mask, takes_blocks
-from unified_rl.models.compiled_layers import CompiledLayers
+from unified_rl.models.compiled_layers import MOST_PROGRAMS, CompiledLayers, allow_programs
 from unified_rl.models.cpp_compiler import compiler_failed
 from unified_rl.models.forward import Forward, last_hidden
 from unified_rl.packing.packed_rows import PackedRows
 
 #: Rows and tokens of the batch that is compiled with; they differ, or their being equal would be taken for a rule.
 _EXAMPLE = 8, 96
-#: Programs that one process may need: forward with and without a gradient, by shapes and dtypes of models. More is a fault.
-_MOST_PROGRAMS = 32
 
 
 def compiled_forward(decoder: PreTrainedModel) -> Forward:
@@ -52,7 +50,8 @@ class CompiledForward:
         # On a CPU one process: a pool of compiling workers would use more cores than the caller has threads.
         on_cpu = decoder.device.type == "cpu"
         options: dict[str, Any] | None = {"compile_threads": 1, "cpp.threads": torch.get_num_threads()} if on_cpu else None
-        self._program = torch.compile(last_hidden, fullgraph=True, dynamic=True, options=options)
+        allow_programs(MOST_PROGRAMS)
+        self._run = torch.compile(last_hidden, fullgraph=True, dynamic=True, options=options)
         try:
             self._compile(decoder)
         except (RuntimeError, OSError) as error:
@@ -66,10 +65,6 @@ class CompiledForward:
         else:
             hidden_RLD = self._run(decoder, *_with_two(*inputs))[:rows, :length]
         return hidden_RLD.flatten(0, 1).index_select(0, packed.hidden_index_N)
-
-    def _run(self, decoder: PreTrainedModel, input_ids_RL: Tensor, position_ids_RL: Tensor, mask_R1LL: Tensor) -> Tensor:
-        with torch._dynamo.config.patch(recompile_limit=_MOST_PROGRAMS):
-            return self._program(decoder, input_ids_RL, position_ids_RL, mask_R1LL)
 
     def _compile(self, decoder: PreTrainedModel) -> None:
         rows, length = _EXAMPLE

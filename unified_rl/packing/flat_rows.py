@@ -16,7 +16,7 @@ from unified_rl.packing.packed_rows import PackedRows
 #: Tokens that a length is at least a multiple of: a block of the attention kernel.
 BLOCK = 128
 #: Sizes between a power of two and the next.
-_SIZES_PER_OCTAVE = 8
+_SIZES_PER_OCTAVE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class FlatRows:
 
 
 def flat_size(tokens: int) -> int:
-    """The least size that holds so many tokens: a multiple of `BLOCK`, at most an eighth (or a block) above them."""
+    """The least size that holds so many tokens: a multiple of `BLOCK`, at most a quarter (or a block) above them."""
     octave = 1 << max(tokens - 1, 0).bit_length()
     step = max(BLOCK, octave // (2 * _SIZES_PER_OCTAVE))
     return max(1, -(-tokens // step)) * step

@@ -12,7 +12,7 @@ trained, so it is a target and never an input.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -146,17 +146,42 @@ def pack(
         ConfigError: a row or micro-batch size below 1.
         DataError: no sequences, a sequence without prompt or without response, or `unit_B` of the wrong length.
     """
-    if row_tokens < 1 or micro_batch_tokens < 1:
-        raise ConfigError(f"row_tokens and micro_batch_tokens must be at least 1, got {row_tokens} and {micro_batch_tokens}")
+    return list(micro_batches_of(sequences, Sizes(row_tokens, micro_batch_tokens), unit_B, share_prompts, pad_id))
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """row_tokens, micro_batch_tokens: as `pack` takes them. Raises ConfigError where one is below 1."""
+
+    row_tokens: int = ROW_TOKENS
+    micro_batch_tokens: int = MICRO_BATCH_TOKENS
+
+    def __post_init__(self) -> None:
+        if self.row_tokens < 1 or self.micro_batch_tokens < 1:
+            raise ConfigError(
+                f"row_tokens and micro_batch_tokens must be at least 1, got {self.row_tokens} and {self.micro_batch_tokens}"
+            )
+
+
+def micro_batches_of(
+    sequences: Sequence[TokenSequence],
+    sizes: Sizes,
+    unit_B: np.ndarray | None = None,
+    share_prompts: bool = True,
+    pad_id: int = 0,
+) -> Iterator[PackedRows]:
+    """What `pack` returns, each micro-batch made when it is asked for. Raises DataError at once, as `pack` does."""
     _check_sequences(sequences)
-    units = _units(sequences, unit_B, row_tokens)
-    filler = RowFiller(_lengths(sequences), row_tokens, micro_batch_tokens, share_prompts)
-    micro_batches = []
-    start = 0
-    while start < len(units):
-        start, rows = filler.fill_micro_batch(units, start)
-        micro_batches.append(_materialise(sequences, rows, pad_id))
-    return micro_batches
+    units = _units(sequences, unit_B, sizes.row_tokens)
+    filler = RowFiller(_lengths(sequences), sizes.row_tokens, sizes.micro_batch_tokens, share_prompts)
+
+    def each() -> Iterator[PackedRows]:
+        start = 0
+        while start < len(units):
+            start, rows = filler.fill_micro_batch(units, start)
+            yield _materialise(sequences, rows, pad_id)
+
+    return each()
 
 
 def on(values: Tensor, device: torch.device) -> Tensor:

@@ -133,7 +133,7 @@ class DeepSpeedTrainer:
         """
         missing = max(self._ranks.gather(len(share.micro_batches))) - len(share.micro_batches)
         shortest = min(batch, key=lambda sequence: sequence.input_tokens)
-        padding = self._layout.pack([shortest], None, self._device) * missing
+        padding = [*self._layout.pack([shortest], None, self._device)] * missing
         return [*((packed, True) for packed in share.micro_batches), *((packed, False) for packed in padding)]
 
     def _step(self, rate: float) -> float:
