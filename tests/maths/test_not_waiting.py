@@ -17,7 +17,6 @@ from unified_rl.loop.surrogate import CompanionLoss, SurrogateLoss, aggregation_
 from unified_rl.methods.importance import corrected
 from unified_rl.methods.losses import of_role
 from unified_rl.models.attention import block_input
-from unified_rl.models.forward import predicting_hidden
 from unified_rl.models.policy_model import build_value_model
 from unified_rl.models.reward_model import build_reward_model
 from unified_rl.models.roles import policy_role, value_role
@@ -96,7 +95,7 @@ def reads(trainer, sequences, loss, unit_B=None):
 
 def by_blocks(decoder, packed):
     """What a GPU does in half precision, here on a CPU."""
-    return predicting_hidden(decoder, block_input(decoder, packed))
+    return block_input(decoder, packed).hidden(decoder)
 
 
 def trainer(model, role):

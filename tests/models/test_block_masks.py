@@ -11,12 +11,21 @@ from test_policy_model import batches, llama, model_named, qwen2, weighted_sum
 from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 from transformers import Gemma2Config, Gemma2Model
 
-from unified_rl.models.attention import DecoderInput, additive_mask, block_input, decoder_input, takes_blocks, visible
+from unified_rl.models.attention import (
+    DecoderInput,
+    additive_mask,
+    attention_mask,
+    block_input,
+    decoder_input,
+    takes_blocks,
+    visible,
+)
 from unified_rl.models.block_masks import block_mask, dense_mask
-from unified_rl.models.forward import plain_forward, predicting_hidden, response_logps
-from unified_rl.models.policy_model import decoder_of
+from unified_rl.models.decoder_pass import decoder_of
+from unified_rl.models.forward import plain_forward, response_logps
+from unified_rl.models.reach import WHOLE, Reach
 from unified_rl.models.segment_attention import SEGMENTS, unfit
-from unified_rl.packing.flat_rows import BLOCK, flat_size, flattened, within_window
+from unified_rl.packing.flat_rows import BLOCK, flat_size, flattened, within
 from unified_rl.packing.packed_rows import TokenSequence, pack
 
 
@@ -31,18 +40,14 @@ def layouts(draw):
         sequences += [
             TokenSequence(prompt, random.integers(2, 19, random.integers(1, longest + 1))) for _ in range(random.integers(1, 4))
         ]
-    share, row_tokens = draw(st.booleans()), draw(st.sampled_from([1, 60, 500, 1500]))
-    return pack(sequences, row_tokens=row_tokens, micro_batch_tokens=2 * row_tokens, share_prompts=share)
+    holds, row_tokens = draw(st.sampled_from(["shared prompts", "whole sequences"])), draw(st.sampled_from([1, 60, 500, 1500]))
+    return pack(sequences, row_tokens=row_tokens, micro_batch_tokens=2 * row_tokens, holds=holds)
 
 
-def flat_visible(packed, window=None):
+def flat_visible(packed, reach=WHOLE):
     """The dense mask [T, T] of all tokens as one row, from that of the rows: nothing is seen from row to row, nor of padding."""
-    seen_RLL = visible(packed)
-    if window is not None:
-        position_RL = packed.position_ids_RL
-        seen_RLL &= position_RL[:, :, None] - position_RL[:, None, :] < window
     tokens = (packed.segment_RL >= 0).flatten()
-    rows = torch.block_diag(*seen_RLL)[tokens][:, tokens]
+    rows = torch.block_diag(*visible(packed, reach))[tokens][:, tokens]
     added = flat_size(len(rows)) - len(rows)
     return torch.block_diag(rows, torch.ones(added, added, dtype=torch.bool).tril()).bool()
 
@@ -58,13 +63,11 @@ def test_the_block_mask_is_the_dense_mask(packs):
 
 
 @settings(max_examples=60, deadline=None)
-@given(layouts(), st.sampled_from([1, 2, 17, 128, 200]))
-def test_windows_count_in_the_sequence_not_in_the_row(packs, window):
+@given(layouts(), st.sampled_from([0, 1, 2, 17, 128, 200]), st.sampled_from([0, 1, 3, 40, 128]))
+def test_windows_and_chunks_count_in_the_sequence_not_in_the_row(packs, window, chunk):
     for packed in packs:
-        flat = flattened(packed)
-        mask = block_mask(within_window(flat.spans, flat.position_ids_1T, window))
-        seen = dense_mask(mask)[0, 0]
-        assert torch.equal(seen[: packed.input_tokens], flat_visible(packed, window)[: packed.input_tokens])
+        seen = dense_mask(block_mask(within(flattened(packed), window, chunk)))[0, 0]
+        assert torch.equal(seen[: packed.input_tokens], flat_visible(packed, Reach(window, chunk))[: packed.input_tokens])
         assert seen.diagonal().all()  # no softmax over nothing, in padding neither
 
 
@@ -94,12 +97,12 @@ def test_flex_attention_itself_attends_by_it_as_by_the_dense_mask(packs):
 
 
 def by_blocks(decoder, packed):
-    return predicting_hidden(decoder, block_input(decoder, packed))
+    return block_input(decoder, packed).hidden(decoder)
 
 
 def by_rows(decoder, packed):
-    mask = additive_mask(packed, decoder.dtype)
-    return predicting_hidden(decoder, DecoderInput(packed.input_ids_RL, packed.position_ids_RL, mask, packed.hidden_index_N))
+    mask = attention_mask(decoder, packed)
+    return DecoderInput(packed.input_ids_RL, packed.position_ids_RL, mask, packed.hidden_index_N).hidden(decoder)
 
 
 def gradient(model, sequences, layout, forward):
@@ -196,9 +199,7 @@ def test_tokens_keep_their_ids_positions_and_targets(packs):
         for found, rows in ((flat.input_ids_1T, packed.input_ids_RL), (flat.position_ids_1T, packed.position_ids_RL)):
             assert torch.equal(found[0, : packed.input_tokens], rows[tokens])
             assert not found[0, packed.input_tokens :].any()
-        assert torch.equal(
-            flat.input_ids_1T[0, flat.place_RL[packed.hidden_index_N]], packed.input_ids_RL.flatten()[packed.hidden_index_N]
-        )
+        assert torch.equal(flat.input_ids_1T[0, flat.predicting_N], packed.input_ids_RL.flatten()[packed.hidden_index_N])
 
 
 @given(st.integers(1, 300_000))

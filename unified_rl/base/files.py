@@ -18,6 +18,8 @@ MANIFEST = "manifest.json"
 EVALUATIONS = "evaluations"
 #: More than any file of settings or facts of ours holds.
 SMALL_BYTES = 64 << 20
+#: More than any log or table of samples holds.
+LARGE_BYTES = 8 << 30
 
 
 @contextmanager
@@ -131,6 +133,17 @@ def read_small(path: Path) -> str:
     if len(data) > SMALL_BYTES:
         raise ValueError(f"it is larger than {SMALL_BYTES >> 20} MiB")
     return data.decode("utf-8")
+
+
+def read_large(path: Path) -> bytes:
+    """The bytes of a log, b"" where there is none. Raises ValueError: it is no plain file, or larger than logs are."""
+    if not path.exists():
+        return b""
+    if not path.is_file():
+        raise ValueError("it is no plain file")
+    if path.stat().st_size > LARGE_BYTES:
+        raise ValueError(f"it is larger than {LARGE_BYTES >> 30} GiB")
+    return path.read_bytes()
 
 
 def sync_tree(folder: Path) -> None:

@@ -31,9 +31,9 @@ from unified_rl.config.training import RolloutConfig, TrainerConfig
 from unified_rl.loop.train import Parts, run_step
 from unified_rl.methods.policy_gradient import Grpo
 from unified_rl.models.compiled_forward import CompiledForward
+from unified_rl.models.decoder_pass import decoder_of
 from unified_rl.models.forward import plain_forward
 from unified_rl.models.norms import use_torch_rms_norm
-from unified_rl.models.policy_model import decoder_of
 from unified_rl.models.roles import policy_role
 from unified_rl.packing.layout import Layout
 from unified_rl.packing.packed_rows import TokenSequence

@@ -78,7 +78,7 @@ def bench_packing(sequences: Sequence[TokenSequence] | None = None, rounds: int 
     model, reference = bench_model(), bench_model()
     layouts = {
         "padded": lambda: padded_micro_batches(sequences, rows=16),
-        "packed": lambda: pack(sequences, share_prompts=False),
+        "packed": lambda: pack(sequences, holds="whole sequences"),
         "packed, prompts shared": lambda: pack(sequences),
     }
     passes = [lambda lay_out=lay_out: training_pass(model, reference, lay_out()) for lay_out in layouts.values()]
@@ -104,7 +104,7 @@ def padded_micro_batches(sequences: Sequence[TokenSequence], rows: int) -> list[
     for start in range(0, len(sequences), rows):
         some = sequences[start : start + rows]
         # A row has room for one sequence only, when it is as long as the longest and the others are kept from sharing it.
-        packed = [pack([sequence], row_tokens=1, share_prompts=False)[0] for sequence in some]
+        packed = [pack([sequence], row_tokens=1, holds="whole sequences")[0] for sequence in some]
         length = max(one.input_ids_RL.shape[1] for one in packed)
         micro_batches.append(_stack(packed, length, first=start))
     return micro_batches

@@ -14,10 +14,14 @@ from torch import Tensor
 from torch.nn.functional import pad
 from transformers import PreTrainedModel
 
+from unified_rl.base.errors import ConfigError
 from unified_rl.models.attention import attention_mask, takes_blocks
 from unified_rl.models.compiled_layers import MOST_PROGRAMS, CompiledLayers, allow_programs
 from unified_rl.models.cpp_compiler import compiler_failed
-from unified_rl.models.forward import Forward, last_hidden
+from unified_rl.models.decoder_pass import last_hidden
+from unified_rl.models.forward import Forward
+from unified_rl.models.reach import Reach, reaches
+from unified_rl.models.traits import rows_of
 from unified_rl.packing.packed_rows import PackedRows
 
 #: Rows and tokens of the batch that is compiled with; they differ, or their being equal would be taken for a rule.
@@ -30,7 +34,8 @@ def compiled_forward(decoder: PreTrainedModel) -> Forward:
     Raises:
         ConfigError: the compiler fails, or cannot take the model's pass.
     """
-    return CompiledLayers() if takes_blocks(decoder, decoder.device) else CompiledForward(decoder)
+    by_blocks = rows_of(decoder) == "shared prompts" and takes_blocks(decoder, decoder.device)
+    return CompiledLayers() if by_blocks else CompiledForward(decoder)
 
 
 class CompiledForward:
@@ -47,6 +52,11 @@ class CompiledForward:
         Raises:
             ConfigError: the compiler fails, or cannot take the model's pass as one program.
         """
+        if rows_of(decoder) != "shared prompts" or not isinstance(reaches(decoder.config), Reach):
+            raise ConfigError(
+                f"trainer.compiled=true is for models whose layers all take one mask of packed rows; {type(decoder).__name__} is "
+                "none, so leave trainer.compiled out"
+            )
         # On a CPU one process: a pool of compiling workers would use more cores than the caller has threads.
         on_cpu = decoder.device.type == "cpu"
         options: dict[str, Any] | None = {"compile_threads": 1, "cpp.threads": torch.get_num_threads()} if on_cpu else None
@@ -59,7 +69,9 @@ class CompiledForward:
 
     def __call__(self, decoder: PreTrainedModel, packed: PackedRows) -> Tensor:
         rows, length = packed.input_ids_RL.shape
-        inputs = packed.input_ids_RL, packed.position_ids_RL, attention_mask(decoder, packed)
+        mask_R1LL = attention_mask(decoder, packed)
+        assert isinstance(mask_R1LL, Tensor)
+        inputs = packed.input_ids_RL, packed.position_ids_RL, mask_R1LL
         if min(rows, length) > 1:
             hidden_RLD = self._run(decoder, *inputs)
         else:

@@ -19,13 +19,12 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from unified_rl.base.errors import ConfigError
 from unified_rl.models.attention import block_input
-from unified_rl.models.forward import predicting_hidden
 from unified_rl.packing.packed_rows import PackedRows
 
 #: Programs that one process may need: by length of row, with a gradient and without, by shapes and dtypes of models.
 MOST_PROGRAMS = 64
 #: Most layers of a program: compiling takes time in proportion, and most of the way to a program is saved with few.
-_MOST_LAYERS = 4
+_MOST_LAYERS = 8
 
 
 class CompiledLayers:
@@ -50,7 +49,7 @@ class CompiledLayers:
             raise ConfigError(f"{type(decoder).__name__} has no layers that can be compiled; leave trainer.compiled out")
         if not isinstance(layers[0]._compiled_call_impl, _FirstLayer):
             self._take_over(layers, decoder.config)
-        return predicting_hidden(decoder, block_input(decoder, packed))
+        return block_input(decoder, packed).hidden(decoder)
 
     def _take_over(self, layers: Sequence[nn.Module], config: Any) -> None:
         size = _group_size(layers, config, self._most_layers)

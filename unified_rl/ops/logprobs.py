@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 # Logits held at once, in elements: 64 MiB in float32. The chunked pass holds two such tensors.
 CHUNK_ELEMENTS = 2**24
@@ -23,10 +24,14 @@ def token_logps(
     targets_N: Tensor,
     *,
     temperature: float = 1.0,
+    scale: float = 1.0,
+    cap: float = 0.0,
     chunk_elements: int = CHUNK_ELEMENTS,
     differentiable_entropy: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """Log-probability of each target token and entropy of its distribution, softmax((hidden @ weight.T + bias) / temperature).
+    """Log-probability of each target token and entropy of its distribution, softmax(logits / temperature).
+
+    The logits are scale * (hidden @ weight.T + bias), soft-capped at `cap` where that is not 0: cap tanh(logits / cap).
 
     Differentiable once in `hidden_ND`, `weight_VD` and `bias_V` (whichever require a gradient), through the log-probabilities and,
     where it is asked for, through the entropy, which else is a metric and carries no gradient. The result is the same for any
@@ -39,6 +44,7 @@ def token_logps(
         bias_V: bias of the head, [V], or None.
         targets_N: token ids, int64 [N], each in [0, V).
         temperature: the sampling temperature, positive. Ratios need log-probabilities of the distribution that was sampled.
+        scale, cap: of the model's logits, positive; a cap of 0 is none.
         chunk_elements: upper bound on the logits held at once, in elements (at least one token's are).
         differentiable_entropy: whether a loss reads the entropy; its backward pass holds one more chunk.
 
@@ -51,6 +57,9 @@ def token_logps(
     _check_shapes(hidden_ND, weight_VD, bias_V, targets_N)
     if not temperature > 0:
         raise ValueError(f"temperature must be positive, got {temperature}; greedy decoding has no log-probs to train on")
+    if cap:
+        return _capped(hidden_ND, weight_VD, bias_V, targets_N, temperature, scale, cap, chunk_elements, differentiable_entropy)
+    temperature /= scale
     if hidden_ND.shape[0] * weight_VD.shape[0] <= chunk_elements:
         return _whole(hidden_ND, weight_VD, bias_V, targets_N, temperature, differentiable_entropy)
     logp_N, entropy_N = _ChunkedLogps.apply(
@@ -92,6 +101,38 @@ def _whole(
     dtype = _precision(hidden_ND)
     bias_V = None if bias_V is None else bias_V.to(dtype)
     logits_NV = _logits(hidden_ND.to(dtype), weight_VD.to(dtype), bias_V, temperature)
+    return _of_logits(logits_NV, targets_N, differentiable_entropy)
+
+
+def _capped(
+    hidden_ND: Tensor,
+    weight_VD: Tensor,
+    bias_V: Tensor | None,
+    targets_N: Tensor,
+    temperature: float,
+    scale: float,
+    cap: float,
+    chunk_elements: int,
+    differentiable_entropy: bool,
+) -> tuple[Tensor, Tensor]:
+    """Soft-capped logits chunk by chunk in plain autograd, each chunk computed again for its backward pass."""
+    dtype = _precision(hidden_ND)
+
+    def chunk_of(hidden_nD: Tensor, weight: Tensor, bias: Tensor | None, targets_n: Tensor) -> tuple[Tensor, Tensor]:
+        bias = None if bias is None else bias.to(dtype)
+        logits_nV = torch.nn.functional.linear(hidden_nD.to(dtype), weight.to(dtype), bias)
+        capped_nV = torch.tanh(logits_nV * (scale / cap)) * (cap / temperature)
+        return _of_logits(capped_nV, targets_n, differentiable_entropy)
+
+    found = [
+        checkpoint(chunk_of, hidden_ND[chunk], weight_VD, bias_V, targets_N[chunk], use_reentrant=False)
+        for chunk in _chunks(len(hidden_ND), len(weight_VD), chunk_elements)
+    ]
+    logps, entropies = zip(*found, strict=True)
+    return torch.cat(logps), torch.cat(entropies)
+
+
+def _of_logits(logits_NV: Tensor, targets_N: Tensor, differentiable_entropy: bool) -> tuple[Tensor, Tensor]:
     logp_NV = torch.log_softmax(logits_NV, dim=-1)
     with torch.set_grad_enabled(torch.is_grad_enabled() and differentiable_entropy):
         entropy_N = -torch.linalg.vecdot(logp_NV.exp(), logp_NV)

@@ -41,13 +41,13 @@ class FlatRows:
     Attributes:
         input_ids_1T, position_ids_1T: int64 [1, T]; the tokens added at the end are padding, which sees padding.
         spans: what each token sees, itself included.
-        place_RL: int64 [R L], where in T each token of the rows is; of their padding it says nothing.
+        predicting_N: int64 [N], where in T the state is that predicts each response token.
     """
 
     input_ids_1T: Tensor
     position_ids_1T: Tensor
     spans: Spans
-    place_RL: Tensor
+    predicting_N: Tensor
 
 
 def flat_size(tokens: int) -> int:
@@ -77,22 +77,26 @@ def flattened(packed: PackedRows) -> FlatRows:
         input_ids_1T=flat(packed.input_ids_RL)[None],
         position_ids_1T=flat(packed.position_ids_RL)[None],
         spans=Spans(own_T.int(), prior_T.int(), prior_end_T.int()),
-        place_RL=place_RL,
+        predicting_N=place_RL[packed.hidden_index_N],
     )
 
 
-def within_window(spans: Spans, position_ids_1T: Tensor, window: int) -> Spans:
-    """Of what each token sees, the `window` tokens of its sequence that are nearest to it, itself included.
+def within(flat: FlatRows, window: int, chunk: int) -> Spans:
+    """Of what each token sees, what is in its window and its chunk (see `Reach`; 0 = any).
 
     Positions count in the sequence, so that a response's window reaches as far into its prompt as if the prompt stood before it.
     """
-    index_T = torch.arange(len(spans.own_T), dtype=torch.int32, device=spans.own_T.device)
-    first_position_T = position_ids_1T[0].to(torch.int32) - (window - 1)  # a prompt's first token has position 0
-    return Spans(
-        own_T=torch.maximum(spans.own_T, index_T - (window - 1)),
-        prior_T=torch.minimum(spans.prior_T + first_position_T.clamp(min=0), spans.prior_end_T),
-        prior_end_T=spans.prior_end_T,
-    )
+    if not (window or chunk):
+        return flat.spans
+    spans, position_T = flat.spans, flat.position_ids_1T[0].int()
+    first_T = torch.zeros_like(position_T)  # the first position seen; a prompt begins with position 0
+    if window:
+        first_T = first_T.maximum(position_T - (window - 1))
+    if chunk:
+        first_T = first_T.maximum(position_T // chunk * chunk)
+    index_T = torch.arange(len(position_T), dtype=torch.int32, device=position_T.device)
+    own_T = spans.own_T.maximum(index_T - (position_T - first_T))
+    return Spans(own_T, spans.prior_end_T.minimum(spans.prior_T + first_T), spans.prior_end_T)
 
 
 def _spans(packed: PackedRows) -> tuple[Tensor, Tensor, Tensor]:

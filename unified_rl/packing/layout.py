@@ -10,17 +10,19 @@ import numpy as np
 import torch
 
 from unified_rl.packing.packed_rows import PackedRows, Sizes, TokenSequence, micro_batches_of
+from unified_rl.packing.rows import Holds
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How sequences are packed: memory and speed depend on it, results do not."""
+    """How sequences are packed: memory and speed depend on it, results do not. holds: what a row may hold for the model."""
 
     row_tokens: int
     micro_batch_tokens: int
+    holds: Holds = "shared prompts"
 
     def pack(self, sequences: Sequence[TokenSequence], unit_B: np.ndarray | None, device: torch.device) -> LaidOut:
-        made = micro_batches_of(sequences, Sizes(self.row_tokens, self.micro_batch_tokens), unit_B)
+        made = micro_batches_of(sequences, Sizes(self.row_tokens, self.micro_batch_tokens), unit_B, self.holds)
         return LaidOut(micro_batch.to(device) for micro_batch in made)
 
 

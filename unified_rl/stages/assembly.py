@@ -24,9 +24,10 @@ from unified_rl.methods.losses import of_policy
 from unified_rl.methods.signals import Role as ModelRole
 from unified_rl.methods.signals import beside_policy, per_prompt
 from unified_rl.models.compiled_forward import compiled_forward
+from unified_rl.models.decoder_pass import decoder_of
 from unified_rl.models.forward import Forward, plain_forward
 from unified_rl.models.policy_copy import FrozenCopy
-from unified_rl.models.policy_model import ValueModel, build_value_model, decoder_of, load_policy, save_policy
+from unified_rl.models.policy_model import ValueModel, build_value_model, load_policy, save_policy
 from unified_rl.models.roles import Role, policy_role, value_role
 from unified_rl.packing.layout import Layout
 from unified_rl.records.artifacts import ArtifactStore
