@@ -206,10 +206,10 @@ def _greedy(config: Config) -> None:
 
 
 def _compiled(config: Config) -> None:
-    if config.trainer.compiled and config.trainer.name != "torch":
+    if config.trainer.compiled and config.trainer.name == "deepspeed" and config.deepspeed.zero_stage == 3:
         raise ConfigError(
-            f"trainer.compiled=true is the torch trainer's, but trainer={config.trainer.name} runs its own passes; leave "
-            "trainer.compiled out"
+            "trainer.compiled=true needs the weights of a whole pass, which deepspeed.zero_stage=3 gathers layer by layer; leave "
+            "trainer.compiled out, or set deepspeed.zero_stage=2"
         )
     if not config.generator.compiled:
         return
