@@ -58,16 +58,17 @@ def update_bytes(prompts: int, group: int) -> tuple[int, int]:
 
     update()
     (share,) = batch._shares.values()
-    return peak_bytes(update), len(share.micro_batches)
+    return min(peak_bytes(update) for _ in range(2)), len(share.micro_batches)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
-    "more", [{"prompts": 2, "group": 64}, {"prompts": 16, "group": 8}], ids=["larger groups", "more prompts"]
+    "more", [{"prompts": 2, "group": 192}, {"prompts": 48, "group": 8}], ids=["larger groups", "more prompts"]
 )
 def test_an_updates_memory_is_that_of_a_micro_batch(more):
     few, micro_batches = update_bytes(prompts=2, group=8)
     many, more_micro_batches = update_bytes(**more)
-    assert more_micro_batches >= 5 * micro_batches
+    assert more_micro_batches >= 20 * micro_batches
     # What may grow are scalars: a loss and some thirty sums to be read at the end, a few hundred bytes for each micro-batch.
     assert many - few < 600 * (more_micro_batches - micro_batches)
     assert few > 2_000_000  # the activations are in it

@@ -12,11 +12,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import PreTrainedModel
 
 from unified_rl.bench.gpu.device import best_seconds, memory_in_use, peak_flops, peak_memory
 from unified_rl.bench.gpu.models import dtype_on, filled_rows, layout_of, random_model, shape_named
-from unified_rl.models import compiled_forward as compiling
+from unified_rl.models.compiled_forward import compiled_forward
 from unified_rl.models.forward import Forward, plain_forward, response_outputs
 from unified_rl.models.policy_model import decoder_of
 from unified_rl.planning import memory
@@ -42,7 +41,7 @@ def training_pass(
     sequences, packed = filled_rows(shape, row_tokens, micro_batch_tokens)
     base = memory_in_use(device)
     model, packed = random_model(shape, dtype, device), packed.to(device)
-    forward: Forward = _compiled(decoder_of(model)) if way == "compiled" else plain_forward
+    forward: Forward = compiled_forward(decoder_of(model)) if way == "compiled" else plain_forward
     if checkpointing == "layers":
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         model.train()  # transformers checkpoints only then; there is no dropout
@@ -74,10 +73,3 @@ def training_pass(
         "peak_gib": (peak_memory(device) - base) / GIB,
         "planned_peak_gib": planned / GIB,
     }
-
-
-def _compiled(decoder: PreTrainedModel) -> Forward:
-    """The compiled pass that a run on this device makes."""
-    make = getattr(compiling, "compiled_forward", compiling.CompiledForward)
-    forward: Forward = make(decoder)
-    return forward
