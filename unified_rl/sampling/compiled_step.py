@@ -43,7 +43,7 @@ def machine_facts() -> dict[str, Any]:
 
 
 def compile_step(shape: StepShape, path: Path) -> None:
-    """Compile `DrawingStep` for a shape, any weights, rows in whole blocks and lengths in whole chunks, and write it to `path` (.pt2).
+    """Compile `DrawingStep` for a shape, any weights, rows in whole blocks, lengths in whole chunks, and write it to `path`.
 
     Raises:
         ConfigError: the compiler cannot do it.

@@ -27,6 +27,7 @@ from unified_rl.sampling.draws import draw, request_uniforms
 from unified_rl.sampling.kv_cache import RowCache, round_up
 from unified_rl.sampling.llama_decoder import CompiledStep, LlamaDecoder, PromptKV
 from unified_rl.sampling.requests import check_requests
+from unified_rl.sampling.static_decoder import StaticDecoder
 
 ProgressHook = Callable[[int, int], None]
 
@@ -97,6 +98,8 @@ class TorchGenerator:
         self.max_concurrent_sequences = max_concurrent_sequences
         self.prefill_tokens = prefill_tokens
         self.compiled_step = compiled_step
+        #: Decodes in windows of static shapes; None decodes token by token, with shapes as they come.
+        self.static: StaticDecoder | None = StaticDecoder(model) if StaticDecoder.serves(model) else None
         self.on_progress = on_progress
         embeddings: Any = model.get_input_embeddings()
         self.vocabulary: int = embeddings.weight.shape[0]
@@ -123,17 +126,22 @@ class TorchGenerator:
         responses: list[list[Response]] = [[None] * len(row) for row in seeds]  # type: ignore[list-item]
         if not requests:
             return responses
-        lean = LlamaDecoder.supports(self.model)
+        lean = self.static is None and LlamaDecoder.supports(self.model)
         with torch.no_grad() if lean else _sampling_mode(self.model):
-            decoder = LlamaDecoder(self.model, self.compiled_step) if lean else None
             done = 0
-            for finished in _Decoding(self, decoder, requests, decoding, policy_version).run():
+            for finished in self._decoding(lean, requests, decoding, policy_version).run():
                 for request, response in finished:
                     responses[request.prompt_index][request.index] = response
                 done += len(finished)
                 if self.on_progress is not None:
                     self.on_progress(done, len(requests))
         return responses
+
+    def _decoding(self, lean: bool, requests: list[_Request], decoding: Decoding, policy_version: int) -> _Decoding:
+        if self.static is not None:
+            return _WindowedDecoding(self, self.static, requests, decoding, policy_version)
+        decoder = LlamaDecoder(self.model, self.compiled_step) if lean else None
+        return _Decoding(self, decoder, RowCache(self.model.config.num_hidden_layers), requests, decoding, policy_version)
 
     def _check_vocabulary(self) -> None:
         size = len(self.tokenizer) if hasattr(self.tokenizer, "__len__") else 0
@@ -157,6 +165,7 @@ class _Decoding:
         self,
         owner: TorchGenerator,
         decoder: LlamaDecoder | None,
+        cache: RowCache | StaticDecoder,
         requests: list[_Request],
         decoding: Decoding,
         policy_version: int,
@@ -171,7 +180,7 @@ class _Decoding:
         self.waiting = deque(sorted(requests, key=lambda request: round_up(request.prefix_length)))
         self.rows = min(owner.max_concurrent_sequences, len(requests))
         self.decoder = decoder
-        self.cache = RowCache(owner.model.config.num_hidden_layers)
+        self.cache: Any = cache
         self.split_prompt = -1
         self.split_kv: PromptKV = []
         self.active = 0
@@ -322,6 +331,36 @@ class _Decoding:
         self.position[remaining : self.active] = 0
         self.count[remaining : self.active] = 0
         self.active = remaining
+
+
+class _WindowedDecoding(_Decoding):
+    """The same by static shapes, with a look at the tokens after each window of steps."""
+
+    def __init__(
+        self, owner: TorchGenerator, static: StaticDecoder, requests: list[_Request], decoding: Decoding, policy_version: int
+    ) -> None:
+        super().__init__(owner, None, static, requests, decoding, policy_version)
+        self.static = static
+        static.begin()
+        longest = max(request.prefix_length for request in requests) + 1
+        static.fit(self.rows, max(round_up(longest), longest + decoding.max_new_tokens + static.window))
+
+    def _step(self) -> None:
+        """Append a window of tokens to every active row, as many of them as belong to its response."""
+        active, window, limit = self.active, self.static.window, self.decoding.max_new_tokens
+        ahead = np.minimum(self.count[:active, None] + np.arange(window), limit - 1)
+        uniforms = np.take_along_axis(self.uniforms[:active], ahead, axis=1)
+        state = self.last_token[:active], self.position[:active]
+        drawn, logp = self.static.draw_window(*state, uniforms, self.decoding)
+        for row in range(active):
+            count = int(self.count[row])
+            (ends,) = np.nonzero(self.ends[drawn[row]])
+            taken = min(int(ends[0]) + 1 if len(ends) else window, limit - count)
+            self.tokens[row, count : count + taken] = drawn[row, :taken]
+            self.logp[row, count : count + taken] = logp[row, :taken]
+            self.last_token[row] = drawn[row, taken - 1]
+            self.count[row] += taken
+            self.position[row] += taken
 
 
 @contextmanager
