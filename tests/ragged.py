@@ -102,9 +102,11 @@ def ragged_batch(seed: int, groups: int = 3, group_size: int = 4, drift: float =
 
 def token_logps(model: torch.nn.Module, sequence: TokenSequence) -> torch.Tensor:
     """Log-probs [T] of one response by a plain forward of the Hugging Face model: no packing, no padding, no chunks."""
-    ids = torch.from_numpy(np.concatenate([sequence.prompt_ids, sequence.response_ids]))
+    device = next(model.parameters()).device
+    ids = torch.from_numpy(np.concatenate([sequence.prompt_ids, sequence.response_ids])).to(device)
     logits = model(input_ids=ids[None]).logits[0, len(sequence.prompt_ids) - 1 : -1]
-    return torch.log_softmax(logits, -1)[torch.arange(len(sequence.response_ids)), torch.from_numpy(sequence.response_ids)]
+    targets_T = torch.from_numpy(sequence.response_ids).to(device)
+    return torch.log_softmax(logits, -1).gather(-1, targets_T[:, None])[:, 0]
 
 
 @torch.no_grad()

@@ -265,3 +265,46 @@ def test_a_prediction_loses_what_announces_it_only(prediction, answer):
 def test_unknown_format():
     with pytest.raises(ConfigError, match="format='pdf'"):
         extract("5", "pdf")
+
+
+@pytest.mark.parametrize(
+    ("response", "found"),
+    [
+        # a number that is said not to be there
+        ("There are no 42", None),
+        ("There is no 7 here.", None),
+        ("There are 42", "42"),
+        # a part of an expression in a box
+        (r"\frac{\boxed{5}}{7}", r"\frac{5}{7}"),
+        (r"So $x = \frac{3}{\boxed{a+b}}$.", r"x = \frac{3}{(a+b)}"),
+        (r"$\sqrt[3]{\boxed{5}}$", r"\sqrt[3]{5}"),
+        (r"$2^{\boxed{3}}$", "2^{3}"),
+        (r"$\frac{\boxed{5}}{\boxed{7}}$", r"\frac{5}{7}"),
+        (r"$\boxed{101}_2$", "101_2"),
+        (r"$\displaystyle{\boxed{5}}$", "5"),
+        (r"\textbf{\boxed{5}}", "5"),
+        # a letter that is taken back, or left out
+        ("B. No wait: C.", "C"),
+        ("The answer is B. Sorry, it is D.", "D"),
+        ("B. The actual width is 3.", "B"),
+        ("Everything but B", None),
+        ("Anything but (B)", None),
+        ("It can only be B", "B"),
+        # a sentence that exclaims, and a factorial
+        ("The answer is 42!", "42"),
+        ("I found 42!\nGreat.", "42"),
+        ("The answer is $5!$", "5!"),
+        ("So n = 5!", "n = 5!"),
+        ("The answer is 2 * 5!", "2 * 5!"),
+    ],
+)
+def test_what_a_sentence_does_to_its_answer(response, found):
+    assert extract(response) == found
+
+
+@pytest.mark.parametrize(
+    ("response", "letter"),
+    [("B. No wait: C.", "C"), ("The answer is B. Actually, it is C.", "C"), ("Everything but B", None), ("B", "B")],
+)
+def test_letters_taken_back(response, letter):
+    assert extract(response, "choice") == letter

@@ -10,7 +10,7 @@ import pytest
 from tiny import words
 
 from unified_rl.cli import main
-from unified_rl.records.reading import read_evaluation
+from unified_rl.records.reading import read_evaluation, read_evaluation_meta, write_evaluation_meta
 from unified_rl.stages.evaluate import COLUMNS
 from unified_rl.stages.regrade import METADATA_KEY
 
@@ -30,13 +30,12 @@ def run_dir(tmp_path):
         "slice": "main",
         "split": "test",
         "mode": "sample",
-        "seed": 1,
         "num_tokens": 3,
         "finish": "stop",
         "policy_version": 0,
     }
     rows = [
-        {"problem_id": name, "sample_index": index, "text": text, "gold": gold, **fixed, **stale}
+        {"problem_id": name, "sample_index": index, "seed": index, "text": text, "gold": gold, **fixed, **stale}
         for name, (gold, texts) in TEXTS.items()
         for index, text in enumerate(texts)
     ]
@@ -90,6 +89,7 @@ def test_regrade_by_the_run_s_own_task(tmp_path, capsys):
     table = parquet.read_table(folder / "samples.parquet")
     stale = pa.array(["timeout"] * table.num_rows, pa.string())
     parquet.write_table(table.set_column(table.schema.get_field_index("verdict"), "verdict", stale), folder / "samples.parquet")
+    write_evaluation_meta(folder, read_evaluation_meta(folder))
     capsys.readouterr()
     assert main(["regrade", f"run={run}", "name=a", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)

@@ -161,6 +161,27 @@ def test_clip_higher_leaves_more_room_above_than_below():
     assert found["advantage"].value()[0].tolist() == pytest.approx([1.25, 0, 0])
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("log_ratio", [88.0, 89.0, 710.0, 1e30, float("inf")])
+def test_a_clipped_term_is_zero_whatever_the_ratio_and_an_unclipped_one_is_limited(log_ratio, dtype):
+    # exp overflows float32 at 88.7 and float64 at 709.8, and infinity times the clip's 0 would be NaN; e^20 = 4.85e8
+    logp = torch.tensor([[log_ratio, log_ratio, -log_ratio, -log_ratio]], dtype=dtype)
+    advantage = torch.tensor([[1, -1, -1, 1]], dtype=dtype)
+    found = ops.policy_gradient(logp, torch.zeros_like(logp), advantage, 0.2, 0.2).value()[0].tolist()
+    assert found[0] == found[2] == 0
+    assert found[1] == pytest.approx(-4.8516519541e8)
+    assert found[3] == pytest.approx(2.0611536224e-9)
+
+
+@pytest.mark.parametrize("estimator", ["k1", "k2", "k3", "weighted_k3"])
+@pytest.mark.parametrize("difference", [-100.0, 100.0])
+def test_a_kl_term_is_finite_however_far_the_reference_is(estimator, difference):
+    logp, zero = torch.full((1, 2), difference), torch.zeros(1, 2)
+    assert kl.loss_term(estimator, logp, zero, zero, 0.0).value().tolist() == [[0, 0]], "a coefficient of 0 leaves nothing"
+    assert kl.loss_term(estimator, logp, zero, zero, 0.1).value().isfinite().all()
+    assert kl.k3(logp, zero).isfinite().all()
+
+
 def test_with_one_update_per_rollout_the_clip_never_bites():
     # old = current: every ratio is exactly 1, whatever the advantage and however small the clip
     logp = torch.randn(4, 5, dtype=torch.float64)

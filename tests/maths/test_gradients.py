@@ -21,19 +21,20 @@ from unified_rl.packing.packed_rows import Members, pack
 def our_gradient(batch, coefficient, aggregation, *, row_tokens=40, micro_batch_tokens=80, order=None):
     """The gradient of the objective by way of packing, named terms, weights and the surrogate, summed over micro-batches."""
     order = torch.arange(len(batch.sequences)) if order is None else order
-    inputs = coefficient.prepare(batch.inputs.rows(order))
+    inputs = coefficient.prepare(batch.inputs.rows(order.to(batch.inputs.group_B.device)))
     sequences = [batch.sequences[i] for i in order.tolist()]
     weights = None if coefficient.contains_weights else aggregation_weights(aggregation, inputs, LENGTH, "keep")
     loss = SurrogateLoss(coefficient, inputs, weights)
     if coefficient.unit == "batch":
         logp = torch.nn.utils.rnn.pad_sequence([token_logps(batch.policy, s) for s in sequences], batch_first=True)
         loss.fix({"logp": logp.detach()})
-    unit = inputs.group_B.numpy() if coefficient.unit in ("pair", "group") else None
+    unit = inputs.group_B.cpu().numpy() if coefficient.unit in ("pair", "group") else None
     batch.policy.zero_grad()
     width = inputs.response_mask_BT.shape[1]
     for packed in pack(sequences, row_tokens=row_tokens, micro_batch_tokens=micro_batch_tokens, unit_B=unit):
-        outputs = {name: packed.scatter(v, width) for name, v in policy_role(1.0)(batch.policy, packed).items()}
-        loss(outputs, packed.members()).backward()
+        here = packed.to(inputs.group_B.device)
+        outputs = {name: here.scatter(v, width) for name, v in policy_role(1.0)(batch.policy, here).items()}
+        loss(outputs, here.members()).backward()
     return -gradient(batch.policy)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -169,6 +170,27 @@ def test_broken_invariant_is_named(tmp_path, artifacts, capsys, monkeypatch):
     message = capsys.readouterr().err
     assert "kl/max_log" in message
     assert "reference" in message
+
+
+def test_a_sampler_of_another_model_stops_the_run(tmp_path, artifacts, capsys, monkeypatch):
+    """In float32 and with the weights that are trained, the sampler's log-probs are the trainer's."""
+    from unified_rl.stages import assembly
+
+    def of_another_model(config, model, *given):
+        other = copy.deepcopy(model)
+        with torch.no_grad():
+            other.get_output_embeddings().weight *= 1.01
+        return original(config, other, *given)
+
+    original = assembly.live_sampler
+    monkeypatch.setattr(assembly, "live_sampler", of_another_model)
+    assert main(["train", *words("grpo", tmp_path / "run", artifacts)]) == 2
+    message = capsys.readouterr().err
+    assert "sampler/max_logp_difference" in message
+    assert "step 1" in message
+    assert main(["train", *words("grpo", tmp_path / "stale", artifacts, "rollout.staleness=1", "trainer.steps=2")]) == 2, (
+        "the first step has no older weights to sample with"
+    )
 
 
 def test_empty_response_is_a_clear_error():

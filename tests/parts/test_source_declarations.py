@@ -20,6 +20,7 @@ from unified_rl.methods import COEFFICIENTS
 from unified_rl.presets import match, rules
 from unified_rl.presets.loading import compose, load_config
 from unified_rl.sources import page, registry
+from unified_rl.sources.declaration import Writer
 from unified_rl.sources.registry import SOURCES, WRAPPERS, declared
 
 DOCS = Path(__file__).parents[2] / "docs" / "sources.md"
@@ -102,6 +103,15 @@ def test_every_declaration_is_whole(name):
         (["method=online_rft", "source.wrappers=[refreshed]", "generator=vllm"], ["set generator=torch"]),
         (["method=online_rft", "source=tree_search", "source.wrappers=[informative]", "task.stop=[END]"], ["straddles"]),
         (["method=grpo", "source=tree_search", "source.wrappers=[informative]"], ["nobody knows how likely"]),
+        (["method=grpo", "source.wrappers=[mixed]", "source.mixed_with=demonstration"], ["did you mean 'demonstrations'"]),
+        (["method=grpo", "source.wrappers=[mixed]", "source.mixed_with=demonstrations"], ["no policy wrote", "coefficient="]),
+        (["method=grpo", "source.wrappers=[mixed]", "source.mixed_responses=8"], ["leaves no response", "fewer than 8"]),
+        (
+            ["method=online_rft", "source.wrappers=[mixed]", "source.mixed_with=demonstrations", "source.mixed_responses=2"],
+            ["demonstrations has 1"],
+        ),
+        (["method=sft", "source.wrappers=[mixed]"], ["several responses", "source=online_samples"]),
+        (["method=grpo", "source.mixed_responses=2"], ["mixed"]),
         (["method=grpo", "source.max_rounds=5"], ["informative_samples"]),
         (["method=grpo", "source.samples_per_prompt=5"], ["offline_samples"]),
     ],
@@ -124,6 +134,35 @@ def test_a_composition_and_its_name_are_the_same_run(tmp_path, artifacts):
         assert trained(tmp_path / name, artifacts, method, *named) == trained(
             tmp_path / f"{name}_parts", artifacts, method, *parts
         )
+
+
+@pytest.mark.parametrize(
+    ("inside", "beside", "writer", "stored", "logp"),
+    [
+        ("online_samples", "offline_samples", Writer.FROZEN, False, True),
+        ("online_samples", "demonstrations", Writer.DATA, False, False),
+        ("offline_samples", "online_samples", Writer.FROZEN, False, True),
+        ("offline_samples", "demonstrations", Writer.DATA, True, False),
+    ],
+)
+def test_a_mixture_provides_what_both_of_its_sources_do(inside, beside, writer, stored, logp):
+    mixture = declared(
+        compose(["method=grpo", f"source={inside}", "source.wrappers=[mixed]", f"source.mixed_with={beside}"]).source
+    )
+    assert (mixture.provides.writer, mixture.provides.stored, mixture.provides.logp) == (writer, stored, logp)
+    assert bool(mixture.provides.unknown_probability) == (writer is Writer.DATA)
+    assert set(SOURCES[inside].artefacts) | set(SOURCES[beside].artefacts) == set(mixture.artefacts)
+
+
+def test_groups_of_two_sources_are_trained_on(tmp_path, artifacts):
+    """Stored samples among the policy's own, and its solutions among a prompt's samples, filtered as any source is."""
+    mixed = ["source.wrappers=[mixed]", "source.mixed_responses=2"]
+    steps = trained(tmp_path / "stored", artifacts, "grpo", *mixed, "rollout.responses_per_prompt=4")
+    own = trained(tmp_path / "own", artifacts, "grpo", "rollout.responses_per_prompt=4")
+    assert 0 < steps[0]["tokens/sampled"] < own[0]["tokens/sampled"]
+    assert steps[0]["tokens/trained"] > steps[0]["tokens/sampled"]
+    written = ["source.wrappers=[mixed,informative]", "source.mixed_with=demonstrations"]
+    assert trained(tmp_path / "written", artifacts, "online_rft", *written)
 
 
 ONLINE_DPO = ("source=online_samples", "source.wrappers=[pairs]")

@@ -13,6 +13,7 @@ from unified_rl.base.types import Decoding, Demonstration, Problem, Prompt, Resp
 from unified_rl.sources import (
     Demonstrations,
     InformativeSamples,
+    MixedGroups,
     OfflineSamples,
     OnlineSamples,
     Pairs,
@@ -175,3 +176,32 @@ def test_seeds_depend_on_every_argument():
     others = [rng.derive_seed(2, "sampling", 2, 3), rng.derive_seed(1, "prompts", 2, 3), rng.derive_seed(1, "sampling", 3, 2)]
     assert len({base, *others}) == 4
     assert 0 <= base < 2**63
+
+
+@given(st.integers(0, 5), st.integers(1, 4), st.integers(1, 3), st.randoms(use_true_random=False))
+def test_mixed_groups_are_those_of_both_sources_to_the_same_prompts(step, own, others, random):
+    """Whatever the order of the prompts in the other source's pool."""
+    asked = prompts(7)
+    shuffled = random.sample(asked, len(asked))
+    stored = [[response(100 + int(one.id[1:])) for _ in range(others)] for one in shuffled]
+    pool = PromptPool(asked, 0)
+    inside = online(pool, responses=own)
+    beside = OfflineSamples(
+        PromptPool(shuffled, 0), stored, OneIsRight(), seed=0, prompts_per_step=1, responses_per_prompt=others
+    )
+    mixed = MixedGroups(inside, beside)
+    draw, alone = mixed.draw(step, 5), inside.draw(step, 5)
+    assert [group.prompt for group in draw.groups] == [group.prompt for group in alone.groups]
+    assert draw.sampled_tokens == alone.sampled_tokens
+    for group, own_group in zip(draw.groups, alone.groups, strict=True):
+        assert [one.response.seed for one in group.responses[:own]] == [one.response.seed for one in own_group.responses]
+        assert [one.response.text for one in group.responses[own:]] == [str(100 + int(group.prompt.id[1:]))] * others
+    again = mixed.sample(pool.indices(step, 3), step, 5)
+    assert [g.prompt.id for g in again.groups] == [g.prompt.id for g in draw.groups]
+
+
+def test_a_prompt_that_the_other_source_does_not_have_is_named():
+    inside = online(PromptPool(prompts(3), 0))
+    beside = Demonstrations(PromptPool(prompts(1), 0), [response(1)], OneIsRight(), prompts_per_step=1)
+    with pytest.raises(DataError, match=r"'p[12]' has no response.*source.mixed_with"):
+        MixedGroups(inside, beside).draw(0, 0)

@@ -15,6 +15,9 @@ from typing import Any
 from unified_rl.base.errors import RunDirectoryError
 
 MANIFEST = "manifest.json"
+EVALUATIONS = "evaluations"
+#: More than any file of settings or facts of ours holds.
+SMALL_BYTES = 64 << 20
 
 
 @contextmanager
@@ -45,13 +48,14 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     aside = aside_of(path)
     with disk_errors(path):
-        if aside.is_dir():
-            remove(aside)  # what a killed attempt left
+        if aside.is_dir() or (aside.is_symlink() and aside.is_file()):
+            remove(aside)  # what a killed attempt left; a link would be written through
         yield aside
         sync_tree(aside)
         if path.is_dir():
             remove(path)  # a folder cannot be renamed over another
         aside.replace(path)
+        sync(path.parent)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -73,58 +77,88 @@ def file_hash(path: Path) -> str:
 
 def write_manifest(folder: Path) -> dict[str, str]:
     """Hash every file below `folder` into its `manifest.json`, and return {relative path: hash}."""
-    hashes = {
-        str(path.relative_to(folder)): file_hash(path)
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != MANIFEST
-    }
+    hashes = {name: file_hash(path) for name, path in _listed(folder).items()}
     write_json(folder / MANIFEST, hashes)
     return hashes
 
 
 def damage(folder: Path) -> str | None:
-    """What is wrong with a folder that has a manifest, in words; None if every file is there and unchanged."""
+    """What is wrong with a folder that has a manifest, in words; None if its files are those that were hashed, all unchanged."""
     try:
-        hashes = json.loads((folder / MANIFEST).read_text())
+        hashes = read_json(folder / MANIFEST)
     except (OSError, ValueError):
         return f"{folder / MANIFEST} is missing or unreadable"
-    for name, expected in hashes.items():
+    if not isinstance(hashes, dict) or not hashes:
+        return f"{folder / MANIFEST} lists no files"
+    there = _listed(folder)
+    for name in sorted(hashes.keys() | there.keys()):
         path = folder / name
-        if not path.is_file():
+        if name not in hashes:
+            return f"{path} is not in its {MANIFEST}"
+        if name not in there:
             return f"{path} is missing"
-        if file_hash(path) != expected:
+        if path.is_symlink():
+            return f"{path} is a link"
+        if file_hash(path) != hashes[name]:
             return f"{path} does not match its recorded hash"
     return None
+
+
+def _listed(folder: Path) -> dict[str, Path]:
+    """The files that a folder's manifest is of, by relative path: all but itself and evaluations, which are made later."""
+    below = {path.relative_to(folder): path for path in sorted(folder.rglob("*")) if path.is_symlink() or path.is_file()}
+    return {str(name): path for name, path in below.items() if path.name != MANIFEST and name.parts[0] != EVALUATIONS}
+
+
+def read_json(path: Path) -> Any:
+    """The value in a small JSON file.
+
+    Raises:
+        OSError: it cannot be read. ValueError: it is not JSON, or too large or too deep for a record of ours.
+    """
+    try:
+        return json.loads(read_small(path))
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+def read_small(path: Path) -> str:
+    """The text of a file of settings or facts. Raises OSError, or ValueError: it is not UTF-8, or larger than such files are."""
+    if not path.is_file():  # a pipe or a device would never end
+        raise FileNotFoundError(errno.ENOENT, "no such file", str(path))
+    with path.open("rb") as file:
+        data = file.read(SMALL_BYTES + 1)
+    if len(data) > SMALL_BYTES:
+        raise ValueError(f"it is larger than {SMALL_BYTES >> 20} MiB")
+    return data.decode("utf-8")
 
 
 def sync_tree(folder: Path) -> None:
     """Flush a file, or a folder with every file and folder below it, to the disk, so that a rename after it is durable."""
     for path in [*folder.rglob("*"), folder]:
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync(path)
+
+
+def sync(path: Path) -> None:
+    """Flush one file's content, or one folder's list of names, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def remove(path: Path) -> None:
     """Delete a file or folder if it is there."""
-    if path.is_dir():
+    if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
 
 
-def keep_lines(path: Path, last_step: int) -> None:
-    """Cut a `.jsonl` file of objects with a `step` back to the lines of steps up to `last_step`, dropping a torn last line."""
-    if not path.exists():
-        return
-    kept = []
-    for line in path.read_text(encoding="ascii", errors="replace").splitlines():
-        try:
-            entry = json.loads(line)
-        except ValueError:
-            continue  # torn by a kill in the middle of a write
-        if entry["step"] <= last_step:
-            kept.append(line)
-    write_text(path, "".join(f"{line}\n" for line in kept))
+def discard(path: Path) -> None:
+    """Delete a folder so that a kill in the middle leaves none of its name: it is renamed aside first."""
+    aside = aside_of(path)
+    remove(aside)
+    path.rename(aside)
+    remove(aside)

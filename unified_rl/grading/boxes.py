@@ -20,6 +20,12 @@ Joining = Literal["joined", "last"]
 
 _BOX = re.compile(r"\\(?:boxed|fbox)(?![a-zA-Z])")
 _END_OF_OPEN = re.compile(r"[\n$]|$")
+_LAST_COMMAND = re.compile(r"\\[A-Za-z]{1,15}$")
+#: Commands whose arguments are operands.
+_OPERATIONS = frozenset(
+    {r"\frac", r"\dfrac", r"\tfrac", r"\cfrac", r"\sqrt", r"\binom", r"\dbinom", r"\tbinom", r"\overline", r"\pmod"}
+)
+_MAX_AROUND = 40  # groups in groups around a box
 _GLUE_WIDTH = 60
 _MAX_GROUPS = 8  # of a command, behind a box without braces
 _GLUE_WORDS = frozenset({"and", "or", "for", "part", "case", "text", "mbox"})
@@ -109,10 +115,54 @@ def boxed(text: str, joining: Joining = "joined", void: Sequence[Void] = ()) -> 
     found = [box for box in boxes(text) if not any(one.start <= box.start < one.value_end for one in void)]
     if not found:
         return None
+    if found[-1].content.strip() and _is_an_argument(text, found[-1]):
+        return Found(found[-1].end, _unboxed_around(text, found))
     contents = _side_by_side(text, found, joining)
     if len(contents) > 1:
         return Found(found[-1].end, ", ".join(contents))
     return Found(found[-1].end, _with_company(text, found[-1]) if contents else "")
+
+
+def _is_an_argument(text: str, box: Box) -> bool:
+    r"""Whether a box is a part of an expression around it: \frac{[5]}{7}, x^{[5]}."""
+    closing = closing_braces(text)
+    opening = {close: start for start, close in closing.items()}
+    around = sorted(start for start, close in closing.items() if start < box.start and close >= box.end)
+    for start in around[-_MAX_AROUND:]:
+        place = _behind_command(text, start, opening)
+        command = _LAST_COMMAND.search(text, max(0, place - 20), place)
+        if text[place - 1 : place] in ("^", "_") or (command and command[0] in _OPERATIONS):
+            return True
+    return False
+
+
+def _behind_command(text: str, place: int, opening: dict[int, int]) -> int:
+    """The place where the arguments begin, one of which begins at `place`: behind the command's name."""
+    for _ in range(_MAX_GROUPS):
+        before = place
+        while before > 0 and before > place - 4 and text[before - 1] == " ":
+            before -= 1
+        bracket = text.rfind("[", max(0, before - 20), before) if text[before - 1 : before] == "]" else -1
+        if bracket >= 0:
+            place = bracket  # the degree of a root
+        elif before - 1 in opening:
+            place = opening[before - 1]
+        else:
+            return before
+    return place
+
+
+def _unboxed_around(text: str, found: Sequence[Box]) -> str:
+    """The formula or line around the last box, every box in it replaced by what it holds."""
+    start, end, in_formula = _formula_around(text, found[-1])
+    start = start if in_formula else text.rfind("\n", 0, found[-1].start) + 1
+    pieces, place = [], start
+    for box in found:
+        if start <= box.start and box.end <= end:
+            content = box.content.strip()
+            pieces += [text[place : box.start], content if content.isalnum() else f"({content})"]
+            place = box.end
+    return "".join([*pieces, text[place:end]]).strip()
 
 
 def contents_of_last(text: str, joining: Joining = "joined") -> str | None:
@@ -192,6 +242,9 @@ def _squeezed(found: list[Token]) -> list[Token]:
 
 def _right(found: list[Token]) -> tuple[str, int]:
     """(what follows a box and belongs to it, number of its tokens): a power, "!", "%", or an operator with its number."""
+    if len(found) > 1 and found[0].text == "_" and (found[1].kind == "number" or found[1].text == "{"):
+        taken = _argument_end(found, 1)  # a base
+        return "".join(token.text for token in found[:taken]), taken
     if not found or found[0].text not in {"^", "!", "%", r"\%", "°", *_OPERATORS}:
         return "", 0
     taken = 1

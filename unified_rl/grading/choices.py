@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from unified_rl.grading.boxes import boxed
 from unified_rl.grading.marks import Void, announcements, hashes
-from unified_rl.grading.unmarked import lone_letter
+from unified_rl.grading.unmarked import lone_letter, replacing_letter
 
 _WIDTH = 60  # characters behind a mark in which the letters stand
 _DECORATION = " \t\n*:：\"'“$（("
@@ -26,7 +26,8 @@ def choice(text: str, unmarked: str) -> str | None:
         if other and (letters := _letters(other.text[:_WIDTH])):
             found.append((other.end, letters))
     if found:
-        return max(found)[1]
+        end, letters = max(found)
+        return replacing_letter(text, end) or letters
     if unmarked == "refuse" or void:
         return None
     alone = text.strip().rstrip(".。").rstrip().removeprefix("(").removesuffix(")")

@@ -7,6 +7,7 @@ from fractions import Fraction
 from itertools import pairwise
 
 from unified_rl.grading.equations import as_relation, proportional
+from unified_rl.grading.matching import Matcher
 from unified_rl.grading.nodes import (
     Congruence,
     Items,
@@ -26,10 +27,6 @@ from unified_rl.grading.policies import GradingPolicy
 from unified_rl.grading.quantities import PROOF, SAME, equal_trees, ground
 from unified_rl.grading.sets import as_real_set
 from unified_rl.grading.trees import Tree, symbols
-from unified_rl.grading.values import size
-
-MAX_PAIRS = 3000
-FAR = 0.02  # relative difference of numbers that no rounding to four digits makes equal
 
 
 class Comparer:
@@ -38,7 +35,6 @@ class Comparer:
     def __init__(self, policy: GradingPolicy) -> None:
         self.policy = policy
         self.grounds: list[str] = []
-        self.pairs = 0  # members of lists compared with each other
 
     def equal(self, gold: Node, node: Node) -> bool:
         """Whether two answers are equal."""
@@ -170,45 +166,8 @@ class Comparer:
         plain = [_plain_members(side) for side in (left, right)]
         if None not in plain and plain[0] == plain[1]:
             return self._because("exact arithmetic")
-        left, right = self._distinct(left), self._distinct(right)
-        if len(left) != len(right):
-            return False
-        free = list(right)
-        for member in left:
-            place = next((index for index, other in enumerate(free) if self._may_equal(member, other)), None)
-            if place is None:
-                return False
-            del free[place]
-        return True
-
-    def _distinct(self, members: tuple[Node, ...]) -> tuple[Node, ...]:
-        kept: list[Node] = []
-        for member in members:
-            if not any(self._may_equal(member, other, quietly=True) for other in kept):
-                kept.append(member)
-        return tuple(kept)
-
-    def _may_equal(self, left: Node, right: Node, quietly: bool = False) -> bool:
-        """`equal`, but quick where two members surely differ, and no within a budget of real comparisons."""
-        if _surely_different(left, right) or self._far_apart(left, right):
-            return False
-        self.pairs += 1
-        if self.pairs > MAX_PAIRS:
-            return False
-        if not quietly:
-            return self.equal(left, right)
-        grounds = list(self.grounds)
-        found = self.equal(left, right)
-        self.grounds = grounds
-        return found
-
-    def _far_apart(self, left: Node, right: Node) -> bool:
-        """Whether two numbers differ by more than any rounding or tolerance of the policy."""
-        if not (isinstance(left, Scalar) and isinstance(right, Scalar)) or _is_marked(left) or _is_marked(right):
-            return False
-        a, b = size(left.tree), size(right.tree)
-        far = FAR + self.policy.relative_tolerance + 10.0 ** (1 - self.policy.significant_digits)
-        return a is not None and b is not None and abs(a - b) > far * max(abs(a), abs(b))
+        matcher = Matcher(self.equal, self.policy.relative_tolerance)
+        return matcher.same(left, right, Comparer(self.policy).equal)
 
     # --- sets, matrices
 
@@ -328,28 +287,6 @@ def _plain_members(members: tuple[Node, ...]) -> set[Fraction] | None:
             return None
         found.add(member.tree[1])
     return found
-
-
-def _surely_different(left: Node, right: Node) -> bool:
-    """Two whole numbers or fractions, or two names, that are not the same."""
-    if isinstance(left, Scalar) and isinstance(right, Scalar):
-        return _is_exact(left) and _is_exact(right) and left.tree[1] != right.tree[1]
-    if not (isinstance(left, Named) and isinstance(right, Named)):
-        return False
-    if left.name == right.name:
-        return _surely_different(left.value, right.value)
-    if left.bound or right.bound:
-        return False
-    return not any(isinstance(side.value, Scalar) and symbols(side.value.tree) for side in (left, right))
-
-
-def _is_exact(scalar: Scalar) -> bool:
-    """A whole number or fraction with nothing around it."""
-    return scalar.tree[0] == "num" and scalar.tree[2] is None and not _is_marked(scalar)
-
-
-def _is_marked(scalar: Scalar) -> bool:
-    return bool(scalar.unit.dimensions or scalar.percent or scalar.degree or scalar.base or scalar.as_quantity)
 
 
 def _rows(node: Node) -> tuple[tuple[Node, ...], ...] | None:

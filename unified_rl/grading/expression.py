@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from fractions import Fraction
 
+from unified_rl.grading.cursor import MAX_DEPTH
 from unified_rl.grading.functions import DECORATIONS, FUNCTIONS, GREEK, INVERSES, SEVERAL, pieces, splits
 from unified_rl.grading.name_parser import NameParser
 from unified_rl.grading.number_parser import NumberParser
@@ -150,7 +151,7 @@ class Parser(NumberParser, NameParser):
 
     def power(self) -> Tree:
         base = self.nested(self.atom)
-        while self.place < len(self.tokens):
+        for _ in range(MAX_DEPTH):  # each power makes the tree one deeper
             sign = self.operator()
             if sign == "!":
                 self.place += 1
@@ -174,7 +175,7 @@ class Parser(NumberParser, NameParser):
                 base = ("fn", "binom", base, self.power())
             else:
                 return base
-        return base
+        raise Unread
 
     def _degree(self) -> bool:
         r"""`^\circ` and `^{\circ}`; takes them where they are next."""

@@ -15,8 +15,8 @@ from unified_rl.base.errors import ConfigError
 from unified_rl.grading.boxes import Joining, boxed
 from unified_rl.grading.choices import choice
 from unified_rl.grading.marks import Found, Void, hashes, json_answer, output, phrase_answers
-from unified_rl.grading.sentences import sentence_after
-from unified_rl.grading.unmarked import last_expression
+from unified_rl.grading.sentences import CORRECTION, sentence_after
+from unified_rl.grading.unmarked import last_expression, replacing_letter
 from unified_rl.grading.unmarked import unmarked as unmarked_answer
 
 MAX_TAIL = 40_000  # of a response, in characters: what stands before is not read
@@ -34,7 +34,6 @@ BENCHMARK_FORMATS: dict[str, Format] = {
 
 _THOUGHT_END = re.compile(r"</(?:think|thought|thinking|reasoning)>")
 _CHAT_END = re.compile(r"<\|(?:im_end|im_start|endoftext|eot_id|end_of_text|end)[^|<>]{0,20}\|>|</s>|<｜end▁of▁sentence｜>")
-_CORRECTION = re.compile(r"\b(?:correction|actually|oops|sorry|i mean)\b|其实|更正", re.IGNORECASE)
 _BOX = re.compile(r"\\(?:boxed|fbox)(?![a-zA-Z])")
 _PERIODS = ".。,，;；:："
 _DELIMITERS = (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"))
@@ -131,10 +130,12 @@ def _marked(text: str, boxes: Joining = "joined", outputs: bool = True) -> tuple
 
 def _corrected(text: str, found: Found | None) -> Found | None:
     """What replaces an answer that was announced in words: "Correction: 43", "Actually, it is 43"."""
-    corrections = list(_CORRECTION.finditer(text, found.end)) if found else []
+    corrections = list(CORRECTION.finditer(text, found.end)) if found else []
     if not found or not corrections:
         return found
-    said = last_expression(sentence_after(text, corrections[-1].end()).kept)
+    rest = corrections[-1].end()
+    is_option = len(found.text) == 1 and "A" <= found.text <= "H"
+    said = replacing_letter(text, found.end) if is_option else last_expression(sentence_after(text, rest).kept)
     return Found(corrections[-1].end(), said) if said else found
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from unified_rl.grading.brackets import CLOSE, OPEN, split
-from unified_rl.grading.nodes import EMPTY, Named, Node, RealSet, Scalar, are
-from unified_rl.grading.realsets import ALL, intersection, point, union
+from unified_rl.grading.nodes import Named, Node, RealSet, Scalar, are
+from unified_rl.grading.realsets import intersection, point, union
 from unified_rl.grading.sets import items
 from unified_rl.grading.tokens import Token, Unread
 from unified_rl.grading.trees import are_thousands
@@ -73,14 +73,15 @@ def _conditions(nodes: list[Node], together: bool) -> Node | None:
         return None
     if not any(isinstance(node.value, RealSet) for node in nodes):
         return None
-    total = ALL if together else EMPTY
+    sets: list[RealSet] = []
     for node in nodes:
         value = node.value
         if isinstance(value, Scalar):
             value = union([point(value)])
         if not isinstance(value, RealSet):
             return None
-        total = intersection(total, value) if together else union([*total.intervals, *value.intervals])
+        sets.append(value)
+    total = intersection(*sets) if together else union([part for one in sets for part in one.intervals])
     return Named(nodes[0].name, total, nodes[0].left)
 
 

@@ -13,7 +13,7 @@ Polynomial = dict[Monomial, Fraction]
 
 MAX_TERMS = 1200
 MAX_BITS = 14_000
-MAX_WORK = 20_000  # products of terms in one comparison
+MAX_WORK = 10_000  # products of terms in one comparison
 ONE: Monomial = ()
 UNIT: Polynomial = {ONE: Fraction(1)}
 

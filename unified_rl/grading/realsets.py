@@ -61,11 +61,17 @@ def union(intervals: list[Interval]) -> RealSet:
     kept = [one for one in intervals if not _is_empty(one, *ends[id(one)])]
     kept.sort(key=cmp_to_key(lambda a, b: _compare(ends[id(a)][0], ends[id(b)][0]) or b.closed[0] - a.closed[0]))
     joined: list[Interval] = []
+    highest: Number | None = None  # of the last one
     for one in kept:
-        if joined and _touches(joined[-1], one):
-            joined[-1] = _join(joined[-1], one)
+        low, high = ends[id(one)]
+        order = _compare(low, highest) if joined else 1
+        if order < 0 or (order == 0 and (joined[-1].closed[1] or one.closed[0])):
+            higher = _compare(high, highest)
+            joined[-1] = _with_end_of(joined[-1], one, higher)
+            highest = high if higher > 0 else highest
         else:
             joined.append(one)
+            highest = high
     return RealSet(tuple(joined))
 
 
@@ -74,35 +80,17 @@ def _is_empty(one: Interval, low: Number, high: Number) -> bool:
     return order > 0 or (order == 0 and one.closed != (True, True))
 
 
-def _touches(left: Interval, right: Interval) -> bool:
-    order = _compare(number(right.low), number(left.high))
-    return order < 0 or (order == 0 and (left.closed[1] or right.closed[0]))
+def _with_end_of(left: Interval, right: Interval, higher: int) -> Interval:
+    """An interval up to the end of one that begins inside it; `higher`: 1, 0 or -1 where that end is above, at or below its own."""
+    shut = left.closed[1] or right.closed[1] if higher == 0 else (right if higher > 0 else left).closed[1]
+    return Interval(left.low, (right if higher > 0 else left).high, (left.closed[0], shut))
 
 
-def _join(left: Interval, right: Interval) -> Interval:
-    order = _compare(number(left.high), number(right.high))
-    high = left if order > 0 else right
-    closed = left.closed[1] or right.closed[1] if order == 0 else high.closed[1]
-    return Interval(left.low, high.high, (left.closed[0], closed))
-
-
-def intersection(left: RealSet, right: RealSet) -> RealSet:
-    """Raises Unread where an end is no number."""
-    pieces = []
-    if len(left.intervals) * len(right.intervals) > MAX_INTERVALS:
+def intersection(*sets: RealSet) -> RealSet:
+    """What is in all of them. Raises Unread where an end is no number."""
+    if any(number(end) is None for one in sets for part in one.intervals for end in (part.low, part.high)):
         raise Unread
-    for a in left.intervals:
-        for b in right.intervals:
-            ends = [number(end) for end in (a.low, b.low, a.high, b.high)]
-            if None in ends:
-                raise Unread
-            low, high = _compare(ends[0], ends[1]), _compare(ends[2], ends[3])
-            lower = a if low > 0 else b
-            upper = a if high < 0 else b
-            closed_low = (a.closed[0] and b.closed[0]) if low == 0 else lower.closed[0]
-            closed_high = (a.closed[1] and b.closed[1]) if high == 0 else upper.closed[1]
-            pieces.append(Interval(lower.low, upper.high, (closed_low, closed_high)))
-    return union(pieces)
+    return complement(union([part for one in sets for part in complement(one).intervals]))
 
 
 def complement(of: RealSet) -> RealSet:

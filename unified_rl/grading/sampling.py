@@ -32,6 +32,8 @@ def agree(left: Tree, right: Tree) -> int:
         return _agree_once(left, right)
     if any(_has_branches(tree) for tree in (left, right)) and any(_has_tiny(tree) for tree in (left, right)):
         return 0  # \lfloor x + 10^{-30} \rfloor
+    if not (_constants_have_values(left) and _constants_have_values(right)):
+        return 0  # at no point either
     imaginary = _has_i(left) or _has_i(right)
     compared = 0
     for point in _points(plain, left, right):
@@ -65,6 +67,17 @@ def _has_branches(tree: Tree) -> bool:
     if tree[0] == "fn" and tree[1] in _BRANCHES:
         return True
     return any(_has_branches(part) for part in tree[1:] if isinstance(part, tuple))
+
+
+def _constants_have_values(tree: Tree) -> bool:
+    """Whether what is in it without letters has a value."""
+    if symbols(tree):
+        return all(_constants_have_values(part) for part in tree[1:] if isinstance(part, tuple))
+    try:
+        evaluate(tree, {})
+    except NoValue:
+        return False
+    return True
 
 
 def _has_tiny(tree: Tree) -> bool:

@@ -25,6 +25,7 @@ from unified_rl.grading.words import (
     number_in_words,
 )
 
+MAX_MAGNITUDES = 8  # million, dozen, squared ..., one behind the other
 MAX_BASED = 400  # digits of a number in a base
 _CURRENCY = {
     r"\$": "dollar",
@@ -309,7 +310,9 @@ def _without_degree(tree: Tree) -> tuple[Tree, bool]:
 def _magnitude(tree: Tree, rest: list[Token]) -> tuple[Tree, list[Token]]:
     """3 million, 5 dozen, 3 quarters, 4千: the number it is; also 4的平方, 4th, 5 squared (which the expression reads)."""
     changed = False
-    while rest:
+    for _ in range(MAX_MAGNITUDES):
+        if not rest:
+            return tree, rest
         token, word = rest[0], rest[0].text.lower()
         if token.kind == "cjk":
             size = max((size for size in (1, 2) if token.text[:size] in CHINESE_MAGNITUDES), default=0)
@@ -330,7 +333,7 @@ def _magnitude(tree: Tree, rest: list[Token]) -> tuple[Tree, list[Token]]:
         else:
             return tree, rest
         changed = True
-    return tree, rest
+    raise Unread
 
 
 def _ordinal(number: Fraction, word: str) -> bool:

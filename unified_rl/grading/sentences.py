@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from unified_rl.grading import vocabulary as words
 from unified_rl.grading.scan import Token, tokens
 
+#: What follows replaces an answer that was given in words.
+CORRECTION = re.compile(r"\b(?:correction|actually|oops|sorry|i mean|no,? wait)\b|其实|更正", re.IGNORECASE)
 WINDOWS = (400, 3_000)  # characters that are looked at; the second where the first does not hold the sentence
 
 
@@ -72,8 +75,8 @@ def sentence_end(found: Sequence[Token], first: int = 0) -> int:
         token = found[place]
         if token.kind == "newline" or token.text in "。！？?；" or (token.text == "." and _is_full_stop(found, place)):
             return place
-        if token.text == "!" and _capital_behind(found, place):
-            return place if place and found[place - 1].kind == "word" else place + 1
+        if token.text == "!" and (_capital_behind(found, place) or _exclaims(found, place, first)):
+            return place if _exclaims(found, place, first) or (place and found[place - 1].kind == "word") else place + 1
         if token.kind == "formula" and token.text[:2] in ("$$", r"\[") and _capital_behind(found, place):
             return place + 1
         if token.text == ";" and len(_word_behind(found, place)) >= 2:
@@ -84,6 +87,16 @@ def sentence_end(found: Sequence[Token], first: int = 0) -> int:
         if token.text == "I" and _next_word(found, place) == "hope":
             return place
     return len(found)
+
+
+def _exclaims(found: Sequence[Token], place: int, first: int) -> bool:
+    """Whether "!" at the end of a line ends a sentence in words, and is no factorial: behind a plain number, with no operation."""
+    behind = [token for token in found[place + 1 : place + 3] if token.kind != "space"]
+    before = [token for token in found[max(first, place - 3) : place] if token.kind != "space"]
+    if (behind and behind[0].kind != "newline") or not before or before[-1].kind != "number":
+        return False
+    in_words = any(token.kind in ("word", "cjk") for token in found[max(0, place - 5) : place - 1]) or first > 0
+    return in_words and (len(before) < 2 or before[-2].kind in ("word", "cjk", "newline") or before[-2].text in ":：,")
 
 
 def _word_behind(found: Sequence[Token], place: int) -> str:

@@ -56,10 +56,7 @@ def _looks_like_set(tokens: list[Token]) -> bool:
 
 
 def _operation(sets: list[RealSet], kind: str) -> RealSet:
-    total = sets[0]
-    for other in sets[1:]:
-        total = union([*total.intervals, *other.intervals]) if kind == "union" else intersection(total, other)
-    return total
+    return union([part for one in sets for part in one.intervals]) if kind == "union" else intersection(*sets)
 
 
 def _real_set(tokens: list[Token], read: Reader) -> RealSet:

@@ -9,11 +9,12 @@ from unified_rl.grading import spans
 from unified_rl.grading import vocabulary as words
 from unified_rl.grading.marks import Void
 from unified_rl.grading.scan import CJK_RANGE, Token, tokens, without_emphasis
-from unified_rl.grading.sentences import is_doubted, is_rejected, sentence_end, word_of
+from unified_rl.grading.sentences import CORRECTION, is_doubted, is_rejected, sentence_end, word_of
 
 TAIL = 2_000  # characters from the end in which the last expression is looked for
 
 _STARTS_LETTER = re.compile(rf"\**\(?([A-H])\)?\**(?:[.:：,，。、)]|(?=[{CJK_RANGE}])|$)")
+_STOPS = ("", ".", "!", "?", ":", ";", ",", "。", "，", "—", "–", "-")
 _LONE_LETTER = re.compile(r"(?<![A-Za-z0-9$\\_^{])\(?([B-H]|A(?! [a-z]))\)?(?![A-Za-z0-9'’$_^])")
 _NAME = re.compile(r"\\?[A-Za-z]{1,5}(?:_\{?[A-Za-z0-9]{1,3}\}?)?(?:\([A-Za-z]\))?")
 
@@ -24,7 +25,7 @@ def unmarked(text: str, void: Sequence[Void] = ()) -> str | None:
         text = f"{text[: one.start]}{' ' * (one.end - one.start)}{text[one.end :]}"
     text = text.strip()
     if match := _STARTS_LETTER.match(text):
-        return match[1]
+        return _kept_letter(text, match)
     sentences = _sentences(tokens(without_emphasis(text[-TAIL:])))
     if len(sentences) == 1 and (only := _formulas_only(sentences[0])):
         return only
@@ -45,8 +46,15 @@ def _chosen(sentences: Sequence[Sequence[Token]]) -> str | None:
             said = {word_of(token) for token in clause}
             ruled_out = said & (words.NOT_CHOOSING | words.DOUBTING | words.SUPPOSING | words.NEGATIONS)
             denied = ruled_out or any(token.text in "不非" for token in clause if token.kind == "cjk")
-            return letters[0] if len(letters) == 1 and not denied else None
+            return letters[0] if len(letters) == 1 and not denied and not _left_out(clause, letters[0]) else None
     return None
+
+
+def _left_out(clause: Sequence[Token], letter: str) -> bool:
+    """ "Everything but B": whether the letter is what the others are named without."""
+    visible = [token for token in clause if token.kind not in ("space", "newline") and token.text not in "*("]
+    place = next(place for place, token in enumerate(visible) if token.text == letter)
+    return "but" in (word_of(token) for token in visible[max(0, place - 2) : place])
 
 
 def _clauses(found: Sequence[Token]) -> list[list[Token]]:
@@ -86,6 +94,9 @@ def last_expression(found: Sequence[Token]) -> str | None:
     if not pivots:
         return None
     first, last = spans.around(found, pivots[-1])
+    before = [word_of(token) for token in found[:first] if token.kind not in ("space", "newline")]
+    if before[-1:] == ["no"]:
+        return None  # "there are no 42"
     if is_doubted(found[:first]) or any(_is_noun(found, place) for place in range(first)):
         return None  # "the answer differs from 42" is no announcement
     said = "".join(token.text for token in found[first:last] if token.kind != "note")
@@ -107,9 +118,28 @@ def _is_value(token: Token) -> bool:
     return token.kind == "number" or token.text in "π½¼¾⅓⅔"
 
 
+def _kept_letter(text: str, match: re.Match[str]) -> str | None:
+    """The letter that a text begins with, or the one that replaces it: "B. No wait: C." """
+    return replacing_letter(text, match.end()) or match[1]
+
+
+def replacing_letter(text: str, start: int) -> str | None:
+    """The letter in what begins with "no, wait" or the like behind a place; None without one."""
+    corrections = [
+        match
+        for match in CORRECTION.finditer(text, start)
+        if text[max(start, match.start() - 3) : match.start()].rstrip()[-1:] in _STOPS
+    ]
+    return _letter_in(text[corrections[-1].end() :]) if corrections else None
+
+
+def _letter_in(text: str) -> str | None:
+    return _chosen([found for found in _sentences(tokens(without_emphasis(text[-TAIL:]))) if not is_rejected(found)])
+
+
 def lone_letter(text: str) -> str | None:
     """The option letter that a text begins with, else the last lone one in it."""
     text = text.strip()
     if match := _STARTS_LETTER.match(text):
-        return match[1]
-    return _chosen([found for found in _sentences(tokens(without_emphasis(text[-TAIL:]))) if not is_rejected(found)])
+        return _kept_letter(text, match)
+    return _letter_in(text)

@@ -20,7 +20,7 @@ from unified_rl.labs.frozen import Frozen, Measured, Scored
 from unified_rl.labs.options import MicroscopeOptions, PolicyOptions
 from unified_rl.methods import METHODS
 from unified_rl.plotting import microscope as figure
-from unified_rl.records.runs import git_state
+from unified_rl.records.provenance import git_state
 from unified_rl.statistics.table_files import SCHEMA, write_table
 
 CANDIDATES = 100
@@ -65,7 +65,7 @@ def open_policy(options: PolicyOptions, words: Sequence[str]) -> Frozen:
     if words:
         raise ConfigError(f"{words[0]}: run= names a run, whose configuration stands; leave it out, or leave out run=")
     reference, values = (Path(name) if name else None for name in (options.reference, options.values))
-    return frozen_policy.open_run(Path(options.run), reference, values, options.threads)
+    return frozen_policy.open_run(Path(options.run), reference, values, options.threads, options.allow_code)
 
 
 def fit_if_needed(opened: Frozen, methods: Sequence[str], seed: int) -> None:

@@ -23,7 +23,7 @@ from unified_rl.labs.options import PassRateOptions
 from unified_rl.methods import COEFFICIENTS, METHODS
 from unified_rl.ops.terms import coefficient
 from unified_rl.plotting import pass_rate as figure
-from unified_rl.records.runs import git_state
+from unified_rl.records.provenance import git_state
 from unified_rl.statistics import pass_rate as analysis
 
 AT_A_TIME = 4096  # responses whose coefficients are computed together

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import fcntl
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from unified_rl.base import files
 from unified_rl.base.errors import UnifiedRLError
 from unified_rl.presets import loading
+from unified_rl.records import seals
 
 
 @dataclass(frozen=True)
@@ -70,14 +71,14 @@ class Standing:
 
 def finished(run_dir: Path, cell: Cell) -> bool:
     """Whether the run is finished *and* is the one that the cell describes: settings may have changed since it was made."""
-    try:
-        state = json.loads((run_dir / "status.json").read_text(encoding="utf-8"))["state"]
-        stored = loading.load_resolved(run_dir / "config.yaml")
-    except (OSError, ValueError, KeyError):
-        return False
     wanted = loading.load_config(cell.train)
-    here: dict[str, Any] = {"run_dir": "", "resume": False, "threads": 0, "artifacts": ""}
-    return state == "finished" and replace(stored, **here) == replace(wanted, **here)
+    try:
+        status = seals.read_status(run_dir)
+        if status is None or status["state"] != "finished":
+            return False
+        return not loading.other_settings(run_dir / "config.yaml", wanted, ("run_dir", "resume", "threads", "artifacts"))
+    except (OSError, UnifiedRLError):
+        return False
 
 
 def evaluated(run_dir: Path, cell: Cell) -> bool:

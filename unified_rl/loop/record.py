@@ -14,6 +14,7 @@ from torch import Tensor
 
 from unified_rl.methods.base import Inputs
 from unified_rl.ops import kl
+from unified_rl.ops.ratios import bounded
 from unified_rl.ops.terms import Terms
 from unified_rl.packing.packed_rows import Members
 
@@ -52,7 +53,7 @@ class Record:
         counts.mean("entropy/mean", outputs["entropy"].detach())
         _mismatch(counts, logp_bT, inputs.behaviour_logp_BT)
         if inputs.old_logp_BT is not None:
-            counts.mean("ratio/mean", torch.exp(logp_bT - inputs.old_logp_BT))
+            counts.mean("ratio/mean", torch.exp(bounded(logp_bT - inputs.old_logp_BT)))
             counts.largest("ratio/max_log", (logp_bT - inputs.old_logp_BT).abs())
         if inputs.ref_logp_BT is not None:
             for name, estimator in (("k1", kl.k1), ("k2", kl.k2), ("k3", kl.k3)):

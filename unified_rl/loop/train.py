@@ -17,6 +17,7 @@ from unified_rl.base import rng
 from unified_rl.base.errors import TrainingError
 from unified_rl.base.types import ONE_RANK, Ranks, Source
 from unified_rl.config.schema import Config
+from unified_rl.loop.memory import PromptMemory
 from unified_rl.loop.rollout import Rollout, collate, facts, staleness
 from unified_rl.loop.steps import Work, due, repeat, timed
 from unified_rl.loop.surrogate import CompanionLoss, SurrogateLoss, aggregation_weights
@@ -30,6 +31,8 @@ from unified_rl.training.protocol import Trainer, UpdateReport
 #: Largest |log ratio| that two passes of the same weights over differently packed tokens may show.
 INVARIANT_TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.25}
 
+#: Largest difference of a token's log-prob, in nats, between a sampler and a trainer with the same weights in float32.
+SAMPLER_TOLERANCE = 1e-3
 
 #: What a role computes of sequences, without gradient.
 Pass = Callable[[Sequence[TokenSequence]], Outputs]
@@ -42,7 +45,8 @@ class Parts:
     policy: the trained role. frozen: the passes of the frozen roles that are needed, by name. companions: the trainers of the roles
     that are trained beside the policy. curve: entries for `curve.jsonl` under the present weights. save: writes weights and
     tokenizer to a folder. decode: tokens to text pieces, for the samples. ranks: the processes that run this loop together, each on
-    the whole data. sampler_metrics: how well a sampler with weights of its own agrees with the policy.
+    the whole data. memory: what the run remembers of its prompts, where a coefficient asks. sampler_metrics: how well a sampler
+    with weights of its own agrees with the policy.
     """
 
     source: Source
@@ -54,6 +58,7 @@ class Parts:
     save: Callable[[Path], None]
     decode: Callable[[Sequence[int]], list[str]]
     ranks: Ranks = ONE_RANK
+    memory: PromptMemory | None = None
     sampler_metrics: Callable[[], Mapping[str, float]] = dict
 
     def outputs(self, role: str, sequences: Sequence[TokenSequence]) -> Outputs:
@@ -92,6 +97,8 @@ def run_step(
         rollout = _prepare(parts, config, draw.groups)
     with timed(timings, "update"):
         metrics, samples = _updates(parts, config, step, rollout)
+    if parts.memory:
+        parts.memory.note(draw.groups)
     return entry | facts(rollout) | metrics, samples
 
 
@@ -103,6 +110,9 @@ def _prepare(parts: Parts, config: Config, groups: list) -> Rollout:
     rollout = collate(groups, device, process=process, pairs="pairs" in coefficient.needs)
     passes = {role: parts.outputs(role, rollout.sequences) for role in signals.passes(coefficient.needs, config)}
     found = {one.field: passes[one.role][one.output] for one in signals.per_rollout(coefficient.needs, config)}
+    if parts.memory:
+        before = parts.memory.recall(groups, device)
+        found |= {one.field: before[one.output] for one in signals.per_prompt(coefficient.needs)}
     return replace(rollout, inputs=coefficient.prepare(rollout.inputs.adding(found)))
 
 
@@ -117,7 +127,7 @@ def _updates(parts: Parts, config: Config, step: int, rollout: Rollout) -> tuple
         loss, report = _policy_update(parts, config, rollout, rows, watched)
         metrics = loss.record.metrics()
         if not reports:
-            _check_invariants(metrics, parts, config)
+            _check_invariants(metrics, parts, config, rollout)
             first = metrics
             samples = _samples(parts, rollout, rows, loss)
         reports.append(report)
@@ -178,9 +188,12 @@ def _minibatches(rollout: Rollout, config: Config, step: int) -> Iterator[np.nda
                 yield np.flatnonzero(np.isin(group_B, part))
 
 
-def _check_invariants(metrics: dict[str, float], parts: Parts, config: Config) -> None:
+def _check_invariants(metrics: dict[str, float], parts: Parts, config: Config, rollout: Rollout) -> None:
     """Before a rollout's first update pi = pi_old; before the run's first update pi = pi_ref, unless another one was given."""
-    tolerance = INVARIANT_TOLERANCE.get(next(parts.policy.model.parameters()).dtype, 1e-3)
+    dtype = next(parts.policy.model.parameters()).dtype
+    tolerance = INVARIANT_TOLERANCE.get(dtype, 1e-3)
+    if dtype == torch.float32:
+        _check_sampler(metrics, rollout, parts.policy.updates - 1)
     broken = [("ratio/max_log", "the old policy", metrics.get("ratio/max_log", 0.0))]
     if parts.policy.updates == 1 and not config.reference:
         broken.append(("kl/max_log", "the reference policy", metrics.get("kl/max_log", 0.0)))
@@ -190,6 +203,20 @@ def _check_invariants(metrics: dict[str, float], parts: Parts, config: Config) -
                 f"{name} is {value:.2g} at the first update, where the policy and {other} are the same "
                 f"(tolerance {tolerance}); log-probs are not reproducible: is dropout on, or were the weights changed?"
             )
+
+
+def _check_sampler(metrics: dict[str, float], rollout: Rollout, updates: int) -> None:
+    """Before a rollout's first update pi = pi_behaviour, where all of it was sampled after `updates` updates, as many as were made.
+
+    In float32 two programs for the same model differ by far less than the limit. In bfloat16 they need not.
+    """
+    difference, fresh = metrics.get("sampler/max_logp_difference", 0.0), staleness(rollout.groups, updates)
+    if fresh and fresh["sampler/staleness_max"] == 0 and difference > SAMPLER_TOLERANCE:
+        raise TrainingError(
+            f"sampler/max_logp_difference is {difference:.2g} nats at the first update, on responses sampled with the trainer's "
+            f"own weights (tolerance {SAMPLER_TOLERANCE:g} in float32): the generator computes another model than the trainer; set "
+            "another generator, or choose another model"
+        )
 
 
 def _samples(parts: Parts, rollout: Rollout, rows: np.ndarray, loss: SurrogateLoss) -> list[dict[str, Any]]:

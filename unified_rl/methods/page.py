@@ -10,9 +10,18 @@ from unified_rl.methods.signals import ROLES, SIGNALS, Role
 
 def signals_table() -> str:
     """Every signal: its field, whose pass gives it, and when."""
-    when = {"rollout": "once per rollout", "micro_batch": "with every micro-batch"}
+    when = {
+        "rollout": "once per rollout",
+        "micro_batch": "with every micro-batch",
+        "prompt": "once per rollout, kept in checkpoints",
+    }
     rows = [
-        (f"`{one.name}`", f"`inputs.{one.field}`", f"{one.output} of the {ROLES[one.role].label}", when[one.when])
+        (
+            f"`{one.name}`",
+            f"`inputs.{one.field}`",
+            f"{one.output} of the {ROLES[one.role].label}" if one.role else f"{one.output} of the prompt's earlier rewards",
+            when[one.when],
+        )
         for one in SIGNALS.values()
     ]
     return _table(("`needs`", "field", "what", "when"), rows)

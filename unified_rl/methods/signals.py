@@ -39,11 +39,11 @@ class Role:
 
 @dataclass(frozen=True)
 class Signal:
-    """One thing that coefficients may read, per response token.
+    """One thing that coefficients may read, per response token (or, of a prompt, per response).
 
     field: where it is in `Inputs`. role: whose pass gives it, under the name `output`.
     when: once per "rollout", before its first update and without gradient; or at every "micro_batch", as a side output of the very
-    pass that gives the log-probs, detached.
+    pass that gives the log-probs, detached; or, of the "prompt", what the run remembers of it from before this rollout (role "").
     also: config -> whether the loop wants it even where the coefficient does not ask for it.
     words, spared: for `explain`: what it is, and what stands in its place where it is not needed; "" = the role's words say it all.
     """
@@ -52,7 +52,7 @@ class Signal:
     field: str
     role: str
     output: str
-    when: Literal["rollout", "micro_batch"] = "rollout"
+    when: Literal["rollout", "micro_batch", "prompt"] = "rollout"
     also: Callable[[Any], bool] = lambda config: False
     words: tuple[str, str] = ("", "")
     spared: str = "not needed"
@@ -102,6 +102,9 @@ SIGNALS: dict[str, Signal] = {
         Signal("teacher_logp", "teacher_logp_BT", "teacher", "logp"),
         Signal("values", "values_BT", "value", "value"),
         Signal("entropy", "entropy_BT", "policy", "entropy", when="micro_batch"),
+        Signal("prompt_count", "prompt_count_B", "", "count", when="prompt"),
+        Signal("prompt_mean", "prompt_mean_B", "", "mean", when="prompt"),
+        Signal("prompt_std", "prompt_std_B", "", "std", when="prompt"),
     )
 }
 #: What a coefficient may need of its source rather than of the loop: pairs, groups, or samples that a policy wrote.
@@ -116,6 +119,11 @@ def per_rollout(needs: Iterable[str], config: Any) -> list[Signal]:
 def per_micro_batch(needs: Iterable[str]) -> list[Signal]:
     """The signals that come with the log-probs of each micro-batch."""
     return [one for one in SIGNALS.values() if one.when == "micro_batch" and one.name in needs]
+
+
+def per_prompt(needs: Iterable[str]) -> list[Signal]:
+    """The signals that the run remembers from one rollout to the next."""
+    return [one for one in SIGNALS.values() if one.when == "prompt" and one.name in needs]
 
 
 def passes(needs: Iterable[str], config: Any) -> list[str]:

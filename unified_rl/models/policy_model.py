@@ -7,7 +7,7 @@ Any Hugging Face causal language model whose logits are a linear head on its dec
 from __future__ import annotations
 
 import copy
-import json
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -32,8 +32,18 @@ from unified_rl.models.limits import eos_ids
 from unified_rl.models.norms import use_torch_rms_norm
 
 HEAD_FILES = "*_head.safetensors"
+#: A model folder is data: Python files in it are never run, nobody is asked whether they may be, and pickles hold tensors only.
+_NO_CODE: Any = {"trust_remote_code": False, "weights_only": True}
 # What loading a damaged directory raises, depending on which file is damaged.
-_LOAD_ERRORS = (OSError, ValueError, KeyError, RuntimeError, TypeError, json.JSONDecodeError, SafetensorError)
+_LOAD_ERRORS = (
+    OSError,
+    ValueError,
+    KeyError,
+    RuntimeError,
+    TypeError,
+    SafetensorError,
+    pickle.UnpicklingError,
+)
 
 
 def build_llama(
@@ -107,7 +117,7 @@ def load_policy(
 def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
     """The tokenizer in a directory in Hugging Face format. Never goes to the network. Raises CheckpointError."""
     try:
-        return AutoTokenizer.from_pretrained(path, local_files_only=True)
+        return AutoTokenizer.from_pretrained(path, local_files_only=True, trust_remote_code=False)
     except _LOAD_ERRORS as error:
         raise CheckpointError(f"{path}: cannot load the tokenizer: {_first_line(error)}. {_REMEDY}") from error
 
@@ -263,7 +273,7 @@ def _check_directory(path: Path) -> None:
 def _load(auto_class: Any, path: Path, dtype: torch.dtype) -> PreTrainedModel:
     """The model in eval mode; refuses a directory that lacks some of the weights, which transformers would draw at random."""
     try:
-        model, info = auto_class.from_pretrained(path, dtype=dtype, local_files_only=True, output_loading_info=True)
+        model, info = auto_class.from_pretrained(path, dtype=dtype, local_files_only=True, output_loading_info=True, **_NO_CODE)
     except _LOAD_ERRORS as error:
         raise CheckpointError(f"{path}: cannot load the model: {_first_line(error)}. {_REMEDY}") from error
     absent = sorted(map(str, {*info["missing_keys"], *info["mismatched_keys"]}))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 from types import ModuleType
 
-_MODULES = ("advantages", "aggregation", "coefficients", "importance", "kl", "logprobs", "preferences", "terms")
+_MODULES = ("advantages", "aggregation", "coefficients", "importance", "kl", "logprobs", "preferences", "ratios", "terms")
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from unified_rl.ops import kl, preferences
+from unified_rl.ops.ratios import bounded
 from unified_rl.ops.terms import Term, Terms, term
 
 
@@ -30,9 +31,10 @@ def policy_gradient(logp_BT: Tensor, old_logp_BT: Tensor, advantages_BT: Tensor,
     """rho * 1[not clipped] * A: the derivative of min(rho A, clip(rho, 1 - clip_low, 1 + clip_high) A) with respect to logp.
 
     rho = pi / pi_old. The clip bites where it lowers the objective: A > 0 and rho > 1 + clip_high, or A < 0 and rho < 1 - clip_low.
-    With one update per rollout rho is 1 and the term is A (Eqs. 16-18 and 19-21). All [B, T].
+    With one update per rollout rho is 1 and the term is A (Eqs. 16-18 and 19-21). A clipped term is 0 however large the ratio;
+    an unclipped one is limited by |log rho| <= `ratios.MAX_LOG_RATIO`. All [B, T].
     """
-    ratio = torch.exp(logp_BT - old_logp_BT)
+    ratio = torch.exp(bounded(logp_BT - old_logp_BT))
     clipped = ((advantages_BT > 0) & (ratio > 1 + clip_high)) | ((advantages_BT < 0) & (ratio < 1 - clip_low))
     return term(importance_weight=ratio, not_clipped=(~clipped).to(ratio), advantage=advantages_BT)
 

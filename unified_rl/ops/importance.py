@@ -18,21 +18,19 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from unified_rl.ops.ratios import bounded
 from unified_rl.ops.terms import Term, Terms
-
-#: Largest |log w|: beyond it any cap in use has long bitten, and exp would overflow.
-MAX_LOG_WEIGHT = 20.0
 
 
 def token_weight(old_logp_BT: Tensor, behaviour_logp_BT: Tensor, response_mask_BT: Tensor) -> Tensor:
     """w_t = pi_old(o_t) / pi_behaviour(o_t), 1 off the mask. Shapes [B, T] -> [B, T]."""
-    return torch.exp(_log_ratio(old_logp_BT, behaviour_logp_BT, response_mask_BT).clamp(-MAX_LOG_WEIGHT, MAX_LOG_WEIGHT))
+    return torch.exp(bounded(_log_ratio(old_logp_BT, behaviour_logp_BT, response_mask_BT)))
 
 
 def sequence_weight(old_logp_BT: Tensor, behaviour_logp_BT: Tensor, response_mask_BT: Tensor) -> Tensor:
     """w = product over the response's tokens of pi_old / pi_behaviour. Shapes [B, T] -> [B, 1]."""
     summed_B1 = _log_ratio(old_logp_BT, behaviour_logp_BT, response_mask_BT).sum(1, keepdim=True)
-    return torch.exp(summed_B1.clamp(-MAX_LOG_WEIGHT, MAX_LOG_WEIGHT))
+    return torch.exp(bounded(summed_B1))
 
 
 def truncated(weight: Tensor, cap: float) -> dict[str, Tensor]:

@@ -1,12 +1,13 @@
 """Single-sample estimators of KL(policy || reference) per token, and the coefficients their use in the loss contributes.
 
 Schulman's k1, k2, k3 (http://joschu.net/blog/kl-approx.html); the paper's Eq. 4 is k3. What a KL term's gradient follows is not
-what its value estimates: see the `*_loss_term` functions.
+what its value estimates: see the `*_loss_term` functions. Ratios are formed of log-ratios within +-`ratios.MAX_LOG_RATIO`.
 """
 
 import torch
 from torch import Tensor
 
+from unified_rl.ops.ratios import bounded
 from unified_rl.ops.terms import Term, term
 
 
@@ -23,7 +24,7 @@ def k2(logp_BT: Tensor, ref_logp_BT: Tensor) -> Tensor:
 def k3(logp_BT: Tensor, ref_logp_BT: Tensor) -> Tensor:
     """pi_ref / pi - log(pi_ref / pi) - 1 per token (the paper's Eq. 4): unbiased and never negative. Shapes [B, T] -> [B, T]."""
     log_ratio = ref_logp_BT - logp_BT
-    return torch.expm1(log_ratio) - log_ratio
+    return torch.expm1(bounded(log_ratio)) - log_ratio
 
 
 def k1_loss_term(logp_BT: Tensor, ref_logp_BT: Tensor, kl_coef: float) -> Term:
@@ -42,7 +43,7 @@ def k3_loss_term(logp_BT: Tensor, ref_logp_BT: Tensor, kl_coef: float) -> Term:
     With on-policy samples its expectation is minus the gradient of the per-state *forward* KL(pi_ref || pi), although the value
     estimates KL(pi || pi_ref).
     """
-    return term(kl_coef=_constant(logp_BT, kl_coef), ref_ratio_minus_one=torch.expm1(ref_logp_BT - logp_BT))
+    return term(kl_coef=_constant(logp_BT, kl_coef), ref_ratio_minus_one=torch.expm1(bounded(ref_logp_BT - logp_BT)))
 
 
 def weighted_k3_loss_term(logp_BT: Tensor, ref_logp_BT: Tensor, old_logp_BT: Tensor, kl_coef: float) -> Term:
@@ -52,7 +53,7 @@ def weighted_k3_loss_term(logp_BT: Tensor, ref_logp_BT: Tensor, old_logp_BT: Ten
     """
     return term(
         kl_coef=_constant(logp_BT, -kl_coef),
-        importance_weight=torch.exp(logp_BT - old_logp_BT),
+        importance_weight=torch.exp(bounded(logp_BT - old_logp_BT)),
         log_ratio=logp_BT - ref_logp_BT,
     )
 

@@ -33,7 +33,8 @@ class Sharding:
     gpus: data-parallel ranks. zero_stage: 0-3. offload: as deepspeed.offload. precision: bytes per weight. gradient: bytes per
     weight in which gradients are added up over micro-batches.
     optimizer: bytes per weight of the optimiser's state (AdamW's two moments, and master weights where there are some).
-    bucket_elements: as deepspeed.bucket_elements.
+    bucket_elements: as deepspeed.bucket_elements. gradient_copy: bytes per weight of the flat copy of the gradient that a step in
+    mixed precision reads.
     """
 
     gpus: int = 1
@@ -43,6 +44,7 @@ class Sharding:
     gradient: int = 2
     optimizer: int = 12
     bucket_elements: int = 0
+    gradient_copy: int = 4
 
     @property
     def mixed(self) -> bool:
@@ -82,10 +84,10 @@ def optimizer_bytes(parameters: int, sharding: Sharding) -> float:
 
 
 def gradient_copy_bytes(parameters: int, sharding: Sharding) -> float:
-    """The optimiser's step in mixed precision reads its share of the gradient in float32 and laid out flat: a copy, 4 P."""
+    """DeepSpeed's step in mixed precision reads its share of the gradient in float32 and laid out flat: a copy, 4 P."""
     if not sharding.mixed or sharding.offload != "none":
         return 0.0
-    return 4 * parameters / sharding.divided(1)
+    return sharding.gradient_copy * parameters / sharding.divided(1)
 
 
 def gathered_bytes(shape: ModelShape, sharding: Sharding) -> float:

@@ -66,11 +66,11 @@ def checkpointing(config: Config) -> str:
 def sharding_of(config: Config) -> Sharding:
     """How the configured trainer lays a trained model out.
 
-    torch's keeps all of it on every GPU, in the weights' dtype; DeepSpeed's adds gradients up in float32.
+    torch's keeps all of it on every GPU. Gradients are added up in float32, and so are the master weights of lower precision.
     """
     options, size = config.deepspeed, precision(config)
     if config.trainer.name == "torch":
-        return Sharding(ranks(config), 0, "none", size, gradient=size, optimizer=2 * size)
+        return Sharding(ranks(config), 0, "none", size, gradient=4, optimizer=12 if size == 2 else 8, gradient_copy=0)
     optimizer = 12 if options.zero_stage or size == 2 else 8
     return Sharding(ranks(config), options.zero_stage, options.offload, size, 4, optimizer, options.bucket_elements)
 

@@ -87,10 +87,12 @@ def source_sentence(source: Input) -> str:
     facts = source.provenance
     matching = matching_sentence(str(facts.get("matching", NOT_STATED)))
     commits = ", ".join(commit[:12] for commit in facts.get("commits", [])) or "not recorded"
+    mixed = "; ".join(f"{cell}: {words}" for cell, words in facts.get("mixed_code", {}).items())
+    more_than_one = f" More than one code made {mixed}." if mixed else ""
     experiments = ", ".join(facts.get("experiments", [])) or "not recorded"
     return (
         f"{matching} Source: {source.path.name} of experiment {experiments}; code commit {commits}; made by "
-        f"`{facts.get('command', '?')}`."
+        f"`{facts.get('command', '?')}`.{more_than_one}"
     )
 
 

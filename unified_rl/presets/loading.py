@@ -22,9 +22,11 @@ from unified_rl import methods
 from unified_rl.base.errors import ConfigError
 from unified_rl.base.plugins import did_you_mean, import_by_path
 from unified_rl.config.problems import DataConfig, TaskConfig
+from unified_rl.config.sanity import check_numbers
 from unified_rl.config.schema import Config
 from unified_rl.methods import Coefficient
 from unified_rl.presets import chain, rules
+from unified_rl.records.config_file import escaped, plain, read_settings
 
 CONFIGS = Path(__file__).parent / "configs"
 SHORTHANDS = {
@@ -50,6 +52,7 @@ def load_config(words: Sequence[str]) -> Config:
         ConfigError: unknown key (with the nearest known one), wrong type, unknown method or stack, or an illegal combination.
     """
     config = compose(words)
+    check_numbers(as_dict(config))
     chain.check(config)
     for name in config.stages:
         stage_config(config, name)
@@ -91,7 +94,7 @@ def with_settings(config: Config, settings: Mapping[str, Any], name: str) -> Con
     if not settings:
         return config
     try:
-        _check_keys(settings, OmegaConf.structured(config), "")
+        _check_keys(settings, _structured(config), "")
         changed = {field: _field_with(config, field, value) for field, value in settings.items()}
     except (ConfigError, OmegaConfBaseException) as error:
         raise ConfigError(f"{name}: {str(error).splitlines()[0]}") from error
@@ -101,21 +104,33 @@ def with_settings(config: Config, settings: Mapping[str, Any], name: str) -> Con
 def _field_with(config: Config, name: str, settings: Any) -> Any:
     value = getattr(config, name)
     if is_dataclass(value):
-        return OmegaConf.to_object(_merge(OmegaConf.structured(value), settings))
+        return OmegaConf.to_object(_merge(_structured(value), settings))
     return _merge(OmegaConf.structured(Config), {name: settings})[name]
 
 
 def load_resolved(path: Path) -> Config:
-    """Read back the configuration that a run directory holds (`config.yaml`)."""
+    """Read back the configuration that a run directory holds (`config.yaml`). Nothing that it names is imported.
+
+    The options of a user's own coefficient are therefore a plain dictionary; those of ours have their dataclass.
+    """
     if not path.is_file():
         raise ConfigError(f"{path} does not exist; is its folder a run directory of `unified-rl train`?")
+    stored = read_settings(path)
+    section = stored.get("coefficient")
+    name = str(section.get("name", "")) if isinstance(section, Mapping) else ""
     try:
-        stored = OmegaConf.to_container(OmegaConf.load(path))
-    except Exception as error:
-        raise ConfigError(f"{path} is not readable YAML ({error}); restore it, or start the run again") from error
-    if not isinstance(stored, dict):
-        raise ConfigError(f"{path} is not a mapping of settings; restore it, or start the run again")
-    return _typed([{str(key): value for key, value in stored.items()}])
+        if name in methods.COEFFICIENTS:
+            return _typed([escaped(stored)])
+        config = _typed([escaped({key: value for key, value in stored.items() if key != "coefficient"})])
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    return replace(config, coefficient=section)
+
+
+def other_settings(path: Path, config: Config, besides: Sequence[str] = ()) -> list[str]:
+    """The sections in which a stored `config.yaml` differs from a configuration, those in `besides` left out."""
+    before, now = read_settings(path), plain(as_dict(config))
+    return sorted(key for key in before.keys() | now.keys() if key not in besides and before.get(key) != now.get(key))
 
 
 def override(section: Any, words: Sequence[str], name: str) -> Any:
@@ -124,11 +139,13 @@ def override(section: Any, words: Sequence[str], name: str) -> Any:
     Raises:
         ConfigError: an unknown key or a wrong type.
     """
-    schema = OmegaConf.structured(section)
+    schema = _structured(section)
     given = parse_words(words)
     _check_keys(given, schema, "")
     try:
-        return OmegaConf.to_object(_merge(schema, given))
+        made = OmegaConf.to_object(_merge(schema, given))
+        check_numbers(asdict(made), f"{name}.")  # type: ignore[arg-type]
+        return made
     except OmegaConfBaseException as error:
         raise ConfigError(f"{name}: {str(error).splitlines()[0]}") from error
 
@@ -142,7 +159,7 @@ def other_problems(config: Config, words: Sequence[str]) -> tuple[TaskConfig, Da
     given = parse_words(words)
     name = (given.get("task") or {}).get("name", config.task.name)
     task = config.task if name == config.task.name else replace(config.task, options={})
-    layered = [OmegaConf.structured(task), OmegaConf.structured(config.data)]
+    layered = [_structured(task), _structured(config.data)]
     for section, schema in zip(("task", "data"), layered, strict=True):
         _check_keys(given.get(section) or {}, schema, f"{section}.")
     try:
@@ -188,6 +205,17 @@ def coefficient_class(name: str) -> type[Any]:
     if name not in methods.COEFFICIENTS:
         raise ConfigError(f"coefficient={name!r} is not known{did_you_mean(name, list(methods.COEFFICIENTS))}")
     return methods.COEFFICIENTS[name]
+
+
+def _structured(value: Any) -> DictConfig:
+    """A section as a schema that holds its values, in which OmegaConf finds nothing to interpolate."""
+    schema = OmegaConf.structured(value)
+    for item in fields(value):
+        held = getattr(value, item.name)
+        safe = _structured(held) if is_dataclass(held) else escaped(held)
+        if is_dataclass(held) or safe != held:
+            OmegaConf.update(schema, item.name, safe, force_add=True)
+    return schema
 
 
 @cache

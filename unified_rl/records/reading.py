@@ -7,19 +7,24 @@ tables or None. Anything else that is wrong is a DataError that names the file.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as parquet
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
-from unified_rl.base.errors import DataError
+from unified_rl.base import files
+from unified_rl.base.errors import ConfigError, DataError
+from unified_rl.base.files import EVALUATIONS
+from unified_rl.records import evaluations, provenance, seals
+from unified_rl.records.config_file import read_settings
 
 EVALUATION_SCHEMA = 1
+META = "meta.json"
+SAMPLES = "samples.parquet"
+LISTING = "samples"  # of meta.json: the extent of samples.parquet
 SAMPLE_COLUMNS = ("problem_id", "slice", "split", "mode", "sample_index", "answer_class", "gold_class", "verdict")
 META_FIELDS = ("method", "label", "seed", "step", "decoding", "samples_per_problem", "complete")
 CURVE_FIELDS = ("step", "split", "slice", "problem_ids", "correct", "sampled_tokens", "trained_tokens")
@@ -49,33 +54,38 @@ def list_runs(folder: Path | str) -> list[Path]:
 
 
 def read_config(run_dir: Path | str) -> dict[str, Any] | None:
-    """The resolved configuration of a run, None where the directory holds none.
+    """The resolved configuration of a run, None where the directory holds none. Nothing in it is interpolated.
 
     Raises:
-        DataError: config.yaml is not readable as YAML.
+        DataError: config.yaml is not readable as YAML, or is not what status.json recorded.
     """
     path = Path(run_dir) / "config.yaml"
+    seals.check_file(path.parent, path.name)
     if not path.exists():
         return None
     try:
-        config = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
-    except (OSError, UnicodeDecodeError, YAMLError, OmegaConfBaseException) as error:
-        raise DataError(f"{path} is not a readable configuration ({error}); restore it or leave this run out") from error
-    if not isinstance(config, dict):
-        raise DataError(f"{path} holds no configuration; restore it or leave this run out")
-    return {str(name): value for name, value in config.items()}
+        return read_settings(path)
+    except ConfigError as error:
+        raise DataError(f"{error}, or leave this run out") from error
 
 
 def read_status(run_dir: Path | str) -> dict[str, Any] | None:
-    """Where a run stands: `{"state", "step", "steps", "error"}`, None where it was never recorded."""
-    path = Path(run_dir) / "status.json"
-    return _read_json(path) if path.exists() else None
+    """Where a run stands: `{"state", "step", "steps", "error"}`, None where it was never recorded.
+
+    Raises:
+        DataError: status.json is damaged, or missing where the rest of the run is there.
+    """
+    return seals.read_status(Path(run_dir))
 
 
 def read_provenance(run_dir: Path | str) -> dict[str, Any] | None:
-    """What a run was made of (command, git state, packages, inputs), None where it was never recorded."""
-    path = Path(run_dir) / "provenance.json"
-    return _read_json(path) if path.exists() else None
+    """What a run was made of (command, git state, packages, inputs), None where it was never recorded.
+
+    Raises:
+        DataError: it is damaged.
+    """
+    seals.check_file(Path(run_dir), provenance.FILE)
+    return provenance.read(Path(run_dir) / provenance.FILE)
 
 
 def read_metrics(run_dir: Path | str) -> pd.DataFrame:
@@ -102,24 +112,48 @@ def read_curve(run_dir: Path | str) -> pd.DataFrame:
 
 
 def list_evaluations(run_dir: Path | str) -> list[Path]:
-    """The evaluation directories of a run, by name; also the unfinished ones, as long as they have a meta.json."""
-    return sorted(path.parent for path in (Path(run_dir) / "evaluations").glob("*/meta.json"))
+    """The evaluation directories of a run, by name; also those whose meta.json says that they are unfinished.
+
+    Raises:
+        DataError: one has lost its meta.json.
+    """
+    folder = Path(run_dir) / EVALUATIONS
+    found = sorted(path for path in folder.glob("[!.]*") if path.is_dir()) if folder.is_dir() else []
+    for path in found:
+        if not (path / META).exists():
+            raise DataError(f"{path / META} is missing; restore it, or delete {path} and evaluate the run again")
+    return found
 
 
 def read_evaluation_meta(eval_dir: Path | str) -> dict[str, Any]:
     """meta.json of one evaluation.
 
     Raises:
-        DataError: it is missing or malformed, lacks a field, or has a schema this version does not know.
+        DataError: it is missing or damaged, lacks a field, or has a schema this version does not know.
     """
-    path = Path(eval_dir) / "meta.json"
-    meta = _read_json(path)
+    path = Path(eval_dir) / META
+    meta = seals.read_sealed(path, LISTING, "evaluate the run again")
     if meta.get("schema") != EVALUATION_SCHEMA:
-        raise DataError(
-            f"{path}: schema {meta.get('schema')!r} is not {EVALUATION_SCHEMA}, which this version reads; evaluate it again"
-        )
+        found = str(meta.get("schema"))[:40]
+        raise DataError(f"{path}: schema {found} is not {EVALUATION_SCHEMA}, which this version reads; evaluate it again")
     _require(meta, META_FIELDS, str(path))
+    kinds = {"decoding": dict, "problems": dict, "step": int, "samples_per_problem": int, "seed": int, "complete": bool}
+    for name, kind in kinds.items():
+        if name in meta and not isinstance(meta[name], kind):
+            raise DataError(f"{path}: {name} is not of type {kind.__name__}; evaluate the run again")
     return meta
+
+
+def write_evaluation_meta(eval_dir: Path, meta: Mapping[str, Any], coming: Path | None = None) -> None:
+    """Write meta.json of one evaluation, with the extent of its samples.parquet.
+
+    Args:
+        coming: the file that is about to take the place of samples.parquet; until it has, either is right.
+    """
+    known = seals.extent((eval_dir / SAMPLES).read_bytes())
+    samples = seals.extent(coming.read_bytes()) | {"before": known} if coming else known
+    facts = {**meta, "schema": EVALUATION_SCHEMA, LISTING: samples}
+    files.write_json(eval_dir / META, seals.sealed(facts))
 
 
 def read_evaluation(eval_dir: Path | str) -> tuple[pd.DataFrame, dict[str, Any]]:
@@ -130,31 +164,47 @@ def read_evaluation(eval_dir: Path | str) -> tuple[pd.DataFrame, dict[str, Any]]
         meta.
 
     Raises:
-        DataError: a file is missing, torn, or lacks a column.
+        DataError: a file is missing, damaged, lacks a column, or holds other rows than meta.json says.
     """
     meta = read_evaluation_meta(eval_dir)
-    path = Path(eval_dir) / "samples.parquet"
-    if not path.exists():
-        raise DataError(f"{path} is missing; evaluate the run again")
-    try:
-        samples = parquet.read_table(path, use_threads=False).to_pandas()
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(
-            f"{path} is not a readable Parquet file ({error}); delete {Path(eval_dir)} and evaluate again"
-        ) from error
+    path, known = Path(eval_dir) / SAMPLES, meta.get(LISTING)
+    samples = read_samples(eval_dir, meta).to_pandas()
     missing = [name for name in SAMPLE_COLUMNS if name not in samples]
     if missing:
         raise DataError(f"{path} lacks the columns {', '.join(missing)}; evaluate the run again")
+    evaluations.check_seeds(samples, path)
+    if meta["complete"] and known:
+        evaluations.check_rows(samples, meta, path)
     return samples, meta
+
+
+def read_samples(eval_dir: Path | str, meta: Mapping[str, Any]) -> pa.Table:
+    """samples.parquet of one evaluation, as it is.
+
+    Raises:
+        DataError: it is missing, not readable, or not the file of which meta.json has the hash.
+    """
+    path, again = Path(eval_dir) / SAMPLES, f"restore it, or delete {eval_dir} and evaluate again"
+    known = meta.get(LISTING)
+    if not path.exists():
+        raise DataError(f"{path} is missing; evaluate the run again")
+    found = seals.problem(path, known) if known else None
+    if found and known and seals.problem(path, known.get("before")):
+        raise DataError(f"{path} {found}; {again}")
+    try:
+        return parquet.read_table(path, use_threads=False)
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path} is not a readable Parquet file ({error}); {again}") from error
 
 
 def read_jsonl(path: Path | str) -> list[dict[str, Any]]:
     """The objects of a `.jsonl` file; [] if it does not exist. A last line without its newline that does not parse is left out.
 
     Raises:
-        DataError: any other line is not a JSON object.
+        DataError: any other line is not a JSON object, or the file is not what status.json beside it recorded.
     """
     path = Path(path)
+    seals.check_file(path.parent, path.name)
     if not path.exists():
         return []
     text = path.read_bytes().decode("utf-8", errors="replace")
@@ -165,7 +215,7 @@ def read_jsonl(path: Path | str) -> list[dict[str, Any]]:
             continue
         try:
             row = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             if number == len(lines):  # no newline after it: torn by a kill in the middle of a write
                 break
             raise DataError(
@@ -175,16 +225,6 @@ def read_jsonl(path: Path | str) -> list[dict[str, Any]]:
             raise DataError(f"{path}, line {number} is not a JSON object; delete the line")
         rows.append(row)
     return rows
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} is missing or not JSON ({error}); restore it, or run that stage again") from error
-    if not isinstance(value, dict):
-        raise DataError(f"{path} does not hold a JSON object; restore it, or run that stage again")
-    return value
 
 
 def _require(row: dict[str, Any], names: tuple[str, ...], where: str) -> None:

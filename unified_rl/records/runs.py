@@ -7,29 +7,34 @@ the checkpoint on resume, so a run that was killed at any moment ends with the s
 from __future__ import annotations
 
 import fcntl
-import importlib.metadata
 import json
-import platform
-import subprocess
-import sys
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-
 from unified_rl.base import files
-from unified_rl.base.errors import CheckpointError, ConfigError, RunDirectoryError
+from unified_rl.base.errors import CheckpointError, ConfigError, DataError, RunDirectoryError
+from unified_rl.records import logs, provenance, seals
+from unified_rl.records.config_file import as_text, read_settings
+from unified_rl.records.progress import announce
 
 DETERMINISTIC = ("metrics.jsonl", "curve.jsonl", "samples.jsonl")
 TIMINGS = "timings.jsonl"
-PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "omegaconf", "numpy", "scipy", "pandas", "pyarrow")
+#: In each checkpoint: the extents of the logs that belong to it.
+RECORDS = "records.json"
+RECORDS_SCHEMA = 1
 
 #: What a run that was killed while it was being created leaves behind.
-STARTED = frozenset({".lock", ".config.yaml.tmp", "checkpoints", "status.json", ".status.json.tmp"})
+STARTED = frozenset(
+    {".lock", ".config.yaml.tmp", "checkpoints", "status.json", ".status.json.tmp", files.MANIFEST, f".{files.MANIFEST}.tmp"}
+)
 
 #: Settings that may change when a run is resumed: where it is, how long it goes on, and what does not change its numbers.
 RESUMABLE = frozenset({"run_dir", "resume", "artifacts", "label", "trainer.steps", "logging.keep_checkpoints", "logging.sinks"})
+
+
+_CHECKPOINT = re.compile(r"step_(?:\d{6}|[1-9]\d{6,17})", re.ASCII)
 
 
 class Run:
@@ -45,6 +50,9 @@ class Run:
         self.step = step
         self.observers: list[Callable[[str, Mapping[str, Any]], None]] = []
         self._lock = lock
+        self._logs: dict[str, logs.Log] = {}
+        self._files: dict[str, Any] = {}  # extents of the small files, as this process wrote them
+        self._made: list[Path] = []  # folders that were not there before; [] for a run that is taken up
 
     @classmethod
     def open(cls, path: Path, config: Mapping[str, Any], *, resume: bool) -> Run:
@@ -53,38 +61,46 @@ class Run:
         Raises:
             RunDirectoryError: it exists and `resume` is false, is held by another process, or cannot be written.
             ConfigError: the configuration differs from that of the run to be resumed.
+            CheckpointError, DataError: the checkpoint, or what belongs to it, is damaged; nothing was changed.
         """
-        exists = (path / "config.yaml").exists()
+        with files.disk_errors(path):
+            exists = (path / "config.yaml").exists()
+            if path.exists() and not path.is_dir():
+                raise RunDirectoryError(f"{path} is a file; choose another run_dir")
+            if path.is_dir() and not exists and any(item.name not in STARTED for item in path.iterdir()):
+                raise RunDirectoryError(f"{path} exists, is not empty, and holds no run; choose another run_dir")
         if exists and not resume:
             raise RunDirectoryError(f"{path} already holds a run; choose another run_dir, or set resume=true to go on with it")
-        if path.exists() and not path.is_dir():
-            raise RunDirectoryError(f"{path} is a file; choose another run_dir")
-        if path.is_dir() and not exists and any(item.name not in STARTED for item in path.iterdir()):
-            raise RunDirectoryError(f"{path} exists, is not empty, and holds no run; choose another run_dir")
+        made = [] if exists else [folder for folder in (path, *path.parents) if not folder.exists()] or [path / "checkpoints"]
         with files.disk_errors(path):
             (path / "checkpoints").mkdir(parents=True, exist_ok=True)
             lock = held(path / ".lock")
         run = cls(path, step=0, lock=lock)
-        if exists:
-            run._refuse_other_settings(config)
-            latest_checkpoint(path)  # a damaged one is refused before anything is cut back to it
-        with files.replacing(path / "config.yaml") as aside:
-            aside.write_text(OmegaConf.to_yaml(OmegaConf.create(dict(config))), encoding="utf-8")
-            run._cut_back()
+        run._made = made
+        contents = run._verified(config) if exists else {}
+        run._lay_down(config, contents)
         return run
 
     def close(self) -> None:
         """Let go of the directory."""
         self._lock.close()
 
+    def abandon(self) -> bool:
+        """Undo the creation of a run that was refused before it recorded anything; False, and nothing done, for any other."""
+        if not self._made or self._logs or self.has_checkpoint:
+            return False
+        for item in self.path.iterdir():
+            files.remove(item)
+        for folder in self._made:
+            if folder != self.path / "checkpoints":
+                folder.rmdir()
+        return True
+
     # ---- facts -------------------------------------------------------------------------------------------------------------
 
     def log(self, name: str, entry: Mapping[str, Any]) -> None:
         """Append one object with a `step` to `name`.jsonl."""
-        line = json.dumps(entry)  # ASCII: a line separator inside a model's text must not look like the end of the record
-        path = self.path / f"{name}.jsonl"
-        with files.disk_errors(path), path.open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
+        self._log(f"{name}.jsonl").append(entry)
         for observe in self.observers:
             observe(name, entry)
 
@@ -99,6 +115,11 @@ class Run:
         """Whether any checkpoint, be it of step 0, has been written."""
         return bool(self._checkpoints())
 
+    @property
+    def saved_steps(self) -> int:
+        """Steps behind the latest checkpoint on the disk: also of one whose writing was interrupted at its very end."""
+        return max(self._checkpoints(), default=0)
+
     def write_provenance(self, inputs: Mapping[str, Any], machine: Mapping[str, Any]) -> None:
         """Record what the run is made of: inputs (keys and hashes of what it reads), and command, code and packages per session.
 
@@ -108,33 +129,36 @@ class Run:
         Raises:
             ConfigError: a resumed run would read other inputs than it began with.
         """
-        path = self.path / "provenance.json"
-        before = json.loads(path.read_text(encoding="utf-8")) if path.exists() and self.has_checkpoint else {"sessions": []}
-        changed = [
-            name for name, value in inputs.items() if name in before.get("inputs", {}) and before["inputs"][name] != value
-        ]
-        if changed:
-            raise ConfigError(
-                f"{self.path} cannot be resumed: its {', '.join(changed)} changed since it began (see {path}); "
-                "restore what it read, or use a new run_dir"
-            )
-        session = {
-            "from_step": self.step,
-            "command": sys.argv,
-            "python": platform.python_version(),
-            "platform": platform.platform(),
-            "packages": {name: _version(name) for name in PACKAGES},
-            "git": git_state(),
-            **machine,
-        }
-        first = before["sessions"][0] if before["sessions"] else session
-        facts = {**first, "inputs": dict(inputs), "sessions": [*before["sessions"], session]}
+        path = self.path / provenance.FILE
+        before = provenance.read(path) if self.has_checkpoint else None
+        facts = provenance.extended(before, inputs, machine, self.step, path)
+        if before is not None:
+            self._check(provenance.FILE)
+        for line in provenance.changes(facts):
+            announce(f"{self.path}: {line}")
         files.write_json(path, facts)
+        self._files[provenance.FILE] = seals.extent(path.read_bytes())
 
     def set_status(self, state: str, step: int, steps: int, error: str | None = None, ended_by: str | None = None) -> None:
-        """Say where the run stands: state is "running", "finished" or "failed"; ended_by: what a finished run came up to."""
+        """Say where the run stands, and what its files hold.
+
+        Args:
+            state: "running", "finished", "interrupted" or "failed". ended_by: what a finished run came up to.
+        """
+        extents = {**self._files, **{name: log.extent() for name, log in self._logs.items() if log.path.exists()}}
         facts = {"state": state, "step": step, "steps": steps, "error": error, "ended_by": ended_by}
-        files.write_json(self.path / "status.json", facts)
+        seals.write_status(self.path, facts, extents)
+
+    def _check(self, name: str) -> None:
+        """Raise CheckpointError where a file is not what the last session wrote."""
+        found = seals.problem(self.path / name, self._files[name]) if name in self._files else None
+        if found:
+            raise CheckpointError(f"{self.path / name} {found}; restore it from a copy, or use a new run_dir")
+
+    def _log(self, name: str) -> logs.Log:
+        if name not in self._logs:
+            self._logs[name] = logs.Log(self.path / name)
+        return self._logs[name]
 
     # ---- checkpoints -------------------------------------------------------------------------------------------------------
 
@@ -148,10 +172,11 @@ class Run:
         with files.replacing(final) as aside:
             aside.mkdir()
             save(aside)
+            files.write_json(aside / RECORDS, self._records())
             files.write_manifest(aside)
         with files.disk_errors(final):
             for old in self._checkpoints()[:-keep]:
-                files.remove(self._checkpoint_path(old))
+                files.discard(self._checkpoint_path(old))
         self.step = step
         return final
 
@@ -159,18 +184,53 @@ class Run:
         """The latest complete checkpoint, verified; None where there is none yet. Raises CheckpointError if it is damaged."""
         return latest_checkpoint(self.path)
 
-    def _cut_back(self) -> None:
-        """Make the directory what it was when the latest checkpoint was written."""
+    def _records(self) -> dict[str, Any]:
+        """What belongs to a checkpoint that is written now. The logs are on the disk before it is."""
+        found = {name: self._log(name) for name in DETERMINISTIC}
+        for log in found.values():
+            log.sync()
+        files.sync(self.path)
+        return {"schema": RECORDS_SCHEMA, "logs": {name: log.extent() for name, log in found.items()}}
+
+    # ---- taking up -----------------------------------------------------------------------------------------------------------
+
+    def _verified(self, config: Mapping[str, Any]) -> dict[str, bytes]:
+        """The logs as they were at the latest checkpoint, once everything that is read on resume is found whole."""
+        try:
+            seals.read_status(self.path)
+            recorded = seals.listed(self.path)
+        except DataError as error:  # it is written anew in any case
+            announce(f"{error}; resuming, which writes it again")
+            recorded = {}
+        self._files = {name: recorded[name] for name in ("config.yaml", provenance.FILE) if name in recorded}
+        self._check("config.yaml")
+        self._refuse_other_settings(config)
+        checkpoint = latest_checkpoint(self.path)
+        self.step = max(self._checkpoints(), default=0)
+        known = _read_records(checkpoint) if checkpoint else dict.fromkeys(DETERMINISTIC, logs.EMPTY)
+        contents = {name: logs.restored(self.path / name, known[name], checkpoint or self.path) for name in DETERMINISTIC}
+        return contents | {TIMINGS: logs.cut_to_step(self.path / TIMINGS, self.step if checkpoint else -1)}
+
+    def _lay_down(self, config: Mapping[str, Any], contents: Mapping[str, bytes]) -> None:
+        """Make the directory what it was when the latest checkpoint was written, under this configuration."""
+        self._files.pop("config.yaml", None)
+        self.set_status("running", self.step, int(config["trainer"]["steps"]))  # lists no file that is about to change
         for leftover in (self.path / "checkpoints").glob(".*.tmp"):
             files.remove(leftover)
-        steps = self._checkpoints()
-        self.step = steps[-1] if steps else 0
-        last = self.step if steps else -1
-        for name in (*DETERMINISTIC, TIMINGS):
-            files.keep_lines(self.path / name, last)
+        for name, data in contents.items():
+            path = self.path / name
+            if path.exists() and path.read_bytes() != data:
+                with files.replacing(path) as aside:
+                    aside.write_bytes(data)
+        stored = self.path / "config.yaml"
+        files.write_text(stored, as_text(config))
+        self._files["config.yaml"] = seals.extent(stored.read_bytes())
+        if contents:
+            for name in (*DETERMINISTIC, TIMINGS):
+                self._log(name)
 
     def _refuse_other_settings(self, config: Mapping[str, Any]) -> None:
-        before, now = _flatten(_read_config(self.path / "config.yaml")), _flatten(config)
+        before, now = _flatten(read_settings(self.path / "config.yaml")), _flatten(config)
         changed = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key) and key not in RESUMABLE)
         # Evaluation has its own settings afterwards; only the length limit also shapes the learning curve.
         changed = [key for key in changed if not key.startswith("evaluation.") or key == "evaluation.max_new_tokens"]
@@ -209,6 +269,9 @@ class FollowedRun(Run):
 
     def set_status(self, state: str, step: int, steps: int, error: str | None = None, ended_by: str | None = None) -> None: ...
 
+    def abandon(self) -> bool:
+        return False
+
     def save_checkpoint(self, step: int, save: Callable[[Path], None], keep: int) -> Path:
         """Take part in saving, where the weights are spread over the ranks; the first rank makes the checkpoint of it."""
         final = self._checkpoint_path(step)
@@ -233,33 +296,17 @@ def latest_checkpoint(run_dir: Path) -> Path | None:
     return path
 
 
-def _read_config(path: Path) -> Any:
+def _read_records(checkpoint: Path) -> dict[str, Any]:
+    """The extents of the logs that a verified checkpoint holds."""
+    path = checkpoint / RECORDS
     try:
-        return OmegaConf.to_container(OmegaConf.load(path))
-    except Exception as error:
-        raise ConfigError(f"{path} is not readable YAML ({error}); restore it, or use a new run_dir") from error
-
-
-def git_state() -> dict[str, Any]:
-    """Commit and cleanliness of the code's repository; nulls outside one."""
-    folder = Path(__file__).parent
-    commit = _git(folder, "rev-parse", "HEAD")
-    return {"commit": commit, "dirty": bool(_git(folder, "status", "--porcelain", "-uno")) if commit else None}
-
-
-def _git(folder: Path, *words: str) -> str | None:
-    try:
-        result = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, timeout=10, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return result.stdout.strip() if result.returncode == 0 else None
-
-
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
+        found = files.read_json(path)
+    except (OSError, ValueError):
+        found = None
+    known = found.get("logs") if isinstance(found, dict) and found.get("schema") == RECORDS_SCHEMA else None
+    if not isinstance(known, dict) or set(known) != set(DETERMINISTIC):
+        raise CheckpointError(f"{path} is missing, or of another version of unified_rl; use that version, or a new run_dir")
+    return known
 
 
 def checkpoint_name(step: int) -> str:
@@ -268,7 +315,9 @@ def checkpoint_name(step: int) -> str:
 
 
 def _checkpoint_steps(run_dir: Path) -> list[int]:
-    return sorted(int(path.name.removeprefix("step_")) for path in (run_dir / "checkpoints").glob("step_*"))
+    """Steps of the checkpoints, ascending. Whatever else lies among them is no checkpoint."""
+    found = [path for path in (run_dir / "checkpoints").glob("step_*") if _CHECKPOINT.fullmatch(path.name) and path.is_dir()]
+    return sorted(int(path.name.removeprefix("step_")) for path in found)
 
 
 def held(path: Path) -> Any:

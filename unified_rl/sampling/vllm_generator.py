@@ -90,7 +90,7 @@ class VllmGenerator:
             raise ConfigError(
                 "vllm.between_rollouts=asleep frees memory of a CUDA device only; set vllm.between_rollouts=awake"
             )
-        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         self.tokenizer, self._folder, self._options = tokenizer, folder, options
         self.on_progress: Callable[[int, int], None] | None = None
         context, context_name = context_limit(config)
@@ -263,6 +263,7 @@ def _open(folder: Path, options: EngineOptions, context: int | None) -> Any:
         return LLM(
             model=str(folder),
             skip_tokenizer_init=True,
+            trust_remote_code=False,
             generation_config="vllm",  # sampling settings are ours alone
             logprobs_mode="processed_logprobs",
             dtype=options.dtype,

@@ -3,6 +3,7 @@
 from unified_rl.sources.ahead import AheadOfTraining, Settled
 from unified_rl.sources.demonstrations import Demonstrations, as_response
 from unified_rl.sources.informative import InformativeSamples
+from unified_rl.sources.mixed import MixedGroups
 from unified_rl.sources.mixture import MixedDemonstrations
 from unified_rl.sources.offline import OfflineSamples
 from unified_rl.sources.online import OnlineSamples, score_groups
@@ -17,6 +18,7 @@ __all__ = [
     "Demonstrations",
     "InformativeSamples",
     "MixedDemonstrations",
+    "MixedGroups",
     "OfflineSamples",
     "OnlineSamples",
     "Pairs",

@@ -6,7 +6,7 @@ told which sources there are. A wrapper makes another source of any that provide
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from enum import Enum
 from typing import Any, Literal, Protocol
@@ -54,11 +54,15 @@ class Provides:
     @property
     def fresh(self) -> bool:
         """Whether responses are sampled while the run goes on."""
-        return self.sampled and not self.stored
+        return not self.stored
 
 
 class Prompted(Source, Protocol):
-    """A source that can be asked for the responses to given prompts."""
+    """A source that can be asked for the responses to given prompts of its pool."""
+
+    @property
+    def pool(self) -> Any:
+        """Its prompts (`sources/prompts.py`)."""
 
     def sample(self, indices: Sequence[int], draw: int, policy_version: int) -> Draw:
         """A scored group for each of these prompts of the pool; what is random is a function of the seed, `draw` and the place."""
@@ -116,8 +120,8 @@ class Given(Protocol):
     def sampling_from(self, generator: Generator) -> Given:
         """The same, with another generator."""
 
-    def wanting_all(self) -> Given:
-        """The same, where all responses that a source has are wanted."""
+    def wanting(self, responses: int | None) -> Given:
+        """The same, where so many responses to each prompt are wanted; None = all that a source has."""
 
 
 Build = Callable[[Given], Source]
@@ -172,6 +176,7 @@ class WrapperDeclaration:
     takes: whether a source that provides this can be wrapped; wants: what is then missing, in words.
     over: what the wrapped source provides. in_words: its words from those of the source inside. what: what it does to responses.
     wrap: makes it, from the builder of the source inside. The rest is as in `SourceDeclaration`.
+    specialised: (itself, section `source`, all sources) -> the wrapper that this section asks for, where it names another source.
     """
 
     name: str
@@ -185,6 +190,10 @@ class WrapperDeclaration:
     needs: frozenset[str] = frozenset()
     check: Callable[[Any, SourceDeclaration], None] = lambda config, inside: None
     sampler: Callable[[Any], str] | None = None
+    artefacts: tuple[str, ...] = ()
+    specialised: Callable[[WrapperDeclaration, Any, Mapping[str, SourceDeclaration]], WrapperDeclaration] = (
+        lambda itself, source, sources: itself
+    )
 
     def around(self, inside: SourceDeclaration, *, listed: bool = True) -> SourceDeclaration:
         """The declaration of the wrapped source. listed: whether the configuration lists the wrapper by its name."""
@@ -202,6 +211,7 @@ class WrapperDeclaration:
             options=tuple(dict.fromkeys((*inside.options, *self.options))),
             needs=inside.needs | self.needs,
             check=check,
+            artefacts=tuple(dict.fromkeys((*inside.artefacts, *self.artefacts))),
             sampler=self.sampler or inside.sampler,
             wrappers=(*inside.wrappers, self.name) if listed else inside.wrappers,
         )

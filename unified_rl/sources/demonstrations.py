@@ -19,11 +19,14 @@ class Demonstrations:
     """The step's prompts, each with its one written solution."""
 
     def __init__(self, pool: PromptPool, responses: Sequence[Response], reward: Reward, *, prompts_per_step: int) -> None:
-        self._pool, self._responses, self._reward, self._prompts_per_step = pool, responses, reward, prompts_per_step
+        self.pool, self._responses, self._reward, self._prompts_per_step = pool, responses, reward, prompts_per_step
 
     def draw(self, step: int, policy_version: int) -> Draw:
-        indices = self._pool.indices(step, self._prompts_per_step)
-        return Draw(score_groups(self._reward, [self._pool[i] for i in indices], [[self._responses[i]] for i in indices]))
+        return self.sample(self.pool.indices(step, self._prompts_per_step), step, policy_version)
+
+    def sample(self, indices: Sequence[int], draw: int, policy_version: int) -> Draw:
+        """The written solutions of given prompts of the pool."""
+        return Draw(score_groups(self._reward, [self.pool[i] for i in indices], [[self._responses[i]] for i in indices]))
 
 
 def as_response(demonstration: Demonstration, prompt: Prompt, tokenizer: Tokenizer, eos_id: int) -> Response:
@@ -57,7 +60,7 @@ def build(given: Given) -> Source:
 
 DECLARATION = SourceDeclaration(
     name="demonstrations",
-    provides=Provides(Writer.DATA, stored=True, responses="one", logp=False, pool=False, prompted=False),
+    provides=Provides(Writer.DATA, stored=True, responses="one", logp=False, pool=False),
     in_words="q, o ~ P_sft(Q, O)",
     what="the one written solution of each prompt",
     by="nobody's policy",

@@ -33,16 +33,16 @@ class OfflineSamples:
         responses_per_prompt: int | None,
     ) -> None:
         _check(pool, stored, responses_per_prompt or 1)
-        self._pool, self._stored, self._reward = pool, stored, reward
+        self.pool, self._stored, self._reward = pool, stored, reward
         self._seed, self._prompts_per_step, self._responses_per_prompt = seed, prompts_per_step, responses_per_prompt
 
     def draw(self, step: int, policy_version: int) -> Draw:
-        return self.sample(self._pool.indices(step, self._prompts_per_step), step, policy_version)
+        return self.sample(self.pool.indices(step, self._prompts_per_step), step, policy_version)
 
     def sample(self, indices: Sequence[int], draw: int, policy_version: int) -> Draw:
         """Scored groups for given prompts of the pool; which responses is a function of (seed, draw, place in the draw)."""
         chosen = [self._chosen(index, draw, place) for place, index in enumerate(indices)]
-        return Draw(score_groups(self._reward, [self._pool[index] for index in indices], chosen))
+        return Draw(score_groups(self._reward, [self.pool[index] for index in indices], chosen))
 
     def _chosen(self, index: int, draw: int, place: int) -> Sequence[Response]:
         responses = self._stored[index]

@@ -24,15 +24,15 @@ class OnlineSamples:
         prompts_per_step: int,
         responses_per_prompt: int,
     ) -> None:
-        self._pool, self._generator, self._reward, self._decoding = pool, generator, reward, decoding
+        self.pool, self._generator, self._reward, self._decoding = pool, generator, reward, decoding
         self._seed, self._prompts_per_step, self._responses_per_prompt = seed, prompts_per_step, responses_per_prompt
 
     def draw(self, step: int, policy_version: int) -> Draw:
-        return self.sample(self._pool.indices(step, self._prompts_per_step), step, policy_version)
+        return self.sample(self.pool.indices(step, self._prompts_per_step), step, policy_version)
 
     def sample(self, indices: Sequence[int], draw: int, policy_version: int) -> Draw:
         """Scored groups for given prompts of the pool; the noise is a function of (seed, draw, place in the draw)."""
-        prompts = [self._pool[index] for index in indices]
+        prompts = [self.pool[index] for index in indices]
         seeds = [
             [rng.derive_seed(self._seed, "sampling", draw, place, index) for index in range(self._responses_per_prompt)]
             for place in range(len(prompts))

@@ -61,7 +61,7 @@ def _check(config: Any, inside: SourceDeclaration) -> None:
 
 def _wrap(build: Build, given: Given) -> Source:
     config = given.config
-    return Pairs(build(given.wanting_all()), seed=config.seed, pairs_per_prompt=pairs_per_prompt(config))
+    return Pairs(build(given.wanting(None)), seed=config.seed, pairs_per_prompt=pairs_per_prompt(config))
 
 
 WRAPPER = WrapperDeclaration(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from unified_rl.base.errors import ConfigError
 from unified_rl.base.plugins import did_you_mean
-from unified_rl.sources import demonstrations, informative, offline, online, pairs, refreshed, tree_search
+from unified_rl.sources import demonstrations, informative, mixed, offline, online, pairs, refreshed, tree_search
 from unified_rl.sources.declaration import SourceDeclaration, WrapperDeclaration
 from unified_rl.sources.settings import SourceConfig
 
@@ -21,7 +21,7 @@ SOURCES: dict[str, SourceDeclaration] = {
     )
 }
 WRAPPERS: dict[str, WrapperDeclaration] = {
-    wrapper.name: wrapper for wrapper in (pairs.WRAPPER, informative.WRAPPER, refreshed.WRAPPER)
+    wrapper.name: wrapper for wrapper in (pairs.WRAPPER, informative.WRAPPER, mixed.WRAPPER, refreshed.WRAPPER)
 }
 
 
@@ -37,7 +37,7 @@ def declared(source: SourceConfig) -> SourceDeclaration:
     for name in source.wrappers:
         if name not in WRAPPERS:
             raise ConfigError(f"source.wrappers={source.wrappers}: {name!r} is not known{did_you_mean(name, WRAPPERS)}")
-        wrapper = WRAPPERS[name]
+        wrapper = WRAPPERS[name].specialised(WRAPPERS[name], source, SOURCES)
         if not wrapper.takes(found.provides):
             fitting = [other for other, one in SOURCES.items() if wrapper.takes(one.provides)]
             raise ConfigError(

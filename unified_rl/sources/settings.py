@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from unified_rl.sources.informative import InformativeOptions
+from unified_rl.sources.mixed import MixOptions
 from unified_rl.sources.offline import StoredOptions
 from unified_rl.sources.refreshed import RefreshOptions
 from unified_rl.sources.tree_search import TreeOptions
@@ -16,13 +17,14 @@ class _Named:
 
 
 @dataclass
-class SourceConfig(TreeOptions, RefreshOptions, InformativeOptions, StoredOptions, _Named):
+class SourceConfig(TreeOptions, RefreshOptions, MixOptions, InformativeOptions, StoredOptions, _Named):
     """The data source.
 
     name: one of the table in docs/sources.md; "" = that of the method's row.
-    wrappers: what is made of that source, the first one innermost: pairs | informative | refreshed (docs/sources.md).
+    wrappers: what is made of that source, the first one innermost: pairs | informative | mixed | refreshed (docs/sources.md).
     samples_per_prompt: stored samples per prompt.
     max_rounds: most batches of prompts that are tried per step, where groups whose rewards agree are replaced.
+    mixed_with, mixed_responses: the other source of mixed groups, and how many responses of each group come from it.
     refresh_every: steps between two refreshes of the policy that is sampled from, where it is a copy; 0 = never, the start policy.
     roots, branch_rounds, branch_from, segmentation: of the search over steps. The first `roots` responses to a prompt are sampled
         from the prompt, the others in `branch_rounds` rounds from step ends of those before: random ones, or of the responses with
@@ -34,5 +36,6 @@ class SourceConfig(TreeOptions, RefreshOptions, InformativeOptions, StoredOption
     def __post_init__(self) -> None:
         self.check_stored()
         self.check_informative()
+        self.check_mix()
         self.check_refresh()
         self.check_tree()

@@ -97,21 +97,21 @@ class TreeSearch:
         rounds: int,
         context: int = 0,
     ) -> None:
-        self._pool, self._generator, self._reward, self._decoding = pool, generator, reward, decoding
+        self.pool, self._generator, self._reward, self._decoding = pool, generator, reward, decoding
         self._tokenizer, self._step_ends, self._branch_from = tokenizer, step_ends, branch_from
         self._seed, self._prompts_per_step, self._context = seed, prompts_per_step, context
         branches = np.array_split(np.arange(roots, responses_per_prompt), rounds)
         self._rounds = [np.arange(roots), *(indices for indices in branches if len(indices))]
 
     def draw(self, step: int, policy_version: int) -> Draw:
-        return self.sample(self._pool.indices(step, self._prompts_per_step), step, policy_version)
+        return self.sample(self.pool.indices(step, self._prompts_per_step), step, policy_version)
 
     def sample(self, indices: Sequence[int], draw: int, policy_version: int) -> Draw:
         """Groups for given prompts of the pool.
 
         Tokens of a beginning are counted once, where they were sampled; those cut off are counted too.
         """
-        prompts = [self._pool[index] for index in indices]
+        prompts = [self.pool[index] for index in indices]
         groups = [Group(prompt, ()) for prompt in prompts]
         sampled = 0
         for numbers in self._rounds:

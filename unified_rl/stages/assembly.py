@@ -16,11 +16,13 @@ from unified_rl.base import files
 from unified_rl.base.errors import ConfigError
 from unified_rl.base.types import Generator, Ranks, Reward, Source, StatefulSource, Task, Tokenizer
 from unified_rl.config.schema import Config
+from unified_rl.loop.memory import PromptMemory
 from unified_rl.loop.train import Parts, Pass
+from unified_rl.methods.base import Coefficient
 from unified_rl.methods.importance import corrected
 from unified_rl.methods.losses import of_policy
 from unified_rl.methods.signals import Role as ModelRole
-from unified_rl.methods.signals import beside_policy
+from unified_rl.methods.signals import beside_policy, per_prompt
 from unified_rl.models.compiled_forward import CompiledForward
 from unified_rl.models.forward import Forward, plain_forward
 from unified_rl.models.policy_copy import FrozenCopy
@@ -80,6 +82,7 @@ def assemble(
     if checkpoint and isinstance(source, StatefulSource):
         source.load(checkpoint / "source")
     evaluator = _beside_source(live.generator, source, engines)
+    memory = _memory(coefficient, checkpoint)
     parts = Parts(
         source=source,
         coefficient=coefficient,
@@ -87,12 +90,20 @@ def assemble(
         frozen=frozen,
         companions=trained.companions,
         curve=curve.Curve(config, task, trained.tokenizer, evaluator).entries,
-        save=lambda folder: _save(config, trained, source, folder, ranks),
+        save=lambda folder: _save(config, trained, source, memory, folder, ranks),
         decode=partial(_pieces, trained.tokenizer),
         ranks=ranks,
+        memory=memory,
         sampler_metrics=live.metrics,
     )
     return parts, {**reward_inputs, **inputs, **_given_weights(config, roles)}, {"company": live.company}
+
+
+def _memory(coefficient: Coefficient, checkpoint: Path | None) -> PromptMemory | None:
+    """What the run remembers of its prompts, if the coefficient reads any of it."""
+    if not per_prompt(coefficient.needs):
+        return None
+    return PromptMemory.load(checkpoint) if checkpoint else PromptMemory()
 
 
 @dataclass(frozen=True)
@@ -209,7 +220,7 @@ def _frozen_copy(
     return copy, divided(solution_generator(config, sampler, trained.tokenizer), reward, ranks)[0]
 
 
-def _save(config: Config, trained: _Trained, source: Source, folder: Path, ranks: Ranks) -> None:
+def _save(config: Config, trained: _Trained, source: Source, memory: PromptMemory | None, folder: Path, ranks: Ranks) -> None:
     """Write a checkpoint's content: every rank its part of the trainers' state, the first one everything else."""
     policy = trained.policy
     policy.save(folder / state_name(config.trainer.name, "optimizer"))
@@ -222,6 +233,8 @@ def _save(config: Config, trained: _Trained, source: Source, folder: Path, ranks
         return
     save_policy(whole, trained.tokenizer, folder / "policy")
     files.write_json(folder / "state.json", {"updates": policy.updates})
+    if memory:
+        memory.save(folder)
     if isinstance(source, StatefulSource):
         source.save(folder / "source")
     for name, whole in wholes.items():

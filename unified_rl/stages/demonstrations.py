@@ -137,7 +137,7 @@ def compose(config: Config) -> tuple[Path, dict[str, Any]]:
     store = ArtifactStore(Path(config.artifacts))
     check_model_path(config)
     task, base = world.make_task(config), built(stage(config, chain.root(config)), store)
-    tokenizer = AutoTokenizer.from_pretrained(base.path, local_files_only=True)
+    tokenizer = AutoTokenizer.from_pretrained(base.path, local_files_only=True, trust_remote_code=False)
     _, folder = stored_demonstrations(config, store, task, tokenizer, base.key)
     return folder, json.loads((folder / COMPOSITION).read_text(encoding="utf-8"))
 

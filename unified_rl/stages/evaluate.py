@@ -7,14 +7,13 @@ the last whole chunk. Every response is a function of the weights, its problem a
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 
 from unified_rl.base import files, rng
 from unified_rl.base.errors import CheckpointError, RunDirectoryError
@@ -22,18 +21,19 @@ from unified_rl.base.types import Decoding, Problem, Prompt, Response, Score
 from unified_rl.config.problems import DataConfig, TaskConfig
 from unified_rl.config.records import EvaluationConfig
 from unified_rl.config.schema import Config
-from unified_rl.presets import loading
-from unified_rl.records import runs
+from unified_rl.records import reading, runs
 from unified_rl.records.progress import progress
+from unified_rl.records.provenance import code_hash
 from unified_rl.rewards import OutcomeReward
 from unified_rl.sampling.torch_generator import TorchGenerator
 from unified_rl.sampling.vllm_generator import VllmGenerator
-from unified_rl.stages import world
+from unified_rl.stages import stored, world
 from unified_rl.stages.fingerprints import sampler_key, world_settings
 from unified_rl.stages.generators import frozen_sampler
 from unified_rl.stages.solutions import solution_generator
+from unified_rl.stages.threads import use_threads
 
-SCHEMA = 1
+ROW_GROUP = 1 << 15
 PLAN = "plan.json"  # beside the chunks of an unfinished evaluation: what they depend on
 COLUMNS = pa.schema(
     [
@@ -79,6 +79,7 @@ def evaluate(
     threads: int = 0,
     task: TaskConfig | None = None,
     data: DataConfig | None = None,
+    allow_code: bool = False,
 ) -> Path:
     """Sample from a run's latest checkpoint and store every response with its verdict in `run_dir/evaluations/name`.
 
@@ -86,7 +87,7 @@ def evaluate(
 
     Args:
         options: split, problems per slice, samples per problem and decoding. name: of the evaluation.
-        task, data: other problems or prompts than the run's own.
+        task, data: other problems or prompts than the run's own. allow_code: see `stages.stored`.
 
     Returns:
         The evaluation's folder.
@@ -94,16 +95,17 @@ def evaluate(
     Raises:
         CheckpointError: the run has no checkpoint, or it is damaged. RunDirectoryError: the evaluation exists.
     """
-    config = replace(loading.load_resolved(run_dir / "config.yaml"), evaluation=options)
-    config = replace(config, task=task or config.task, data=data or config.data)
+    own = stored.read_run(run_dir, allow_code)
+    config = replace(own, evaluation=options, task=task or own.task, data=data or own.data)
+    if config.task.name == own.task.name:
+        stored.check_code(own.task.name, run_dir, allow_code)
     final = run_dir / "evaluations" / name
     if final.exists():
         raise RunDirectoryError(f"{final} exists already; choose another name=..., or delete that folder")
     checkpoint = runs.latest_checkpoint(run_dir)
     if checkpoint is None:
         raise CheckpointError(f"{run_dir} has no checkpoint to evaluate; train it first (or go on with resume=true)")
-    if threads or config.threads:
-        torch.set_num_threads(threads or config.threads)
+    use_threads(threads or config.threads)
     aside = files.aside_of(final)
     with files.disk_errors(final):
         final.parent.mkdir(exist_ok=True)
@@ -125,20 +127,33 @@ def _write(config: Config, checkpoint: Path, run_dir: Path, aside: Path, final: 
     with files.disk_errors(final):
         files.remove(whole)
         whole.mkdir()
-        with pq.ParquetWriter(whole / "samples.parquet", COLUMNS) as writer:
-            for chunk in chunks:
-                writer.write_table(pq.read_table(aside / chunk.file, use_threads=False))
-        files.write_json(whole / "meta.json", {**meta, "run": run_dir.name, "complete": True})
+        with pq.ParquetWriter(whole / reading.SAMPLES, COLUMNS) as writer:
+            for table in _row_groups(aside / chunk.file for chunk in chunks):
+                writer.write_table(table, ROW_GROUP)
+        reading.write_evaluation_meta(whole, {**meta, "run": run_dir.name, "complete": True})
         files.sync_tree(whole)
         whole.rename(final)
+        files.sync(final.parent)
         files.remove(aside)
     return final
+
+
+def _row_groups(paths: Iterable[Path]) -> Iterator[pa.Table]:
+    """The rows of all chunks, `ROW_GROUP` at a time: the file does not depend on how the work was cut into chunks."""
+    rest = COLUMNS.empty_table()
+    for path in paths:
+        rest = pa.concat_tables([rest, pq.read_table(path, use_threads=False)])
+        while len(rest) >= ROW_GROUP:
+            yield rest.slice(0, ROW_GROUP).combine_chunks()
+            rest = rest.slice(ROW_GROUP)
+    if len(rest):
+        yield rest.combine_chunks()
 
 
 def _plan(config: Config, checkpoint: Path) -> dict[str, Any]:
     """Everything that the stored chunks depend on."""
     plan = {
-        "schema": SCHEMA,
+        "schema": reading.EVALUATION_SCHEMA,
         "evaluation": asdict(config.evaluation),
         "world": world_settings(config),
         "checkpoint": {"name": checkpoint.name, "hash": files.file_hash(checkpoint / files.MANIFEST)},
@@ -184,7 +199,6 @@ def _sample_all(
             done += _responses(chunk, options)
             hook(done, {})
     return {
-        "schema": SCHEMA,
         "method": config.method,
         "label": config.label,
         "seed": config.seed,
@@ -196,6 +210,7 @@ def _sample_all(
         "evaluation_seed": options.seed,
         "samples_per_problem": options.samples,
         "problems": {name: len(of_slice) for name, of_slice in prompts.items()},
+        "code": code_hash(),
     }, chunks
 
 

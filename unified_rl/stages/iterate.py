@@ -15,17 +15,15 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 import transformers
-from omegaconf import OmegaConf
-from transformers import AutoTokenizer
 
 from unified_rl.base import files
 from unified_rl.base.errors import CheckpointError, ConfigError, RunDirectoryError
@@ -33,14 +31,16 @@ from unified_rl.base.types import ONE_RANK, Ranks
 from unified_rl.config.schema import Config
 from unified_rl.models.policy_model import load_tokenizer
 from unified_rl.presets import chain, loading
-from unified_rl.records import runs
+from unified_rl.records import runs, seals
 from unified_rl.records.artifacts import Artifact, ArtifactStore
+from unified_rl.records.config_file import as_text
 from unified_rl.stages import world
 from unified_rl.stages.chain import initial_policy
 from unified_rl.stages.fingerprints import path_fingerprint
 from unified_rl.stages.kinds.reward_samples import Samples, read_samples, samples_of
 from unified_rl.stages.renewal import Renewal
 from unified_rl.stages.rewards import initial_reward_model, model_reward
+from unified_rl.stages.threads import use_threads
 from unified_rl.stages.trained import shown_by_first
 from unified_rl.stages.training import preflight, run_training
 
@@ -70,20 +70,21 @@ def iterate(config: Config, ranks: Ranks = ONE_RANK) -> Path:
         ConfigError: settings that iterative RL cannot follow. UnifiedRLError: see the subclasses.
     """
     check_iterate(config)
-    if config.threads:
-        torch.set_num_threads(config.threads)
+    use_threads(config.threads)
     transformers.utils.logging.disable_progress_bar()
     preflight(config)
     root = Path(config.run_dir)
     with _opened(root, config) if ranks.first else contextlib.nullcontext():
         ranks.barrier()
+        made = []
         for iteration in _iterations(config, root, ranks):
+            made.append(iteration)
             if ranks.first:
                 _record(root, config, iteration)
-        for index in range(config.iterate.iterations):
-            _extend(config, root, index, ranks)
+        for iteration in made[:-1]:
+            _extend(config, root, iteration, ranks)
         if ranks.first:
-            files.write_json(root / "status.json", {"state": "finished"})
+            _set_status(root, "finished", _listed(root))
     return root
 
 
@@ -113,8 +114,7 @@ def _opened(root: Path, config: Config) -> Any:
     if stored.exists():
         if not config.resume:
             raise RunDirectoryError(f"{root} already holds a run; choose another run_dir, or set resume=true to go on with it")
-        before = loading.as_dict(loading.load_resolved(stored))
-        changed = [name for name in settings if name not in _RESUMABLE and settings[name] != before[name]]
+        changed = loading.other_settings(stored, config, _RESUMABLE)
         if changed:
             raise ConfigError(
                 f"{root} was started with other settings in {', '.join(changed)}; resume with those, or use a new run_dir"
@@ -124,7 +124,8 @@ def _opened(root: Path, config: Config) -> Any:
     with files.disk_errors(root):
         root.mkdir(parents=True, exist_ok=True)
         lock = runs.held(root / ".iterate.lock")
-    files.write_text(stored, OmegaConf.to_yaml(OmegaConf.create(settings)))
+    _set_status(root, "running")
+    files.write_text(stored, as_text(settings))
     return lock
 
 
@@ -182,11 +183,9 @@ def _train(config: Config, root: Path, iteration: Iteration, ranks: Ranks) -> No
         _run(iteration_config(config, root, iteration, options.steps), ranks)
 
 
-def _extend(config: Config, root: Path, index: int, ranks: Ranks) -> None:
+def _extend(config: Config, root: Path, iteration: Iteration, ranks: Ranks) -> None:
     """Let an iteration go on with its old reward model and reference: the control of the next one."""
-    stored = loading.load_resolved(root / f"iteration_{index}" / "config.yaml")
-    steps = config.iterate.steps + config.iterate.control_steps
-    _run(replace(stored, resume=True, threads=config.threads, trainer=replace(stored.trainer, steps=steps)), ranks)
+    _run(iteration_config(config, root, iteration, config.iterate.steps + config.iterate.control_steps), ranks)
 
 
 def _run(config: Config, ranks: Ranks) -> None:
@@ -208,6 +207,17 @@ def _fork(config: Config, root: Path, index: int, ranks: Ranks) -> Artifact:
             shutil.copytree(checkpoint / "policy", aside)
     ranks.barrier()
     return Artifact(path_fingerprint(str(final)), final)
+
+
+def _set_status(root: Path, state: str, listed: Mapping[str, Any] = MappingProxyType({})) -> None:
+    """Say whether all is done, and then what the files hold that tables are made of. An iteration has a status of its own."""
+    facts = {"state": state, "step": 0, "steps": 0, "error": None, "ended_by": None}
+    seals.write_status(root, facts, listed)
+
+
+def _listed(root: Path) -> dict[str, Any]:
+    agreement = sorted(f"agreement/{path.name}" for path in (root / "agreement").glob("*.parquet"))
+    return seals.extents(root, ["config.yaml", "iterate.json", *agreement])
 
 
 def _record(root: Path, config: Config, iteration: Iteration) -> None:
@@ -244,7 +254,7 @@ def _write_agreement(config: Config, root: Path, index: int, reward: Artifact, f
     path = root / "agreement" / f"{index}.parquet"
     if path.exists():
         return
-    judge = model_reward(config, reward.path, world.make_task(config), AutoTokenizer.from_pretrained(start.path))
+    judge = model_reward(config, reward.path, world.make_task(config), load_tokenizer(start.path))
     scores = judge.score(fixed.prompts, fixed.responses)
     rows = [
         {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -20,20 +21,20 @@ from unified_rl.config.problems import TaskConfig
 from unified_rl.config.schema import Config
 from unified_rl.grading.command import make_grader
 from unified_rl.presets import loading
-from unified_rl.records import runs
-from unified_rl.records.reading import read_evaluation_meta
+from unified_rl.records import reading, runs
 
 METADATA_KEY = b"unified_rl.grading"
 _TRUNCATED = AnswerCheck("incorrect", None, None)  # cut off before its final answer, as the rule reward has it
 COLUMNS = ("answer", "answer_class", "gold_class", "verdict")
 
 
-def regrade(run_dir: Path, name: str, settings: dict[str, str] | None = None) -> dict[str, Any]:
+def regrade(run_dir: Path, name: str, settings: dict[str, str] | None = None, allow_code: bool = False) -> dict[str, Any]:
     """Rewrite `answer`, `answer_class`, `gold_class` and `verdict` of `run_dir/evaluations/name`; everything else stays as it is.
 
     Args:
         settings: None grades with the run's own task. Otherwise the general grader of `unified_rl.grading` grades against the
             stored gold answers, with these settings (`policy`, `format`, any field of `GradingPolicy`, `seconds`, ...).
+        allow_code: see `stages.stored`.
 
     Returns:
         Counts: rows, verdicts before and after, rows whose verdict or class changed, and what graded them. The last goes into the
@@ -44,18 +45,16 @@ def regrade(run_dir: Path, name: str, settings: dict[str, str] | None = None) ->
     """
     folder = run_dir / "evaluations" / name
     if not folder.is_dir():
-        raise DataError(f"{folder} is no evaluation; make one with `unified-rl evaluate run={run_dir}`")
+        raise DataError(f"{folder} is no evaluation; make one with `unified-rl evaluate {shlex.quote(f'run={run_dir}')}`")
     with runs.held(folder.with_name(f".{name}.lock")):
-        meta = read_evaluation_meta(folder)
-        path = folder / "samples.parquet"
-        table = _read(path)
+        meta = reading.read_evaluation_meta(folder)
+        table = reading.read_samples(folder, meta)
         rows = table.select(["problem_id", "slice", "split", "mode", "text", "gold", "finish", *COLUMNS]).to_pylist()
-        checks, golds, by = _by_task(run_dir, meta, rows) if settings is None else _by_grader(settings, rows)
+        checks, golds, by = _by_task(run_dir, meta, rows, allow_code) if settings is None else _by_grader(settings, rows)
         checks = [_TRUNCATED if row["finish"] == "length" else check for row, check in zip(rows, checks, strict=True)]
         new = _new_columns(rows, checks, golds)
         report = {"by": by, "version": __version__, "rows": len(rows), **_changes(rows, new)}
-        _write(path, table, new, by)
-        files.write_json(folder / "meta.json", {**meta, "regraded": [*meta.get("regraded", []), report]})
+        _write(folder, table, new, by, {**meta, "regraded": [*meta.get("regraded", []), report]})
     return report
 
 
@@ -65,10 +64,11 @@ def run(words: Sequence[str], as_json: bool) -> None:
     run_dir, name = settings.pop("run", ""), settings.pop("name", "")
     if not run_dir:
         raise ConfigError("regrade needs run=DIR, the folder of a run with a stored evaluation")
+    allow_code = settings.pop("allow_code", "false").lower() == "true"
     name = name or loading.load_resolved(Path(run_dir) / "config.yaml").evaluation.split
     if Path(name).name != name:
         raise ConfigError(f"name={name} must be a plain folder name")
-    report = regrade(Path(run_dir), name, settings or None)
+    report = regrade(Path(run_dir), name, settings or None, allow_code)
     if as_json:
         print(json.dumps(report, indent=1, sort_keys=True))
         return
@@ -79,18 +79,15 @@ def run(words: Sequence[str], as_json: bool) -> None:
     )
 
 
-def _read(path: Path) -> pa.Table:
-    try:
-        return parquet.read_table(path, use_threads=False)
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path} is not a readable Parquet file ({error}); evaluate the run again") from error
-
-
-def _by_task(run_dir: Path, meta: dict[str, Any], rows: list[dict]) -> tuple[list[AnswerCheck], list[str | None], dict]:
+def _by_task(
+    run_dir: Path, meta: dict[str, Any], rows: list[dict], allow_code: bool
+) -> tuple[list[AnswerCheck], list[str | None], dict]:
     """Checks by the task that was evaluated; a gold class is known once somebody was right."""
-    from unified_rl.stages import world
+    from unified_rl.stages import stored, world
 
-    task = world.make_task(_evaluated(loading.load_resolved(run_dir / "config.yaml"), meta))
+    config = _evaluated(stored.read_run(run_dir, allow_code), meta, run_dir, allow_code)
+    stored.check_code(config.task.name, run_dir, allow_code)
+    task = world.make_task(config)
     problems = {
         (split, slice_name, problem.id): problem
         for split, slice_name in sorted({(row["split"], row["slice"]) for row in rows})
@@ -110,11 +107,19 @@ def _by_task(run_dir: Path, meta: dict[str, Any], rows: list[dict]) -> tuple[lis
     return checks, [None] * len(rows), {"grader": f"task {task.name}"}
 
 
-def _evaluated(config: Config, meta: dict[str, Any]) -> Config:
+def _evaluated(config: Config, meta: dict[str, Any], run_dir: Path, allow_code: bool) -> Config:
     """The run's configuration with the task and data of the evaluation, which may be another benchmark's."""
     if "task_settings" not in meta:
         return config
-    return replace(config, task=TaskConfig(**meta["task_settings"]), data=replace(config.data, path=meta["data"]))
+    try:
+        task = TaskConfig(**meta["task_settings"])
+    except TypeError as error:
+        raise DataError(
+            f"{run_dir}: meta.json of that evaluation has other task_settings than this version ({error})"
+        ) from error
+    if not allow_code:
+        task = replace(task, allow_unsandboxed=False)
+    return replace(config, task=task, data=replace(config.data, path=str(meta["data"])))
 
 
 def _by_grader(settings: dict[str, str], rows: list[dict]) -> tuple[list[AnswerCheck], list[str | None], dict]:
@@ -156,12 +161,15 @@ def _changes(rows: list[dict], new: dict[str, list]) -> dict[str, Any]:
     }
 
 
-def _write(path: Path, table: pa.Table, new: dict[str, list], by: dict) -> None:
-    """Replace the columns and the file, in one rename."""
+def _write(folder: Path, table: pa.Table, new: dict[str, list], by: dict, meta: dict[str, Any]) -> None:
+    """Replace the columns and the file, in one rename; before it meta.json names both files, after it the new one alone."""
     for name, values in new.items():
         values = [None if value is None else value.encode("utf-8", "replace").decode() for value in values]
         place = table.schema.get_field_index(name)
         table = table.set_column(place, table.schema.field(place), pa.array(values, pa.string()))
     metadata = {**(table.schema.metadata or {}), METADATA_KEY: json.dumps(by, sort_keys=True).encode()}
+    path = folder / reading.SAMPLES
     with files.replacing(path) as aside:
         parquet.write_table(table.replace_schema_metadata(metadata), aside)
+        reading.write_evaluation_meta(folder, meta, aside)
+    reading.write_evaluation_meta(folder, meta)

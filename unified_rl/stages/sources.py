@@ -84,8 +84,8 @@ class Collaborators:
     def sampling_from(self, generator: Generator) -> Collaborators:
         return replace(self, generator=generator)
 
-    def wanting_all(self) -> Collaborators:
-        return replace(self, responses=None)
+    def wanting(self, responses: int | None) -> Collaborators:
+        return replace(self, responses=responses)
 
 
 def build_source(collaborators: Collaborators) -> tuple[Source, dict[str, str]]:

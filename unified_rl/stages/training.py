@@ -24,6 +24,7 @@ from unified_rl.stages.fingerprints import path_fingerprint, user_code
 from unified_rl.stages.generators import preflight_generator
 from unified_rl.stages.models import check_model_path
 from unified_rl.stages.rewards import preflight_reward
+from unified_rl.stages.threads import use_threads
 from unified_rl.stages.trained import StepHook, opened
 from unified_rl.training.trainers import preflight_trainer
 
@@ -40,8 +41,7 @@ def run_training(
     Raises:
         UnifiedRLError: see the subclasses; the run directory's `status.json` then says "failed" and why.
     """
-    if config.threads:
-        torch.set_num_threads(config.threads)
+    use_threads(config.threads)
     if config.model.dtype == "bfloat16" and config.model.device.startswith("cuda"):
         torch.set_float32_matmul_precision("high")  # TF32 in the float32 head: exact for forward products of bfloat16 numbers
     transformers.utils.logging.disable_progress_bar()  # one bar for the run, none for each checkpoint

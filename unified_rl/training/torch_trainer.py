@@ -7,7 +7,7 @@ micro-batch losses are summed, never averaged.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +22,14 @@ from unified_rl.models.roles import Outputs, Role
 from unified_rl.packing.layout import Layout
 from unified_rl.packing.packed_rows import TokenSequence
 from unified_rl.training.batch import Batch
+from unified_rl.training.master_weights import MasterWeights
 from unified_rl.training.optimiser import AdamWOptions
 from unified_rl.training.passes import evaluate_role
 from unified_rl.training.protocol import Loss, UpdateReport
 from unified_rl.training.shares import in_order
+
+#: What the file of the optimiser's state calls a float32 master.
+_MASTER = "master"
 
 
 class TorchTrainer:
@@ -35,8 +39,9 @@ class TorchTrainer:
         self.model = model
         self._role, self._options, self._layout, self._ranks = role, options, layout, ranks
         self._named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+        self._weights = MasterWeights([parameter for _, parameter in self._named])
         self._optimizer = torch.optim.AdamW(
-            [parameter for _, parameter in self._named],
+            self._weights.masters,
             lr=options.learning_rate,
             betas=options.betas,
             eps=options.eps,
@@ -62,7 +67,7 @@ class TorchTrainer:
         self._optimizer.zero_grad(set_to_none=True)
         losses = self._backward(Batch.of(sequences), loss, unit_B)
         self._sum_gradients()
-        grad_norm = nn.utils.clip_grad_norm_([parameter for _, parameter in self._named], self._options.max_grad_norm)
+        grad_norm = nn.utils.clip_grad_norm_(self._weights.masters, self._options.max_grad_norm)
         *found, norm = torch.stack([value.double() for value in (*losses, grad_norm)]).tolist()
         total = sum(self._ranks.gather(in_order(found)))
         if not (math.isfinite(total) and math.isfinite(norm)):
@@ -86,16 +91,17 @@ class TorchTrainer:
     def _sum_gradients(self) -> None:
         if self._ranks.size == 1:
             return
-        for _, parameter in self._named:
-            if parameter.grad is None:  # this rank's share was empty
-                parameter.grad = torch.zeros_like(parameter)
-        self._ranks.sum([parameter.grad for _, parameter in self._named if parameter.grad is not None])
+        for master in self._weights.masters:
+            if master.grad is None:  # this rank's share was empty
+                master.grad = torch.zeros_like(master)
+        self._ranks.sum([master.grad for master in self._weights.masters if master.grad is not None])
 
     def _step(self, loss: float, norm: float) -> UpdateReport:
         rate = self._options.rate(self.updates)
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         self._optimizer.step()
+        self._weights.to_model()
         self.updates += 1
         return UpdateReport(loss, norm, rate)
 
@@ -108,12 +114,13 @@ class TorchTrainer:
         return self.model if self._ranks.first else None
 
     def save(self, path: Path) -> None:
-        """Write the optimiser's state (not the weights) to a safetensors file; the first rank does, for all."""
+        """Write the optimiser's state to a safetensors file, float32 masters included; the first rank does, for all."""
         if not self._ranks.first:
             return
         state = {"updates": torch.tensor(self.updates)}
-        for name, parameter in self._named:
-            for key, value in self._optimizer.state.get(parameter, {}).items():
+        for (name, parameter), master in zip(self._named, self._weights.masters, strict=True):
+            kept = {} if master is parameter else {_MASTER: master}
+            for key, value in {**self._optimizer.state.get(master, {}), **kept}.items():
                 state[f"{key}/{name}"] = value.detach().clone().contiguous()
         try:
             save_file(state, path)
@@ -128,12 +135,27 @@ class TorchTrainer:
             raise CheckpointError(
                 f"{path}: cannot read the optimiser's state ({error}); resume from an earlier checkpoint"
             ) from error
+        masters = {name: master for (name, _), master in zip(self._named, self._weights.masters, strict=True)}
+        self._check_state(path, state, masters)
         self.updates = int(state.pop("updates"))
-        parameters = dict(self._named)
         for key, value in state.items():
             kind, _, name = key.partition("/")
-            if name not in parameters:
-                raise CheckpointError(
-                    f"{path} holds the state of {name!r}, which the model does not have; is it another model's?"
-                )
-            self._optimizer.state[parameters[name]][kind] = value.to(parameters[name].device)
+            master = masters[name]
+            if kind == _MASTER:
+                master.data.copy_(value)
+            else:
+                self._optimizer.state[master][kind] = value.to(master.device)
+        self._weights.to_model()
+
+    def _check_state(self, path: Path, state: Mapping[str, Tensor], masters: Mapping[str, nn.Parameter]) -> None:
+        """Raise CheckpointError where a file's state is not that of this model in this precision."""
+        unknown = {key.partition("/")[2] for key in state if key != "updates"} - set(masters)
+        if unknown:
+            raise CheckpointError(
+                f"{path} holds the state of {min(unknown)!r}, which the model does not have; is it another model's?"
+            )
+        wanted = {name for name, parameter in self._named if masters[name] is not parameter}
+        if wanted != {key.removeprefix(f"{_MASTER}/") for key in state if key.startswith(f"{_MASTER}/")}:
+            raise CheckpointError(
+                f"{path} was written by a run of another precision; resume with the model.dtype that the run began with"
+            )

@@ -1,0 +1,189 @@
+"""Mutants of what carries the maths: rewards, sources, corrections, packing, records, decoding."""
+
+from __future__ import annotations
+
+from tools.mutants.mutant import (
+    AHEAD,
+    ASKED,
+    BATCH,
+    DECODING,
+    IMPORTANCE,
+    LABELS,
+    LOGPROBS,
+    MEMORY,
+    NOISE,
+    PACKING,
+    RECORDS,
+    REWARDS,
+    SOURCES,
+    Mutant,
+)
+
+ADV = "ops/advantages.py"
+ATTEND = "models/attention.py"
+CACHE = "sampling/kv_cache.py"
+CORRECTED = "methods/importance.py"
+GROUPS = "methods/policy_gradient.py"
+IMP = "ops/importance.py"
+LATER = "sources/ahead.py"
+LEAN = "sampling/llama_decoder.py"
+LOGPS = "ops/logprobs.py"
+LOSSES = "methods/losses.py"
+MEMORY_FILE = "loop/memory.py"
+MIXED = "rewards/mixtures.py"
+MIXED_GROUPS = "sources/mixed.py"
+MODEL = "rewards/model.py"
+PACK = "packing/packed_rows.py"
+PAIRS = "sources/pairs.py"
+RATIO = "methods/sequence_ratio.py"
+RECORD = "loop/record.py"
+REPLAY = "sources/replay.py"
+RM = "training/reward_loss.py"
+SAMPLING = "sampling/draws.py"
+STEPS = "stages/step_labels.py"
+SUR = "loop/surrogate.py"
+TEACHER = "methods/distillation.py"
+
+MUTANTS = (
+    Mutant(RM, "read before the token, not after", "row[end_K + 1] = label_K", "row[end_K] = label_K", REWARDS),
+    Mutant(
+        RM,
+        "loss: mean of the micro-batch",
+        "torch.where(known_N, loss_N, 0).sum() / self._count",
+        "loss_N[known_N].mean()",
+        REWARDS,
+    ),
+    Mutant(MODEL, "minimum becomes mean", "float(values_K.min())", "float(values_K.mean())", REWARDS),
+    Mutant(MODEL, "min form: weight on the best step", "exponents_K = -(rewards_K", "exponents_K = (rewards_K", REWARDS),
+    Mutant(MODEL, "everything is accepted", "accepted=probability > 0.5", "accepted=probability > 0.0", REWARDS),
+    Mutant(MIXED, "rates swapped", "draw < self._rates[right]", "draw < self._rates[not right]", REWARDS),
+    Mutant(MIXED, "noise: the same for all steps", "step, *response.token_ids", "*response.token_ids", REWARDS),
+    Mutant(MIXED, "rule given to every step", "of_rule[-1] = rule.reward", "of_rule[:] = rule.reward", REWARDS),
+    Mutant(REPLAY, "share of the fresh data", "len(fresh) * share / (1 - share)", "len(fresh) * share", REWARDS),
+    Mutant(
+        REPLAY,
+        "wrong origin",
+        "[Kept(item, iteration, policy) for item in fresh]",
+        "[Kept(item, 0, policy) for item in fresh]",
+        REWARDS,
+    ),
+    Mutant(STEPS, "hard label: all, not any", "first.any(1)", "first.all(1)", LABELS),
+    Mutant(
+        STEPS, "labels from the last completions", "self.successes[:, :completions]", "self.successes[:, -completions:]", LABELS
+    ),
+    Mutant(
+        IMP,
+        "importance: sampler over trainer",
+        "difference = old_logp_BT - behaviour_logp_BT",
+        "difference = behaviour_logp_BT - old_logp_BT",
+        IMPORTANCE,
+    ),
+    Mutant(
+        IMP,
+        "importance: padding counts",
+        "torch.where(response_mask_BT, difference, torch.zeros_like(difference))",
+        "difference",
+        IMPORTANCE,
+    ),
+    Mutant(IMP, "importance: mean over the response", ".sum(1, keepdim=True)", ".mean(1, keepdim=True)", IMPORTANCE),
+    Mutant(IMP, "truncated: from below", "(cap / weight).clamp(max=1.0)", "(cap / weight).clamp(min=1.0)", IMPORTANCE),
+    Mutant(IMP, "truncated: upside down", "(cap / weight)", "(weight / cap)", IMPORTANCE),
+    Mutant(IMP, "masked: no floor", "((weight >= floor) & (weight <= cap))", "(weight <= cap)", IMPORTANCE),
+    Mutant(IMP, "masked: no cap", "((weight >= floor) & (weight <= cap))", "(weight >= floor)", IMPORTANCE),
+    Mutant(IMP, "importance: first term only", "in terms.items()}", "in list(terms.items())[:1]}", IMPORTANCE),
+    Mutant(CORRECTED, "importance: of the present policy", "(inputs.old_or(logp_BT), inputs", "(logp_BT, inputs", IMPORTANCE),
+    Mutant(CORRECTED, "importance: forms swapped", 'name == "truncated"', 'name == "masked"', IMPORTANCE),
+    Mutant(ADV, "positives: the size", "return advantages_BT.clamp(min=0)", "return advantages_BT.abs()"),
+    Mutant(ADV, "negatives: the positives", "return advantages_BT.clamp(max=0)", "return advantages_BT.clamp(min=0)"),
+    Mutant(
+        GROUPS,
+        "GRPO, KL in the reward: sign",
+        "rewards_B = inputs.rewards_B + kl_penalty(inputs, self.kl_coef)\n        normalised_B",
+        "rewards_B = inputs.rewards_B - kl_penalty(inputs, self.kl_coef)\n        normalised_B",
+    ),
+    Mutant(RATIO, "GSPO: clips swapped", "clip_low=self.clip_low", "clip_low=self.clip_high + 0.1"),
+    Mutant(RATIO, "GSPO: ratio of the sum", "ops.preferences.mean_log_ratio", "ops.preferences.summed_log_ratio"),
+    Mutant(
+        TEACHER, "distillation: away from the teacher", "inputs.teacher_logp_BT - logp_BT", "logp_BT - inputs.teacher_logp_BT"
+    ),
+    Mutant(LOGPS, "entropy gradient: entropy missing", "(d_logits + entropy[0][chunk, None])", "(d_logits + 1.0)", LOGPROBS),
+    Mutant(LOGPS, "entropy gradient: sign", ".mul_(d_entropy_N[chunk, None])", ".mul_(-d_entropy_N[chunk, None])", LOGPROBS),
+    Mutant(LOSSES, "entropy bonus: a penalty", 'return -outputs["entropy"]', 'return outputs["entropy"]', LOGPROBS),
+    Mutant(
+        SUR,
+        "named loss: not weighted",
+        "token_sum(weights_b1 * values_bT,",
+        "token_sum(values_bT,",
+        LOGPROBS,
+    ),
+    Mutant(
+        PAIRS, "pairs: the worse one first", "zip(better, worse, strict=False)", "zip(worse, better, strict=False)", SOURCES
+    ),
+    Mutant(PAIRS, "pairs: the state inside forgotten", "            self._inside.save(folder)", "            pass", SOURCES),
+    Mutant(LATER, "ahead: one step late", "step + self._staleness + 1)", "step + self._staleness)", AHEAD),
+    Mutant(LATER, "ahead: sampler not brought up to date", "            self._begin()\n", "            pass\n", AHEAD),
+    Mutant(
+        PACK,
+        "row lengths: the last token is read",
+        "read_tokens=[len(sequence.response_ids) - 1",
+        "read_tokens=[len(sequence.response_ids)",
+        PACKING,
+    ),
+    Mutant(ATTEND, "a response does not see its prompt", "visible_RLL |= continues_RL", "visible_RLL |= segment_RL", PACKING),
+    Mutant(ATTEND, "a token sees what comes after it", "visible_RLL.tril_()", "visible_RLL", PACKING),
+    Mutant(RECORD, "record: a program's output counts", "torch.where(self._written_N, values_N, 0)", "values_N", RECORDS),
+    Mutant(
+        RECORD,
+        "watched: a row that is not there",
+        "rows_b[place_W] == self._rows_W",
+        "rows_b[place_W] >= self._rows_W",
+        RECORDS,
+    ),
+    Mutant(
+        RECORD, "record: the last micro-batch's largest", "max(self._largest[name], next(numbers))", "next(numbers)", RECORDS
+    ),
+    Mutant(
+        SUR,
+        "sum over a program's output",
+        "torch.where(members.tokens(mask_bT), ",
+        "torch.where(members.rows_b[0] >= 0, ",
+        RECORDS,
+    ),
+    Mutant("training/batch.py", "packed by every pass", "if key not in self._shares:", "if True:", BATCH),
+    Mutant("training/batch.py", "units do not count", "None if unit_B is None else unit_B.tobytes())", "None)", BATCH),
+    Mutant("sampling/requests.py", "one token more than the context", "> info.context:", "> info.context + 1:", ASKED),
+    Mutant(
+        "loop/rollout.py", "training sees the rule", "float(score.judged_correct)", 'float(score.verdict == "correct")', NOISE
+    ),
+    Mutant(LEAN, "decoding: a token does not see itself", "> positions[:, None]", ">= positions[:, None]", DECODING),
+    Mutant(LEAN, "rotation: halves not exchanged", "qk.roll(dim // 2, dims=-1)", "qk", DECODING),
+    Mutant(LEAN, "rotation: sign of the first half", "// 2].neg_()", "// 2].abs_()", DECODING),
+    Mutant(LEAN, "a norm's weight is forgotten", " * layer.post_attention_layernorm.weight", "", DECODING),
+    Mutant(LEAN, "the last norm's weight is forgotten", "head.weight * body.norm.weight", "head.weight", DECODING),
+    Mutant(LEAN, "projections without their bias", "weights[0], weights[1])", "weights[0])", DECODING),
+    Mutant(LEAN, "prefill: a token sees the next", ".triu(1)", ".triu(2)", DECODING),
+    Mutant(
+        LEAN,
+        "prefill: all tokens at one place",
+        "turn = self.cos[:length].repeat(prompts, 1, 1)",
+        "turn = self.cos[:1].repeat(prompts * length, 1, 1)",
+        DECODING,
+    ),
+    Mutant(LEAN, "prefill: a layer too few", "< len(self.layers):", "< len(self.layers) - 1:", DECODING),
+    Mutant(LEAN, "compiled: drawn at temperature 1", "logits / temperature", "logits", DECODING),
+    Mutant(LEAN, "compiled: top-k and top-p ignored", "if decoding.full_support else", "if decoding else", DECODING),
+    Mutant(CACHE, "rows kept from before the cache grew", "            self._first_rows = {}", "            pass", DECODING),
+    Mutant(SAMPLING, "cumulative probability of the logits", "logp.double().exp().cumsum", "logp.double().cumsum", DECODING),
+    Mutant(MIXED_GROUPS, "matched by place, not by prompt", "return self._places[group.prompt.id]", "return 0", SOURCES),
+    Mutant(
+        MIXED_GROUPS,
+        "those of the other source first",
+        "(*group.responses, *other.responses)",
+        "(*other.responses, *group.responses)",
+        SOURCES,
+    ),
+    Mutant(MIXED_GROUPS, "the farther writer is forgotten", "writer=max(", "writer=min(", SOURCES),
+    Mutant(MEMORY_FILE, "std: the square of the mean is forgotten", "squares / count - mean**2", "squares / count", MEMORY),
+    Mutant(MEMORY_FILE, "only the last rollout is remembered", "total + sum(rewards),", "sum(rewards),", MEMORY),
+    Mutant("loop/train.py", "a rollout is not remembered", "parts.memory.note(draw.groups)", "parts.memory.note([])", MEMORY),
+)
