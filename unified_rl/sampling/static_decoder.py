@@ -12,6 +12,7 @@ beside it cannot use.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -113,30 +114,39 @@ class StaticDecoder:
         """
         count = len(token)
         rows, length = row_bucket(count), min(length_bucket(int(position.max()) + self.window), self.capacity)
-        key = (rows, length, decoding)
-        if key not in self.steps:
-            self.steps[key] = self._step(rows, length, decoding)
-        self.state.position.zero_()
-        for buffer, now in (
-            (self.state.token, token),
-            (self.state.position, position),
-            (self.state.uniforms, uniforms),
-        ):
-            buffer[:count].copy_(torch.from_numpy(np.ascontiguousarray(now)))
-        self.state.place.zero_()
+        shape = (rows, length, replace(decoding, max_new_tokens=0))
+        self._upload(token, position, uniforms)
+        if shape not in self.steps:
+            self.steps[shape] = self._step(*shape)
+            self._upload(token, position, uniforms)
         for _ in range(self.window):
-            self.steps[key]()
+            self.steps[shape]()
         return self.state.drawn[:count].cpu().numpy(), self.state.logp[:count].cpu().numpy()
 
+    def _upload(self, token: np.ndarray, position: np.ndarray, uniforms: np.ndarray) -> None:
+        """Begin a window. Rows behind the given ones are at position 0, where nobody reads what they write."""
+        count = len(token)
+        self.state.place.zero_()
+        self.state.position.zero_()
+        self.state.token[:count] = torch.from_numpy(token)
+        self.state.position[:count] = torch.from_numpy(position)
+        self.state.uniforms[:count] = torch.from_numpy(uniforms)
+
     def _step(self, rows: int, length: int, decoding: Decoding) -> Callable[[], None]:
-        """A step of a bucket: on a GPU captured, elsewhere as it is."""
+        """A step of a bucket, on a GPU as a graph.
+
+        It is run beforehand, as a capture demands: on the present state, so that what this writes into the cache lies in slots that
+        are written again before they are read. On a CPU too, so that there is one behaviour to test.
+        """
         step, state = StaticStep(self.model, decoding), self.state.first_rows(rows)
         keys, values = ([buffer[:rows, :, :length] for buffer in buffers] for buffers in (self.keys, self.values))
         run = lambda: step(state, keys, values, self.turn)  # noqa: E731
-        return self._captured(run) if self.device.type == "cuda" else run
+        if self.device.type == "cuda":
+            return self._captured(run)
+        run()
+        return run
 
     def _captured(self, run: Callable[[], None]) -> Callable[[], None]:
-        """The same as a graph. What is drawn before the capture is written where the next step writes, and so is not seen."""
         side = torch.cuda.Stream(self.device)
         side.wait_stream(torch.cuda.current_stream(self.device))
         with torch.cuda.stream(side):
