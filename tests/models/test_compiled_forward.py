@@ -84,7 +84,7 @@ def test_one_program_serves_all_sizes_and_all_models_of_a_shape(compiled):
 
 def test_a_model_that_is_no_single_program_is_refused():
     decoder = copy.deepcopy(decoder_of(model_named("llama untied")))  # of a shape that nobody else compiles; ours to spoil
-    decoder.norm.register_forward_hook(lambda module, inputs, hidden: hidden if hidden.sum().item() > 0 else -hidden)
+    decoder.norm.register_forward_hook(lambda module, inputs, hidden: hidden if hidden.sum().item() > 0 else hidden.clone())
     with pytest.raises(ConfigError, match=r"the training pass of LlamaModel could not be compiled.*leave trainer.compiled out"):
         CompiledForward(decoder)
 

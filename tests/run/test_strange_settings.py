@@ -99,7 +99,7 @@ def ended(process: subprocess.Popen[str], how: signal.Signals, when) -> tuple[in
     return process.returncode, said.splitlines()[-1]
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("how", [pytest.param(signal.SIGINT, marks=pytest.mark.long), signal.SIGTERM])
 def test_ended_by_a_signal_a_run_and_an_evaluation_say_how_to_go_on(tmp_path, how, capsys):
     run = tmp_path / "a run; really"
     line = words("grpo", run, tmp_path / "artifacts", "trainer.steps=400", "logging.checkpoint_every=1", "sft.steps=2")
@@ -114,7 +114,7 @@ def test_ended_by_a_signal_a_run_and_an_evaluation_say_how_to_go_on(tmp_path, ho
     following = shlex.split(said.partition("next: ")[2])
     assert following == ["unified-rl", "evaluate", f"run={run}"]
 
-    more = ("samples=400", "problems=40", "responses_per_chunk=100")
+    more = ("samples=64", "problems=8", "responses_per_chunk=32")
     process = started(*following[1:], *more)
     status, said = ended(process, how, lambda: list(run.glob("evaluations/.test.tmp/*.parquet")))
     assert status == 130

@@ -14,6 +14,7 @@ from unified_rl.methods.base import Coefficient, Inputs
 from unified_rl.methods.losses import NamedLoss
 from unified_rl.methods.signals import per_micro_batch
 from unified_rl.ops import aggregation
+from unified_rl.ops.term_checks import check_terms
 from unified_rl.ops.terms import Term, Terms, coefficient
 from unified_rl.packing.packed_rows import Members
 
@@ -63,11 +64,13 @@ class SurrogateLoss:
     def fix(self, outputs: Mapping[str, Tensor]) -> None:
         """Compute the terms of the whole update at once, for a coefficient whose unit is the batch."""
         self._whole = self._method.terms(outputs["logp"], self._beside(self._inputs, outputs))
+        check_terms(self._method.name, self._whole, self._inputs.response_mask_BT)
 
     def __call__(self, outputs: dict[str, Tensor], members: Members) -> Tensor:
         logp_bT, rows_b = outputs["logp"], members.rows_b
         inputs = self._beside(self._inputs.rows(rows_b), outputs)
         terms = self._method.terms(logp_bT.detach(), inputs) if self._whole is None else _rows_of(self._whole, rows_b)
+        check_terms(self._method.name, terms, inputs.response_mask_BT)
         coef_bT = coefficient(terms, inputs.response_mask_BT)
         named = {loss: loss.per_token(outputs, inputs) for loss in self._losses}
         self.record.add(terms, coef_bT, outputs, inputs, members, {loss.name: named[loss].detach() for loss in named})

@@ -11,9 +11,12 @@ from torch import Tensor
 from torch.nn.functional import pad
 from transformers import PreTrainedModel
 
+from unified_rl.base.errors import ConfigError
 from unified_rl.models.attention import attention_mask
 from unified_rl.models.cpp_compiler import compiler_failed
-from unified_rl.models.forward import last_hidden
+from unified_rl.models.decoder_pass import last_hidden
+from unified_rl.models.reach import Reach, reaches
+from unified_rl.models.traits import rows_of
 from unified_rl.packing.packed_rows import PackedRows
 
 #: Rows and tokens of the batch that is compiled with; they differ, or their being equal would be taken for a rule.
@@ -36,6 +39,11 @@ class CompiledForward:
         Raises:
             ConfigError: the compiler fails, or cannot take the model's pass as one program.
         """
+        if rows_of(decoder) != "shared prompts" or not isinstance(reaches(decoder.config), Reach):
+            raise ConfigError(
+                f"trainer.compiled=true is for models whose layers all take one mask of packed rows; {type(decoder).__name__} is "
+                "none, so leave trainer.compiled out"
+            )
         # One process: a pool of compiling workers would use more cores than the caller has threads.
         options = {"compile_threads": 1, "cpp.threads": torch.get_num_threads()}
         self._run = torch.compile(  # type: ignore[call-overload]  # its overloads leave `recompile_limit` out
@@ -48,7 +56,9 @@ class CompiledForward:
 
     def __call__(self, decoder: PreTrainedModel, packed: PackedRows) -> Tensor:
         rows, length = packed.input_ids_RL.shape
-        inputs = packed.input_ids_RL, packed.position_ids_RL, attention_mask(decoder, packed)
+        mask_R1LL = attention_mask(decoder, packed)
+        assert isinstance(mask_R1LL, Tensor)
+        inputs = packed.input_ids_RL, packed.position_ids_RL, mask_R1LL
         if min(rows, length) > 1:
             return self._run(decoder, *inputs)
         return self._run(decoder, *_with_two(*inputs))[:rows, :length]

@@ -1,12 +1,13 @@
 """Policies and models with a scalar head: building, loading and saving.
 
-Any Hugging Face causal language model whose logits are a linear head on its decoder's last hidden state can be the policy;
-`check_linear_head` refuses the others. `forward.py` reads log-probabilities and values off their passes.
+Any Hugging Face causal language model can be the policy whose logits are a linear head on its decoder's last hidden state, scaled
+or soft-capped; the others are refused when they are loaded. `forward.py` reads log-probabilities and values off their passes.
 """
 
 from __future__ import annotations
 
 import copy
+import importlib
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import (
+    AutoConfig,
     AutoModel,
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -28,8 +30,11 @@ from transformers import (
 
 from unified_rl.base.errors import CheckpointError, ConfigError
 from unified_rl.base.types import Tokenizer
+from unified_rl.models.decoder_pass import decoder_of
 from unified_rl.models.limits import eos_ids
 from unified_rl.models.norms import use_torch_rms_norm
+from unified_rl.models.probing import probe_ids, quiet
+from unified_rl.models.traits import look_at, rows_of
 
 HEAD_FILES = "*_head.safetensors"
 #: A model folder is data: Python files in it are never run, nobody is asked whether they may be, and pickles hold tensors only.
@@ -102,7 +107,8 @@ def load_policy(
 
     Raises:
         CheckpointError: the directory, or a file in it, is missing or cannot be read; or weights are missing from it.
-        ConfigError: the tokenizer and the model disagree about the vocabulary, or the model's logits are not a linear head.
+        ConfigError: the tokenizer and the model disagree about the vocabulary, the model computes a sequence otherwise in company
+            than alone, or its logits are not those of a linear head.
     """
     path = Path(path)
     _check_directory(path)
@@ -110,7 +116,7 @@ def load_policy(
     model.to(device)  # type: ignore[arg-type]  # transformers wraps the method and hides its self
     tokenizer = load_tokenizer(path)
     check_vocabulary(model, tokenizer)
-    check_linear_head(model)
+    look_at(model)
     return model, tokenizer
 
 
@@ -169,28 +175,6 @@ def check_vocabulary(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase)
     _check_ids(special, rows)
 
 
-@torch.no_grad()
-def check_linear_head(model: PreTrainedModel) -> None:
-    """Raise ConfigError unless the logits are the output embeddings applied to the decoder's last hidden state.
-
-    `response_logps` applies the head itself, to the positions that need it. A model that does more to its logits (soft-capping,
-    a logit scale) would silently get wrong log-probabilities.
-    """
-    name, head = type(model).__name__, model.get_output_embeddings()
-    if head is None or not hasattr(head, "weight"):
-        raise ConfigError(f"{name} has no linear output head; choose a causal language model")
-    probe_BL = torch.arange(8, device=model.device)[None] % _embedding_rows(model)
-    expected = model(input_ids=probe_BL, use_cache=False).logits.float()
-    hidden = decoder_of(model)(input_ids=probe_BL, use_cache=False).last_hidden_state
-    found = nn.functional.linear(hidden, head.weight, getattr(head, "bias", None)).float()
-    scale = expected.abs().max().clamp_min(1.0)
-    if found.shape != expected.shape or (found - expected).abs().max() > 1e-3 * scale:
-        raise ConfigError(
-            f"{name} does more to its logits than apply its output embeddings (soft-capping, a logit scale?), "
-            "which the log-probability op does not reproduce; choose another model"
-        )
-
-
 class ScalarModel(nn.Module):
     """A decoder with a scalar head: one number per token read. The head starts at zero.
 
@@ -203,7 +187,7 @@ class ScalarModel(nn.Module):
     def __init__(self, backbone: PreTrainedModel) -> None:
         super().__init__()
         self.backbone = backbone
-        self.head = nn.Linear(backbone.config.hidden_size, 1, dtype=backbone.dtype, device=backbone.device)
+        self.head = nn.Linear(_width(backbone), 1, dtype=backbone.dtype, device=backbone.device)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
@@ -221,13 +205,15 @@ class ScalarModel(nn.Module):
         """What `save` wrote, in eval mode. Raises CheckpointError where something is missing or damaged."""
         path = Path(path)
         _check_directory(path)
-        model = cls(_load(AutoModel, path, dtype))
+        model = cls(_load(_backbone_class(path), path, dtype))
         try:
             model.head.load_state_dict(load_file(path / cls.head_file))
         except _LOAD_ERRORS as error:
             file = path / cls.head_file
             raise CheckpointError(f"{file}: cannot load the {cls.kind} head: {_first_line(error)}. {_REMEDY}") from error
-        return model.to(device).eval()
+        model = model.to(device).eval()
+        rows_of(model.backbone)
+        return model
 
 
 class ValueModel(ScalarModel):
@@ -247,14 +233,26 @@ def copy_of_decoder(model: PreTrainedModel) -> PreTrainedModel:
     return copy.deepcopy(decoder_of(model))
 
 
-def decoder_of(model: PreTrainedModel) -> PreTrainedModel:
-    """The model without its head."""
-    return model.get_decoder()
-
-
 def _embedding_rows(model: PreTrainedModel) -> int:
     rows: int = model.get_input_embeddings().weight.shape[0]  # type: ignore[index, assignment]
     return rows
+
+
+def _width(backbone: PreTrainedModel) -> int:
+    """Of the last hidden state: a model may project it, so that no setting says it for all."""
+    with quiet(backbone):
+        return int(backbone(input_ids=probe_ids(backbone, 2)[None], use_cache=False).last_hidden_state.shape[-1])
+
+
+def _backbone_class(path: Path) -> Any:
+    """The class that wrote a directory: a decoder may be a part of what transformers makes of its configuration."""
+    try:
+        config = AutoConfig.from_pretrained(path, local_files_only=True, trust_remote_code=False)
+        (name,) = config.architectures
+    except (*_LOAD_ERRORS, AttributeError):
+        return AutoModel
+    module = type(config).__module__.replace(".configuration_", ".modeling_")
+    return getattr(importlib.import_module(module), name, AutoModel)
 
 
 _REMEDY = "Give the directory of a complete checkpoint in Hugging Face format, or make it again"

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from unified_rl.base.errors import ConfigError, DataError
-from unified_rl.packing.rows import Lengths, RowFiller, Rows
+from unified_rl.packing.rows import Holds, Lengths, RowFiller, Rows
 
 # Measured on a CPU with a 0.9M-parameter Llama of width 128, 64 responses of 43 tokens to 8 prompts of 35 (see
 # experiments/bench_training.py). Longer rows let more responses share a prompt, but attention is quadratic in the row: the time
@@ -82,6 +82,7 @@ class PackedRows:
         sequences_b: int64 [b], the sequences in this micro-batch, ascending.
         input_tokens: number of input tokens that are not padding.
         longest: input tokens of the longest sequence, i.e. the largest position + 1.
+        holds: what a row may hold.
         masks: what was made of the segments, kept for the next pass (see `attention.py`).
     """
 
@@ -97,7 +98,8 @@ class PackedRows:
     sequences_b: Tensor
     input_tokens: int
     longest: int
-    masks: dict[torch.dtype, Tensor] = field(default_factory=dict, compare=False, repr=False)
+    holds: Holds = "shared prompts"
+    masks: dict[Any, Tensor] = field(default_factory=dict, compare=False, repr=False)
 
     def scatter(self, values_N: Tensor, num_tokens: int, fill: float = 0.0) -> Tensor:
         """Values of this micro-batch's response tokens as a right-padded [b, num_tokens], row i being `sequences_b[i]`."""
@@ -125,7 +127,7 @@ def pack(
     row_tokens: int = ROW_TOKENS,
     micro_batch_tokens: int = MICRO_BATCH_TOKENS,
     unit_B: np.ndarray | None = None,
-    share_prompts: bool = True,
+    holds: Holds = "shared prompts",
     pad_id: int = 0,
 ) -> list[PackedRows]:
     """Lay sequences out in micro-batches of packed rows. Deterministic; each sequence lands in exactly one micro-batch.
@@ -138,7 +140,7 @@ def pack(
         micro_batch_tokens: upper bound on R * L, padding included. A unit that alone exceeds it gets a micro-batch of its own.
         unit_B: int [B], the unit (pair, group) of each sequence; a unit is never split over micro-batches. None: each sequence
             is its own unit.
-        share_prompts: whether responses to the same prompt in the same row share one copy of it.
+        holds: what a row may hold.
         pad_id: token id of padding; any id of the vocabulary will do, since nothing attends to it.
 
     Raises:
@@ -149,12 +151,12 @@ def pack(
         raise ConfigError(f"row_tokens and micro_batch_tokens must be at least 1, got {row_tokens} and {micro_batch_tokens}")
     _check_sequences(sequences)
     units = _units(sequences, unit_B, row_tokens)
-    filler = RowFiller(_lengths(sequences), row_tokens, micro_batch_tokens, share_prompts)
+    filler = RowFiller(_lengths(sequences), row_tokens, micro_batch_tokens, holds)
     micro_batches = []
     start = 0
     while start < len(units):
         start, rows = filler.fill_micro_batch(units, start)
-        micro_batches.append(_materialise(sequences, rows, pad_id))
+        micro_batches.append(_materialise(sequences, rows, pad_id, holds))
     return micro_batches
 
 
@@ -238,7 +240,7 @@ class _Filling:
         return segment, row * self.input_ids_RL.shape[1] + np.arange(start, start + len(ids))
 
 
-def _materialise(sequences: Sequence[TokenSequence], filled: Rows, pad_id: int) -> PackedRows:
+def _materialise(sequences: Sequence[TokenSequence], filled: Rows, pad_id: int, holds: Holds) -> PackedRows:
     """The tensors of a layout. Every prompt copy and every response is a segment, and padding is one too."""
     filling = _Filling((len(filled.rows), filled.length), pad_id)
     hidden_index: dict[int, np.ndarray] = {}
@@ -264,4 +266,5 @@ def _materialise(sequences: Sequence[TokenSequence], filled: Rows, pad_id: int) 
         sequences_b=torch.tensor(members),
         input_tokens=filling.tokens,
         longest=max(sequences[index].input_tokens for index in members),
+        holds=holds,
     )

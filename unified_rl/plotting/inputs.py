@@ -9,8 +9,9 @@ from typing import Any
 import pandas as pd
 
 from unified_rl.base.errors import DataError
+from unified_rl.base.terminal import shown
 from unified_rl.statistics.grid_file import NOT_STATED, matching_sentence
-from unified_rl.statistics.table_files import MAKE_COMMAND, read_table
+from unified_rl.statistics.table_files import MAKE_COMMAND, TEXT_COLUMNS, read_table
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,8 @@ def load(tables: Path | str, name: str, columns: tuple[str, ...]) -> Input:
     missing = [column for column in columns if column not in table]
     if missing:
         raise DataError(f"{path} lacks the columns {', '.join(missing)}; make it again with: {MAKE_COMMAND}")
-    return Input(table, path, provenance)
+    words = [column for column in TEXT_COLUMNS if column in table]
+    return Input(table.assign(**{column: table[column].map(shown) for column in words}), path, provenance)
 
 
 def with_numbers(source: Input, column: str) -> pd.DataFrame:

@@ -25,6 +25,7 @@ from unified_rl.config.problems import DataConfig, TaskConfig
 from unified_rl.config.sanity import check_numbers
 from unified_rl.config.schema import Config
 from unified_rl.methods import Coefficient
+from unified_rl.methods.users import check_class
 from unified_rl.presets import chain, rules
 from unified_rl.records.config_file import escaped, plain, read_settings
 
@@ -196,11 +197,12 @@ def coefficient_class(name: str) -> type[Any]:
     """The options class of a coefficient: one of ours by name, or a user's own (FILE.py:NAME)."""
     if ":" in name:
         found = import_by_path(name, "coefficient")
-        if not (isinstance(found, type) and issubclass(found, Coefficient) and is_dataclass(found)):
+        if not (isinstance(found, type) and issubclass(found, Coefficient)):
             raise ConfigError(
                 f"coefficient={name} must name a dataclass that inherits unified_rl.coefficients.Coefficient, or the result of "
                 "unified_rl.coefficients.coefficient_from_objective"
             )
+        check_class(found, name)
         return found
     if name not in methods.COEFFICIENTS:
         raise ConfigError(f"coefficient={name!r} is not known{did_you_mean(name, list(methods.COEFFICIENTS))}")

@@ -9,7 +9,7 @@ from unified_rl.base.errors import ConfigError
 from unified_rl.config.axes import ImportanceConfig, RewardConfig
 from unified_rl.config.reward_models import check_settings, default_reduction
 from unified_rl.config.schema import Config
-from unified_rl.methods.losses import check_losses
+from unified_rl.methods.losses import check_losses, needs
 from unified_rl.methods.signals import check_needs
 from unified_rl.presets import match
 from unified_rl.sources.registry import SOURCES, declared
@@ -134,7 +134,7 @@ def _mixed_demonstrations(config: Config) -> None:
 
 
 def _needs(config: Config) -> None:
-    check_needs(config.coefficient.needs, config.coefficient, config)
+    check_needs(needs(config), config.coefficient, config)
 
 
 def _aggregation(config: Config) -> None:
@@ -227,6 +227,7 @@ def _deepspeed(config: Config) -> None:
 
 
 RULES = (
+    check_losses,
     _needs,
     match.check_source,
     _source_options,
@@ -237,7 +238,6 @@ RULES = (
     _reward_model,
     _overlong,
     _mixed_demonstrations,
-    check_losses,
     _aggregation,
     _importance,
     _greedy,

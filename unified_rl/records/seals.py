@@ -84,8 +84,10 @@ def problem(path: Path, known: Any, *, grows: bool = False) -> str | None:
     if not _is_extent(known):
         return "is recorded in a way that this version does not read"
     if not path.is_file():
-        return "is missing"
+        return "is missing, or no plain file" if path.exists() else "is missing"
     size = path.stat().st_size
+    if size > files.LARGE_BYTES:
+        return f"is larger than {files.LARGE_BYTES >> 30} GiB, and so is no record of ours"
     if size < known["bytes"] or (size != known["bytes"] and not grows):
         return f"has {size} bytes, and {known['bytes']} were recorded"
     return None if _hash_of(path, known["bytes"]) == known["sha256"] else "does not match its recorded hash"

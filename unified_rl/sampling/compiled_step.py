@@ -43,7 +43,7 @@ def machine_facts() -> dict[str, Any]:
 
 
 def compile_step(shape: StepShape, path: Path) -> None:
-    """Compile `DrawingStep` for a shape, any weights, rows in whole blocks, lengths in whole chunks, and write it to `path`.
+    """Compile `DrawingStep` for a shape, any weights, rows in whole blocks and lengths in whole chunks, to `path` (.pt2).
 
     Raises:
         ConfigError: the compiler cannot do it.

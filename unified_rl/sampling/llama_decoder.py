@@ -20,6 +20,7 @@ from torch import nn
 from transformers import LlamaForCausalLM, PreTrainedModel, Qwen2ForCausalLM
 
 from unified_rl.base.types import Decoding
+from unified_rl.models.reach import WHOLE, reaches
 from unified_rl.sampling.draws import draw, draw_by_inversion
 from unified_rl.sampling.fixed_shapes import CHUNK, MATRICES, in_order, linear
 from unified_rl.sampling.kv_cache import LEAST_ROWS, RowCache
@@ -228,7 +229,7 @@ class LlamaDecoder:
         if type(model) not in (LlamaForCausalLM, Qwen2ForCausalLM) or model.dtype != torch.float32:
             return False
         config = model.config
-        standard = config.hidden_act == "silu" and not getattr(config, "mlp_bias", False)
+        standard = config.hidden_act == "silu" and reaches(config) == WHOLE and not getattr(config, "mlp_bias", False)
         standard = standard and config.rope_parameters["rope_type"] == "default"
         small = sum(parameter.numel() for parameter in model.parameters()) <= MAX_PARAMETERS
         plain = all(is_plain(module) for module in model.modules())

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from transformers import LlamaForCausalLM, PreTrainedModel, Qwen2ForCausalLM
 
 from unified_rl.base.types import Decoding
+from unified_rl.models.reach import WHOLE, reaches
 from unified_rl.sampling.draws import draw, draw_by_blocks
 from unified_rl.sampling.llama_decoder import is_plain
 
@@ -22,11 +23,12 @@ DTYPES = (torch.float32, torch.bfloat16)
 
 
 def supports(model: PreTrainedModel) -> bool:
-    """Whether the model is exactly a Llama or Qwen2 with plain rotations, which is the arithmetic written here."""
+    """Whether the model is exactly a Llama or Qwen2 with plain rotations and no window, which is the arithmetic written here."""
     if type(model) not in (LlamaForCausalLM, Qwen2ForCausalLM) or model.dtype not in DTYPES:
         return False
     config = model.config
-    standard = config.hidden_act == "silu" and config.rope_parameters["rope_type"] == "default"
+    standard = config.hidden_act == "silu" and reaches(config) == WHOLE
+    standard = standard and config.rope_parameters["rope_type"] == "default"
     return standard and all(is_plain(module) for module in model.modules())
 
 

@@ -48,7 +48,8 @@ class Collaborators:
     read: dict[str, str] = field(default_factory=dict)
 
     def prompts(self) -> list[Prompt]:
-        return world.as_prompts(world.training_problems(self.task, self.config), self.tokenizer, self.config)
+        prompts = world.as_prompts(world.training_problems(self.task, self.config), self.tokenizer, self.config)
+        return world.fitting(prompts, self.context, self.config.generator.max_new_tokens, self.config)
 
     def pool(self) -> PromptPool:
         return PromptPool(self.prompts(), self.config.seed)

@@ -50,6 +50,10 @@ TEMPLATES = {
 NEXT_EXAMPLE = "\n\nProblem:"
 
 
+#: Characters without a space between them; what is longer is no word of any language, and some tokenizers take minutes for it.
+LONGEST_WORD = 100_000
+
+
 def render(
     problem: Problem,
     template: str,
@@ -106,6 +110,8 @@ def encode(
         ConfigError: where the template is unknown, or the tokenizer has no chat template and one is asked for.
     """
     text = render(problem, template, solution, examples, shots)
+    if len(text) > LONGEST_WORD and (longest := max(map(len, text.split()))) > LONGEST_WORD:
+        raise DataError(f"problem {problem.id!r:.80} has a word of {longest} characters, which is no text; drop it or mend it")
     if template == CHAT:
         return Prompt(problem, _chat(text, tokenizer))
     plain = list(tokenizer.encode(text, add_special_tokens=False))
