@@ -37,7 +37,7 @@ test-engines: install-engines
 
 # What does not fit in the quick suite: many kills, and every mutant of the maths.
 test-long: install mutants
-	$(BIN)/python -m pytest -m long
+	$(BIN)/python -m pytest -m "long and not nightly"
 
 # Damage of every kind, and a power cut at every file operation: hours.
 test-nightly: install

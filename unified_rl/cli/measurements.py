@@ -9,7 +9,13 @@ from pathlib import Path
 from unified_rl.base.errors import ConfigError
 from unified_rl.cli.grammar import Call, Command
 from unified_rl.config.ranges import at_least, one_of
-from unified_rl.labs.options import FirstErrorOptions, MicroscopeOptions, PassRateOptions, RewardModelsOptions
+from unified_rl.labs.options import (
+    ConformanceOptions,
+    FirstErrorOptions,
+    MicroscopeOptions,
+    PassRateOptions,
+    RewardModelsOptions,
+)
 
 #: The part of the benchmark that needs another machine than the others.
 GPU = "gpu"
@@ -56,6 +62,15 @@ class BenchOptions:
         for name in self.shape:
             one_of("shape", name, ("7b", "1.3b", "0.5b", "tiny"))
         at_least("rounds", self.rounds, 1)
+
+
+def _conformance(call: Call) -> None:
+    from unified_rl.labs import conformance
+
+    golden = conformance.read(call.options.golden)
+    found = [one for peer in call.options.peer or [""] for one in conformance.compare(golden, peer)]
+    print(conformance.table(found))
+    print(f"\n{conformance.summary(found)}")
 
 
 def _microscope(call: Call) -> None:
@@ -114,6 +129,13 @@ def _bench(call: Call) -> int:
 
 
 COMMANDS: Mapping[str, Command] = {
+    "conformance": Command(
+        "our gradients beside those of other projects' own loss functions: project, loss, our line, largest difference",
+        "trl golden=tests/data/golden",
+        _conformance,
+        ConformanceOptions,
+        "peer",
+    ),
     "microscope": Command(
         "every method's coefficient, token by token and term by term, on the same responses to one prompt",
         "run=runs/mine responses=8",

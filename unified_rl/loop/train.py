@@ -180,7 +180,8 @@ def _companion_updates(parts: Parts, config: Config, rollout: Rollout) -> dict[s
 
 def _weights(config: Config, inputs: Inputs) -> torch.Tensor:
     length = config.aggregation.length or config.generator.max_new_tokens
-    return aggregation_weights(config.aggregation.name, inputs, length, config.aggregation.truncated)
+    options = config.aggregation
+    return aggregation_weights(options.name, inputs, length, options.truncated, options.empty)
 
 
 def _minibatches(rollout: Rollout, config: Config, step: int) -> Iterator[np.ndarray]:

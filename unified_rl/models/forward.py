@@ -14,22 +14,22 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from unified_rl.base.errors import DataError
-from unified_rl.models.attention import attention_mask
-from unified_rl.models.decoder_pass import decoder_of, last_hidden, takes_positions
+from unified_rl.models.attention import decoder_input
+from unified_rl.models.decoder_pass import decoder_of
 from unified_rl.models.limits import context_limit
 from unified_rl.models.policy_model import ScalarModel
 from unified_rl.models.traits import transform_of
 from unified_rl.ops.logprobs import Head, token_outputs
 from unified_rl.packing.packed_rows import PackedRows
 
-#: A decoder's last hidden states [R, L, D] on packed rows; gradients flow through it to the decoder's weights.
+#: A decoder's last hidden states [N, D] that predict the response tokens of packed rows; gradients flow through it to the
+#: decoder's weights.
 Forward = Callable[[PreTrainedModel, PackedRows], Tensor]
 
 
 def plain_forward(decoder: PreTrainedModel, packed: PackedRows) -> Tensor:
-    """Last hidden states [R, L, D] of packed rows, as the module computes them. Implements `Forward`."""
-    positions_RL = packed.position_ids_RL if takes_positions(decoder) else None
-    return last_hidden(decoder, packed.input_ids_RL, positions_RL, attention_mask(decoder, packed))
+    """The states [N, D] that predict the response tokens, as the module computes them. Implements `Forward`."""
+    return decoder_input(decoder, packed).hidden(decoder)
 
 
 def response_outputs(
@@ -93,7 +93,7 @@ def _head(model: PreTrainedModel, packed: PackedRows, forward: Forward) -> Head:
 def _predicting_hidden(decoder: PreTrainedModel, packed: PackedRows, forward: Forward) -> Tensor:
     """Hidden states [N, D] that predict the response tokens."""
     _check_length(decoder.config, packed.longest)
-    return forward(decoder, packed).flatten(0, 1).index_select(0, packed.hidden_index_N)
+    return forward(decoder, packed)
 
 
 def _check_length(config: Any, longest: int) -> None:

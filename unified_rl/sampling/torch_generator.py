@@ -140,6 +140,11 @@ class TorchGenerator:
                     self.on_progress(done, len(requests))
         return responses
 
+    def look_at_decoding(self) -> None:
+        """Find out now how the model decodes, instead of at the first response."""
+        with self._passes():
+            pass
+
     @contextmanager
     def _decoding(self, requests: list[_Request], decoding: Decoding, policy_version: int) -> Iterator[_Decoding]:
         if self.static is not None:

@@ -23,7 +23,7 @@ from unified_rl.methods.importance import corrected
 from unified_rl.methods.losses import all_needs, of_policy
 from unified_rl.methods.signals import Role as ModelRole
 from unified_rl.methods.signals import beside_policy, per_micro_batch, per_prompt, within_update
-from unified_rl.models.compiled_forward import CompiledForward
+from unified_rl.models.compiled_forward import compiled_forward
 from unified_rl.models.decoder_pass import decoder_of
 from unified_rl.models.forward import Forward, plain_forward
 from unified_rl.models.policy_copy import FrozenCopy
@@ -98,7 +98,11 @@ def assemble(
         memory=memory,
         sampler_metrics=live.metrics,
     )
-    return parts, {**reward_inputs, **inputs, **_given_weights(config, roles)}, {"company": live.company}
+    return (
+        parts,
+        {**reward_inputs, **inputs, **_given_weights(config, roles)},
+        {"company": live.company, **world.shown_prompt(task, trained.tokenizer, config)},
+    )
 
 
 def _memory(coefficient: Coefficient, checkpoint: Path | None) -> PromptMemory | None:
@@ -191,7 +195,7 @@ def _policy_role(config: Config, forward: Forward, frozen: Mapping[str, _Loaded]
 def _compiled_forward(model: PreTrainedModel, ranks: Ranks) -> Forward:
     if ranks.first:
         announce("compiling the training pass (trainer.compiled=true), which may take a minute")
-    return CompiledForward(decoder_of(model))
+    return compiled_forward(decoder_of(model))
 
 
 def _load_frozen(config: Config, role: ModelRole, policy_path: Path) -> _Loaded:
