@@ -105,7 +105,7 @@ def test_a_manifest_lists_exactly_the_files_that_are_there(trained, run, capsys)
     manifest = (checkpoint / files.MANIFEST).read_text()
     for text in ("{}", "[]", "null", "{", '{"../../config.yaml": "00"}'):
         (checkpoint / files.MANIFEST).write_text(text)
-        assert str(checkpoint) in refusal(capsys, main(["evaluate", f"run={run}", "name=b"]))
+        assert str(checkpoint / "manifest.json") in refusal(capsys, main(["evaluate", f"run={run}", "name=b"]))
     (checkpoint / files.MANIFEST).write_text(manifest)
     (checkpoint / "policy" / "model-00002.safetensors").write_bytes(b"")
     assert "model-00002.safetensors is not in its manifest" in refusal(capsys, main(["evaluate", f"run={run}", "name=b"]))

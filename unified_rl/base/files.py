@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -78,9 +78,9 @@ def file_hash(path: Path) -> str:
 
 
 def write_manifest(folder: Path) -> dict[str, str]:
-    """Hash every file below `folder` into its `manifest.json`, and return {relative path: hash}."""
+    """Hash every file below `folder` into its `manifest.json`, and return {relative path: hash}. Its own entry is of the others."""
     hashes = {name: file_hash(path) for name, path in _listed(folder).items()}
-    write_json(folder / MANIFEST, hashes)
+    write_json(folder / MANIFEST, hashes | {MANIFEST: _digest(hashes)})
     return hashes
 
 
@@ -90,8 +90,10 @@ def damage(folder: Path) -> str | None:
         hashes = read_json(folder / MANIFEST)
     except (OSError, ValueError):
         return f"{folder / MANIFEST} is missing or unreadable"
-    if not isinstance(hashes, dict) or not hashes:
+    if not isinstance(hashes, dict) or len(hashes) < 2:
         return f"{folder / MANIFEST} lists no files"
+    if hashes.pop(MANIFEST, None) != _digest(hashes):
+        return f"{folder / MANIFEST} does not match its own hash"
     there = _listed(folder)
     for name in sorted(hashes.keys() | there.keys()):
         path = folder / name
@@ -104,6 +106,10 @@ def damage(folder: Path) -> str | None:
         if file_hash(path) != hashes[name]:
             return f"{path} does not match its recorded hash"
     return None
+
+
+def _digest(hashes: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()
 
 
 def _listed(folder: Path) -> dict[str, Path]:

@@ -63,12 +63,7 @@ class Run:
             ConfigError: the configuration differs from that of the run to be resumed.
             CheckpointError, DataError: the checkpoint, or what belongs to it, is damaged; nothing was changed.
         """
-        with files.disk_errors(path):
-            exists = (path / "config.yaml").exists()
-            if path.exists() and not path.is_dir():
-                raise RunDirectoryError(f"{path} is a file; choose another run_dir")
-            if path.is_dir() and not exists and any(item.name not in STARTED for item in path.iterdir()):
-                raise RunDirectoryError(f"{path} exists, is not empty, and holds no run; choose another run_dir")
+        exists = _holds_run(path)
         if exists and not resume:
             raise RunDirectoryError(f"{path} already holds a run; choose another run_dir, or set resume=true to go on with it")
         made = [] if exists else [folder for folder in (path, *path.parents) if not folder.exists()] or [path / "checkpoints"]
@@ -77,8 +72,11 @@ class Run:
             lock = held(path / ".lock")
         run = cls(path, step=0, lock=lock)
         run._made = made
-        contents = run._verified(config) if exists else {}
-        run._lay_down(config, contents)
+        try:
+            run._lay_down(config, run._verified(config) if exists else {})
+        except BaseException:
+            run.close()
+            raise
         return run
 
     def close(self) -> None:
@@ -132,7 +130,7 @@ class Run:
         path = self.path / provenance.FILE
         before = provenance.read(path) if self.has_checkpoint else None
         facts = provenance.extended(before, inputs, machine, self.step, path)
-        if before is not None:
+        if self.has_checkpoint:
             self._check(provenance.FILE)
         for line in provenance.changes(facts):
             announce(f"{self.path}: {line}")
@@ -294,6 +292,20 @@ def latest_checkpoint(run_dir: Path) -> Path | None:
     if problem:
         raise CheckpointError(f"checkpoint {path} is damaged: {problem}; delete that folder to go on from the one before it")
     return path
+
+
+def _holds_run(path: Path) -> bool:
+    """Whether a folder holds a run; False for one that is empty or not there. Raises RunDirectoryError: it holds something else."""
+    with files.disk_errors(path):
+        if (path / "config.yaml").exists():
+            return True
+        if path.exists() and not path.is_dir():
+            raise RunDirectoryError(f"{path} is a file; choose another run_dir")
+        if not path.is_dir() or all(item.name in STARTED for item in path.iterdir()):
+            return False
+        if (path / provenance.FILE).exists():
+            raise RunDirectoryError(f"{path / 'config.yaml'} is missing; restore it from a copy, or choose another run_dir")
+        raise RunDirectoryError(f"{path} exists, is not empty, and holds no run; choose another run_dir")
 
 
 def _read_records(checkpoint: Path) -> dict[str, Any]:

@@ -182,7 +182,12 @@ def _sample_all(
     version = _updates(checkpoint)
     split = world.split_of(options.split)
     prompts = {
-        name: world.as_prompts(list(task.problems(split, options.problems or None, name)), tokenizer, config)
+        name: world.fitting(
+            world.as_prompts(list(task.problems(split, options.problems or None, name)), tokenizer, config),
+            sampler.info.context,
+            options.max_new_tokens,
+            config,
+        )
         for name in task.slices
     }
     chunks = list(_chunks(prompts, options))
