@@ -59,7 +59,7 @@ bench: install
 # Needs a CUDA GPU and a CUDA build of torch in PYTHON_GPU: tokens/s, MFU and peak memory beside the planner's predictions.
 PYTHON_GPU ?= $(BIN)/python
 bench-gpu:
-	$(PYTHON_GPU) -m unified_rl.cli bench-gpu
+	$(PYTHON_GPU) -m unified_rl.cli bench gpu
 
 sweep: install
 	$(BIN)/unified-rl grid lr_sweep

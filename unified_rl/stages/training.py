@@ -43,8 +43,6 @@ def run_training(
         UnifiedRLError: see the subclasses; the run directory's `status.json` then says "failed" and why.
     """
     use_threads(config.threads)
-    if config.model.dtype == "bfloat16" and config.model.device.startswith("cuda"):
-        torch.set_float32_matmul_precision("high")  # TF32 in the float32 head: exact for forward products of bfloat16 numbers
     transformers.utils.logging.disable_progress_bar()  # one bar for the run, none for each checkpoint
     store = ArtifactStore(Path(config.artifacts), ranks)
     preflight(config)
