@@ -14,6 +14,17 @@ REWARD_MODEL_PRESETS = ("smoke", "default", "full")
 
 
 @dataclass(frozen=True)
+class ConformanceOptions:
+    """Whose gradients ours are compared with.
+
+    peer: beginnings of projects' names; none = all that the golden file has. golden: a golden file, or a folder of some.
+    """
+
+    peer: list[str] = field(default_factory=list)
+    golden: Path = Path("tests/data/golden")
+
+
+@dataclass(frozen=True)
 class PolicyOptions:
     """Which policy is measured, by which methods, on which problems.
 

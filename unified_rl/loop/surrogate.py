@@ -19,21 +19,35 @@ from unified_rl.ops.terms import Term, Terms, coefficient
 from unified_rl.packing.packed_rows import Members
 
 
-def aggregation_weights(name: str, inputs: Inputs, constant: int, truncated: str) -> Tensor:
+def aggregation_weights(name: str, inputs: Inputs, constant: int, truncated: str, empty: str = "counted") -> Tensor:
     """Weights [B] of the update's sequences (see `ops.aggregation`), with denominators over this whole batch.
 
     Args:
-        name: the aggregation's name. constant: constant_length's length. truncated: "keep" or "drop".
+        name: the aggregation's name. constant: constant_length's length. truncated: "keep", "drop" or "leave_out".
+        empty: whether sequences without a response token are "counted" in the denominators, or "left_out".
     """
     lengths_B = inputs.response_mask_BT.sum(1).to(inputs.rewards_B)
-    weights_B = {
+    counted_B = torch.ones_like(inputs.truncated_B)
+    if truncated == "leave_out":
+        counted_B = counted_B & ~inputs.truncated_B
+    if empty == "left_out":
+        counted_B = counted_B & (lengths_B > 0)
+    if truncated == "leave_out" or empty == "left_out":
+        rows = counted_B.nonzero()[:, 0]
+        found = _weights(name, lengths_B[rows], inputs.group_B[rows], constant)
+        return torch.zeros_like(lengths_B).index_copy_(0, rows, found.to(lengths_B))
+    weights_B = _weights(name, lengths_B, inputs.group_B, constant)
+    return aggregation.without_truncated(weights_B, inputs.truncated_B) if truncated == "drop" else weights_B
+
+
+def _weights(name: str, lengths_B: Tensor, group_B: Tensor, constant: int) -> Tensor:
+    return {
         "sequence_mean": lambda: aggregation.sequence_mean(lengths_B),
-        "prompt_token_mean": lambda: aggregation.prompt_token_mean(lengths_B, inputs.group_B),
+        "prompt_token_mean": lambda: aggregation.prompt_token_mean(lengths_B, group_B),
         "batch_token_mean": lambda: aggregation.batch_token_mean(lengths_B),
         "constant_length": lambda: aggregation.constant_length(lengths_B, constant),
         "pair_mean": lambda: aggregation.pair_mean(lengths_B),
     }[name]()
-    return aggregation.without_truncated(weights_B, inputs.truncated_B) if truncated == "drop" else weights_B
 
 
 class SurrogateLoss:

@@ -1,7 +1,7 @@
 """From `key=value` words to a checked `Config`. No torch.
 
 Order, later wins: schema defaults, configs/chain.yaml, the method's row of the table, configs/stack/STACK.yaml,
-that stack's `methods.METHOD` section (learning rates tuned for the stack), the command line.
+that stack's `methods.METHOD` section (what is tuned for the stack; without one, its coefficient's), the command line.
 `source=x`, `coefficient=x`, `aggregation=x`, `importance=x`, `task=x` and `reward=x` are short for the section's name, and
 `engine=x` for `trainer.name=x`.
 """
@@ -67,7 +67,7 @@ def compose(words: Sequence[str]) -> Config:
     method_name = str(given.get("method", methods.DEFAULT))
     stack_name = str(given.get("stack", Config.stack))
     stack = _read_yaml("stack", stack_name)
-    tuned = (stack.pop("methods", None) or {}).get(method_name) or {}
+    tuned = _tuned(stack.pop("methods", None) or {}, method_name)
     layers = (_chain(), _method_row(method_name), stack, tuned)
     config = _typed([*map(_expand_shorthands, layers), given])
     return replace(config, init=chain.start(config))
@@ -224,6 +224,12 @@ def _structured(value: Any) -> DictConfig:
 def _chain() -> dict[str, Any]:
     """The default chain of stages."""
     return dict(OmegaConf.to_container(OmegaConf.load(CONFIGS / "chain.yaml")))  # type: ignore[arg-type]
+
+
+def _tuned(sections: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """What a stack sets for a row: its own section, or else that of the row which is its coefficient's namesake."""
+    row = methods.METHODS.get(name)
+    return sections.get(name) or (sections.get(row.coefficient) if row else None) or {}
 
 
 def _method_row(name: str) -> dict[str, Any]:

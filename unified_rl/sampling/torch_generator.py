@@ -137,6 +137,11 @@ class TorchGenerator:
                     self.on_progress(done, len(requests))
         return responses
 
+    def look_at_decoding(self) -> None:
+        """Find out now how the model decodes, instead of at the first response."""
+        with self._passes():
+            pass
+
     @contextmanager
     def _passes(self) -> Iterator[_Passes]:
         """The leanest passes that are right for the model, in the mode that they want."""

@@ -55,12 +55,14 @@ class EngineOptions:
     """What an engine is opened with, beside the model.
 
     dtype: as in torch ("float32", "bfloat16"). device: cpu | cuda. max_concurrent_sequences: responses in the making at a time.
+    ends: ids that end a response beside those that the model and its tokenizer name.
     """
 
     vllm: VllmConfig
     dtype: str = "float32"
     device: str = "cpu"
     max_concurrent_sequences: int = 256
+    ends: tuple[int, ...] = ()
 
 
 class VllmGenerator:
@@ -98,7 +100,8 @@ class VllmGenerator:
             raise ConfigError(
                 "the model's configuration names no max_position_embeddings, which vLLM needs; set it in config.json"
             )
-        self.info = GeneratorInfo(context, context_name, int(config.vocab_size), _eos_token_ids(folder, config, tokenizer))
+        ends = tuple(sorted({*_eos_token_ids(folder, config, tokenizer), *options.ends}))
+        self.info = GeneratorInfo(context, context_name, int(config.get_text_config(decoder=True).vocab_size), ends)
         self._engine: Any = None
         self._asleep = False
         self._process: BaseProcess | None = None  # the engine's own, where it has one
