@@ -66,8 +66,9 @@ def test_scaled_and_soft_capped_logits(chunk_elements, temperature, scale, cap):
     logits = cap * torch.tanh(logits / cap) if cap else logits
     expected_logp = torch.log_softmax(logits / temperature, dim=-1)
     expected = expected_logp[torch.arange(TOKENS), targets], -(expected_logp.exp() * expected_logp).sum(dim=-1)
-    options = {"temperature": temperature, "scale": scale, "cap": cap, "chunk_elements": chunk_elements}
-    found = token_logps(hidden, weight, bias, targets, differentiable_entropy=True, **options)
+    head, names = Head(hidden, weight, bias, scale, cap), ("logp", "entropy")
+    options = {"temperature": temperature, "chunk_elements": chunk_elements}
+    found = tuple(token_outputs(head, targets, names, differentiated=names, **options).values())
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
     gradients = (torch.autograd.grad(pair, leaves, list(upstream)) for pair in (found, expected))
     torch.testing.assert_close(*gradients, rtol=0, atol=1e-11)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import ClassVar
 
@@ -18,6 +19,7 @@ from unified_rl.models.traits import rows_of
 #: Responses to prompts, one each, drawn beside each other by a cache.
 Drawn = Callable[[Sequence[Prompt], Decoding], list[Response]]
 
+_log = logging.getLogger(__name__)
 _BY_CACHE = "_decodes_by_cache"
 #: Largest difference of a token's log-prob to that of a plain pass, in nats; in lower precision of the median token.
 _CLOSE = {torch.bfloat16: 0.1, torch.float16: 0.05}
@@ -33,6 +35,11 @@ def decodes_by_cache(model: PreTrainedModel, draw: Drawn) -> bool:
     """
     if not hasattr(model, _BY_CACHE):
         setattr(model, _BY_CACHE, rows_of(decoder_of(model)) == "shared prompts" and _is_right(model, draw))
+        if not getattr(model, _BY_CACHE):
+            _log.warning(
+                "%s is decoded without a cache, every token again for each new one: a cache is not right for it",
+                type(model).__name__,
+            )
     found: bool = getattr(model, _BY_CACHE)
     return found
 
