@@ -4,7 +4,7 @@ PRESET ?= default
 BIN := .venv/bin
 ENGINES := .venv-engines/bin
 
-.PHONY: install install-engines reproduce test test-engines test-long mutants lint bench bench-gpu sweep clean
+.PHONY: install install-engines reproduce test test-engines test-long test-nightly mutants lint bench bench-gpu sweep clean
 
 install: .venv/.installed
 
@@ -29,7 +29,7 @@ reproduce: install
 
 # One test process per core, each of one thread.
 test: install lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile -m "not long"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile -m "not long and not nightly"
 
 # Real DeepSpeed and vLLM: ranks as processes on this machine's CPU.
 test-engines: install-engines
@@ -37,7 +37,11 @@ test-engines: install-engines
 
 # What does not fit in the quick suite: many kills, and every mutant of the maths.
 test-long: install mutants
-	$(BIN)/python -m pytest -m long
+	$(BIN)/python -m pytest -m "long and not nightly"
+
+# Damage of every kind, and a power cut at every file operation: hours.
+test-nightly: install
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m nightly
 
 mutants: install
 	$(BIN)/python -m tools.mutants
@@ -55,7 +59,7 @@ bench: install
 # Needs a CUDA GPU and a CUDA build of torch in PYTHON_GPU: tokens/s, MFU and peak memory beside the planner's predictions.
 PYTHON_GPU ?= $(BIN)/python
 bench-gpu:
-	$(PYTHON_GPU) -m unified_rl.cli bench-gpu
+	$(PYTHON_GPU) -m unified_rl.cli bench gpu
 
 sweep: install
 	$(BIN)/unified-rl grid lr_sweep

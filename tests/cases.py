@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import textbook
+import textbook_gates as gates
+import textbook_pairs as pairs
 import torch
 
 from unified_rl import coefficients as c
@@ -77,4 +79,102 @@ CASES = {
     "gspo": (c.Gspo(clip_low=0.01, clip_high=0.01), "sequence_mean", textbook.gspo, False, False),
     "opd": (c.OnPolicyDistillation(), "sequence_mean", textbook.on_policy_distillation, False, False),
     "from_objective": (Gspo(), None, textbook.gspo, False, False),
+}
+
+
+def _case(coefficient, objective, aggregation="sequence_mean"):
+    return coefficient, aggregation, objective, False, "pairs" in coefficient.needs
+
+
+CASES |= {
+    # advantages
+    "grpo_sample_std": _case(
+        c.Grpo(kl_coef=0, std="sample", std_epsilon=1e-4),
+        gates.clipped_with(lambda *given: gates.zscore(*given, ddof=1, epsilon=1e-4)),
+    ),
+    "grpo_batch_std": _case(c.Grpo(kl_coef=0, std="batch", std_epsilon=1e-4), gates.batch_std),
+    "grpo_std_of_others": _case(
+        c.Grpo(kl_coef=0, baseline="leave_one_out", std="leave_one_out"), gates.clipped_with(gates.over_others)
+    ),
+    "grpo_dual_clip": _case(c.Grpo(kl_coef=0, dual_clip=1.5), gates.dual_clip),
+    "grpo_clip_higher": _case(c.Grpo(kl_coef=0, clip_high=0.28), gates.clipped_with(gates.zscore, 0.2, 0.28)),
+    "max_rl": _case(c.MaxRl(), gates.clipped_with(gates.over_mean)),
+    "best_of_group": _case(c.BestOfGroup(), gates.clipped_with(gates.lead)),
+    "reinforce_pp": _case(c.ReinforcePlusPlus(kl_coef=0.3), gates.reinforce_pp, "batch_token_mean"),
+    "reinforce_pp_baseline": _case(c.ReinforcePlusPlusBaseline(kl_coef=0.3), gates.reinforce_pp_baseline, "batch_token_mean"),
+    "opo": _case(c.Opo(), gates.opo, "batch_token_mean"),
+    "gpg": _case(c.Gpg(), gates.gpg, "batch_token_mean"),
+    "policy_gradient": _case(c.PolicyGradient(), gates.plain_ratio),
+    "reinforce": _case(c.PolicyGradient(baseline="none", std="none", ratio="none"), gates.reinforce),
+    "psr": _case(c.Signed(right=1.0, wrong=0.0), gates.signed(1.0, 0.0)),
+    "w_reinforce": _case(c.Signed(), gates.signed(0.1, 1.0)),
+    "raft_pp": _case(c.Signed(right=1.0, wrong=0.0, ratio="token"), gates.signed(1.0, 0.0, ratio=True)),
+    # ratios and gates
+    "rloo_of_sequences": _case(c.Rloo(kl_coef=0, ratio="product"), gates.rloo_of_sequences, "constant_length"),
+    "rloo_kl_to_go": _case(c.Rloo(kl_coef=0.3, kl_in="reward_to_go"), gates.kl_in_reward_to_go),
+    "gmpo": _case(c.Gmpo(clip_low=0.05, clip_high=0.05), gates.gmpo),
+    "vespo": _case(c.Vespo(), gates.vespo, "batch_token_mean"),
+    "cispo": _case(c.Cispo(clip_low=0.1, clip_high=0.05), gates.cispo, "batch_token_mean"),
+    "sapo": _case(c.Sapo(), gates.sapo),
+    "dppo_tv": _case(c.TrustRegion(bound_low=0.02, bound_high=0.02), gates.trust_region("total_variation"), "batch_token_mean"),
+    "dppo_kl": _case(
+        c.TrustRegion(divergence="binary_kl", bound_low=1e-4, bound_high=1e-4),
+        gates.trust_region("binary_kl", 1e-4),
+        "batch_token_mean",
+    ),
+    "both_sides": _case(
+        c.TrustRegion(divergence="both_sides", bound_low=0.02, bound_high=0.02, std="none", squared_drift=0.3, cap=1.05),
+        gates.trust_region("both_sides", 0.02, cap=1.05, drift=0.3, rule=gates.centred),
+        "batch_token_mean",
+    ),
+    "drpo": _case(c.Drpo(), gates.drpo),
+    "dro": _case(c.Dro(), gates.dro, "batch_token_mean"),
+    "deepseek_v32": _case(c.Grpo(kl_estimator="weighted_k3", off_policy_delta=0.01), gates.off_policy_mask),
+    "high_entropy": _case(c.HighEntropy(), gates.high_entropy, "batch_token_mean"),
+    "kl_cov": _case(c.KlCov(share=0.1, hold=0.5), gates.kl_cov, "batch_token_mean"),
+    # likelihood and distillation
+    "dft": _case(c.Dft(), gates.dft),
+    "minillm": _case(
+        c.OnPolicyDistillation(credit="to_go"),
+        lambda *a: gates.distillation(*a, to_go=True, length=LENGTH),
+        "constant_length",
+    ),
+    "opd_within_bounds": _case(
+        c.OnPolicyDistillation(ratio="token", fall=0.01, squared_drift=0.3),
+        lambda *a: gates.distillation(*a, ratio=True, fall=0.01, drift=0.3),
+    ),
+    # the critic
+    "ppo_whitened": _case(c.Ppo(whitening="sample"), lambda *a: gates.critic(*a, ddof=1)),
+    "vapo": _case(
+        c.Ppo(kl_coef=0, length_adaptive=0.3, clip_high=0.28, positive_nll=0.1, value_trace_decay=1.0),
+        lambda *a: gates.critic(*a, kl_coef=0, adaptive=0.3, high=0.28, nll=0.1, average=gates.token_mean),
+        "batch_token_mean",
+    ),
+    "ppo_kl_in_loss": _case(
+        c.Ppo(kl_coef=0.5, kl_in="loss", kl_estimator="k3"), lambda *a: gates.critic(*a, kl_coef=0.5, kl_in_loss=True)
+    ),
+    # pairs
+    "cdpo": _case(c.Dpo(label_smoothing=0.1), pairs.on_margin(pairs.smoothed), "pair_mean"),
+    "dpo_nll": _case(c.Dpo(nll_coef=0.7), pairs.with_nll, "pair_mean"),
+    "ld_dpo": _case(c.Dpo(tail_weight=0.5), pairs.length_desensitised, "pair_mean"),
+    "f_dpo_forward_kl": _case(c.Dpo(divergence="forward_kl"), pairs.of_divergence(lambda t: 1 - 1 / t), "pair_mean"),
+    "f_dpo_js": _case(c.Dpo(divergence="js"), pairs.of_divergence(lambda t: torch.log(2 * t / (t + 1))), "pair_mean"),
+    "f_dpo_alpha": _case(
+        c.Dpo(divergence="alpha", alpha=0.3), pairs.of_divergence(lambda t: (t**-0.7 - 1) / -0.7), "pair_mean"
+    ),
+    "robust_dpo": _case(c.RobustDpo(), pairs.on_margin(pairs.robust), "pair_mean"),
+    "exo": _case(c.Exo(label_smoothing=0.05), pairs.on_margin(pairs.exo), "pair_mean"),
+    "hinge": _case(c.Hinge(beta=0.5), pairs.on_margin(pairs.hinge, 0.5), "pair_mean"),
+    "ipo": _case(c.Ipo(), pairs.ipo, "pair_mean"),
+    "ipo_mean": _case(c.Ipo(over="mean"), lambda *a: pairs.ipo(*a, mean=True), "pair_mean"),
+    "simpo": _case(c.SimPo(), pairs.simpo, "pair_mean"),
+    "cpo": _case(c.Cpo(), pairs.cpo, "pair_mean"),
+    "orpo": _case(c.Orpo(), pairs.orpo, "pair_mean"),
+    "bco": _case(c.Bco(), pairs.on_scores(pairs.binary), "pair_mean"),
+    "nca": _case(c.Nca(), pairs.on_scores(pairs.noise_contrastive), "pair_mean"),
+    "sppo": _case(c.Sppo(), pairs.on_scores(pairs.self_play), "pair_mean"),
+    "apo_zero": _case(c.ApoZero(), pairs.on_scores(pairs.anchored_zero), "pair_mean"),
+    "apo_down": _case(c.ApoDown(), pairs.on_scores(pairs.anchored_down), "pair_mean"),
+    "discopop": _case(c.DiscoPop(temperature=0.5), pairs.on_margin(pairs.discopop), "pair_mean"),
+    "aot": _case(c.Aot(), pairs.aot, "pair_mean"),
 }

@@ -95,9 +95,21 @@ def ragged_batch(seed: int, groups: int = 3, group_size: int = 4, drift: float =
         old_logp_BT=logps(old, sequences),
         ref_logp_BT=logps(reference, sequences),
         values_BT=torch.tensor(rng.normal(size=mask.shape)) * mask,
-        more={"teacher_logp_BT": logps(small_llama(seed + 3, policy, 0.1), sequences)},
+        more={
+            "teacher_logp_BT": logps(small_llama(seed + 3, policy, 0.1), sequences),
+            "entropy_BT": torch.nn.utils.rnn.pad_sequence(
+                [entropies(policy, sequence).detach() for sequence in sequences], batch_first=True
+            ),
+        },
     )
     return Ragged(sequences, inputs, policy, old, reference)
+
+
+def entropies(model: torch.nn.Module, sequence: TokenSequence) -> torch.Tensor:
+    """H [T] of the distributions that a response's tokens are drawn from, by a plain forward of the model."""
+    ids = torch.cat([torch.from_numpy(sequence.prompt_ids), torch.from_numpy(sequence.response_ids)])
+    logp = torch.log_softmax(model(input_ids=ids[None]).logits[0, len(sequence.prompt_ids) - 1 : -1], -1)
+    return -(logp.exp() * logp).sum(-1)
 
 
 def token_logps(model: torch.nn.Module, sequence: TokenSequence) -> torch.Tensor:

@@ -9,7 +9,7 @@ import pytest
 import textbook
 import torch
 from cases import c
-from ragged import gradient, ragged_batch, token_logps
+from ragged import entropies, gradient, ragged_batch, token_logps
 from tiny import words
 
 from unified_rl import planning
@@ -24,13 +24,6 @@ from unified_rl.presets.loading import load_config
 
 WEIGHT = 0.3
 BONUS = {"entropy_bonus": WEIGHT}
-
-
-def entropies(model, sequence):
-    """H [T] of the distributions that a response's tokens are drawn from, by a plain forward of the model."""
-    ids = torch.cat([torch.from_numpy(sequence.prompt_ids), torch.from_numpy(sequence.response_ids)])
-    logp = torch.log_softmax(model(input_ids=ids[None]).logits[0, len(sequence.prompt_ids) - 1 : -1], -1)
-    return -(logp.exp() * logp).sum(-1)
 
 
 @pytest.mark.parametrize("micro_batch_tokens", [20, 10_000])

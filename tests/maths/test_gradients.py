@@ -27,7 +27,7 @@ def our_gradient(batch, coefficient, aggregation, *, row_tokens=40, micro_batch_
     loss = SurrogateLoss(coefficient, inputs, weights)
     if coefficient.unit == "batch":
         logp = torch.nn.utils.rnn.pad_sequence([token_logps(batch.policy, s) for s in sequences], batch_first=True)
-        loss.fix({"logp": logp.detach()})
+        loss.fix({"logp": logp.detach(), "entropy": inputs.entropy_BT})
     unit = inputs.group_B.cpu().numpy() if coefficient.unit in ("pair", "group") else None
     batch.policy.zero_grad()
     width = inputs.response_mask_BT.shape[1]

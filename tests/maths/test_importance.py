@@ -19,10 +19,10 @@ from unified_rl.packing.layout import Layout
 from unified_rl.presets.loading import load_config
 
 OPTIONS = {
-    "truncated token": ImportanceConfig("truncated", "token", cap=1.2),
-    "truncated sequence": ImportanceConfig("truncated", "sequence", cap=1.1),
-    "masked token": ImportanceConfig("masked", "token", cap=1.3, floor=0.8),
-    "masked sequence": ImportanceConfig("masked", "sequence", cap=1.5, floor=0.6),
+    "truncated token": ImportanceConfig("truncated", "token", cap=1.2, kl="inside"),
+    "truncated sequence": ImportanceConfig("truncated", "sequence", cap=1.1, kl="inside"),
+    "masked token": ImportanceConfig("masked", "token", cap=1.3, floor=0.8, kl="inside"),
+    "masked sequence": ImportanceConfig("masked", "sequence", cap=1.5, floor=0.6, kl="inside"),
 }
 
 
@@ -164,7 +164,14 @@ def test_a_response_without_a_sampler_is_refused_at_run_time_too():
         (("method=sft", "importance=truncated"), "no sampler whose log-probs"),
         (("method=dpo", "importance=masked"), "one loss per pair"),
         (("method=grpo", "importance.cap=3"), "means nothing to importance=none"),
-        (("method=grpo", "importance=truncated", "importance.floor=0.1"), "belongs to importance=masked"),
+        (("method=grpo", "importance=bypass", "importance.floor=0.1"), "belongs to importance=masked"),
+        (("method=grpo", "importance=truncated", "importance.floor=2.5"), "must be below importance.cap"),
+        (("method=grpo", "importance=rejected"), "rejects nothing by itself"),
+        (("method=grpo", "importance=plain", "importance.reject_cap=3"), "means nothing to importance.reject=none"),
+        (("method=grpo", "importance=plain", "importance.reject=k3", "importance.reject_floor=0.1"), "importance.reject=ratio"),
+        (("method=grpo", "importance=plain", "importance.rejected=left_out"), "nothing rejects any"),
+        (("method=rloo", "importance=bypass"), "has none"),
+        (("method=grpo", "importance.kl=inside"), "means nothing to importance=none"),
         (("method=grpo", "importance=masked", "importance.floor=3"), "must be below importance.cap"),
         (("method=grpo", "importance=clipped"), "importance.name"),
     ],

@@ -67,7 +67,10 @@ def test_kl_estimators_are_right_and_their_terms_are_their_derivatives(a, b):
     assert (kl.k3(logp, ref) >= -1e-12).all()
     assert (kl.k2(logp, ref) >= 0).all()
     values = {"k1": kl.k1(logp, ref), "k2": kl.k2(logp, ref), "k3": kl.k3(logp, ref)}
-    values["weighted_k3"] = torch.exp(logp - old) * kl.k3(logp, ref)
+    values["abs"] = (logp - ref).abs()
+    for name in ("k1", "k2", "k3"):
+        values[f"weighted_{name}"] = torch.exp(logp - old) * values[name]
+        values[f"full_{name}"] = torch.exp(logp - logp.detach()) * values[name]
     for name, value in values.items():
         (derivative,) = torch.autograd.grad(value.sum(), logp, retain_graph=True)
         term = kl.loss_term(name, logp.detach(), ref, old, 0.3).value()

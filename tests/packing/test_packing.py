@@ -1,6 +1,7 @@
 """The layout of packed rows, without a model: who sees whom, what predicts what, and how micro-batches are filled."""
 
 from types import SimpleNamespace
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -11,7 +12,9 @@ from hypothesis import strategies as st
 from unified_rl.base.errors import ConfigError, DataError
 from unified_rl.models import attention
 from unified_rl.models.attention import additive_mask, attention_mask, visible
+from unified_rl.models.reach import Reach
 from unified_rl.packing.packed_rows import TokenSequence, pack, padding_fraction, response_mask, scatter
+from unified_rl.packing.rows import Holds
 
 
 def sequence(prompt, response, name=""):
@@ -34,7 +37,7 @@ layouts = st.fixed_dictionaries(
     {
         "row_tokens": st.integers(1, 60),
         "micro_batch_tokens": st.integers(1, 150),
-        "share_prompts": st.booleans(),
+        "holds": st.sampled_from(get_args(Holds)),
     }
 )
 
@@ -116,14 +119,14 @@ def test_prompts_that_only_begin_alike_are_not_shared():
 
 
 def test_unshared_prompts_are_repeated():
-    (packed,) = pack([sequence([5, 6], [7, 8, 1]), sequence([5, 6], [9, 1])], row_tokens=8, share_prompts=False)
+    (packed,) = pack([sequence([5, 6], [7, 8, 1]), sequence([5, 6], [9, 1])], row_tokens=8, holds="whole sequences")
     assert packed.input_ids_RL.tolist() == [[5, 6, 7, 8, 5, 6, 9]]
     assert packed.position_ids_RL.tolist() == [[0, 1, 2, 3, 0, 1, 2]]
 
 
 def test_a_long_sequence_gets_a_row_of_its_own_length_and_one_beyond_the_budget_stands_alone():
     lengths = [3, 40, 3, 90]
-    packed = pack([sequence([1], range(n)) for n in lengths], row_tokens=10, micro_batch_tokens=50, share_prompts=False)
+    packed = pack([sequence([1], range(n)) for n in lengths], row_tokens=10, micro_batch_tokens=50, holds="whole sequences")
     assert [p.sequences_b.tolist() for p in packed] == [[3], [1], [0, 2]]
     assert [tuple(p.input_ids_RL.shape) for p in packed] == [(1, 90), (1, 40), (2, 3)]
 
@@ -132,7 +135,7 @@ def test_sharing_and_packing_save_tokens():
     random = np.random.default_rng(0)
     prompts = [random.integers(2, 60, 35) for _ in range(8)]
     sequences = [TokenSequence(prompt, random.integers(2, 60, random.integers(20, 60))) for prompt in prompts for _ in range(8)]
-    plain, shared = (pack(sequences, share_prompts=share) for share in (False, True))
+    plain, shared = (pack(sequences, holds=holds) for holds in ("whole sequences", "shared prompts"))
     size = [sum(p.input_ids_RL.numel() for p in packed) for packed in (plain, shared)]
     assert size[1] < 0.75 * size[0]
     assert padding_fraction(plain) < 0.15
@@ -163,6 +166,25 @@ def test_a_mask_is_made_once_unless_it_is_large(monkeypatch):
     large = packed.to("cpu")
     assert additive_mask(large, torch.float32) is not additive_mask(large, torch.float32)
     assert torch.equal(additive_mask(large, torch.float32), first)
+
+
+@settings(max_examples=40, deadline=None)
+@given(batches(), layouts, st.integers(1, 9), st.integers(1, 9))
+def test_a_window_counts_positions_and_a_chunk_begins_at_its_multiple(sequences, layout, window, chunk):
+    for packed in pack(sequences, **layout):
+        whole, position = visible(packed), packed.position_ids_RL
+        i, j = position[:, :, None], position[:, None, :]
+        assert torch.equal(visible(packed, Reach(window=window)), whole & (i - j < window))
+        assert torch.equal(visible(packed, Reach(chunk=chunk)), whole & (i // chunk == j // chunk))
+
+
+@settings(max_examples=30, deadline=None)
+@given(batches(), layouts)
+def test_rows_of_one_sequence_hold_one(sequences, layout):
+    for packed in pack(sequences, **{**layout, "holds": "one sequence"}):
+        starts = ((packed.position_ids_RL == 0) & (packed.segment_RL >= 0)).sum(1)
+        assert starts.tolist() == [1] * len(packed.sequences_b)
+        assert (packed.input_ids_RL.shape[1], packed.holds) == (packed.longest, "one sequence")
 
 
 def test_an_attention_that_cannot_keep_segments_apart_is_refused():

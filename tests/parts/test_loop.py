@@ -18,6 +18,7 @@ from unified_rl.base.errors import CheckpointError, TrainingError
 from unified_rl.cli import main
 from unified_rl.loop.surrogate import SurrogateLoss, aggregation_weights
 from unified_rl.methods import METHODS
+from unified_rl.methods.table import FAMILIES
 from unified_rl.models.roles import policy_role
 from unified_rl.packing.layout import Layout
 from unified_rl.sources.registry import SOURCES
@@ -35,7 +36,11 @@ def run(tmp_path, artifacts, method, *more):
     return [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
 
 
-@pytest.mark.parametrize("method", METHODS)
+#: Of each family the first two rows; the others are run with the long tests.
+QUICK = {name for family in FAMILIES for name in list(family.ROWS)[:2]}
+
+
+@pytest.mark.parametrize("method", [name if name in QUICK else pytest.param(name, marks=pytest.mark.long) for name in METHODS])
 def test_every_method_trains_and_logs(tmp_path, artifacts, method):
     more = ("rollout.prompts_per_step=16",) if method == "sft" else ()
     if wants(method):

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 from test_torch_generator import VOCABULARY, IdTokenizer, build
+from transformers import MistralConfig
 
 from unified_rl.base.errors import ConfigError, DataError
 from unified_rl.base.types import ONE_RANK, Decoding, GeneratorInfo, Problem, Prompt
@@ -17,6 +18,10 @@ from unified_rl.training.ranks import DividedGenerator
 from unified_rl.training.weight_sync import SyncedGenerator
 from unified_rl.training.whole_copy import FollowingGenerator
 
+LONGROPE, YARN = (
+    {"rope_parameters": {"rope_type": kind, "original_max_position_embeddings": 24, "factor": 4.0, "rope_theta": 1e4, **more}}
+    for kind, more in (("longrope", {"long_factor": [1.0] * 64, "short_factor": [1.0] * 64}), ("yarn", {}))
+)
 INFO = GeneratorInfo(10, "max_position_embeddings", 50, (1,))
 
 
@@ -28,16 +33,14 @@ def prompt(*token_ids):
     ("settings", "limit"),
     [
         ({"max_position_embeddings": 96}, (96, "max_position_embeddings")),
-        ({"max_position_embeddings": 96, "sliding_window": None}, (96, "max_position_embeddings")),
-        ({"max_position_embeddings": 96, "sliding_window": 32}, (32, "sliding_window")),
-        ({"max_position_embeddings": 96, "attention_chunk_size": 16, "sliding_window": 32}, (16, "attention_chunk_size")),
-        ({"max_position_embeddings": 96, "sliding_window": 32, "use_sliding_window": False}, (96, "max_position_embeddings")),
+        ({"max_position_embeddings": 96, "sliding_window": 32}, (96, "max_position_embeddings")),
+        ({"max_position_embeddings": 96} | LONGROPE, (24, "original_max_position_embeddings")),
+        ({"max_position_embeddings": 96} | YARN, (96, "max_position_embeddings")),
         ({"max_position_embeddings": 0}, (None, "")),
-        ({}, (None, "")),
     ],
 )
 def test_the_narrowest_setting_limits_the_context(settings, limit):
-    assert context_limit(SimpleNamespace(**settings)) == limit
+    assert context_limit(MistralConfig(**settings)) == limit
 
 
 @pytest.mark.parametrize(

@@ -347,12 +347,6 @@ def test_settings_that_do_not_fit_the_model_are_refused():
         TorchGenerator(build("llama"), IdTokenizer(), max_concurrent_sequences=0)
 
 
-def test_sliding_window_models_are_used_within_their_window_only():
-    model = build("qwen2", use_sliding_window=True, sliding_window=32, max_window_layers=0)
-    with pytest.raises(DataError, match="sliding_window of 32"):
-        generate_one(model, make_prompts([5])[0], 0, Decoding(max_new_tokens=28))
-
-
 def test_eos_ids_come_from_the_model_and_the_tokenizer_by_default():
     model = build("llama")
     model.generation_config.eos_token_id = [7, 9]

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ MANIFEST = "manifest.json"
 EVALUATIONS = "evaluations"
 #: More than any file of settings or facts of ours holds.
 SMALL_BYTES = 64 << 20
+#: More than any log or table of samples holds.
+LARGE_BYTES = 8 << 30
 
 
 @contextmanager
@@ -76,9 +78,9 @@ def file_hash(path: Path) -> str:
 
 
 def write_manifest(folder: Path) -> dict[str, str]:
-    """Hash every file below `folder` into its `manifest.json`, and return {relative path: hash}."""
+    """Hash every file below `folder` into its `manifest.json`, and return {relative path: hash}. Its own entry is of the others."""
     hashes = {name: file_hash(path) for name, path in _listed(folder).items()}
-    write_json(folder / MANIFEST, hashes)
+    write_json(folder / MANIFEST, hashes | {MANIFEST: _digest(hashes)})
     return hashes
 
 
@@ -88,8 +90,10 @@ def damage(folder: Path) -> str | None:
         hashes = read_json(folder / MANIFEST)
     except (OSError, ValueError):
         return f"{folder / MANIFEST} is missing or unreadable"
-    if not isinstance(hashes, dict) or not hashes:
+    if not isinstance(hashes, dict) or len(hashes) < 2:
         return f"{folder / MANIFEST} lists no files"
+    if hashes.pop(MANIFEST, None) != _digest(hashes):
+        return f"{folder / MANIFEST} does not match its own hash"
     there = _listed(folder)
     for name in sorted(hashes.keys() | there.keys()):
         path = folder / name
@@ -102,6 +106,10 @@ def damage(folder: Path) -> str | None:
         if file_hash(path) != hashes[name]:
             return f"{path} does not match its recorded hash"
     return None
+
+
+def _digest(hashes: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()
 
 
 def _listed(folder: Path) -> dict[str, Path]:
@@ -131,6 +139,17 @@ def read_small(path: Path) -> str:
     if len(data) > SMALL_BYTES:
         raise ValueError(f"it is larger than {SMALL_BYTES >> 20} MiB")
     return data.decode("utf-8")
+
+
+def read_large(path: Path) -> bytes:
+    """The bytes of a log, b"" where there is none. Raises ValueError: it is no plain file, or larger than logs are."""
+    if not path.exists():
+        return b""
+    if not path.is_file():
+        raise ValueError("it is no plain file")
+    if path.stat().st_size > LARGE_BYTES:
+        raise ValueError(f"it is larger than {LARGE_BYTES >> 30} GiB")
+    return path.read_bytes()
 
 
 def sync_tree(folder: Path) -> None:

@@ -20,6 +20,7 @@ Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 Finish = Literal["stop", "length"]
 Verdict = Literal["correct", "incorrect", "unparsable", "timeout"]
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
 
 @dataclass(frozen=True, slots=True)

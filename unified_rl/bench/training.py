@@ -25,7 +25,7 @@ from transformers import PreTrainedModel
 from unified_rl.base import rng
 from unified_rl.models.forward import response_logps
 from unified_rl.models.policy_model import build_llama
-from unified_rl.ops.logprobs import token_logps
+from unified_rl.ops.logprobs import Head, token_outputs
 from unified_rl.packing.packed_rows import PackedRows, TokenSequence, pack, padding_fraction
 
 VOCABULARY = 64
@@ -78,7 +78,7 @@ def bench_packing(sequences: Sequence[TokenSequence] | None = None, rounds: int 
     model, reference = bench_model(), bench_model()
     layouts = {
         "padded": lambda: padded_micro_batches(sequences, rows=16),
-        "packed": lambda: pack(sequences, share_prompts=False),
+        "packed": lambda: pack(sequences, holds="whole sequences"),
         "packed, prompts shared": lambda: pack(sequences),
     }
     passes = [lambda lay_out=lay_out: training_pass(model, reference, lay_out()) for lay_out in layouts.values()]
@@ -104,7 +104,7 @@ def padded_micro_batches(sequences: Sequence[TokenSequence], rows: int) -> list[
     for start in range(0, len(sequences), rows):
         some = sequences[start : start + rows]
         # A row has room for one sequence only, when it is as long as the longest and the others are kept from sharing it.
-        packed = [pack([sequence], row_tokens=1, share_prompts=False)[0] for sequence in some]
+        packed = [pack([sequence], row_tokens=1, holds="whole sequences")[0] for sequence in some]
         length = max(one.input_ids_RL.shape[1] for one in packed)
         micro_batches.append(_stack(packed, length, first=start))
     return micro_batches
@@ -161,7 +161,7 @@ def bench_logprob_memory(tokens: int = 2048, width: int = 128, vocab_size: int =
 
 def _measure_logprobs(way: str, tokens: int, width: int, vocab_size: int) -> float:
     """Growth of the peak resident set, in MiB, over one forward and backward pass in this process."""
-    logps = {"chunked": lambda *tensors: token_logps(tensors[0], tensors[1], None, tensors[2])[0], "naive": _naive_logps}[way]
+    logps = {"chunked": lambda hidden, weight, y: token_outputs(Head(hidden, weight), y)["logp"], "naive": _naive_logps}[way]
 
     def run(tokens: int, vocab_size: int) -> float:
         hidden_ND = torch.randn(tokens, width, requires_grad=True)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import sys
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NoReturn
 
 from unified_rl import __version__
 from unified_rl.base.errors import ConfigError, UnifiedRLError
 from unified_rl.base.plugins import did_you_mean
+from unified_rl.base.terminal import Escaping, shown
 from unified_rl.cli import help as words_of_help
 from unified_rl.cli import measurements, method_table, records, runs, sweeps, verdicts
 from unified_rl.cli.grammar import Command, read
@@ -33,21 +38,52 @@ def main(words: Sequence[str] | None = None) -> int:
         print(__version__)
         return 0
     try:
-        if name in ("", "--help", "-h"):
-            print(words_of_help.overview(GROUPS, DESCRIPTION))
-            return 0 if name else ConfigError.exit_code
-        if name not in COMMANDS:
-            raise ConfigError(f"{name!r} is not a command of unified-rl{did_you_mean(name, COMMANDS)}")
-        return _run(name, COMMANDS[name], rest)
+        with _ended_by_sigterm(), contextlib.redirect_stdout(Escaping(sys.stdout)):
+            return _dispatch(name, rest)
     except UnifiedRLError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+        return _refused(str(error), error.exit_code)
     except BrokenPipeError:  # the reader of our output (head, less) has gone
         sys.stderr.close()
         return 0
     except KeyboardInterrupt:
-        print(COMMANDS[name].interrupted, file=sys.stderr)
+        print(shown(COMMANDS[name].after_interrupt(name, rest)), file=sys.stderr)
         return INTERRUPTED
+    except MemoryError as error:
+        return _refused(f"there is not enough memory for this ({error}); ask for less at a time", ConfigError.exit_code)
+    except OSError as error:  # whatever the system says of a path that we were given
+        place = f"{error.filename}: " if error.filename else ""
+        return _refused(f"{place}{error.strerror or error}; check that path", ConfigError.exit_code)
+
+
+def _refused(message: str, status: int) -> int:
+    print(f"error: {shown(message)}", file=sys.stderr)
+    return status
+
+
+@contextlib.contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Within this context SIGTERM ends the command as Ctrl-C does. (Signals are the main thread's to handle.)"""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(signum: int, frame: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _dispatch(name: str, rest: Sequence[str]) -> int:
+    if name in ("", "--help", "-h"):
+        print(words_of_help.overview(GROUPS, DESCRIPTION))
+        return 0 if name else ConfigError.exit_code
+    if name not in COMMANDS:
+        raise ConfigError(f"{name!r} is not a command of unified-rl{did_you_mean(name, COMMANDS)}")
+    return _run(name, COMMANDS[name], rest)
 
 
 def _run(name: str, command: Command, words: Sequence[str]) -> int:

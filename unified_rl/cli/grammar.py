@@ -57,7 +57,8 @@ class Command:
     options: dataclass of its own settings. place: the field of it that takes the words without `=`. flags: flag -> what it does.
     sections: names of the dataclasses whose settings it takes besides ("config" for all of the configuration). free: beginnings of
     settings that are passed on as they are.
-    interrupted: what to say after Ctrl-C. more: a paragraph for its help. instead: ends the refusal of an unknown setting.
+    goes_on: word that makes the same words go on after Ctrl-C, "" where they do so as they are, None where nothing is kept.
+    more: a paragraph for its help. instead: ends the refusal of an unknown setting.
     """
 
     summary: str
@@ -68,9 +69,16 @@ class Command:
     flags: Mapping[str, str] = field(default_factory=dict)
     sections: tuple[str, ...] = ()
     free: tuple[str, ...] = ()
-    interrupted: str = "interrupted"
+    goes_on: str | None = None
     more: str = ""
     instead: str = ""
+
+    def after_interrupt(self, name: str, words: Sequence[str]) -> str:
+        """What to say after Ctrl-C: with what to type to go on, where something is kept."""
+        if self.goes_on is None:
+            return "interrupted"
+        more = [self.goes_on] if self.goes_on and self.goes_on not in words else []
+        return f"interrupted; to go on: {shlex.join(['unified-rl', name, *words, *more])}"
 
 
 def read(name: str, command: Command, words: Sequence[str]) -> Call:

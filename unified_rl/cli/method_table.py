@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from unified_rl import methods
 from unified_rl.base.errors import ConfigError
 from unified_rl.base.plugins import did_you_mean
+from unified_rl.base.terminal import Escaping
 from unified_rl.cli.grammar import JSON, Call, Command
 from unified_rl.cli.schema import settings, written
 from unified_rl.methods import COEFFICIENTS
 from unified_rl.presets import loading
+from unified_rl.records.config_file import as_text
 
 HEADINGS = ("method", "data source", "reward", "gradient coefficient GC", "from")
 
@@ -106,8 +109,9 @@ def _print_table(rows: list[dict[str, str]]) -> None:
         reward = "-" if row["reward"] == "none" else f"{row['reward']}, {row['supervision']}"
         cells = (row["method"], f"{row['source']}\n{row['source_in_words']}", reward, row["formula"], row["equation"])
         table.add_row(*(Text(cell) for cell in cells))  # Text: square brackets are formulas, not markup
-    console = Console()
-    console = console if console.is_terminal else Console(width=140)
+    out = sys.stdout.beneath if isinstance(sys.stdout, Escaping) else sys.stdout
+    console = Console(file=out)
+    console = console if console.is_terminal else Console(file=out, width=140)
     console.print(table)
 
 
@@ -120,10 +124,8 @@ def _explain(call: Call) -> None:
 
 
 def _config(call: Call) -> None:
-    from omegaconf import OmegaConf
-
     facts = loading.as_dict(loading.load_config(call.rest))
-    print(json.dumps(facts, indent=1, ensure_ascii=False) if call.json else OmegaConf.to_yaml(OmegaConf.create(facts)), end="")
+    print(json.dumps(facts, indent=1, ensure_ascii=False) if call.json else as_text(facts), end="")
 
 
 COMMANDS: Mapping[str, Command] = {

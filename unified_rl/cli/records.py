@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from unified_rl.base.errors import ConfigError
+from unified_rl.base.terminal import shown
 from unified_rl.cli.grammar import Call, Command
 from unified_rl.statistics.options import TablesOptions
 
@@ -127,7 +128,7 @@ def _figures(call: Call) -> int:
     if files and left_out:
         print(f"not drawn, for want of their tables: {', '.join(left_out)}")
     for failure in errors:
-        print(failure, file=sys.stderr)
+        print(shown(str(failure)), file=sys.stderr)
     return errors[0].exit_code if errors else 0
 
 

@@ -18,12 +18,14 @@ class EvaluateOptions:
     """Which run.
 
     run: a run's directory, as `unified-rl train` made it. name: of the evaluation's folder; by default the split, or another
-    task's name. threads: of this process; 0 = as many as torch chooses.
+    task's name. threads: of this process; 0 = as many as torch chooses. allow_code: also import a task's code that
+    came with the run.
     """
 
     run: str = ""
     name: str = ""
     threads: str = "0"
+    allow_code: bool = False
 
 
 def _train(call: Call) -> None:
@@ -53,14 +55,13 @@ def _compose_data(call: Call) -> None:
     print(f"stored: {folder}", file=sys.stderr)
 
 
-RESUME = "interrupted; train again with resume=true to go on from the last checkpoint"
 COMMANDS: Mapping[str, Command] = {
     "train": Command(
         "train; resume=true goes on with an interrupted run",
         "method=grpo run_dir=runs/mine",
         _train,
         sections=("config",),
-        interrupted=RESUME,
+        goes_on="resume=true",
         more="Words that a method, a stack or the defaults do not set keep the defaults below. `unified-rl train --help trainer` "
         "shows one section; `unified-rl config method=...` prints what a configuration comes to.",
     ),
@@ -69,7 +70,7 @@ COMMANDS: Mapping[str, Command] = {
         "method=grpo_ps reward=model run_dir=runs/iterative iterate.iterations=2",
         _iterate,
         sections=("config",),
-        interrupted=RESUME,
+        goes_on="resume=true",
     ),
     "evaluate": Command(
         "sample from a run's latest checkpoint and store every response",
@@ -77,7 +78,7 @@ COMMANDS: Mapping[str, Command] = {
         _evaluate,
         EvaluateOptions,
         sections=("evaluation",),
-        interrupted="interrupted; the same command goes on with what is missing",
+        goes_on="",
         more="What is not given is as in the run's own section `evaluation`. Words of the sections task and data choose other "
         "problems than the run's.",
     ),

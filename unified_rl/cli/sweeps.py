@@ -20,7 +20,6 @@ FLAGS = {
     "--dry-run": "the cells, the shared stages and the cost; starts nothing",
     "--status": "where every cell stands; starts nothing",
 }
-INTERRUPTED = "interrupted; the same command goes on with what is missing"
 
 
 @dataclass(frozen=True)
@@ -86,7 +85,7 @@ COMMANDS: Mapping[str, Command] = {
         ReproduceOptions,
         flags=FLAGS,
         free=(SLURM,),
-        interrupted=INTERRUPTED,
+        goes_on="",
     ),
     "grid": Command(
         "an ablation, from nothing to its figures: NAME of a file in experiments/, or a grid on the line",
@@ -97,7 +96,7 @@ COMMANDS: Mapping[str, Command] = {
         flags=FLAGS,
         sections=("config",),
         free=(SLURM,),
-        interrupted=INTERRUPTED,
+        goes_on="",
         more="The same command again completes what is missing. A line's words are those of `unified-rl train`; commas outside "
         "brackets separate the values of an arm. slurm.KEY=VALUE are options of launcher=slurm.",
     ),

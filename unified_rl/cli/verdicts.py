@@ -31,11 +31,13 @@ class GradeOptions:
 class RegradeOptions:
     """Which evaluation.
 
-    run: directory of a run with a stored evaluation. name: of the evaluation; by default the run's split.
+    run: directory of a run with a stored evaluation. name: of the evaluation; by default the run's split. allow_code:
+    also import a task's code that came with the run.
     """
 
     run: str = ""
     name: str = ""
+    allow_code: bool = False
 
 
 def _grade(call: Call) -> None:

@@ -49,6 +49,7 @@ class DataConfig:
     demonstrations: files of demonstrations and their weights in the mix (docs/demonstrations.md); [] = the task's own solutions.
         A file's form and language choose its instruction, in place of task.solution.
     batch: what a step of that mix counts: demonstrations, or the rows of context_tokens that they fill (the paper's SFT).
+    too_long: of prompts that leave no room for a response in the model's context: refuse the run, or drop them.
     context_tokens: the longest demonstration, its prompt and EOS included; longer ones are left out, and reported.
     """
 
@@ -57,11 +58,13 @@ class DataConfig:
     slices: list[str] = field(default_factory=list)
     demonstrations: list[DemonstrationFile] = field(default_factory=list)
     batch: str = "demonstrations"
+    too_long: str = "refuse"
     context_tokens: int = 4096
 
     def __post_init__(self) -> None:
         at_least("data.prompts", self.prompts, 0)
         one_of("data.batch", self.batch, BATCHES)
+        one_of("data.too_long", self.too_long, ("refuse", "drop"))
         at_least("data.context_tokens", self.context_tokens, 2)
         if len(set(self.slices)) < len(self.slices):
             raise ConfigError(f"data.slices={self.slices} names a slice twice; shares are even, so name each once")

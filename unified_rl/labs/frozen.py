@@ -34,10 +34,11 @@ from unified_rl.records import runs
 from unified_rl.records.artifacts import ArtifactStore
 from unified_rl.rewards import ExactProcessReward, OutcomeReward
 from unified_rl.sampling.torch_generator import TorchGenerator
-from unified_rl.stages import world
+from unified_rl.stages import stored, world
 from unified_rl.stages.chain import initial_policy
 from unified_rl.stages.models import model_dtype
 from unified_rl.stages.solutions import solution_generator
+from unified_rl.stages.threads import use_threads
 from unified_rl.training.optimiser import AdamWOptions
 from unified_rl.training.passes import evaluate_role
 from unified_rl.training.torch_trainer import TorchTrainer
@@ -91,19 +92,23 @@ class Measured:
     rows: list[int]
 
 
-def open_run(run_dir: Path, reference: Path | None = None, values_of: Path | None = None, threads: int = 0) -> Frozen:
+def open_run(
+    run_dir: Path, reference: Path | None = None, values_of: Path | None = None, threads: int = 0, allow_code: bool = False
+) -> Frozen:
     """The latest policy of a finished (or unfinished) run.
 
     Args:
         reference: a run directory or a Hugging Face folder; by default the policy that the run started from, which is made again
             where the artefacts that the run's configuration names are gone.
+        allow_code: see `stages.stored`.
         values_of: a PPO run whose value model to use; by default the run's own where it has one, else a head of zeros.
 
     Raises:
         ConfigError, CheckpointError, DataError: no run there, no checkpoint, or one that does not fit.
     """
-    config = loading.load_resolved(run_dir / "config.yaml")
-    _set_threads(threads or config.threads)
+    config = stored.read_run(run_dir, allow_code)
+    stored.check_code(config.task.name, run_dir, allow_code)
+    use_threads(threads or config.threads)
     checkpoint = runs.latest_checkpoint(run_dir)
     if checkpoint is None:
         raise CheckpointError(f"{run_dir} has no checkpoint; train it first (or go on with resume=true)")
@@ -118,7 +123,7 @@ def open_run(run_dir: Path, reference: Path | None = None, values_of: Path | Non
 def open_start(words: Sequence[str]) -> Frozen:
     """The policy that training with this configuration would start from. It is its own reference, so KL terms are exactly 0."""
     config = loading.load_config(["method=grpo", *words])
-    _set_threads(config.threads)
+    use_threads(config.threads)
     path = initial_policy(config, ArtifactStore(Path(config.artifacts))).path
     frozen = _frozen(config, path, path)
     frozen.words = {"policy": "the policy that training starts from", "reference": "the same policy (so KL terms are 0)"}
@@ -246,11 +251,6 @@ def _paired(inputs: Inputs, rows: list[int]) -> Inputs:
     chosen = torch.tensor([True, False] * (len(rows) // 2), device=device)
     pair_B = torch.arange(len(rows) // 2, device=device).repeat_interleave(2)
     return replace(inputs.rows(torch.tensor(rows, device=device)), chosen_B=chosen, group_B=pair_B)
-
-
-def _set_threads(threads: int) -> None:
-    if threads:
-        torch.set_num_threads(threads)
 
 
 def _start(config: Config) -> tuple[Path, str]:

@@ -65,7 +65,7 @@ def open_policy(options: PolicyOptions, words: Sequence[str]) -> Frozen:
     if words:
         raise ConfigError(f"{words[0]}: run= names a run, whose configuration stands; leave it out, or leave out run=")
     reference, values = (Path(name) if name else None for name in (options.reference, options.values))
-    return frozen_policy.open_run(Path(options.run), reference, values, options.threads)
+    return frozen_policy.open_run(Path(options.run), reference, values, options.threads, options.allow_code)
 
 
 def fit_if_needed(opened: Frozen, methods: Sequence[str], seed: int) -> None:

@@ -14,6 +14,17 @@ REWARD_MODEL_PRESETS = ("smoke", "default", "full")
 
 
 @dataclass(frozen=True)
+class ConformanceOptions:
+    """Whose gradients ours are compared with.
+
+    peer: beginnings of projects' names; none = all that the golden file has. golden: a golden file, or a folder of some.
+    """
+
+    peer: list[str] = field(default_factory=list)
+    golden: Path = Path("tests/data/golden")
+
+
+@dataclass(frozen=True)
 class PolicyOptions:
     """Which policy is measured, by which methods, on which problems.
 
@@ -21,7 +32,7 @@ class PolicyOptions:
     reference: a run or a Hugging Face folder; by default the policy that the run started from. values: a PPO run whose value model
     is used; by default the run's own, or one fitted here to other responses. methods: names of the table; none = all that can be
     measured. split: of the problems. slice: of the problems; "" = the task's first. seed: which draw of responses. threads: of this
-    process; 0 = as the configuration says.
+    process; 0 = as the configuration says. allow_code: also import a task's code that came with the run.
     """
 
     run: str = ""
@@ -32,6 +43,7 @@ class PolicyOptions:
     slice: str = ""
     seed: int = 0
     threads: int = 0
+    allow_code: bool = False
 
     def __post_init__(self) -> None:
         at_least("seed", self.seed, 0)

@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 import transformers
 
 from unified_rl.config.reward_models import RewardModelConfig
@@ -26,6 +25,7 @@ from unified_rl.presets import chain, loading
 from unified_rl.records.artifacts import ArtifactStore, built
 from unified_rl.stages.chain import initial_policy, stage
 from unified_rl.stages.reward_model_quality import write_quality
+from unified_rl.stages.threads import use_threads
 from unified_rl.statistics import reward_models as analysis
 
 ORM = {"kind": "outcome"}
@@ -65,8 +65,7 @@ def run(options: RewardModelsOptions, words: Sequence[str]) -> Path:
     """Train what the preset names, measure it, and write `quality`, `tables` and `figures`; returns their folder."""
     preset, folder = PRESETS[options.preset], Path(options.out or f"runs/reward_models_{options.preset}")
     config = loading.load_config(["method=grpo", *preset.words, *words])
-    if config.threads:
-        torch.set_num_threads(config.threads)
+    use_threads(config.threads)
     transformers.utils.logging.disable_progress_bar()
     store = ArtifactStore(Path(config.artifacts))
     policy = initial_policy(config, store)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from functools import reduce
+from math import prod
 from types import MappingProxyType
 
 import torch
@@ -50,7 +52,9 @@ class Record:
                 counts.mean("ratio/clip_fraction", 1.0 - item.factors["not_clipped"])
         _importance(counts, terms)
         counts.mean("logp/mean", logp_bT)
-        counts.mean("entropy/mean", outputs["entropy"].detach())
+        for name, beside_bT in outputs.items():
+            if name != "logp":
+                counts.mean(f"{name}/mean", beside_bT.detach())
         _mismatch(counts, logp_bT, inputs.behaviour_logp_BT)
         if inputs.old_logp_BT is not None:
             counts.mean("ratio/mean", torch.exp(bounded(logp_bT - inputs.old_logp_BT)))
@@ -143,13 +147,19 @@ def _mismatch(counts: _Counts, logp_bT: Tensor, behaviour_logp_bT: Tensor) -> No
     counts.mean("sampler/kl_k3", kl.k3(known_bT, logp_bT))
 
 
+#: Factors by which an importance weight is limited, or what it weighs dropped.
+LIMITS = ("tis", "mis", "kept")
+
+
 def _importance(counts: _Counts, terms: Terms) -> None:
-    """The importance factors, which all terms have in common: their mean, and the share of tokens that the limit touches."""
+    """The importance factors, which the terms have in common: their mean, and the share of tokens that a limit touches."""
     factors = next((item.factors for item in terms.values()), {})
-    for limit in ("tis", "mis"):
-        if limit in factors:
-            counts.mean("importance/mean", factors["sampler_weight"] * factors[limit])
-            counts.mean("importance/limited", (factors[limit] < 1).to(factors[limit]))
+    found = [factors[limit] for limit in LIMITS if limit in factors]
+    if "sampler_weight" in factors:
+        counts.mean("importance/mean", prod(found, start=factors["sampler_weight"]))
+    if found:
+        touched = [limit != 1 for limit in found]
+        counts.mean("importance/limited", reduce(torch.logical_or, touched).to(found[0]))
 
 
 class Watched:

@@ -54,7 +54,8 @@ def repeat(work: Work, config: Config, run: Run, on_step: Callable[[int, dict[st
         try:
             entry, samples = work.step(step, timings)
         except TrainingError as error:
-            raise TrainingError(f"step {step}: {error}; the last checkpoint (step {run.step}) is good") from error
+            good = f"the last checkpoint (step {run.step}) is good" if run.has_checkpoint else "there is no checkpoint yet"
+            raise TrainingError(f"step {step}: {error}; {good}") from error
         totals = work.totals(entry, totals)
         run.log("metrics", totals)
         for sample in samples:

@@ -14,25 +14,40 @@ from unified_rl.methods.base import Coefficient, Inputs
 from unified_rl.methods.losses import NamedLoss
 from unified_rl.methods.signals import per_micro_batch
 from unified_rl.ops import aggregation
+from unified_rl.ops.term_checks import check_terms
 from unified_rl.ops.terms import Term, Terms, coefficient
 from unified_rl.packing.packed_rows import Members
 
 
-def aggregation_weights(name: str, inputs: Inputs, constant: int, truncated: str) -> Tensor:
+def aggregation_weights(name: str, inputs: Inputs, constant: int, truncated: str, empty: str = "counted") -> Tensor:
     """Weights [B] of the update's sequences (see `ops.aggregation`), with denominators over this whole batch.
 
     Args:
-        name: the aggregation's name. constant: constant_length's length. truncated: "keep" or "drop".
+        name: the aggregation's name. constant: constant_length's length. truncated: "keep", "drop" or "leave_out".
+        empty: whether sequences without a response token are "counted" in the denominators, or "left_out".
     """
     lengths_B = inputs.response_mask_BT.sum(1).to(inputs.rewards_B)
-    weights_B = {
+    counted_B = torch.ones_like(inputs.truncated_B)
+    if truncated == "leave_out":
+        counted_B = counted_B & ~inputs.truncated_B
+    if empty == "left_out":
+        counted_B = counted_B & (lengths_B > 0)
+    if truncated == "leave_out" or empty == "left_out":
+        rows = counted_B.nonzero()[:, 0]
+        found = _weights(name, lengths_B[rows], inputs.group_B[rows], constant)
+        return torch.zeros_like(lengths_B).index_copy_(0, rows, found.to(lengths_B))
+    weights_B = _weights(name, lengths_B, inputs.group_B, constant)
+    return aggregation.without_truncated(weights_B, inputs.truncated_B) if truncated == "drop" else weights_B
+
+
+def _weights(name: str, lengths_B: Tensor, group_B: Tensor, constant: int) -> Tensor:
+    return {
         "sequence_mean": lambda: aggregation.sequence_mean(lengths_B),
-        "prompt_token_mean": lambda: aggregation.prompt_token_mean(lengths_B, inputs.group_B),
+        "prompt_token_mean": lambda: aggregation.prompt_token_mean(lengths_B, group_B),
         "batch_token_mean": lambda: aggregation.batch_token_mean(lengths_B),
         "constant_length": lambda: aggregation.constant_length(lengths_B, constant),
         "pair_mean": lambda: aggregation.pair_mean(lengths_B),
     }[name]()
-    return aggregation.without_truncated(weights_B, inputs.truncated_B) if truncated == "drop" else weights_B
 
 
 class SurrogateLoss:
@@ -63,11 +78,13 @@ class SurrogateLoss:
     def fix(self, outputs: Mapping[str, Tensor]) -> None:
         """Compute the terms of the whole update at once, for a coefficient whose unit is the batch."""
         self._whole = self._method.terms(outputs["logp"], self._beside(self._inputs, outputs))
+        check_terms(self._method.name, self._whole, self._inputs.response_mask_BT)
 
     def __call__(self, outputs: dict[str, Tensor], members: Members) -> Tensor:
         logp_bT, rows_b = outputs["logp"], members.rows_b
         inputs = self._beside(self._inputs.rows(rows_b), outputs)
         terms = self._method.terms(logp_bT.detach(), inputs) if self._whole is None else _rows_of(self._whole, rows_b)
+        check_terms(self._method.name, terms, inputs.response_mask_BT)
         coef_bT = coefficient(terms, inputs.response_mask_BT)
         named = {loss: loss.per_token(outputs, inputs) for loss in self._losses}
         self.record.add(terms, coef_bT, outputs, inputs, members, {loss.name: named[loss].detach() for loss in named})

@@ -14,9 +14,10 @@ import numpy as np
 import torch
 
 from unified_rl.base import rng
-from unified_rl.base.errors import TrainingError
+from unified_rl.base.errors import ConfigError, TrainingError
 from unified_rl.base.types import ONE_RANK, Ranks, Source
 from unified_rl.config.schema import Config
+from unified_rl.loop.blame import not_finite
 from unified_rl.loop.memory import PromptMemory
 from unified_rl.loop.rollout import Rollout, collate, facts, staleness
 from unified_rl.loop.steps import Work, due, repeat, timed
@@ -108,12 +109,16 @@ def _prepare(parts: Parts, config: Config, groups: list) -> Rollout:
     device = next(parts.policy.model.parameters()).device
     process = config.reward.supervision == "process"
     rollout = collate(groups, device, process=process, pairs="pairs" in coefficient.needs)
-    passes = {role: parts.outputs(role, rollout.sequences) for role in signals.passes(coefficient.needs, config)}
-    found = {one.field: passes[one.role][one.output] for one in signals.per_rollout(coefficient.needs, config)}
+    needs = coefficient.needs | losses.all_needs(config)
+    passes = {role: parts.outputs(role, rollout.sequences) for role in signals.passes(needs, config)}
+    found = {one.field: passes[one.role][one.output] for one in signals.per_rollout(needs, config)}
     if parts.memory:
         before = parts.memory.recall(groups, device)
         found |= {one.field: before[one.output] for one in signals.per_prompt(coefficient.needs)}
-    return replace(rollout, inputs=coefficient.prepare(rollout.inputs.adding(found)))
+    prepared = coefficient.prepare(rollout.inputs.adding(found))
+    if not isinstance(prepared, Inputs):
+        raise ConfigError(f"coefficient {coefficient.name}: prepare() gave a {type(prepared).__name__}; return the inputs")
+    return replace(rollout, inputs=prepared)
 
 
 def _updates(parts: Parts, config: Config, step: int, rollout: Rollout) -> tuple[dict[str, float], list[dict[str, Any]]]:
@@ -154,7 +159,10 @@ def _policy_update(
     if coefficient.unit == "batch":
         loss.fix(parts.policy.outputs(sequences))
     unit_B = inputs.group_B.cpu().numpy() if coefficient.unit in ("pair", "group") else None
-    report = parts.policy.update(sequences, loss, unit_B)
+    try:
+        report = parts.policy.update(sequences, loss, unit_B)
+    except TrainingError as error:
+        raise TrainingError(f"{error}; {not_finite(inputs, sequences, loss.record)}") from error
     loss.gather(parts.ranks)
     return loss, report
 
@@ -172,7 +180,8 @@ def _companion_updates(parts: Parts, config: Config, rollout: Rollout) -> dict[s
 
 def _weights(config: Config, inputs: Inputs) -> torch.Tensor:
     length = config.aggregation.length or config.generator.max_new_tokens
-    return aggregation_weights(config.aggregation.name, inputs, length, config.aggregation.truncated)
+    options = config.aggregation
+    return aggregation_weights(options.name, inputs, length, options.truncated, options.empty)
 
 
 def _minibatches(rollout: Rollout, config: Config, step: int) -> Iterator[np.ndarray]:

@@ -151,15 +151,6 @@ def token_rewards(inputs: Inputs) -> Tensor:
     return given(inputs.step_rewards_BT) * inputs.step_ends_BT
 
 
-def kl_penalty(inputs: Inputs, kl_coef: float) -> Tensor:
-    """-beta sum over the response's tokens of log(pi_old / pi_ref): the KL in a sequence's reward. [B]"""
-    old_logp_BT = given(inputs.old_logp_BT)
-    penalties_BT = ops.advantages.with_kl_penalty(
-        old_logp_BT.new_zeros(old_logp_BT.shape), old_logp_BT, given(inputs.ref_logp_BT), inputs.response_mask_BT, kl_coef
-    )
-    return penalties_BT.sum(1)
-
-
 def with_advantages(inputs: Inputs, advantages_B: Tensor) -> Inputs:
     """The inputs with one advantage per response, on each of its tokens."""
     return replace(inputs, advantages_BT=ops.advantages.to_tokens(advantages_B, inputs.response_mask_BT))

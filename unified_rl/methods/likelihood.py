@@ -1,4 +1,4 @@
-"""Likelihood of given texts: SFT, RFT and Online RFT."""
+"""Likelihood of given texts: SFT, DFT, RFT and Online RFT."""
 
 from __future__ import annotations
 
@@ -38,7 +38,21 @@ class Rft(Coefficient):
         return ops.coefficients.rft(inputs.correct_B.to(logp_BT))
 
 
-COEFFICIENTS = (Sft, Rft)
+@dataclass
+class Dft(Coefficient):
+    """SFT whose tokens weigh their own probability, which nothing differentiates: what is unlikely is not forced."""
+
+    name: str = "dft"
+    supervisions: ClassVar[frozenset[str]] = frozenset({"none", "outcome"})
+    any_sampler: ClassVar[bool] = True
+    formula: ClassVar[str] = "pi"
+    equation: ClassVar[str] = "arXiv 2508.05629"
+
+    def terms(self, logp_BT: Tensor, inputs: Inputs) -> Terms:
+        return {"likelihood": ops.terms.term(probability=logp_BT.exp())}
+
+
+COEFFICIENTS = (Sft, Rft, Dft)
 ROWS = {
     # 256 demonstrations per step match the tokens of 32 x 8 responses.
     "sft": Method(
@@ -47,6 +61,14 @@ ROWS = {
         "none",
         "sft",
         "SFT (continued)",
+        settings={"rollout": {"prompts_per_step": 256, "responses_per_prompt": 1}},
+    ),
+    "dft": Method(
+        "demonstrations",
+        "none",
+        "none",
+        "dft",
+        "DFT",
         settings={"rollout": {"prompts_per_step": 256, "responses_per_prompt": 1}},
     ),
     "rft": Method("offline_samples", "rule", "outcome", "rft", "RFT"),

@@ -1,4 +1,4 @@
-"""Policy gradients with a baseline from the group: GRPO and its variants, RLOO, Dr. GRPO, DAPO."""
+"""Policy gradients with PPO's clip, or without a ratio: GRPO and its variants, RLOO, Dr. GRPO, DAPO, REINFORCE++, MaxRL ..."""
 
 from __future__ import annotations
 
@@ -6,67 +6,33 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from unified_rl import ops
-from unified_rl.config.ranges import not_negative, one_of, positive
-from unified_rl.methods.base import Coefficient, Inputs, Method, given, kl_penalty, with_advantages
+from unified_rl.config.ranges import not_negative
+from unified_rl.methods.base import Inputs, Method, given
+from unified_rl.methods.composition import Clipped, PolicyGradient
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from unified_rl.ops.terms import Terms
-
 
 @dataclass
-class Grpo(Coefficient):
-    """`kl_estimator` (in the loss): "k3" (the paper), "k1", "k2" or "weighted_k3" (DeepSeek-V3.2)."""
+class Grpo(Clipped):
+    """The paper's own."""
 
     name: str = "grpo"
     kl_coef: float = 0.04
-    kl_estimator: str = "k3"
-    clip_eps: float = 0.2
     needs: ClassVar[frozenset[str]] = frozenset({"ref_logp", "groups"})
     supervisions: ClassVar[frozenset[str]] = frozenset({"outcome", "process"})
-    corrects_staleness: ClassVar[bool] = True
-    advantage_in_words: ClassVar[str] = "A"
+    part_in_words: ClassVar[str] = "A"
     formula: ClassVar[str] = "rho 1[not clipped] A + beta (pi_ref/pi - 1), A = (r - mean)/std in the group"
     equation: ClassVar[str] = "Eqs. 3, 21"
 
-    def __post_init__(self) -> None:
-        not_negative("coefficient.kl_coef", self.kl_coef)
-        positive("coefficient.clip_eps", self.clip_eps)
-        one_of("coefficient.kl_estimator", self.kl_estimator, ("k1", "k2", "k3", "weighted_k3"))
+    def where_in_words(self, supervision: str) -> str:
+        if supervision == "process":
+            return "A = sum over own and later steps of (r_step - mean)/std, pooled over the group's steps"
+        return super().where_in_words(supervision)
 
     def describe(self, supervision: str) -> str:
-        kl = {
-            "k1": "- beta",
-            "k2": "- beta log(pi/pi_ref)",
-            "k3": "+ beta (pi_ref/pi - 1)",
-            "weighted_k3": "- beta rho log(pi/pi_ref)",
-        }[self.kl_estimator]
-        process = "sum over own and later steps of (r_step - mean)/std, pooled over the group's steps"
-        advantage = process if supervision == "process" else "(r - mean)/std in the group"
-        return f"rho 1[not clipped] {self.advantage_in_words} {kl}, A = {advantage}"
-
-    def prepare(self, inputs: Inputs) -> Inputs:
-        if inputs.step_ends_BT is None:
-            normalised_B = ops.advantages.group_normalised(inputs.rewards_B, inputs.group_B)
-            return with_advantages(inputs, normalised_B)
-        return replace(
-            inputs,
-            advantages_BT=ops.advantages.process(
-                given(inputs.step_rewards_BT), inputs.step_ends_BT, inputs.response_mask_BT, inputs.group_B
-            ),
-        )
-
-    def terms(self, logp_BT: Tensor, inputs: Inputs) -> Terms:
-        return ops.coefficients.grpo(
-            logp_BT,
-            inputs.old_or(logp_BT),
-            given(inputs.ref_logp_BT),
-            given(inputs.advantages_BT),
-            clip_eps=self.clip_eps,
-            kl_coef=self.kl_coef,
-            kl_estimator=self.kl_estimator,
-        )
+        return super().describe(supervision).replace(" A ", f" {self.part_in_words} ", 1)
 
 
 @dataclass
@@ -74,7 +40,7 @@ class GrpoPositives(Grpo):
     """GRPO that only raises likelihoods: the positive part of the advantage, and the KL term as it is."""
 
     name: str = "grpo_positives"
-    advantage_in_words: ClassVar[str] = "max(A, 0)"
+    part_in_words: ClassVar[str] = "max(A, 0)"
     formula: ClassVar[str] = "rho 1[not clipped] max(A, 0) + beta (pi_ref/pi - 1), A = (r - mean)/std in the group"
     equation: ClassVar[str] = "Eqs. 3, 21, positive part"
 
@@ -88,7 +54,7 @@ class GrpoNegatives(Grpo):
     """GRPO that only lowers likelihoods: the negative part of the advantage, and the KL term as it is."""
 
     name: str = "grpo_negatives"
-    advantage_in_words: ClassVar[str] = "min(A, 0)"
+    part_in_words: ClassVar[str] = "min(A, 0)"
     formula: ClassVar[str] = "rho 1[not clipped] min(A, 0) + beta (pi_ref/pi - 1), A = (r - mean)/std in the group"
     equation: ClassVar[str] = "Eqs. 3, 21, negative part"
 
@@ -98,104 +64,186 @@ class GrpoNegatives(Grpo):
 
 
 @dataclass
-class GrpoKlInReward(Coefficient):
+class GrpoKlInReward(Clipped):
     """GRPO with the KL penalty where PPO has it (Eq. 2): in the reward, summed over the response, then normalised."""
 
     name: str = "grpo_kl_in_reward"
     kl_coef: float = 0.04
-    clip_eps: float = 0.2
+    kl_estimator: str = "k1"
+    kl_in: str = "reward"
     needs: ClassVar[frozenset[str]] = frozenset({"ref_logp", "old_logp", "groups"})
-    corrects_staleness: ClassVar[bool] = True
     formula: ClassVar[str] = "rho 1[not clipped] A, A = (R - mean)/std in the group, R = r - beta sum log(pi_old/pi_ref)"
     equation: ClassVar[str] = "Eq. 3 with the KL of Eq. 2"
 
-    def __post_init__(self) -> None:
-        not_negative("coefficient.kl_coef", self.kl_coef)
-        positive("coefficient.clip_eps", self.clip_eps)
-
-    def prepare(self, inputs: Inputs) -> Inputs:
-        rewards_B = inputs.rewards_B + kl_penalty(inputs, self.kl_coef)
-        normalised_B = ops.advantages.group_normalised(rewards_B, inputs.group_B)
-        return with_advantages(inputs, normalised_B)
-
-    def terms(self, logp_BT: Tensor, inputs: Inputs) -> Terms:
-        return ops.coefficients.clipped_advantage(
-            logp_BT, inputs.old_or(logp_BT), given(inputs.advantages_BT), clip_low=self.clip_eps, clip_high=self.clip_eps
-        )
-
 
 @dataclass
-class Rloo(Coefficient):
-    """`kl_coef` weighs the summed k1 in the sequence's reward (arXiv 2402.14740)."""
+class Rloo(Clipped):
+    """`kl_coef` weighs the summed k1 in the sequence's reward. Without a ratio, as in the paper, one update per rollout is all."""
 
     name: str = "rloo"
+    baseline: str = "leave_one_out"
+    std: str = "none"
+    ratio: str = "none"
     kl_coef: float = 0.03
+    kl_estimator: str = "k1"
+    kl_in: str = "reward"
     needs: ClassVar[frozenset[str]] = frozenset({"ref_logp", "old_logp", "groups"})
-    formula: ClassVar[str] = "R_i - mean of the others' R, R = r - beta sum log(pi_old/pi_ref)"
+    corrects_staleness: ClassVar[bool] = False
+    formula: ClassVar[str] = "R - mean of the others' R, R = r - beta sum log(pi_old/pi_ref)"
     equation: ClassVar[str] = "arXiv 2402.14740"
-
-    def __post_init__(self) -> None:
-        not_negative("coefficient.kl_coef", self.kl_coef)
-
-    def prepare(self, inputs: Inputs) -> Inputs:
-        rewards_B = inputs.rewards_B + kl_penalty(inputs, self.kl_coef)
-        advantages_B = ops.advantages.leave_one_out(rewards_B, inputs.group_B)
-        return with_advantages(inputs, advantages_B)
-
-    def terms(self, logp_BT: Tensor, inputs: Inputs) -> Terms:
-        return ops.coefficients.reinforce(logp_BT, given(inputs.advantages_BT))
 
 
 @dataclass
-class DrGrpo(Coefficient):
+class DrGrpo(Clipped):
+    """No std, and with constant_length no 1/|o| either: the group's spread and the response's length weigh nothing."""
+
     name: str = "dr_grpo"
-    clip_eps: float = 0.2
-    needs: ClassVar[frozenset[str]] = frozenset({"groups"})
-    corrects_staleness: ClassVar[bool] = True
+    std: str = "none"
     formula: ClassVar[str] = "rho 1[not clipped] (r - mean)"
     equation: ClassVar[str] = "arXiv 2503.20783"
 
-    def __post_init__(self) -> None:
-        positive("coefficient.clip_eps", self.clip_eps)
-
-    def prepare(self, inputs: Inputs) -> Inputs:
-        centred_B = ops.advantages.group_centred(inputs.rewards_B, inputs.group_B)
-        return with_advantages(inputs, centred_B)
-
-    def terms(self, logp_BT: Tensor, inputs: Inputs) -> Terms:
-        return ops.coefficients.clipped_advantage(
-            logp_BT, inputs.old_or(logp_BT), given(inputs.advantages_BT), clip_low=self.clip_eps, clip_high=self.clip_eps
-        )
-
 
 @dataclass
-class Dapo(Coefficient):
+class Dapo(Clipped):
+    """The clip is wider above ("clip-higher"), which leaves unlikely tokens room to grow."""
+
     name: str = "dapo"
-    clip_low: float = 0.2
-    clip_high: float = 0.28
-    needs: ClassVar[frozenset[str]] = frozenset({"groups"})
-    corrects_staleness: ClassVar[bool] = True
+    clip_high: float | None = 0.28
     formula: ClassVar[str] = "rho 1[not clipped to 1-0.2, 1+0.28] (r - mean)/std"
     equation: ClassVar[str] = "arXiv 2503.14476"
 
-    def __post_init__(self) -> None:
-        positive("coefficient.clip_low", self.clip_low)
-        positive("coefficient.clip_high", self.clip_high)
+
+@dataclass
+class ReinforcePlusPlus(Clipped):
+    """The reward itself, whitened over the batch's tokens: no group, one response per prompt will do."""
+
+    name: str = "reinforce_pp"
+    baseline: str = "none"
+    std: str = "none"
+    whitening: str = "sample"
+    kl_coef: float = 0.01
+    kl_estimator: str = "k1"
+    kl_in: str = "reward_to_go"
+    needs: ClassVar[frozenset[str]] = frozenset({"ref_logp", "old_logp"})
+    formula: ClassVar[str] = "rho 1[not clipped] A, A = r - beta sum over s >= t of log(pi_old/pi_ref), whitened over the batch"
+    equation: ClassVar[str] = "arXiv 2501.03262"
+
+
+@dataclass
+class ReinforcePlusPlusBaseline(Clipped):
+    """The group's mean subtracted, then whitened over the batch's tokens: the group's own spread weighs nothing."""
+
+    name: str = "reinforce_pp_baseline"
+    std: str = "none"
+    whitening: str = "sample"
+    kl_coef: float = 0.01
+    kl_estimator: str = "k2"
+    needs: ClassVar[frozenset[str]] = frozenset({"ref_logp", "groups"})
+    formula: ClassVar[str] = "rho 1[not clipped] A - beta log(pi/pi_ref), A = r - mean in the group, whitened over the batch"
+    equation: ClassVar[str] = "arXiv 2501.03262"
+
+
+@dataclass
+class Opo(PolicyGradient):
+    """The baseline of least variance where a response's gradient grows with its length. Exactly on policy: no ratio."""
+
+    name: str = "opo"
+    baseline: str = "length_weighted"
+    std: str = "none"
+    ratio: str = "none"
+    corrects_staleness: ClassVar[bool] = False
+    formula: ClassVar[str] = "r - sum(L r)/sum(L) in the group"
+    equation: ClassVar[str] = "arXiv 2505.23585"
+
+
+@dataclass
+class Gpg(PolicyGradient):
+    """No ratio, no clip, no std. All advantages are scaled by alpha = responses / responses with a reward other than 0."""
+
+    name: str = "gpg"
+    std: str = "none"
+    ratio: str = "none"
+    corrects_staleness: ClassVar[bool] = False
+    formula: ClassVar[str] = "alpha (r - mean), alpha = responses of the batch / those with r != 0"
+    equation: ClassVar[str] = "arXiv 2504.02546"
 
     def describe(self, supervision: str) -> str:
-        return f"rho 1[not clipped to {1 - self.clip_low:g}, {1 + self.clip_high:g}] (r - mean)/std"
+        return f"alpha {super().describe(supervision)}, alpha = responses of the batch / those with r != 0"
 
-    def prepare(self, inputs: Inputs) -> Inputs:
-        normalised_B = ops.advantages.group_normalised(inputs.rewards_B, inputs.group_B)
-        return with_advantages(inputs, normalised_B)
-
-    def terms(self, logp_BT: Tensor, inputs: Inputs) -> Terms:
-        return ops.coefficients.clipped_advantage(
-            logp_BT, inputs.old_or(logp_BT), given(inputs.advantages_BT), clip_low=self.clip_low, clip_high=self.clip_high
-        )
+    def advantages(self, rewards_B: Tensor, inputs: Inputs) -> Tensor:
+        rewarded = (rewards_B != 0).sum().clamp(min=1).to(rewards_B)
+        return super().advantages(rewards_B, inputs) * (len(rewards_B) / rewarded)
 
 
-COEFFICIENTS = (Grpo, GrpoPositives, GrpoNegatives, GrpoKlInReward, Rloo, DrGrpo, Dapo)
+@dataclass
+class MaxRl(Clipped):
+    """Divided by the group's mean in place of its std: the gradient of a truncated log-likelihood of being right."""
+
+    name: str = "max_rl"
+    std: str = "mean"
+    formula: ClassVar[str] = "rho 1[not clipped] (r - mean)/mean, 0 where the mean is 0"
+    equation: ClassVar[str] = "arXiv 2602.02710"
+
+
+@dataclass
+class BestOfGroup(Clipped):
+    """Only the best response of a group, by its lead over the second best: what a group's maximum gains from it."""
+
+    name: str = "best_of_group"
+    formula: ClassVar[str] = "rho 1[not clipped] (r - second best)/std of the group's best response, else 0"
+    equation: ClassVar[str] = "arXiv 2503.19595"
+
+    def advantage_in_words(self, reward: str = "r") -> str:
+        return f"({reward} - second best){'' if self.std == 'none' else '/std'} of the group's best response, else 0"
+
+    def advantages(self, rewards_B: Tensor, inputs: Inputs) -> Tensor:
+        lead_B = ops.advantages.best_over_second(rewards_B, inputs.group_B)
+        return ops.advantages.over_std(lead_B, rewards_B, inputs.group_B, self.std, self.std_epsilon)
+
+
+@dataclass
+class Signed(Clipped):
+    """By the verdict alone: `right` for a right response, -`wrong` for any other. PSR is 1, 0; NSR 0, 1; W-REINFORCE 0.1, 1."""
+
+    name: str = "signed"
+    ratio: str = "none"
+    right: float = 0.1
+    wrong: float = 1.0
+    needs: ClassVar[frozenset[str]] = frozenset({"samples"})
+    corrects_staleness: ClassVar[bool] = False
+    formula: ClassVar[str] = "right 1[right] - wrong 1[wrong]"
+    equation: ClassVar[str] = "arXiv 2506.01347"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        not_negative("coefficient.right", self.right)
+        not_negative("coefficient.wrong", self.wrong)
+
+    def advantage_in_words(self, reward: str = "r") -> str:
+        return f"{self.right:g} if right, {-self.wrong:g} if wrong"
+
+    def advantages(self, rewards_B: Tensor, inputs: Inputs) -> Tensor:
+        right_B = inputs.correct_B.to(rewards_B)
+        return self.right * right_B - self.wrong * (1 - right_B)
+
+
+COEFFICIENTS = (
+    PolicyGradient,
+    Grpo,
+    GrpoPositives,
+    GrpoNegatives,
+    GrpoKlInReward,
+    Rloo,
+    DrGrpo,
+    Dapo,
+    ReinforcePlusPlus,
+    ReinforcePlusPlusBaseline,
+    Opo,
+    Gpg,
+    MaxRl,
+    BestOfGroup,
+    Signed,
+)
 ROWS = {
     # Beta 0.04 and one update per rollout are the paper's (4.1.2, 4.1.3).
     "grpo": Method("online_samples", "rule", "outcome", "grpo", "GRPO+OS"),
@@ -213,6 +261,62 @@ ROWS = {
         "DAPO",
         aggregation="prompt_token_mean",
         settings={"reward": {"correct": 1.0, "incorrect": -1.0, "overlong": 16}},
+    ),
+    # One response per prompt would do: no baseline, no std, no ratio.
+    "reinforce": Method(
+        "online_samples",
+        "rule",
+        "outcome",
+        "policy_gradient",
+        "REINFORCE",
+        settings={"coefficient": {"baseline": "none", "std": "none", "ratio": "none"}},
+    ),
+    "reinforce_pp": Method("online_samples", "rule", "outcome", "reinforce_pp", "REINFORCE++", aggregation="batch_token_mean"),
+    "reinforce_pp_baseline": Method(
+        "online_samples",
+        "rule",
+        "outcome",
+        "reinforce_pp_baseline",
+        "REINFORCE++ baseline",
+        aggregation="batch_token_mean",
+    ),
+    "opo": Method("online_samples", "rule", "outcome", "opo", "OPO", aggregation="batch_token_mean"),
+    "gpg": Method("online_samples", "rule", "outcome", "gpg", "GPG", aggregation="batch_token_mean"),
+    "max_rl": Method("online_samples", "rule", "outcome", "max_rl", "MaxRL"),
+    "best_of_group": Method("online_samples", "rule", "outcome", "best_of_group", "Best of the group"),
+    "psr": Method(
+        "online_samples",
+        "rule",
+        "outcome",
+        "signed",
+        "PSR",
+        settings={"coefficient": {"right": 1.0, "wrong": 0.0}},
+    ),
+    "nsr": Method(
+        "online_samples",
+        "rule",
+        "outcome",
+        "signed",
+        "NSR",
+        settings={"coefficient": {"right": 0.0, "wrong": 1.0}},
+    ),
+    "w_reinforce": Method("online_samples", "rule", "outcome", "signed", "W-REINFORCE"),
+    # Reinforce-Rej: REINFORCE on the groups that are neither all right nor all wrong.
+    "raft_pp": Method(
+        "online_samples",
+        "rule",
+        "outcome",
+        "signed",
+        "RAFT++",
+        settings={"coefficient": {"right": 1.0, "wrong": 0.0, "ratio": "token"}},
+    ),
+    "reinforce_rej": Method(
+        "informative_samples",
+        "rule",
+        "outcome",
+        "signed",
+        "Reinforce-Rej",
+        settings={"coefficient": {"right": 1.0, "wrong": 1.0}},
     ),
 }
 #: The paper's own method.

@@ -9,11 +9,20 @@ files of their families.
 
 from __future__ import annotations
 
-from unified_rl.methods import critic, distillation, likelihood, policy_gradient, preference, sequence_ratio
+from unified_rl.methods import (
+    critic,
+    distillation,
+    likelihood,
+    other_gates,
+    policy_gradient,
+    preference,
+    selected_tokens,
+    sequence_ratio,
+)
 from unified_rl.methods.base import Coefficient, Method
 from unified_rl.sources.registry import SOURCES
 
-FAMILIES = (likelihood, preference, critic, policy_gradient, sequence_ratio, distillation)
+FAMILIES = (likelihood, preference, critic, policy_gradient, sequence_ratio, other_gates, selected_tokens, distillation)
 METHODS: dict[str, Method] = {name: row for family in FAMILIES for name, row in family.ROWS.items()}
 COEFFICIENTS: dict[str, type[Coefficient]] = {
     coefficient.name: coefficient for family in FAMILIES for coefficient in family.COEFFICIENTS

@@ -68,7 +68,7 @@ def load_reward_model(
     card = read_card(path)
     model = RewardModel.load(path, dtype, device)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
         raise CheckpointError(f"{path}: cannot load the tokenizer: {error}; restore its files") from error
     return model, tokenizer, card

@@ -8,7 +8,20 @@ from __future__ import annotations
 import importlib
 from types import ModuleType
 
-_MODULES = ("advantages", "aggregation", "coefficients", "importance", "kl", "logprobs", "preferences", "ratios", "terms")
+_MODULES = (
+    "advantages",
+    "aggregation",
+    "coefficients",
+    "gates",
+    "importance",
+    "kl",
+    "links",
+    "logprobs",
+    "preferences",
+    "ratios",
+    "selection",
+    "terms",
+)
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -17,6 +17,8 @@ Conventions the paper leaves open, fixed here once:
 import torch
 from torch import Tensor
 
+from unified_rl.ops import kl
+
 MIN_STD = 1e-6
 
 
@@ -36,6 +38,87 @@ def leave_one_out(rewards_B: Tensor, group_B: Tensor) -> Tensor:
     _, index, count = _groups(group_B, rewards_B)
     others = (count - 1).clamp(min=1)
     return group_centred(rewards_B, group_B) * (count / others)[index] * (count > 1)[index]
+
+
+def length_weighted(rewards_B: Tensor, group_B: Tensor, lengths_B: Tensor) -> Tensor:
+    """r_i minus the group's mean weighted by length, sum(L r) / sum(L) (OPO, arXiv 2505.23585); 0 in a group of one. [B] -> [B]."""
+    _, index, count = _groups(group_B, rewards_B)
+    lengths_B = lengths_B.to(rewards_B)
+    totals = _segment_sum(lengths_B, index, len(count)).clamp(min=1)
+    return rewards_B - (_segment_sum(lengths_B * rewards_B, index, len(count)) / totals)[index]
+
+
+def relative(rewards_B: Tensor, group_B: Tensor, lengths_B: Tensor, *, baseline: str, std: str, epsilon: float) -> Tensor:
+    """(r - baseline) / (std + epsilon), each by name. [B], [B], [B] -> [B].
+
+    baseline: "mean" of the group, "leave_one_out", "length_weighted", or "none". std: "none"; "population", "sample" (ddof 1) or
+    "leave_one_out" (ddof 1, of the others) of the group; "batch", the ddof-1 std of the batch's rewards; or "mean", the group's
+    (MaxRL, arXiv 2602.02710).
+
+    Where the divisor without `epsilon` is 0 but for rounding, the result is 0; so it is for a group of one with a baseline.
+    """
+    if (baseline, std, epsilon) == ("mean", "population", 0.0):
+        return group_normalised(rewards_B, group_B)
+    centred_B = {
+        "mean": lambda: group_centred(rewards_B, group_B),
+        "leave_one_out": lambda: leave_one_out(rewards_B, group_B),
+        "length_weighted": lambda: length_weighted(rewards_B, group_B, lengths_B),
+        "none": lambda: rewards_B,
+    }[baseline]()
+    return over_std(centred_B, rewards_B, group_B, std, epsilon)
+
+
+def over_std(values_B: Tensor, rewards_B: Tensor, group_B: Tensor, std: str, epsilon: float) -> Tensor:
+    """values / (std + epsilon), the std of the rewards by its name in `relative`; 0 where that is 0. [B], [B], [B] -> [B]."""
+    if std == "none":
+        return values_B
+    divisor_B = {
+        "population": lambda: _group_std(rewards_B, group_B, 0),
+        "sample": lambda: _group_std(rewards_B, group_B, 1),
+        "batch": lambda: _batch_std(rewards_B),
+        "leave_one_out": lambda: _std_of_others(rewards_B, group_B),
+        "mean": lambda: rewards_B - group_centred(rewards_B, group_B),
+    }[std]()
+    flat_B = divisor_B.abs() <= MIN_STD * rewards_B.abs().clamp(min=1.0)
+    return torch.where(flat_B, 0, values_B / (torch.where(flat_B, 1, divisor_B) + epsilon))
+
+
+def where_alone(advantages_B: Tensor, others_B: Tensor, group_B: Tensor) -> Tensor:
+    """`others_B` for responses that are alone in their group, else the advantages. [B], [B], [B] -> [B]."""
+    _, index, count = _groups(group_B, advantages_B)
+    return torch.where(count[index] == 1, others_B, advantages_B)
+
+
+def best_over_second(rewards_B: Tensor, group_B: Tensor) -> Tensor:
+    """The best response of each group gets its lead over the second best, all others 0 (arXiv 2503.19595). [B], [B] -> [B].
+
+    Of equal best ones there is no lead. A group of one has no second.
+    """
+    same_BB = group_B[:, None] == group_B
+    others_BB = same_BB.clone().fill_diagonal_(False)
+    lowest = torch.full((), -torch.inf, dtype=rewards_B.dtype, device=rewards_B.device)
+    rival_B = torch.where(others_BB, rewards_B, lowest).amax(1)
+    return torch.where(others_BB.any(1), (rewards_B - rival_B).clamp(min=0), 0)
+
+
+def whitened(advantages_BT: Tensor, response_mask_BT: Tensor, convention: str) -> Tensor:
+    """(A - mean) / std over all response tokens of the batch; 0 where they are all alike. [B, T] -> [B, T].
+
+    convention: "population" (ddof 0) or "sample" (ddof 1).
+    """
+    count = response_mask_BT.sum().to(advantages_BT)
+    held_BT = torch.where(response_mask_BT, advantages_BT, 0)
+    mean = held_BT.sum() / count.clamp(min=1)
+    centred_BT = torch.where(response_mask_BT, advantages_BT - mean, 0)
+    freedom = (count - (1 if convention == "sample" else 0)).clamp(min=1)
+    std = (centred_BT.square().sum() / freedom).sqrt()
+    flat = std <= MIN_STD * held_BT.abs().amax().clamp(min=1.0)
+    return torch.where(flat, 0, centred_BT / torch.where(flat, 1, std))
+
+
+def to_go(values_BT: Tensor, response_mask_BT: Tensor) -> Tensor:
+    """The sum over a token's own and later response tokens, 0 off the mask. [B, T] -> [B, T]."""
+    return _own_and_later_sum(torch.where(response_mask_BT, values_BT, 0)) * response_mask_BT
 
 
 def zero_variance_groups(rewards_B: Tensor, group_B: Tensor) -> Tensor:
@@ -86,18 +169,23 @@ def at_last_token(rewards_B: Tensor, response_mask_BT: Tensor) -> Tensor:
 
 
 def with_kl_penalty(
-    rewards_BT: Tensor, old_logp_BT: Tensor, ref_logp_BT: Tensor, response_mask_BT: Tensor, kl_coef: float
+    rewards_BT: Tensor,
+    old_logp_BT: Tensor,
+    ref_logp_BT: Tensor,
+    response_mask_BT: Tensor,
+    kl_coef: float,
+    estimator: str = "k1",
 ) -> Tensor:
-    """r_t - beta * log(pi_old / pi_ref) (Eq. 2), the KL in the reward.
+    """r_t - beta * log(pi_old / pi_ref) (Eq. 2), the KL in the reward; or another estimator's value in place of that log.
 
-    `old_logp_BT` are the rollout's own log-probs, fixed over all updates of that rollout. Exact for the sequence-level reverse
-    KL when token terms are *summed*; under 1/|o| it is not. All [B, T].
+    `old_logp_BT` are the rollout's own log-probs, fixed over all updates of that rollout. k1 is exact for the sequence-level
+    reverse KL when token terms are *summed*; under 1/|o| it is not. All [B, T].
     """
-    return rewards_BT - kl_coef * (old_logp_BT - ref_logp_BT) * response_mask_BT
+    return rewards_BT - kl_coef * kl.value(estimator, old_logp_BT, ref_logp_BT) * response_mask_BT
 
 
 def gae(
-    rewards_BT: Tensor, values_BT: Tensor, response_mask_BT: Tensor, *, discount: float, trace_decay: float
+    rewards_BT: Tensor, values_BT: Tensor, response_mask_BT: Tensor, *, discount: float, trace_decay: float | Tensor
 ) -> tuple[Tensor, Tensor]:
     """Generalised advantage estimation (arXiv 1506.02438) over the response tokens of each row.
 
@@ -109,7 +197,7 @@ def gae(
         rewards_BT, values_BT: [B, T]; V_t is the value *before* token t is written.
         response_mask_BT: bool [B, T].
         discount: gamma, in [0, 1].
-        trace_decay: lambda, in [0, 1].
+        trace_decay: lambda, in [0, 1]; or one for each row [B].
 
     Returns:
         advantages [B, T] and the value targets A + V [B, T], both 0 off the mask.
@@ -145,6 +233,27 @@ def _statistics(values_N: Tensor, group_N: Tensor) -> tuple[Tensor, Tensor, Tens
     largest = torch.zeros_like(mean).scatter_reduce_(0, index, values_N.abs(), "amax")
     std = variance.sqrt()
     return mean, std, index, std <= MIN_STD * largest.clamp(min=1.0)
+
+
+def _group_std(rewards_B: Tensor, group_B: Tensor, ddof: int) -> Tensor:
+    """Each row's group's std, 0 in a group of one. [B]."""
+    _, index, count = _groups(group_B, rewards_B)
+    squares = _segment_sum(group_centred(rewards_B, group_B).square(), index, len(count))
+    return (squares / (count - ddof).clamp(min=1)).sqrt()[index]
+
+
+def _batch_std(rewards_B: Tensor) -> Tensor:
+    """The ddof-1 std of all rewards, whatever their group. [B]."""
+    return ((rewards_B - rewards_B.mean()).square().sum() / max(len(rewards_B) - 1, 1)).sqrt().expand_as(rewards_B)
+
+
+def _std_of_others(rewards_B: Tensor, group_B: Tensor) -> Tensor:
+    """The ddof-1 std of the other rewards of each row's group, 0 where there are fewer than two. [B]."""
+    others_BB = (group_B[:, None] == group_B).fill_diagonal_(False).to(rewards_B)
+    count_B = others_BB.sum(1)
+    mean_B = others_BB @ rewards_B / count_B.clamp(min=1)
+    squares_B = (others_BB * (rewards_B - mean_B[:, None]).square()).sum(1)
+    return (squares_B / (count_B - 1).clamp(min=1)).sqrt()
 
 
 def _groups(group_N: Tensor, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:

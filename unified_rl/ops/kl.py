@@ -58,16 +58,54 @@ def weighted_k3_loss_term(logp_BT: Tensor, ref_logp_BT: Tensor, old_logp_BT: Ten
     )
 
 
-def loss_term(estimator: str, logp_BT: Tensor, ref_logp_BT: Tensor, old_logp_BT: Tensor, kl_coef: float) -> Term:
+def value(estimator: str, logp_BT: Tensor, ref_logp_BT: Tensor) -> Tensor:
+    """The estimate itself, for a reward: "k1", "k2", "k3" or "abs". [B, T] -> [B, T]."""
+    if estimator == "abs":
+        return (logp_BT - ref_logp_BT).abs()
+    return {"k1": k1, "k2": k2, "k3": k3}[estimator](logp_BT, ref_logp_BT)
+
+
+def loss_term(
+    estimator: str,
+    logp_BT: Tensor,
+    ref_logp_BT: Tensor,
+    old_logp_BT: Tensor,
+    kl_coef: float,
+    clamp: float | None = None,
+) -> Term:
     """The coefficient term that adding `kl_coef` times the named estimator to the loss contributes.
 
     Args:
-        estimator: "k1", "k2", "k3" (the paper's choice) or "weighted_k3".
+        estimator: "k3" (the paper's choice), "k1", "k2" or "abs": the derivative of that estimate; "weighted_kN": that of rho kN,
+            which corrects for samples of pi_old and differentiates the sampler's share in the expectation; "full_kN": the same at
+            rho = 1, so kN + its derivative, the whole gradient of E[kN] on samples of pi itself.
         logp_BT, ref_logp_BT, old_logp_BT: log-probs [B, T] of the policy, the reference and the policy before the update.
+        clamp: the estimate is held within +-clamp, beyond which it has no gradient; None = nowhere.
     """
+    prefix, _, plain = estimator.rpartition("_")
     if estimator == "weighted_k3":
-        return weighted_k3_loss_term(logp_BT, ref_logp_BT, old_logp_BT, kl_coef)
-    return {"k1": k1_loss_term, "k2": k2_loss_term, "k3": k3_loss_term}[estimator](logp_BT, ref_logp_BT, kl_coef)
+        found = weighted_k3_loss_term(logp_BT, ref_logp_BT, old_logp_BT, kl_coef)
+    elif prefix:
+        found = _sampled_term(plain, logp_BT, ref_logp_BT, old_logp_BT if prefix == "weighted" else logp_BT, kl_coef)
+    elif estimator == "abs":
+        found = term(kl_coef=_constant(logp_BT, -kl_coef), sign=torch.sign(logp_BT - ref_logp_BT))
+    else:
+        found = {"k1": k1_loss_term, "k2": k2_loss_term, "k3": k3_loss_term}[estimator](logp_BT, ref_logp_BT, kl_coef)
+    if clamp is None:
+        return found
+    size_BT = value(plain, logp_BT, ref_logp_BT)
+    if prefix == "weighted":
+        size_BT = torch.exp(bounded(logp_BT - old_logp_BT)) * size_BT
+    return Term({**found.factors, "within_clamp": (size_BT.abs() <= clamp).to(size_BT)})
+
+
+def _sampled_term(plain: str, logp_BT: Tensor, ref_logp_BT: Tensor, old_logp_BT: Tensor, kl_coef: float) -> Term:
+    """-beta * d (rho * k) / d logp = -beta * rho * (k + dk / d logp) of k1, k2 or k3, with rho = pi / pi_old."""
+    log_ratio = logp_BT - ref_logp_BT
+    inner = {"k1": lambda: log_ratio + 1, "k2": lambda: log_ratio + 0.5 * log_ratio.square(), "k3": lambda: log_ratio}[plain]()
+    return term(
+        kl_coef=_constant(logp_BT, -kl_coef), importance_weight=torch.exp(bounded(logp_BT - old_logp_BT)), estimate=inner
+    )
 
 
 def _constant(like: Tensor, value: float) -> Tensor:

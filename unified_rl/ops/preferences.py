@@ -3,8 +3,12 @@
 Rows of a pair need not be neighbours: membership is by `pair_B` (equal id = same pair) and side by `chosen_B`.
 """
 
+import math
+
 import torch
 from torch import Tensor
+
+from unified_rl.ops.ratios import bounded
 
 
 def side(chosen_B: Tensor, like: Tensor) -> Tensor:
@@ -26,6 +30,51 @@ def margins(log_ratio_B: Tensor, chosen_B: Tensor, pair_B: Tensor, beta: float) 
     """m = beta * (log-ratio of the chosen - log-ratio of the rejected), given to both rows of the pair. [B] -> [B]."""
     signed_B = side(chosen_B, log_ratio_B) * log_ratio_B
     return beta * (signed_B + _of_partner(signed_B, pair_B))
+
+
+def shared_length(response_mask_BT: Tensor, pair_B: Tensor) -> Tensor:
+    """bool [B, T]: whether a response token's place is within the length of the shorter response of its pair (LD-DPO)."""
+    lengths_B = response_mask_BT.sum(1)
+    shorter_B = torch.minimum(lengths_B, _of_partner(lengths_B, pair_B))
+    return response_mask_BT & (response_mask_BT.cumsum(1) <= shorter_B[:, None])
+
+
+def ranked_partners(values_B: Tensor, chosen_B: Tensor) -> Tensor:
+    """For each response the value of the other side's response of the same rank: values sorted within each side. [B] -> [B].
+
+    Both sides have as many responses.
+    """
+    order_B = torch.argsort(values_B, stable=True)
+    earlier_BB = torch.arange(len(values_B), device=values_B.device)[:, None] > torch.arange(
+        len(values_B), device=values_B.device
+    )
+    side_B, sorted_B = chosen_B[order_B], values_B[order_B]
+    rank_B = (earlier_BB & (side_B[:, None] == side_B)).sum(1)
+    other_BB = (rank_B[:, None] == rank_B) & (side_B[:, None] != side_B)
+    found_B = torch.where(other_BB, sorted_B, 0).sum(1)
+    return torch.zeros_like(values_B).index_copy_(0, order_B, found_B)
+
+
+def of_divergence(divergence: str, log_ratio_B: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
+    """f'(ratio) of an f-divergence as the score of f-DPO (arXiv 2309.16240), and its derivative by the log-ratio. [B] -> [B], [B].
+
+    divergence: "forward_kl" 1 - 1/t, "js" log(2t / (t + 1)), "alpha" (t^(alpha - 1) - 1) / (alpha - 1), whose limit at 1 is log t.
+    """
+    held_B = bounded(log_ratio_B)
+    if divergence == "forward_kl":
+        return -torch.expm1(-held_B), torch.exp(-held_B)
+    if divergence == "js":
+        return math.log(2) + torch.nn.functional.logsigmoid(log_ratio_B), torch.sigmoid(-log_ratio_B)
+    power = alpha - 1
+    if abs(power) < 1e-6:
+        return log_ratio_B, torch.ones_like(log_ratio_B)
+    return torch.expm1(power * held_B) / power, torch.exp(power * held_B)
+
+
+def log_odds(mean_logp_B: Tensor) -> tuple[Tensor, Tensor]:
+    """log(p / (1 - p)) of p = exp(mean log-prob), and its derivative 1 / (1 - p) by the mean (ORPO). [B] -> [B], [B, 1]."""
+    rest_B = -torch.expm1(mean_logp_B)
+    return mean_logp_B - torch.log(rest_B), (1 / rest_B)[:, None]
 
 
 def token_margins(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 # Length of row at which its attention takes as long as all else, about three times the model's width; measured at width 128.
 # It is only there to choose between layouts that hold the same sequences in shorter or longer rows.
@@ -17,6 +18,9 @@ ATTENTION_TOKENS = 400
 _ROW_SHARES = (0.5, 0.625, 0.75, 0.875, 1.0)
 # Most that shorter rows, whose attention is cheaper, may cost in tokens: in wide models tokens are nearly all of the cost.
 _PADDING_FOR_SHORTER_ROWS = 1.05
+
+Holds = Literal["shared prompts", "whole sequences", "one sequence"]
+"""What a row may hold: several responses to one copy of their prompt; sequences, each with a prompt of its own; or one of these."""
 
 # One prompt and the responses that share its copy in a row: indices of sequences.
 Bundle = list[int]
@@ -60,7 +64,11 @@ class RowFiller:
     lengths: Lengths
     row_tokens: int
     budget: int
-    share_prompts: bool
+    holds: Holds
+
+    @property
+    def share_prompts(self) -> bool:
+        return self.holds == "shared prompts"
 
     def fill_micro_batch(self, units: Sequence[Sequence[int]], start: int) -> tuple[int, Rows]:
         """About the longest run of units from `start` whose rows stay within the budget (at least one unit): its end, its rows."""
@@ -105,6 +113,8 @@ class RowFiller:
         capacity = max(capacity, *(self.lengths.total(index) for index in indices))
         bundles = self._bundles(indices, capacity) if self.share_prompts else [[index] for index in indices]
         sizes = [self._bundle_tokens(bundle) for bundle in bundles]
+        if self.holds == "one sequence":
+            return Rows([[bundle] for bundle in bundles], max(sizes))
         bins, fullest = first_fit_decreasing(sizes, capacity)
         return Rows([[bundles[i] for i in row] for row in bins], fullest)
 

@@ -6,13 +6,14 @@ Starts nothing and reads no weights; `unified-rl explain` prints it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 from unified_rl import planning
 from unified_rl.config.reward_models import default_reduction
 from unified_rl.config.schema import Config
-from unified_rl.methods.losses import of_policy
+from unified_rl.methods.losses import all_needs, of_policy
+from unified_rl.methods.options import Kl
 from unified_rl.methods.signals import ROLES, SIGNALS, beside_policy, per_rollout
 from unified_rl.planning import render as render_plan
 from unified_rl.presets import chain, loading
@@ -67,13 +68,13 @@ def _equation(config: Config) -> list[str]:
     else:
         length = config.aggregation.length or config.generator.max_new_tokens
         weight = WEIGHTS[config.aggregation.name].format(length=length)
-    options = {name: value for name, value in vars(coefficient).items() if name != "name"}
+    options = {item.name: getattr(coefficient, item.name) for item in fields(coefficient) if item.name != "name"}
     return [
         "grad J = sum over responses and tokens of  w  GC  grad log pi(o_t | q, o_<t)      (Eq. 5)",
         f"  data    {declared(config.source).in_words}",
         f"  w     = {weight}",
         f"  GC    = {coefficient.describe(config.reward.supervision)}   [{coefficient.equation}]",
-        f"          with {', '.join(f'{name}={value}' for name, value in options.items())}"
+        f"          with {', '.join(f'{name}={value}' for name, value in options.items() if value is not None)}"
         if options
         else "          no options",
         *_importance(config),
@@ -84,12 +85,49 @@ def _equation(config: Config) -> list[str]:
 def _importance(config: Config) -> list[str]:
     """The correction of the sampler's mismatch, where there is one."""
     options = config.importance
-    ratio = "pi_old/pi_sampler of the token" if options.level == "token" else "product over the response of pi_old/pi_sampler"
-    return {
-        "none": [],
-        "truncated": [f"          every term x min(s, {options.cap:g}), s = {ratio}"],
-        "masked": [f"          every term x s 1[{options.floor:g} <= s <= {options.cap:g}], s = {ratio}"],
+    if options.name == "none":
+        return []
+    if options.name == "bypass":
+        return ["          every ratio is taken to pi_sampler in place of pi_old"]
+    ratio = {
+        "token": "pi_old/pi_sampler of the token",
+        "sequence": "product over the response of pi_old/pi_sampler",
+        "geometric": "geometric mean over the response of pi_old/pi_sampler",
+    }[options.level]
+    factor = {
+        "truncated": f"min(s, {options.cap:g})",
+        "masked": f"s 1[{options.lowest:g} <= s <= {options.cap:g}]",
+        "plain": "s",
+        "rejected": "1",
     }[options.name]
+    if options.name == "truncated" and options.lowest:
+        factor = f"max({options.lowest:g}, {factor})"
+    scaled = ", divided by its mean over the batch" if options.normalised == "batch" else ""
+    lines = [f"          every term x {factor}, s = {ratio}{scaled}"]
+    if options.drops:
+        lines.append(f"          what is kept: {_kept(config)}")
+    coefficient = config.coefficient
+    if options.kl == "outside" and isinstance(coefficient, Kl) and coefficient.kl_in == "loss" and coefficient.kl_coef:
+        lines.append(
+            "          the KL term is left without the factor, as other trainers have it: its expectation is over the sampler's "
+            "responses, a bias; importance.kl=inside removes it"
+        )
+    return lines
+
+
+def _kept(config: Config) -> str:
+    """What rejection keeps, in words."""
+    options, found = config.importance, []
+    if options.reject != "none":
+        of = {"token": "of the token", "sum": "summed", "mean": "averaged", "max": "at most"}[options.reject_over]
+        bounds = f"in [{options.reject_floor:g}, " if options.reject == "ratio" else "in [0, "
+        of = of if options.reject_over == "token" else f"{of} over the response"
+        found.append(f"{options.reject} {of} {bounds}{options.reject_cap:g}]")
+    if options.veto:
+        found.append(f"no token's pi_old/pi_sampler below {options.veto:g}")
+    return f"{' and '.join(found)}; what is dropped is {options.rejected.replace('_', ' ')} of the averages".replace(
+        "counted of", "counted in"
+    )
 
 
 def _axes(config: Config) -> dict[str, str]:
@@ -183,7 +221,7 @@ def _batch(config: Config) -> dict[str, str]:
 
 
 def _roles(config: Config) -> dict[str, str]:
-    needs = config.coefficient.needs
+    needs = all_needs(config)
     named = config.architecture.name and f"{config.architecture.name} (model.path=DIR says where it is)"
     sizes = f"{config.model.num_layers} layers, width {config.model.hidden_size}, {config.model.num_heads} heads"
     model = config.model.path or named or f"a Llama from scratch: {sizes}"

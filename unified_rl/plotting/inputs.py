@@ -9,8 +9,9 @@ from typing import Any
 import pandas as pd
 
 from unified_rl.base.errors import DataError
+from unified_rl.base.terminal import shown
 from unified_rl.statistics.grid_file import NOT_STATED, matching_sentence
-from unified_rl.statistics.table_files import MAKE_COMMAND, read_table
+from unified_rl.statistics.table_files import MAKE_COMMAND, TEXT_COLUMNS, read_table
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,8 @@ def load(tables: Path | str, name: str, columns: tuple[str, ...]) -> Input:
     missing = [column for column in columns if column not in table]
     if missing:
         raise DataError(f"{path} lacks the columns {', '.join(missing)}; make it again with: {MAKE_COMMAND}")
-    return Input(table, path, provenance)
+    words = [column for column in TEXT_COLUMNS if column in table]
+    return Input(table.assign(**{column: table[column].map(shown) for column in words}), path, provenance)
 
 
 def with_numbers(source: Input, column: str) -> pd.DataFrame:
@@ -87,10 +89,12 @@ def source_sentence(source: Input) -> str:
     facts = source.provenance
     matching = matching_sentence(str(facts.get("matching", NOT_STATED)))
     commits = ", ".join(commit[:12] for commit in facts.get("commits", [])) or "not recorded"
+    mixed = "; ".join(f"{cell}: {words}" for cell, words in facts.get("mixed_code", {}).items())
+    more_than_one = f" More than one code made {mixed}." if mixed else ""
     experiments = ", ".join(facts.get("experiments", [])) or "not recorded"
     return (
         f"{matching} Source: {source.path.name} of experiment {experiments}; code commit {commits}; made by "
-        f"`{facts.get('command', '?')}`."
+        f"`{facts.get('command', '?')}`.{more_than_one}"
     )
 
 

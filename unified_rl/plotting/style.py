@@ -74,11 +74,11 @@ def styles(labels: Iterable[str]) -> dict[str, Style]:
     chosen = {label: style for label, style in STYLES.items() if label in labels}
     colors, markers = [0] * len(FURTHER_COLORS), [0] * len(FURTHER_MARKERS)  # how often each has been given
     pairs = set(product(range(len(colors)), range(len(markers))))
-    free = set(pairs)
+    free, turn = set(pairs), 0
     for label in sorted(labels - chosen.keys()):
         first = zlib.crc32(label.encode())
         color, marker = min(
-            free or pairs,
+            free,
             key=lambda pair: (
                 colors[pair[0]],
                 markers[pair[1]],
@@ -87,9 +87,12 @@ def styles(labels: Iterable[str]) -> dict[str, Style]:
             ),
         )
         free.discard((color, marker))
+        line = FURTHER_LINES[(marker + turn) % len(FURTHER_LINES)]
+        if not free:  # all pairs have been given: once more, with another line
+            free, turn = set(pairs), turn + 1
         colors[color] += 1
         markers[marker] += 1
-        chosen[label] = Style(FURTHER_COLORS[color], FURTHER_MARKERS[marker], FURTHER_LINES[marker])
+        chosen[label] = Style(FURTHER_COLORS[color], FURTHER_MARKERS[marker], line)
     return chosen
 
 

@@ -1,7 +1,7 @@
 """From `key=value` words to a checked `Config`. No torch.
 
 Order, later wins: schema defaults, configs/chain.yaml, the method's row of the table, configs/stack/STACK.yaml,
-that stack's `methods.METHOD` section (learning rates tuned for the stack), the command line.
+that stack's `methods.METHOD` section (what is tuned for the stack; without one, its coefficient's), the command line.
 `source=x`, `coefficient=x`, `aggregation=x`, `importance=x`, `task=x` and `reward=x` are short for the section's name, and
 `engine=x` for `trainer.name=x`.
 """
@@ -22,8 +22,10 @@ from unified_rl import methods
 from unified_rl.base.errors import ConfigError
 from unified_rl.base.plugins import did_you_mean, import_by_path
 from unified_rl.config.problems import DataConfig, TaskConfig
+from unified_rl.config.sanity import check_numbers
 from unified_rl.config.schema import Config
 from unified_rl.methods import Coefficient
+from unified_rl.methods.users import check_class
 from unified_rl.presets import chain, rules
 from unified_rl.records.config_file import escaped, plain, read_settings
 
@@ -51,6 +53,7 @@ def load_config(words: Sequence[str]) -> Config:
         ConfigError: unknown key (with the nearest known one), wrong type, unknown method or stack, or an illegal combination.
     """
     config = compose(words)
+    check_numbers(as_dict(config))
     chain.check(config)
     for name in config.stages:
         stage_config(config, name)
@@ -64,7 +67,7 @@ def compose(words: Sequence[str]) -> Config:
     method_name = str(given.get("method", methods.DEFAULT))
     stack_name = str(given.get("stack", Config.stack))
     stack = _read_yaml("stack", stack_name)
-    tuned = (stack.pop("methods", None) or {}).get(method_name) or {}
+    tuned = _tuned(stack.pop("methods", None) or {}, method_name)
     layers = (_chain(), _method_row(method_name), stack, tuned)
     config = _typed([*map(_expand_shorthands, layers), given])
     return replace(config, init=chain.start(config))
@@ -141,7 +144,9 @@ def override(section: Any, words: Sequence[str], name: str) -> Any:
     given = parse_words(words)
     _check_keys(given, schema, "")
     try:
-        return OmegaConf.to_object(_merge(schema, given))
+        made = OmegaConf.to_object(_merge(schema, given))
+        check_numbers(asdict(made), f"{name}.")  # type: ignore[arg-type]
+        return made
     except OmegaConfBaseException as error:
         raise ConfigError(f"{name}: {str(error).splitlines()[0]}") from error
 
@@ -192,11 +197,12 @@ def coefficient_class(name: str) -> type[Any]:
     """The options class of a coefficient: one of ours by name, or a user's own (FILE.py:NAME)."""
     if ":" in name:
         found = import_by_path(name, "coefficient")
-        if not (isinstance(found, type) and issubclass(found, Coefficient) and is_dataclass(found)):
+        if not (isinstance(found, type) and issubclass(found, Coefficient)):
             raise ConfigError(
                 f"coefficient={name} must name a dataclass that inherits unified_rl.coefficients.Coefficient, or the result of "
                 "unified_rl.coefficients.coefficient_from_objective"
             )
+        check_class(found, name)
         return found
     if name not in methods.COEFFICIENTS:
         raise ConfigError(f"coefficient={name!r} is not known{did_you_mean(name, list(methods.COEFFICIENTS))}")
@@ -218,6 +224,12 @@ def _structured(value: Any) -> DictConfig:
 def _chain() -> dict[str, Any]:
     """The default chain of stages."""
     return dict(OmegaConf.to_container(OmegaConf.load(CONFIGS / "chain.yaml")))  # type: ignore[arg-type]
+
+
+def _tuned(sections: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """What a stack sets for a row: its own section, or else that of the row which is its coefficient's namesake."""
+    row = methods.METHODS.get(name)
+    return sections.get(name) or (sections.get(row.coefficient) if row else None) or {}
 
 
 def _method_row(name: str) -> dict[str, Any]:

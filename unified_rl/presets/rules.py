@@ -9,7 +9,7 @@ from unified_rl.base.errors import ConfigError
 from unified_rl.config.axes import ImportanceConfig, RewardConfig
 from unified_rl.config.reward_models import check_settings, default_reduction
 from unified_rl.config.schema import Config
-from unified_rl.methods.losses import check_losses
+from unified_rl.methods.losses import check_losses, needs
 from unified_rl.methods.signals import check_needs
 from unified_rl.presets import match
 from unified_rl.sources.registry import SOURCES, declared
@@ -134,15 +134,18 @@ def _mixed_demonstrations(config: Config) -> None:
 
 
 def _needs(config: Config) -> None:
-    check_needs(config.coefficient.needs, config.coefficient, config)
+    check_needs(needs(config), config.coefficient, config)
 
 
 def _aggregation(config: Config) -> None:
     if config.coefficient.contains_weights:
         return
     pairs, pair_mean = "pairs" in config.coefficient.needs, config.aggregation.name == "pair_mean"
-    if pairs and config.aggregation.truncated == "drop":
-        raise ConfigError("aggregation.truncated=drop would take one response out of a pair; set aggregation.truncated=keep")
+    if pairs and config.aggregation.truncated != "keep":
+        raise ConfigError(
+            f"aggregation.truncated={config.aggregation.truncated} would take one response out of a pair; set "
+            "aggregation.truncated=keep"
+        )
     if pairs != pair_mean:
         raise ConfigError(
             f"aggregation={config.aggregation.name} does not fit coefficient={config.coefficient.name}: a pair loss is a mean over "
@@ -152,15 +155,46 @@ def _aggregation(config: Config) -> None:
 
 
 def _importance(config: Config) -> None:
-    name = config.importance.name
-    readers = {"cap": ("truncated", "masked"), "level": ("truncated", "masked"), "floor": ("masked",)}
+    """An option that the chosen correction does not read is refused rather than ignored."""
+    options, name = config.importance, config.importance.name
+    readers = {
+        "cap": ("truncated", "masked"),
+        "floor": ("masked", "truncated"),
+        "level": ("truncated", "masked", "plain"),
+        "normalised": ("truncated", "masked", "plain"),
+        "kl": ("truncated", "masked", "plain", "rejected"),
+        "reject": ("truncated", "masked", "plain", "rejected"),
+        "veto": ("truncated", "masked", "plain", "rejected"),
+    }
     for option, names in readers.items():
-        value = getattr(config.importance, option)
+        value = getattr(options, option)
         if value != getattr(ImportanceConfig, option) and name not in names:
             raise ConfigError(
                 f"importance.{option}={value} means nothing to importance={name}; it belongs to importance={' or '.join(names)}: "
                 "leave it out, or set that"
             )
+    for option in ("reject_over", "reject_cap", "reject_floor"):
+        value = getattr(options, option)
+        of_ratio = option == "reject_floor"
+        if value != getattr(ImportanceConfig, option) and options.reject != "ratio" and (of_ratio or options.reject == "none"):
+            raise ConfigError(
+                f"importance.{option}={value} means nothing to importance.reject={options.reject}; leave it out, or set "
+                f"importance.reject=ratio{'' if of_ratio else ', k2 or k3'}"
+            )
+    if options.rejected != "counted" and not options.drops:
+        raise ConfigError(
+            f"importance.rejected={options.rejected} is about tokens that are rejected, but nothing rejects any; set "
+            "importance.reject or importance.veto, or leave it out"
+        )
+    if name == "rejected" and not options.drops:
+        raise ConfigError(
+            "importance=rejected rejects nothing by itself; set importance.reject=ratio, k2 or k3, or importance.veto"
+        )
+    if name == "bypass" and not config.coefficient.corrects_staleness:
+        raise ConfigError(
+            f"importance=bypass takes the coefficient's ratio to the sampler, but coefficient={config.coefficient.name} has none; "
+            "set importance=truncated"
+        )
 
 
 def _greedy(config: Config) -> None:
@@ -172,10 +206,10 @@ def _greedy(config: Config) -> None:
 
 
 def _compiled(config: Config) -> None:
-    if config.trainer.compiled and config.trainer.name != "torch":
+    if config.trainer.compiled and config.trainer.name == "deepspeed" and config.deepspeed.zero_stage == 3:
         raise ConfigError(
-            f"trainer.compiled=true is the torch trainer's, but trainer={config.trainer.name} runs its own passes; leave "
-            "trainer.compiled out"
+            "trainer.compiled=true needs the weights of a whole pass, which deepspeed.zero_stage=3 gathers layer by layer; leave "
+            "trainer.compiled out, or set deepspeed.zero_stage=2"
         )
     if not config.generator.compiled:
         return
@@ -227,6 +261,7 @@ def _deepspeed(config: Config) -> None:
 
 
 RULES = (
+    check_losses,
     _needs,
     match.check_source,
     _source_options,
@@ -237,7 +272,6 @@ RULES = (
     _reward_model,
     _overlong,
     _mixed_demonstrations,
-    check_losses,
     _aggregation,
     _importance,
     _greedy,

@@ -9,8 +9,7 @@ from typing import Any
 import pandas as pd
 
 from unified_rl.base.errors import DataError
-
-VERDICTS = frozenset({"correct", "incorrect", "unparsable", "timeout"})
+from unified_rl.base.types import VERDICTS
 
 
 def check_rows(samples: pd.DataFrame, meta: Mapping[str, Any], path: Path) -> None:
@@ -20,7 +19,7 @@ def check_rows(samples: pd.DataFrame, meta: Mapping[str, Any], path: Path) -> No
         DataError: problems, samples or greedy answers are missing or more than there should be, or a verdict is unknown.
     """
     again = "evaluate the run again"
-    unknown = set(samples["verdict"].dropna().unique()) - VERDICTS
+    unknown = set(samples["verdict"].dropna().unique()) - set(VERDICTS)
     if unknown or samples["verdict"].isna().any():
         raise DataError(f"{path}: {str(min(unknown, default=None))[:60]!r} is no verdict; {again}")
     found = samples.groupby("slice")["problem_id"].nunique().to_dict()

@@ -58,7 +58,10 @@ def restored(path: Path, known: Mapping[str, Any], checkpoint: Path) -> bytes:
     """
     if path.is_symlink():
         raise RunDirectoryError(f"{path} is a link, which a run would write through; put the file itself there")
-    data = path.read_bytes() if path.exists() else b""
+    try:
+        data = files.read_large(path)
+    except ValueError as error:
+        raise CheckpointError(f"{path} cannot be read: {error}; restore it from a copy, or use a new run_dir") from error
     wanted = known["sha256"]
     for candidate in (data[: known["bytes"]], _without_additions(data, known)):
         if hashlib.sha256(candidate).hexdigest() == wanted:
@@ -97,6 +100,6 @@ def _difference(data: bytes, known: Mapping[str, Any]) -> str:
 
 def cut_to_step(path: Path, last: int) -> bytes:
     """The lines of a log up to a step, whatever is no entry left out: for a log that nothing is derived from."""
-    data = path.read_bytes() if path.exists() and not path.is_symlink() else b""
+    data = path.read_bytes() if path.is_file() and not path.is_symlink() else b""
     kept = [line for line in data.splitlines() if _is_entry(line) and json.loads(line)["step"] <= last]
     return b"".join(line + b"\n" for line in kept)

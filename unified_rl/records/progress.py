@@ -7,17 +7,20 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
+from unified_rl.base.terminal import shown
+
 PLAIN_INTERVAL_SECONDS = 15.0
 
 
 def announce(line: str) -> None:
     """Say on the terminal what takes its time and shows no progress."""
-    print(line, file=sys.stderr, flush=True)
+    print(shown(line), file=sys.stderr, flush=True)
 
 
 @contextmanager
 def progress(label: str, total: int, unit: str = "steps") -> Iterator[Callable[[int, Mapping[str, float]], None]]:
     """A hook to call with how many of `total` are done and, for training steps, their metrics (else {})."""
+    label = shown(label)
     if sys.stderr.isatty():
         with _bar(label, total, unit) as hook:
             yield hook
@@ -31,7 +34,7 @@ def _bar(label: str, total: int, unit: str) -> Iterator[Callable[[int, Mapping[s
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]}"),

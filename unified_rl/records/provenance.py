@@ -103,6 +103,8 @@ def code_by_steps(facts: Mapping[str, Any], last: int) -> list[tuple[int, int, s
         start, code = session["from_step"] + 1, _name(session)
         while ranges and ranges[-1][0] >= start:  # made again by this session
             ranges.pop()
+        if ranges and ranges[-1][1] >= start:
+            ranges[-1] = (ranges[-1][0], start - 1, ranges[-1][2])
         if end < start:
             continue
         if ranges and ranges[-1][2] == code:

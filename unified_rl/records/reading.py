@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import pandas as pd
@@ -28,6 +29,7 @@ LISTING = "samples"  # of meta.json: the extent of samples.parquet
 SAMPLE_COLUMNS = ("problem_id", "slice", "split", "mode", "sample_index", "answer_class", "gold_class", "verdict")
 META_FIELDS = ("method", "label", "seed", "step", "decoding", "samples_per_problem", "complete")
 CURVE_FIELDS = ("step", "split", "slice", "problem_ids", "correct", "sampled_tokens", "trained_tokens")
+_MOST_STEPS = 2**53
 _SKIPPED = frozenset({"checkpoints", "evaluations"})
 
 
@@ -64,9 +66,13 @@ def read_config(run_dir: Path | str) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        return read_settings(path)
+        config = read_settings(path)
     except ConfigError as error:
         raise DataError(f"{error}, or leave this run out") from error
+    for name, kind in (("method", str), ("label", str), ("seed", int)):
+        if not isinstance(config.get(name, kind()), kind):
+            raise DataError(f"{path}: {name} is not of type {kind.__name__}; restore it, or leave this run out")
+    return config
 
 
 def read_status(run_dir: Path | str) -> dict[str, Any] | None:
@@ -89,8 +95,18 @@ def read_provenance(run_dir: Path | str) -> dict[str, Any] | None:
 
 
 def read_metrics(run_dir: Path | str) -> pd.DataFrame:
-    """metrics.jsonl, one row per step; empty before the first step."""
-    return pd.DataFrame(read_jsonl(Path(run_dir) / "metrics.jsonl"))
+    """metrics.jsonl, one row per step; empty before the first step.
+
+    Raises:
+        DataError: a line is damaged, or holds something that is no number.
+    """
+    path = Path(run_dir) / "metrics.jsonl"
+    rows = read_jsonl(path)
+    for number, row in enumerate(rows, 1):
+        wrong = next((name for name, value in row.items() if not isinstance(value, (int, float, NoneType))), None)
+        if wrong is not None:
+            raise DataError(f"{path}, entry {number}: {wrong[:60]!r} is not a number; restore the file, or train again")
+    return pd.DataFrame(rows)
 
 
 def read_curve(run_dir: Path | str) -> pd.DataFrame:
@@ -103,6 +119,11 @@ def read_curve(run_dir: Path | str) -> pd.DataFrame:
     rows = read_jsonl(path)
     for number, row in enumerate(rows, 1):
         _require(row, CURVE_FIELDS, f"{path}, entry {number}")
+        for name in ("problem_ids", "correct"):
+            if not isinstance(row[name], list):
+                raise DataError(f"{path}, entry {number}: {name} is no list; the run must be evaluated again")
+        if any(verdict not in (0, 1) for verdict in row["correct"]):
+            raise DataError(f"{path}, entry {number}: a verdict in correct is neither 0 nor 1; the run must be evaluated again")
         if len(row["problem_ids"]) != len(row["correct"]):
             raise DataError(
                 f"{path}, entry {number}: {len(row['problem_ids'])} problem_ids but {len(row['correct'])} values in correct; "
@@ -141,6 +162,12 @@ def read_evaluation_meta(eval_dir: Path | str) -> dict[str, Any]:
     for name, kind in kinds.items():
         if name in meta and not isinstance(meta[name], kind):
             raise DataError(f"{path}: {name} is not of type {kind.__name__}; evaluate the run again")
+    numbers = [*meta["decoding"].values(), *(meta.get("problems") or {}).values()]
+    words = [meta["method"], meta["label"]]
+    if not all(isinstance(item, (int, float, NoneType)) for item in numbers) or not all(
+        isinstance(item, str) for item in words
+    ):
+        raise DataError(f"{path}: decoding and problems hold numbers, method and label words; evaluate the run again")
     return meta
 
 
@@ -186,12 +213,16 @@ def read_samples(eval_dir: Path | str, meta: Mapping[str, Any]) -> pa.Table:
     """
     path, again = Path(eval_dir) / SAMPLES, f"restore it, or delete {eval_dir} and evaluate again"
     known = meta.get(LISTING)
-    if not path.exists():
+    if not path.is_file():
         raise DataError(f"{path} is missing; evaluate the run again")
     found = seals.problem(path, known) if known else None
     if found and known and seals.problem(path, known.get("before")):
         raise DataError(f"{path} {found}; {again}")
     try:
+        groups = parquet.read_metadata(path)
+        size = sum(groups.row_group(place).total_byte_size for place in range(groups.num_row_groups))
+        if size > files.LARGE_BYTES:
+            raise OSError(f"its rows fill {size >> 30} GiB")
         return parquet.read_table(path, use_threads=False)
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path} is not a readable Parquet file ({error}); {again}") from error
@@ -205,9 +236,10 @@ def read_jsonl(path: Path | str) -> list[dict[str, Any]]:
     """
     path = Path(path)
     seals.check_file(path.parent, path.name)
-    if not path.exists():
-        return []
-    text = path.read_bytes().decode("utf-8", errors="replace")
+    try:
+        text = files.read_large(path).decode("utf-8", errors="replace")
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read ({error}); restore it, or leave this run out") from error
     lines = text.split("\n")
     rows = []
     for number, line in enumerate(lines, 1):
@@ -223,6 +255,9 @@ def read_jsonl(path: Path | str) -> list[dict[str, Any]]:
             ) from error
         if not isinstance(row, dict):
             raise DataError(f"{path}, line {number} is not a JSON object; delete the line")
+        step = row.get("step", 0)
+        if not isinstance(step, int) or not 0 <= step < _MOST_STEPS:
+            raise DataError(f"{path}, line {number}: step is not a number of steps; delete the line")
         rows.append(row)
     return rows
 

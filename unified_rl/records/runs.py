@@ -63,12 +63,7 @@ class Run:
             ConfigError: the configuration differs from that of the run to be resumed.
             CheckpointError, DataError: the checkpoint, or what belongs to it, is damaged; nothing was changed.
         """
-        with files.disk_errors(path):
-            exists = (path / "config.yaml").exists()
-            if path.exists() and not path.is_dir():
-                raise RunDirectoryError(f"{path} is a file; choose another run_dir")
-            if path.is_dir() and not exists and any(item.name not in STARTED for item in path.iterdir()):
-                raise RunDirectoryError(f"{path} exists, is not empty, and holds no run; choose another run_dir")
+        exists = _holds_run(path)
         if exists and not resume:
             raise RunDirectoryError(f"{path} already holds a run; choose another run_dir, or set resume=true to go on with it")
         made = [] if exists else [folder for folder in (path, *path.parents) if not folder.exists()] or [path / "checkpoints"]
@@ -77,24 +72,27 @@ class Run:
             lock = held(path / ".lock")
         run = cls(path, step=0, lock=lock)
         run._made = made
-        contents = run._verified(config) if exists else {}
-        run._lay_down(config, contents)
+        try:
+            run._lay_down(config, run._verified(config) if exists else {})
+        except BaseException:
+            run.close()
+            raise
         return run
 
     def close(self) -> None:
         """Let go of the directory."""
         self._lock.close()
 
-    def abandon(self) -> None:
-        """Undo the creation of a run that was refused before it recorded anything; one that was taken up is left as it is."""
+    def abandon(self) -> bool:
+        """Undo the creation of a run that was refused before it recorded anything; False, and nothing done, for any other."""
         if not self._made or self._logs or self.has_checkpoint:
-            return
+            return False
         for item in self.path.iterdir():
             files.remove(item)
         for folder in self._made:
             if folder != self.path / "checkpoints":
                 folder.rmdir()
-        self._made = []
+        return True
 
     # ---- facts -------------------------------------------------------------------------------------------------------------
 
@@ -115,6 +113,11 @@ class Run:
         """Whether any checkpoint, be it of step 0, has been written."""
         return bool(self._checkpoints())
 
+    @property
+    def saved_steps(self) -> int:
+        """Steps behind the latest checkpoint on the disk: also of one whose writing was interrupted at its very end."""
+        return max(self._checkpoints(), default=0)
+
     def write_provenance(self, inputs: Mapping[str, Any], machine: Mapping[str, Any]) -> None:
         """Record what the run is made of: inputs (keys and hashes of what it reads), and command, code and packages per session.
 
@@ -127,7 +130,7 @@ class Run:
         path = self.path / provenance.FILE
         before = provenance.read(path) if self.has_checkpoint else None
         facts = provenance.extended(before, inputs, machine, self.step, path)
-        if before is not None:
+        if self.has_checkpoint:
             self._check(provenance.FILE)
         for line in provenance.changes(facts):
             announce(f"{self.path}: {line}")
@@ -169,15 +172,19 @@ class Run:
             save(aside)
             files.write_json(aside / RECORDS, self._records())
             files.write_manifest(aside)
-        with files.disk_errors(final):
-            for old in self._checkpoints()[:-keep]:
-                files.discard(self._checkpoint_path(old))
+        self._drop_old(keep)
         self.step = step
         return final
 
     def latest_checkpoint(self) -> Path | None:
         """The latest complete checkpoint, verified; None where there is none yet. Raises CheckpointError if it is damaged."""
         return latest_checkpoint(self.path)
+
+    def _drop_old(self, keep: int) -> None:
+        """Delete all checkpoints but the latest `keep`."""
+        with files.disk_errors(self.path):
+            for old in self._checkpoints()[:-keep]:
+                files.discard(self._checkpoint_path(old))
 
     def _records(self) -> dict[str, Any]:
         """What belongs to a checkpoint that is written now. The logs are on the disk before it is."""
@@ -212,6 +219,7 @@ class Run:
         self.set_status("running", self.step, int(config["trainer"]["steps"]))  # lists no file that is about to change
         for leftover in (self.path / "checkpoints").glob(".*.tmp"):
             files.remove(leftover)
+        self._drop_old(int(config["logging"]["keep_checkpoints"]))  # a kill may have come before it was done
         for name, data in contents.items():
             path = self.path / name
             if path.exists() and path.read_bytes() != data:
@@ -264,6 +272,9 @@ class FollowedRun(Run):
 
     def set_status(self, state: str, step: int, steps: int, error: str | None = None, ended_by: str | None = None) -> None: ...
 
+    def abandon(self) -> bool:
+        return False
+
     def save_checkpoint(self, step: int, save: Callable[[Path], None], keep: int) -> Path:
         """Take part in saving, where the weights are spread over the ranks; the first rank makes the checkpoint of it."""
         final = self._checkpoint_path(step)
@@ -286,6 +297,20 @@ def latest_checkpoint(run_dir: Path) -> Path | None:
     if problem:
         raise CheckpointError(f"checkpoint {path} is damaged: {problem}; delete that folder to go on from the one before it")
     return path
+
+
+def _holds_run(path: Path) -> bool:
+    """Whether a folder holds a run; False for one that is empty or not there. Raises RunDirectoryError: it holds something else."""
+    with files.disk_errors(path):
+        if (path / "config.yaml").exists():
+            return True
+        if path.exists() and not path.is_dir():
+            raise RunDirectoryError(f"{path} is a file; choose another run_dir")
+        if not path.is_dir() or all(item.name in STARTED for item in path.iterdir()):
+            return False
+        if (path / provenance.FILE).exists():
+            raise RunDirectoryError(f"{path / 'config.yaml'} is missing; restore it from a copy, or choose another run_dir")
+        raise RunDirectoryError(f"{path} exists, is not empty, and holds no run; choose another run_dir")
 
 
 def _read_records(checkpoint: Path) -> dict[str, Any]:

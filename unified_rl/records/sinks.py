@@ -11,7 +11,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-import sys
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from typing import Any, Protocol, TypeVar
 from unified_rl.base import files
 from unified_rl.base.errors import ConfigError
 from unified_rl.config.schema import Config
+from unified_rl.records.progress import announce
 from unified_rl.records.reading import read_config, read_jsonl
 from unified_rl.records.runs import Run
 
@@ -167,7 +167,7 @@ class _Guarded:
         except Exception as error:  # whatever a third party's package raises
             self._sink = None
             reason = str(error) or type(error).__name__
-            print(f"warning: {self._name} failed ({reason}); the run goes on without it", file=sys.stderr, flush=True)
+            announce(f"warning: {self._name} failed ({reason}); the run goes on without it")
             return None
 
 

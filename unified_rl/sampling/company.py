@@ -6,7 +6,7 @@ products have as many rows as there are requests, and whether that shows in the 
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, cast
+from typing import Literal, cast
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from transformers import PreTrainedModel
 from unified_rl.base.rng import generator
 from unified_rl.base.types import Decoding, Problem, Prompt, Response
 from unified_rl.models.limits import context_limit
+from unified_rl.sampling.cache_probe import NoText
 from unified_rl.sampling.llama_decoder import LlamaDecoder
 from unified_rl.sampling.torch_generator import TorchGenerator
 
@@ -68,7 +69,7 @@ def _is_kept(model: PreTrainedModel) -> bool:
 
 
 def _draw(model: PreTrainedModel, prompts: list[Prompt], copies: int, decoding: Decoding) -> list[list[Response]]:
-    sampler = TorchGenerator(model, _NoText(), eos_token_ids=[])
+    sampler = TorchGenerator(model, NoText(), eos_token_ids=[])
     return sampler.generate(prompts, [[0] * copies] * len(prompts), decoding, 0)
 
 
@@ -82,19 +83,3 @@ def _prompts(lengths: list[int], vocabulary: int) -> list[Prompt]:
     return [
         Prompt(Problem(str(i), "", ""), tuple(numbers.integers(vocabulary, size=n).tolist())) for i, n in enumerate(lengths)
     ]
-
-
-class _NoText:
-    """In place of a tokenizer: nobody reads what is drawn here."""
-
-    eos_token_id = None
-    all_special_ids: ClassVar[list[int]] = []
-
-    def __len__(self) -> int:
-        return 0
-
-    def encode(self, text: str, *, add_special_tokens: bool = False) -> list[int]:
-        return []
-
-    def decode(self, token_ids: list[int], skip_special_tokens: bool = True) -> str:
-        return ""

@@ -22,8 +22,7 @@ from torch.export import Dim, export
 
 from unified_rl.models.cpp_compiler import compiler_failed
 from unified_rl.sampling.draws import draw_by_inversion
-from unified_rl.sampling.fixed_shapes import MATRICES
-from unified_rl.sampling.kv_cache import TILE
+from unified_rl.sampling.fixed_shapes import BLOCK, CHUNK, MATRICES
 from unified_rl.sampling.llama_decoder import CompiledStep, DecodingStep, DrawingStep, StepShape, Tensors
 
 #: One process: a pool of compiling workers would outlive the call and use more cores than the caller has threads. No headers
@@ -44,12 +43,12 @@ def machine_facts() -> dict[str, Any]:
 
 
 def compile_step(shape: StepShape, path: Path) -> None:
-    """Compile `DrawingStep` for a shape, any weights, rows and lengths in whole tiles, and write it to `path` (.pt2).
+    """Compile `DrawingStep` for a shape, any weights, rows in whole blocks and lengths in whole chunks, to `path` (.pt2).
 
     Raises:
         ConfigError: the compiler cannot do it.
     """
-    rows, length = TILE * Dim("row_tiles", min=MATRICES, max=1 << 16), TILE * Dim("length_tiles", min=1, max=1 << 20)
+    rows, length = BLOCK * Dim("blocks", min=MATRICES, max=1 << 16), CHUNK * Dim("chunks", min=1, max=1 << 20)
     cache = [{0: rows, 2: length}] * shape.layers
     table = {0: Dim("positions", min=2)}
     fixed = [None] * 3, [[None] * 6] * shape.layers
@@ -89,7 +88,7 @@ def load_step(path: Path) -> CompiledStep:
     return step
 
 
-def _example(shape: StepShape, rows: int = 2 * TILE, length: int = 3 * TILE) -> tuple[Any, ...]:
+def _example(shape: StepShape, rows: int = 2 * BLOCK, length: int = 3 * CHUNK) -> tuple[Any, ...]:
     """Arguments of `DrawingStep.forward`. The sizes that vary differ, or their being equal would be taken for a rule."""
     query, pairs = shape.heads * shape.head_dim, (shape.heads + 2 * shape.kv_heads) * shape.head_dim
     bias = lambda size, wanted: torch.zeros(size) if wanted else None  # noqa: E731

@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from transformers.cache_utils import Cache, CacheLayerMixin
 
-from unified_rl.sampling.fixed_shapes import BLOCK, MATRICES
+from unified_rl.sampling.fixed_shapes import BLOCK, CHUNK, MATRICES
 
 TILE = 16
-"""Rows and lengths are rounded up to a multiple of this: a block of rows and a chunk of slots (`fixed_shapes.py`).
+"""Rows and prompts are rounded up to a multiple of this, the rows of a product (`fixed_shapes.py`); the cache to whole chunks.
 
 CPU kernels treat the ragged end of a matrix or a loop by other code than its body, with other rounding. With multiples of 16 there
 is no ragged end.
@@ -124,11 +124,11 @@ class RowCache(Cache):
         self._first_rows: dict[int, tuple[list[torch.Tensor], list[torch.Tensor]]] = {}
 
     def fit(self, rows: int, length: int) -> None:
-        """Make room for `rows` sequences of `length` tokens, and give back what is far too much. Round both up to TILE.
+        """Make room for `rows` sequences, rounded up to TILE, of `length` tokens, and give back what is far too much.
 
-        There are never fewer than LEAST_ROWS rows, for a compiled step that is filled up to as many.
+        There are never fewer than LEAST_ROWS rows, for a compiled step that is filled up to as many, and always whole chunks.
         """
-        rows = max(rows, LEAST_ROWS)
+        rows, length = max(rows, LEAST_ROWS), -(-length // CHUNK) * CHUNK
         if rows > self.rows or length > self.length or 2 * length <= self.length:
             self.rows, self.length = rows, length
             self._first_rows = {}

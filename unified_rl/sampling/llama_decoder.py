@@ -20,6 +20,7 @@ from torch import nn
 from transformers import LlamaForCausalLM, PreTrainedModel, Qwen2ForCausalLM
 
 from unified_rl.base.types import Decoding
+from unified_rl.models.reach import WHOLE, reaches
 from unified_rl.sampling.draws import draw, draw_by_inversion
 from unified_rl.sampling.fixed_shapes import CHUNK, MATRICES, in_order, linear
 from unified_rl.sampling.kv_cache import LEAST_ROWS, RowCache
@@ -107,7 +108,7 @@ class DecodingStep(nn.Module):
             cos, sin: rotations by position [at least as many as positions are in use, 1, head_dim]; sin is negated in its first
                 half, so that a rotation is x * cos + roll(x) * sin.
             keys, values: per layer [B, kv_heads, length, head_dim], contiguous; slots behind a row's position are not looked at.
-                B and length in whole tiles.
+                B in whole blocks, length in whole chunks.
             ends: embedding [V, D], head [D, V] with the last norm's weight in it, the head's bias or None.
             layers: `layer_weights` of every layer.
         """
@@ -128,7 +129,10 @@ class DecodingStep(nn.Module):
         heads, kv_heads, dim = self.shape.heads, self.shape.kv_heads, self.shape.head_dim
         projected = linear(self._normed(x), weights[0], weights[1]).view(-1, heads + 2 * kv_heads, dim)
         qk, value = projected.split([heads + kv_heads, kv_heads], dim=1)
-        query, key = torch.addcmul(qk * turn[0], qk.roll(dim // 2, dims=-1), turn[1]).split([heads, kv_heads], dim=1)
+        turned = qk * turn[0]
+        for half, other, sin in zip(_halves(turned), reversed(_halves(qk)), _halves(turn[1]), strict=True):
+            half.addcmul_(other, sin)
+        query, key = turned.split([heads, kv_heads], dim=1)
         return query, key, value
 
     def after_attention(self, x: torch.Tensor, mixed: torch.Tensor, weights: Places) -> torch.Tensor:
@@ -142,7 +146,7 @@ class DecodingStep(nn.Module):
         """What is added to the scores [B * kv_heads * chunks, 1, CHUNK]: a copy per key-value head, as all heads are one batch."""
         hidden = torch.arange(length, device=positions.device) > positions[:, None]
         mask = torch.zeros(hidden.shape, dtype=dtype, device=positions.device).masked_fill_(hidden, float("-inf"))
-        return mask.repeat_interleave(self.shape.kv_heads, dim=0).view(-1, 1, CHUNK)
+        return mask[:, None].expand(-1, self.shape.kv_heads, -1).reshape(-1, 1, CHUNK)
 
     def _normed(self, x: torch.Tensor) -> torch.Tensor:
         """x / rms(x); the norms' weights are in the matrices that read it."""
@@ -159,8 +163,11 @@ class DecodingStep(nn.Module):
         queries, chunks = heads // kv_heads, keys.shape[2] // CHUNK
         query = query.reshape(-1, 1, queries, dim).expand(-1, chunks, -1, -1).reshape(-1, queries, dim)
         scores = torch.baddbmm(mask, query, keys.view(-1, CHUNK, dim).transpose(1, 2), alpha=self.shape.scaling)
-        scores = scores.view(-1, chunks, queries, CHUNK).transpose(1, 2).reshape(-1, queries, chunks * CHUNK)
-        weights = scores.softmax(dim=-1).view(-1, queries, chunks, CHUNK).transpose(1, 2).reshape(-1, queries, CHUNK)
+        if queries == 1:  # a chunk's scores are one row, and lie behind each other already
+            weights = scores.view(-1, chunks * CHUNK).softmax(dim=-1).view(-1, 1, CHUNK)
+        else:
+            scores = scores.view(-1, chunks, queries, CHUNK).transpose(1, 2).reshape(-1, queries, chunks * CHUNK)
+            weights = scores.softmax(dim=-1).view(-1, queries, chunks, CHUNK).transpose(1, 2).reshape(-1, queries, CHUNK)
         mixed = torch.bmm(weights, values.view(-1, CHUNK, dim)).view(-1, chunks, queries * dim)
         return in_order(mixed).reshape(-1, heads * dim)
 
@@ -202,6 +209,12 @@ def layer_weights(layer: LlamaDecoderLayer | Qwen2DecoderLayer) -> Tensors:
     ]
 
 
+def _halves(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Of the last dimension, without a copy."""
+    first, second = x.chunk(2, dim=-1)
+    return first, second
+
+
 def _read_by_rows(weight: torch.Tensor) -> torch.Tensor:
     """[in, out], contiguous, of a module's [out, in]."""
     return weight.t().contiguous()
@@ -216,10 +229,10 @@ class LlamaDecoder:
         if type(model) not in (LlamaForCausalLM, Qwen2ForCausalLM) or model.dtype != torch.float32:
             return False
         config = model.config
-        standard = config.hidden_act == "silu" and not getattr(config, "mlp_bias", False)
+        standard = config.hidden_act == "silu" and reaches(config) == WHOLE and not getattr(config, "mlp_bias", False)
         standard = standard and config.rope_parameters["rope_type"] == "default"
         small = sum(parameter.numel() for parameter in model.parameters()) <= MAX_PARAMETERS
-        plain = all(_is_plain(module) for module in model.modules())
+        plain = all(is_plain(module) for module in model.modules())
         return standard and small and plain
 
     def __init__(self, model: PreTrainedModel, compiled: CompiledStep | None = None) -> None:
@@ -303,7 +316,7 @@ class LlamaDecoder:
         self.sin[..., : self.shape.head_dim // 2].neg_()
 
 
-def _is_plain(module: nn.Module) -> bool:
+def is_plain(module: nn.Module) -> bool:
     """Whether the module is as its class made it."""
     hooked = module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module)
     is_adapter = isinstance(module, nn.Linear) and type(module) is not nn.Linear

@@ -17,18 +17,23 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import DynamicCache, PreTrainedModel
+from transformers import PreTrainedModel
 
 from unified_rl.base.errors import ConfigError
 from unified_rl.base.types import Decoding, GeneratorInfo, Prompt, Response, Tokenizer
 from unified_rl.models import policy_model
 from unified_rl.models.limits import context_limit
+from unified_rl.models.probing import quiet
+from unified_rl.sampling.cache_probe import NoText, decodes_by_cache
 from unified_rl.sampling.draws import draw, request_uniforms
 from unified_rl.sampling.kv_cache import RowCache, round_up
 from unified_rl.sampling.llama_decoder import CompiledStep, LlamaDecoder, PromptKV
+from unified_rl.sampling.module_passes import CachedPasses, WholePasses
 from unified_rl.sampling.requests import check_requests
+from unified_rl.sampling.static_decoder import StaticDecoder
 
 ProgressHook = Callable[[int, int], None]
+_Passes = LlamaDecoder | CachedPasses | WholePasses
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +84,7 @@ class TorchGenerator:
     ) -> None:
         """
         Args:
-            model: any causal LM that takes `position_ids` and a `Cache` (Llama, Qwen2, GPT-NeoX ...), on any device.
+            model: any causal LM whose own passes are right, on any device. One whose cache is not is run over all tokens again.
             tokenizer: decodes the responses' text.
             max_concurrent_sequences: rows of the KV cache, which bounds memory. Does not change the responses.
             eos_token_ids: ids that end a response; None takes the model's generation config and the tokenizer's.
@@ -97,6 +102,8 @@ class TorchGenerator:
         self.max_concurrent_sequences = max_concurrent_sequences
         self.prefill_tokens = prefill_tokens
         self.compiled_step = compiled_step
+        #: Decodes in windows of static shapes; None decodes token by token, with shapes as they come.
+        self.static: StaticDecoder | None = StaticDecoder(model) if StaticDecoder.serves(model) else None
         self.on_progress = on_progress
         embeddings: Any = model.get_input_embeddings()
         self.vocabulary: int = embeddings.weight.shape[0]
@@ -123,17 +130,51 @@ class TorchGenerator:
         responses: list[list[Response]] = [[None] * len(row) for row in seeds]  # type: ignore[list-item]
         if not requests:
             return responses
-        lean = LlamaDecoder.supports(self.model)
-        with torch.no_grad() if lean else _sampling_mode(self.model):
-            decoder = LlamaDecoder(self.model, self.compiled_step) if lean else None
-            done = 0
-            for finished in _Decoding(self, decoder, requests, decoding, policy_version).run():
+        done = 0
+        with self._decoding(requests, decoding, policy_version) as decoded:
+            for finished in decoded.run():
                 for request, response in finished:
                     responses[request.prompt_index][request.index] = response
                 done += len(finished)
                 if self.on_progress is not None:
                     self.on_progress(done, len(requests))
         return responses
+
+    def look_at_decoding(self) -> None:
+        """Find out now how the model decodes, instead of at the first response."""
+        with self._passes():
+            pass
+
+    @contextmanager
+    def _decoding(self, requests: list[_Request], decoding: Decoding, policy_version: int) -> Iterator[_Decoding]:
+        if self.static is not None:
+            with _sampling_mode(self.model):
+                yield _WindowedDecoding(self, self.static, requests, decoding, policy_version)
+        else:
+            with self._passes() as passes:
+                yield _Decoding(self, passes, requests, decoding, policy_version)
+
+    @contextmanager
+    def _passes(self) -> Iterator[_Passes]:
+        """The leanest passes that are right for the model, in the mode that they want."""
+        if LlamaDecoder.supports(self.model):
+            with torch.no_grad():
+                yield LlamaDecoder(self.model, self.compiled_step)
+        elif decodes_by_cache(self.model, self._drawn_by_cache):
+            with _sampling_mode(self.model):
+                yield CachedPasses(self.model)
+        else:
+            with quiet(self.model):
+                yield WholePasses(self.model, self.prefill_tokens)
+
+    def _drawn_by_cache(self, prompts: Sequence[Prompt], decoding: Decoding) -> list[Response]:
+        """A response to each prompt, beside each other, decoded by a cache whether or not that is right for the model."""
+        owner, requests = TorchGenerator(self.model, NoText(), eos_token_ids=[]), list(enumerate(prompts))
+        waiting = [_Request(place, 0, prompt, place) for place, prompt in requests]
+        with _sampling_mode(self.model):
+            ended = chain.from_iterable(_Decoding(owner, CachedPasses(self.model), waiting, decoding, 0).run())
+            found = {request.prompt_index: response for request, response in ended}
+        return [found[place] for place, _ in requests]
 
     def _check_vocabulary(self) -> None:
         size = len(self.tokenizer) if hasattr(self.tokenizer, "__len__") else 0
@@ -156,12 +197,13 @@ class _Decoding:
     def __init__(
         self,
         owner: TorchGenerator,
-        decoder: LlamaDecoder | None,
+        passes: _Passes,
         requests: list[_Request],
         decoding: Decoding,
         policy_version: int,
+        cache: RowCache | StaticDecoder | None = None,
     ) -> None:
-        self.model, self.tokenizer, self.eos_token_ids = owner.model, owner.tokenizer, owner.eos_token_ids
+        self.tokenizer, self.eos_token_ids = owner.tokenizer, owner.eos_token_ids
         self.prefill_tokens = owner.prefill_tokens
         self.decoding, self.policy_version = decoding, policy_version
         self.ends = np.zeros(owner.vocabulary, dtype=bool)  # by token id: whether it ends a response
@@ -170,8 +212,8 @@ class _Decoding:
         # Prompts of like length wait side by side, to be prefilled together. The order does not show in the responses.
         self.waiting = deque(sorted(requests, key=lambda request: round_up(request.prefix_length)))
         self.rows = min(owner.max_concurrent_sequences, len(requests))
-        self.decoder = decoder
-        self.cache = RowCache(owner.model.config.num_hidden_layers)
+        self.passes = passes
+        self.cache: Any = cache or RowCache(owner.model.config.get_text_config(decoder=True).num_hidden_layers)
         self.split_prompt = -1
         self.split_kv: PromptKV = []
         self.active = 0
@@ -200,6 +242,8 @@ class _Decoding:
     def _admit(self, free: int) -> None:
         """Move up to `free` waiting requests into rows, prefilling each prompt once for all its responses."""
         admitted = [self.waiting.popleft() for _ in range(min(free, len(self.waiting)))]
+        longest = max(self.cache.length, *(round_up(request.prefix_length) for request in admitted))
+        self.cache.fit(round_up(self.active + len(admitted)), longest)
         groups = [list(group) for _, group in groupby(admitted, key=lambda request: request.prompt_index)]
         if groups[0][0].prompt_index == self.split_prompt:
             self._seat([groups.pop(0)], self.split_kv)
@@ -211,7 +255,7 @@ class _Decoding:
         at_once = max(1, self.prefill_tokens // max(length, 1))
         for start in range(0, len(groups), at_once):
             chunk = groups[start : start + at_once]
-            kv = self._prefill([group[0].prompt for group in chunk], length) if length else []
+            kv = self._prefill([group[0].prompt for group in chunk], length)
             self._seat(chunk, kv)
             last = chunk[-1][0].prompt_index
             if self.waiting and self.waiting[0].prompt_index == last:
@@ -222,8 +266,6 @@ class _Decoding:
         """Give every request of `groups` a row; entry i of `kv` holds the prompt of group i (no `kv`: nothing to load)."""
         rows = np.arange(self.active, self.active + sum(map(len, groups)))
         if kv:
-            longest = max(kv[0][0].shape[2], self.cache.length)
-            self.cache.fit(round_up(len(rows) + self.active), longest)
             self.cache.load(rows, kv, np.repeat(np.arange(len(groups)), [len(group) for group in groups]))
         for row, request in zip(rows, chain.from_iterable(groups), strict=True):
             self.request[int(row)] = request
@@ -234,61 +276,42 @@ class _Decoding:
         self.active += len(rows)
 
     def _prefill(self, prompts: Sequence[Prompt], length: int) -> PromptKV:
-        """Keys and values [prompts, kv_heads, length, head_dim] per layer of all prompt tokens but the last, right-padded.
-
-        Causality keeps the padding from being seen by the prompt, so the plain causal mask serves all rows.
-        """
+        """Keys and values [prompts, kv_heads, length, head_dim] per layer, the prompts' last tokens left out; [] for none kept."""
+        if isinstance(self.passes, WholePasses) or not length:
+            return []
         ids = np.zeros((len(prompts), length), dtype=np.int64)
         for row, prompt in zip(ids, prompts, strict=True):
             row[: len(prompt.token_ids) - 1] = prompt.token_ids[:-1]
-        if self.decoder is not None:
-            return self.decoder.prefill(torch.from_numpy(ids).to(self.device))
-        # Padding may lie behind the last position of a table of learned positions.
-        last_position = getattr(self.model.config, "max_position_embeddings", None) or length
-        positions = torch.arange(length, device=self.device).clamp(max=last_position - 1)
-        mask = torch.full((length, length), float("-inf"), dtype=self.model.dtype, device=self.device).triu(1)
-        cache = DynamicCache()
-        self.model.base_model(
-            input_ids=torch.from_numpy(ids).to(self.device),
-            attention_mask=mask[None, None],
-            position_ids=positions[None].expand(len(prompts), -1),
-            past_key_values=cache,
-            use_cache=True,
-        )
-        layers: list[Any] = cache.layers
-        return [(layer.keys, layer.values) for layer in layers]
+        return self.passes.prefill(torch.from_numpy(ids).to(self.device))
 
     def _step(self) -> None:
         """Append one token to every active row."""
         rows = round_up(self.active)
-        positions = torch.from_numpy(self.position[:rows]).to(self.device)
-        self.cache.fit(rows, round_up(int(self.position[: self.active].max()) + 1))
         row, count = np.arange(rows), self.count[:rows]
         uniforms = torch.from_numpy(self.uniforms[row, count]).to(self.device)
-        last = torch.from_numpy(self.last_token[:rows]).to(self.device)
-        if self.decoder is not None:
-            tokens, logp = self.decoder.next_tokens(last, positions, uniforms, self.decoding, self.cache)
-        else:
-            tokens, logp = draw(self._forward(last, positions), uniforms, self.decoding)
+        tokens, logp = self._drawn(rows, uniforms)
         self.last_token[:rows] = tokens.cpu().numpy()
         self.tokens[row, count] = self.last_token[:rows]
         self.logp[row, count] = logp.cpu().numpy()
         self.count[: self.active] += 1
         self.position[: self.active] += 1
 
-    def _forward(self, token_ids: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
-        """Logits [rows, V] after one token per row, `token_ids` [rows] at `positions` [rows]."""
-        self.cache.plan_step(positions)
-        hidden = torch.arange(self.cache.length, device=self.device) > positions[:, None]
-        mask = torch.zeros(hidden.shape, dtype=self.model.dtype, device=self.device).masked_fill_(hidden, float("-inf"))
-        output = self.model(
-            input_ids=token_ids[:, None],
-            attention_mask=mask[:, None, None],
-            position_ids=positions[:, None],
-            past_key_values=self.cache,
-            use_cache=True,
-        )
-        return output.logits[:, -1]
+    def _drawn(self, rows: int, uniforms: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The next token of each row, and its log-prob. Rows behind the active ones fill up a tile."""
+        if isinstance(self.passes, WholePasses):
+            logits = self.passes.logits([self._so_far(row) for row in range(self.active)])
+            return draw(logits[torch.arange(rows).clamp(max=self.active - 1)], uniforms, self.decoding)
+        self.cache.fit(rows, int(self.position[: self.active].max()) + 1)
+        positions = torch.from_numpy(self.position[:rows]).to(self.device)
+        last = torch.from_numpy(self.last_token[:rows]).to(self.device)
+        if isinstance(self.passes, LlamaDecoder):
+            return self.passes.next_tokens(last, positions, uniforms, self.decoding, self.cache)
+        return draw(self.passes.logits(self.cache, last, positions), uniforms, self.decoding)
+
+    def _so_far(self, row: int) -> np.ndarray:
+        """The prompt of a row and its response as far as it goes, int64."""
+        prompt = np.array(self.request[row].prompt.token_ids, dtype=np.int64)
+        return np.concatenate([prompt, self.tokens[row, : self.count[row]]])
 
     def _finished_rows(self) -> np.ndarray:
         last, count = self.last_token[: self.active], self.count[: self.active]
@@ -313,7 +336,8 @@ class _Decoding:
         target = finished[finished < remaining]
         source = np.setdiff1d(np.arange(remaining, self.active), finished)
         if len(target):
-            self.cache.move(source, target)
+            if not isinstance(self.passes, WholePasses):
+                self.cache.move(source, target)
             for array in (self.last_token, self.position, self.count, self.tokens, self.logp, self.uniforms):
                 array[target] = array[source]
             for old, new in zip(source, target, strict=True):
@@ -322,6 +346,36 @@ class _Decoding:
         self.position[remaining : self.active] = 0
         self.count[remaining : self.active] = 0
         self.active = remaining
+
+
+class _WindowedDecoding(_Decoding):
+    """The same by static shapes, with a look at the tokens after each window of steps. Prompts go through the module."""
+
+    def __init__(
+        self, owner: TorchGenerator, static: StaticDecoder, requests: list[_Request], decoding: Decoding, policy_version: int
+    ) -> None:
+        super().__init__(owner, CachedPasses(owner.model), requests, decoding, policy_version, static)
+        self.static = static
+        static.begin()
+        longest = max(request.prefix_length for request in requests) + 1
+        static.fit(self.rows, max(round_up(longest), longest + decoding.max_new_tokens + static.window))
+
+    def _step(self) -> None:
+        """Append a window of tokens to every active row, as many of them as belong to its response."""
+        active, window, limit = self.active, self.static.window, self.decoding.max_new_tokens
+        ahead = np.minimum(self.count[:active, None] + np.arange(window), limit - 1)
+        uniforms = np.take_along_axis(self.uniforms[:active], ahead, axis=1)
+        state = self.last_token[:active], self.position[:active]
+        drawn, logp = self.static.draw_window(*state, uniforms, self.decoding)
+        for row in range(active):
+            count = int(self.count[row])
+            (ends,) = np.nonzero(self.ends[drawn[row]])
+            taken = min(int(ends[0]) + 1 if len(ends) else window, limit - count)
+            self.tokens[row, count : count + taken] = drawn[row, :taken]
+            self.logp[row, count : count + taken] = logp[row, :taken]
+            self.last_token[row] = drawn[row, taken - 1]
+            self.count[row] += taken
+            self.position[row] += taken
 
 
 @contextmanager

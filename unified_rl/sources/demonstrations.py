@@ -38,6 +38,11 @@ def as_response(demonstration: Demonstration, prompt: Prompt, tokenizer: Tokeniz
     ids = list(tokenizer.encode(demonstration.solution, add_special_tokens=False))
     if not ids:
         raise DataError(f"demonstration of problem {prompt.id!r} has a solution without tokens; drop the record or mend it")
+    if special := {eos_id}.union(getattr(tokenizer, "all_special_ids", ())).intersection(ids):
+        raise DataError(
+            f"demonstration of problem {prompt.id!r}: its solution holds the text of a special token "
+            f"({tokenizer.decode([min(special)])!r}), which would end or split it; drop the record or mend it"
+        )
     token_ids = np.array([*ids, eos_id], dtype=np.int64)
     return Response(
         token_ids=token_ids,

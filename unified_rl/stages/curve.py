@@ -20,7 +20,12 @@ class Curve:
         self._decoding = Decoding(temperature=0.0, max_new_tokens=config.evaluation.max_new_tokens)
         count = config.logging.curve_problems
         self._prompts: dict[str, list[Prompt]] = {
-            name: world.as_prompts(list(task.problems(world.split_of(self._split), count, name)), tokenizer, config)
+            name: world.fitting(
+                world.as_prompts(list(task.problems(world.split_of(self._split), count, name)), tokenizer, config),
+                generator.info.context,
+                self._decoding.max_new_tokens,
+                config,
+            )
             for name in (task.slices if count else ())
         }
 

@@ -14,7 +14,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 
 from unified_rl.base import files, rng
 from unified_rl.base.errors import CheckpointError, RunDirectoryError
@@ -22,17 +21,17 @@ from unified_rl.base.types import Decoding, Problem, Prompt, Response, Score
 from unified_rl.config.problems import DataConfig, TaskConfig
 from unified_rl.config.records import EvaluationConfig
 from unified_rl.config.schema import Config
-from unified_rl.presets import loading
 from unified_rl.records import reading, runs
 from unified_rl.records.progress import progress
 from unified_rl.records.provenance import code_hash
 from unified_rl.rewards import OutcomeReward
 from unified_rl.sampling.torch_generator import TorchGenerator
 from unified_rl.sampling.vllm_generator import VllmGenerator
-from unified_rl.stages import world
+from unified_rl.stages import stored, world
 from unified_rl.stages.fingerprints import sampler_key, world_settings
 from unified_rl.stages.generators import frozen_sampler
 from unified_rl.stages.solutions import solution_generator
+from unified_rl.stages.threads import use_threads
 
 ROW_GROUP = 1 << 15
 PLAN = "plan.json"  # beside the chunks of an unfinished evaluation: what they depend on
@@ -80,6 +79,7 @@ def evaluate(
     threads: int = 0,
     task: TaskConfig | None = None,
     data: DataConfig | None = None,
+    allow_code: bool = False,
 ) -> Path:
     """Sample from a run's latest checkpoint and store every response with its verdict in `run_dir/evaluations/name`.
 
@@ -87,7 +87,7 @@ def evaluate(
 
     Args:
         options: split, problems per slice, samples per problem and decoding. name: of the evaluation.
-        task, data: other problems or prompts than the run's own.
+        task, data: other problems or prompts than the run's own. allow_code: see `stages.stored`.
 
     Returns:
         The evaluation's folder.
@@ -95,16 +95,17 @@ def evaluate(
     Raises:
         CheckpointError: the run has no checkpoint, or it is damaged. RunDirectoryError: the evaluation exists.
     """
-    config = replace(loading.load_resolved(run_dir / "config.yaml"), evaluation=options)
-    config = replace(config, task=task or config.task, data=data or config.data)
+    own = stored.read_run(run_dir, allow_code)
+    config = replace(own, evaluation=options, task=task or own.task, data=data or own.data)
+    if config.task.name == own.task.name:
+        stored.check_code(own.task.name, run_dir, allow_code)
     final = run_dir / "evaluations" / name
     if final.exists():
         raise RunDirectoryError(f"{final} exists already; choose another name=..., or delete that folder")
     checkpoint = runs.latest_checkpoint(run_dir)
     if checkpoint is None:
         raise CheckpointError(f"{run_dir} has no checkpoint to evaluate; train it first (or go on with resume=true)")
-    if threads or config.threads:
-        torch.set_num_threads(threads or config.threads)
+    use_threads(threads or config.threads)
     aside = files.aside_of(final)
     with files.disk_errors(final):
         final.parent.mkdir(exist_ok=True)
@@ -181,7 +182,12 @@ def _sample_all(
     version = _updates(checkpoint)
     split = world.split_of(options.split)
     prompts = {
-        name: world.as_prompts(list(task.problems(split, options.problems or None, name)), tokenizer, config)
+        name: world.fitting(
+            world.as_prompts(list(task.problems(split, options.problems or None, name)), tokenizer, config),
+            sampler.info.context,
+            options.max_new_tokens,
+            config,
+        )
         for name in task.slices
     }
     chunks = list(_chunks(prompts, options))

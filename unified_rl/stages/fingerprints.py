@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+import sys
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -32,16 +33,24 @@ def world_settings(config: Config) -> dict[str, Any]:
 
 
 def user_code(config: Config) -> dict[str, str]:
-    """Fingerprints of the user's own files (FILE.py:NAME) that a run is made of, by the field that names them."""
+    """Fingerprints of the user's own code (FILE.py:NAME or package.module:NAME) of a run, by the field that names it."""
     named = {
         "method": config.method,
         "coefficient": config.coefficient.name,
         "reward.source": config.reward.source,
         "task.name": config.task.name,
     }
-    places = {field: name.rpartition(":")[0] for field, name in named.items()}
+    places = {field: _source(name.rpartition(":")[0]) for field, name in named.items()}
     # Code is small, and edited between two runs of one session: it is read again for each.
-    return {f"code of {field}": _content(Path(place)) for field, place in places.items() if place.endswith(".py")}
+    return {f"code of {field}": content(place) for field, place in places.items() if place is not None}
+
+
+def _source(place: str) -> Path | None:
+    """The file that `FILE.py` or `package.module` is; None where it is neither. Both have been imported."""
+    if not place or place.endswith(".py"):
+        return Path(place) if place else None
+    origin = getattr(sys.modules.get(place), "__file__", None)
+    return Path(origin) if origin else None
 
 
 def trainer_settings(trainer: TrainerConfig) -> dict[str, Any]:
@@ -75,10 +84,11 @@ def path_fingerprint(path: str) -> str:
 
 @cache
 def _content_once(root: Path) -> str:
-    return _content(root)
+    return content(root)
 
 
-def _content(root: Path) -> str:
+def content(root: Path) -> str:
+    """A hash of the names and bytes of a file, or of all below a folder."""
     digest = hashlib.sha256()
     for file in sorted(root.rglob("*")) if root.is_dir() else [root]:
         if file.is_file():

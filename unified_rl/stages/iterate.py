@@ -23,7 +23,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 import transformers
 
 from unified_rl.base import files
@@ -41,6 +40,7 @@ from unified_rl.stages.fingerprints import path_fingerprint
 from unified_rl.stages.kinds.reward_samples import Samples, read_samples, samples_of
 from unified_rl.stages.renewal import Renewal
 from unified_rl.stages.rewards import initial_reward_model, model_reward
+from unified_rl.stages.threads import use_threads
 from unified_rl.stages.trained import shown_by_first
 from unified_rl.stages.training import preflight, run_training
 
@@ -70,8 +70,7 @@ def iterate(config: Config, ranks: Ranks = ONE_RANK) -> Path:
         ConfigError: settings that iterative RL cannot follow. UnifiedRLError: see the subclasses.
     """
     check_iterate(config)
-    if config.threads:
-        torch.set_num_threads(config.threads)
+    use_threads(config.threads)
     transformers.utils.logging.disable_progress_bar()
     preflight(config)
     root = Path(config.run_dir)

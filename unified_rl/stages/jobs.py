@@ -5,11 +5,16 @@ The command line calls these, and so does the worker of a grid's cell, in its ow
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from unified_rl.base.errors import ConfigError
 from unified_rl.presets import loading
+from unified_rl.stages import stored
+
+#: Words of `evaluate` that are not settings of an evaluation.
+_OF_EVALUATE = ("run", "name", "threads", "allow_code")
 
 
 def train(words: Sequence[str]) -> None:
@@ -30,7 +35,7 @@ def train(words: Sequence[str]) -> None:
         run = run_training(config, on_step, ranks)
     if ranks.first:
         done = f"{config.run_dir} ({run.step} steps of {config.label})"
-        print(f"finished: {done}; next: unified-rl evaluate run={config.run_dir}")
+        print(f"finished: {done}; next: {shlex.join(['unified-rl', 'evaluate', f'run={config.run_dir}'])}")
 
 
 def iterate(words: Sequence[str]) -> None:
@@ -48,7 +53,17 @@ def iterate(words: Sequence[str]) -> None:
     ranks = join_ranks()
     folder = stage.iterate(config, ranks)
     if ranks.first:
-        print(f"finished: {folder}; next: unified-rl tables {folder} out=TABLES")
+        print(f"finished: {folder}; next: {_tables(folder)}")
+
+
+def _tables(folder: Path) -> str:
+    return shlex.join(["unified-rl", "tables", str(folder), "out=TABLES"])
+
+
+def _true_or_false(name: str, text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise ConfigError(f"{name}={text} must be true or false")
+    return text.lower() == "true"
 
 
 def evaluate(words: Sequence[str]) -> None:
@@ -57,13 +72,14 @@ def evaluate(words: Sequence[str]) -> None:
     Raises:
         UnifiedRLError: settings, data or files that cannot be used.
     """
-    given = dict(word.partition("=")[::2] for word in words if word.split("=")[0] in ("run", "name", "threads"))
+    given = dict(word.partition("=")[::2] for word in words if word.split("=")[0] in _OF_EVALUATE)
     other = [word for word in words if word.split("=")[0].split(".")[0] in ("task", "data")]
     words = [word for word in words if word not in other]
     if "run" not in given:
         raise ConfigError("evaluate needs run=DIR, the folder of a run that `unified-rl train` made")
     run_dir = Path(given["run"])
-    config = loading.load_resolved(run_dir / "config.yaml")
+    allow_code = _true_or_false("allow_code", given.get("allow_code", "false"))
+    config = stored.read_run(run_dir, allow_code)
     task, data = loading.other_problems(config, other)
     options = loading.override(config.evaluation, [word for word in words if word.split("=")[0] not in given], "evaluation")
     name, threads = given.get("name", options.split if task.name == config.task.name else task.name), given.get("threads", "0")
@@ -73,8 +89,8 @@ def evaluate(words: Sequence[str]) -> None:
         raise ConfigError(f"name={name} must be a plain folder name")
     from unified_rl.stages import evaluate as stage
 
-    folder = stage.evaluate(run_dir, options, name, int(threads), task, data)
-    print(f"finished: {folder}; next: unified-rl tables {run_dir.parent} out=TABLES")
+    folder = stage.evaluate(run_dir, options, name, int(threads), task, data, allow_code)
+    print(f"finished: {folder}; next: {_tables(run_dir)}")
 
 
 JOBS: Mapping[str, Callable[[Sequence[str]], None]] = {"train": train, "iterate": iterate, "evaluate": evaluate}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -27,12 +28,13 @@ _TRUNCATED = AnswerCheck("incorrect", None, None)  # cut off before its final an
 COLUMNS = ("answer", "answer_class", "gold_class", "verdict")
 
 
-def regrade(run_dir: Path, name: str, settings: dict[str, str] | None = None) -> dict[str, Any]:
+def regrade(run_dir: Path, name: str, settings: dict[str, str] | None = None, allow_code: bool = False) -> dict[str, Any]:
     """Rewrite `answer`, `answer_class`, `gold_class` and `verdict` of `run_dir/evaluations/name`; everything else stays as it is.
 
     Args:
         settings: None grades with the run's own task. Otherwise the general grader of `unified_rl.grading` grades against the
             stored gold answers, with these settings (`policy`, `format`, any field of `GradingPolicy`, `seconds`, ...).
+        allow_code: see `stages.stored`.
 
     Returns:
         Counts: rows, verdicts before and after, rows whose verdict or class changed, and what graded them. The last goes into the
@@ -43,12 +45,12 @@ def regrade(run_dir: Path, name: str, settings: dict[str, str] | None = None) ->
     """
     folder = run_dir / "evaluations" / name
     if not folder.is_dir():
-        raise DataError(f"{folder} is no evaluation; make one with `unified-rl evaluate run={run_dir}`")
+        raise DataError(f"{folder} is no evaluation; make one with `unified-rl evaluate {shlex.quote(f'run={run_dir}')}`")
     with runs.held(folder.with_name(f".{name}.lock")):
         meta = reading.read_evaluation_meta(folder)
         table = reading.read_samples(folder, meta)
         rows = table.select(["problem_id", "slice", "split", "mode", "text", "gold", "finish", *COLUMNS]).to_pylist()
-        checks, golds, by = _by_task(run_dir, meta, rows) if settings is None else _by_grader(settings, rows)
+        checks, golds, by = _by_task(run_dir, meta, rows, allow_code) if settings is None else _by_grader(settings, rows)
         checks = [_TRUNCATED if row["finish"] == "length" else check for row, check in zip(rows, checks, strict=True)]
         new = _new_columns(rows, checks, golds)
         report = {"by": by, "version": __version__, "rows": len(rows), **_changes(rows, new)}
@@ -62,10 +64,11 @@ def run(words: Sequence[str], as_json: bool) -> None:
     run_dir, name = settings.pop("run", ""), settings.pop("name", "")
     if not run_dir:
         raise ConfigError("regrade needs run=DIR, the folder of a run with a stored evaluation")
+    allow_code = settings.pop("allow_code", "false").lower() == "true"
     name = name or loading.load_resolved(Path(run_dir) / "config.yaml").evaluation.split
     if Path(name).name != name:
         raise ConfigError(f"name={name} must be a plain folder name")
-    report = regrade(Path(run_dir), name, settings or None)
+    report = regrade(Path(run_dir), name, settings or None, allow_code)
     if as_json:
         print(json.dumps(report, indent=1, sort_keys=True))
         return
@@ -76,11 +79,15 @@ def run(words: Sequence[str], as_json: bool) -> None:
     )
 
 
-def _by_task(run_dir: Path, meta: dict[str, Any], rows: list[dict]) -> tuple[list[AnswerCheck], list[str | None], dict]:
+def _by_task(
+    run_dir: Path, meta: dict[str, Any], rows: list[dict], allow_code: bool
+) -> tuple[list[AnswerCheck], list[str | None], dict]:
     """Checks by the task that was evaluated; a gold class is known once somebody was right."""
-    from unified_rl.stages import world
+    from unified_rl.stages import stored, world
 
-    task = world.make_task(_evaluated(loading.load_resolved(run_dir / "config.yaml"), meta))
+    config = _evaluated(stored.read_run(run_dir, allow_code), meta, run_dir, allow_code)
+    stored.check_code(config.task.name, run_dir, allow_code)
+    task = world.make_task(config)
     problems = {
         (split, slice_name, problem.id): problem
         for split, slice_name in sorted({(row["split"], row["slice"]) for row in rows})
@@ -100,11 +107,19 @@ def _by_task(run_dir: Path, meta: dict[str, Any], rows: list[dict]) -> tuple[lis
     return checks, [None] * len(rows), {"grader": f"task {task.name}"}
 
 
-def _evaluated(config: Config, meta: dict[str, Any]) -> Config:
+def _evaluated(config: Config, meta: dict[str, Any], run_dir: Path, allow_code: bool) -> Config:
     """The run's configuration with the task and data of the evaluation, which may be another benchmark's."""
     if "task_settings" not in meta:
         return config
-    return replace(config, task=TaskConfig(**meta["task_settings"]), data=replace(config.data, path=meta["data"]))
+    try:
+        task = TaskConfig(**meta["task_settings"])
+    except TypeError as error:
+        raise DataError(
+            f"{run_dir}: meta.json of that evaluation has other task_settings than this version ({error})"
+        ) from error
+    if not allow_code:
+        task = replace(task, allow_unsandboxed=False)
+    return replace(config, task=task, data=replace(config.data, path=str(meta["data"])))
 
 
 def _by_grader(settings: dict[str, str], rows: list[dict]) -> tuple[list[AnswerCheck], list[str | None], dict]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from unified_rl.base.errors import ConfigError
+from unified_rl.base.errors import ConfigError, UnifiedRLError
 from unified_rl.base.plugins import import_by_path
-from unified_rl.base.types import Reward, Task
+from unified_rl.base.types import Response, Reward, Task
 from unified_rl.config.reward_models import check_settings, default_reduction
 from unified_rl.config.schema import Config
 from unified_rl.models.reward_model import read_card
@@ -24,6 +25,8 @@ from unified_rl.rewards import (
     OverlongPenalty,
     build_segmenter,
 )
+from unified_rl.rewards.checked import CheckedReward
+from unified_rl.stages import world
 from unified_rl.stages.chain import stage
 from unified_rl.stages.fingerprints import path_fingerprint
 from unified_rl.stages.reward_model import load_scorer
@@ -68,7 +71,39 @@ def build_reward(
         reward = _checking_reward(config, task, tokenizer)
     if options.overlong:
         reward = OverlongPenalty(reward, max_tokens=config.generator.max_new_tokens, margin=options.overlong)
-    return reward, keys
+    return CheckedReward(reward, f"reward.source={options.source}"), keys
+
+
+def _made_up(text: str, tokenizer: PreTrainedTokenizerBase) -> Response:
+    """A response that nobody sampled."""
+    ids = [*tokenizer.encode(text, add_special_tokens=False), tokenizer.eos_token_id]
+    unknown = np.full(len(ids), np.nan, dtype=np.float32)
+    return Response(np.array(ids, dtype=np.int64), unknown, "stop", -1, None, 0, text)
+
+
+def try_reward(config: Config, task: Task, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Ask a user's own reward about two made-up responses, one of them right, before anything is trained.
+
+    Raises:
+        ConfigError, DataError: it fails, or what it says is nothing that can be learned from.
+    """
+    name = config.reward.source
+    problems = world.training_problems(task, config)[:2]
+    prompts = world.as_prompts(problems, tokenizer, config)
+    responses = [[_made_up(text, tokenizer)] for text in (problems[0].gold, problems[-1].question)][: len(prompts)]
+    try:
+        reward = CheckedReward(import_by_path(name, "reward.source")(task, tokenizer), f"reward.source={name}")
+        scores = reward.score(prompts, responses)
+    except UnifiedRLError:
+        raise
+    except Exception as error:
+        raise ConfigError(
+            f"reward.source={name}: it fails on a made-up response ({type(error).__name__}: {error}); mend it"
+        ) from error
+    if config.reward.supervision == "process" and any(score.step_rewards is None for group in scores for score in group):
+        raise ConfigError(
+            f"reward.source={name} gives no step rewards, which reward.supervision=process needs; give them, or set outcome"
+        )
 
 
 def _checking_reward(config: Config, task: Task, tokenizer: PreTrainedTokenizerBase) -> Reward:

@@ -48,7 +48,8 @@ class Collaborators:
     read: dict[str, str] = field(default_factory=dict)
 
     def prompts(self) -> list[Prompt]:
-        return world.as_prompts(world.training_problems(self.task, self.config), self.tokenizer, self.config)
+        prompts = world.as_prompts(world.training_problems(self.task, self.config), self.tokenizer, self.config)
+        return world.fitting(prompts, self.context, self.config.generator.max_new_tokens, self.config)
 
     def pool(self) -> PromptPool:
         return PromptPool(self.prompts(), self.config.seed)
@@ -63,10 +64,8 @@ class Collaborators:
         config, tokenizer = self.config, self.tokenizer
         demonstrations = list(self.task.demonstrations(config.data.prompts or None))
         prompts = world.as_prompts([item.problem for item in demonstrations], tokenizer, config)
-        responses = [
-            as_response(item, prompt, tokenizer, tokenizer.eos_token_id)
-            for item, prompt in zip(demonstrations, prompts, strict=True)
-        ]
+        end = world.response_end(tokenizer, config)
+        responses = [as_response(item, prompt, tokenizer, end) for item, prompt in zip(demonstrations, prompts, strict=True)]
         return PromptPool(prompts, config.seed), responses
 
     def mixed(self, label: str) -> Source:

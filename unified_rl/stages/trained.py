@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from unified_rl.base import files
-from unified_rl.base.errors import RunDirectoryError
+from unified_rl.base.errors import CheckpointError, ConfigError, DataError, RunDirectoryError
 from unified_rl.base.types import Ranks
 from unified_rl.config.schema import Config
 from unified_rl.presets import loading
@@ -42,9 +42,12 @@ def opened(config: Config, ranks: Ranks) -> Iterator[runs.Run]:
     run = first or runs.FollowedRun(Path(config.run_dir))
     try:
         yield run
-    except Exception as error:
+    except (KeyboardInterrupt, Exception) as error:
+        if isinstance(error, (ConfigError, DataError, CheckpointError)) and run.abandon():
+            raise  # it was refused before it began: the mended command finds the place as this one did
+        state = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
         with contextlib.suppress(RunDirectoryError):  # a full disk cannot note that it is full
-            run.set_status("failed", run.step, config.trainer.steps, str(error) or type(error).__name__)
+            run.set_status(state, run.saved_steps, config.trainer.steps, str(error) or type(error).__name__)
         raise
     finally:
         run.close()

@@ -14,16 +14,18 @@ from unified_rl.config.schema import Config
 from unified_rl.loop.train import train
 from unified_rl.methods.signals import ROLES
 from unified_rl.models.cpp_compiler import require_compiler
+from unified_rl.models.policy_model import load_tokenizer
 from unified_rl.presets import chain, loading
 from unified_rl.records import runs, sinks
-from unified_rl.records.artifacts import Artifact, ArtifactStore
+from unified_rl.records.artifacts import Artifact, ArtifactStore, built
 from unified_rl.stages import world
 from unified_rl.stages.assembly import assemble
-from unified_rl.stages.chain import initial_policy
+from unified_rl.stages.chain import initial_policy, stage
 from unified_rl.stages.fingerprints import path_fingerprint, user_code
 from unified_rl.stages.generators import preflight_generator
-from unified_rl.stages.models import check_model_path
-from unified_rl.stages.rewards import preflight_reward
+from unified_rl.stages.models import check_model_path, try_model
+from unified_rl.stages.rewards import preflight_reward, try_reward
+from unified_rl.stages.threads import use_threads
 from unified_rl.stages.trained import StepHook, opened
 from unified_rl.training.trainers import preflight_trainer
 
@@ -40,14 +42,15 @@ def run_training(
     Raises:
         UnifiedRLError: see the subclasses; the run directory's `status.json` then says "failed" and why.
     """
-    if config.threads:
-        torch.set_num_threads(config.threads)
-    if config.model.dtype == "bfloat16" and config.model.device.startswith("cuda"):
-        torch.set_float32_matmul_precision("high")  # TF32 in the float32 head: exact for forward products of bfloat16 numbers
+    use_threads(config.threads)
     transformers.utils.logging.disable_progress_bar()  # one bar for the run, none for each checkpoint
     store = ArtifactStore(Path(config.artifacts), ranks)
     preflight(config)
+    try_model(config)
     with opened(config, ranks) as run, contextlib.ExitStack() as engines:
+        if ":" in config.reward.source:
+            beginning = start or built(stage(config, chain.root(config)), store)  # its tokenizer is the run's
+            try_reward(config, world.make_task(config), load_tokenizer(beginning.path))
         policy = start or initial_policy(config, store)
         parts, inputs, machine = assemble(config, store, policy.key, policy.path, run.latest_checkpoint(), ranks, engines)
         read = {"policy": policy.key, "data": path_fingerprint(config.data.path), **user_code(config)}

@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from unified_rl.base.errors import DataError
+from unified_rl.base.terminal import shown
 from unified_rl.statistics.experiment import COMPLETE
 from unified_rl.statistics.load import RunTables, joined, load_run
 
@@ -33,12 +34,12 @@ class Samples:
         return len(self.table)
 
     def __str__(self) -> str:
-        blocks = [f"{_plain(_head(row))}\n{_indented(row['text'])}" for row in self.table.to_dict("records")]
+        blocks = [f"{shown(_head(row))}\n{_indented(row['text'])}" for row in self.table.to_dict("records")]
         return "\n\n".join([self._heading(), *blocks])
 
     def _repr_html_(self) -> str:
         blocks = [
-            f"<p><b>{html.escape(_plain(_head(row)))}</b></p><pre style='white-space:pre-wrap'>{_html_text(row)}</pre>"
+            f"<p><b>{html.escape(shown(_head(row)))}</b></p><pre style='white-space:pre-wrap'>{_html_text(row)}</pre>"
             for row in self.table.to_dict("records")
         ]
         return f"<div><p>{html.escape(self._heading())}</p>{''.join(blocks)}</div>"
@@ -109,23 +110,18 @@ def _head(row: dict) -> str:
     return f"{row['problem_id']}  {row['mode']} {row['sample_index']}  {row['verdict']}: {answer}, gold {row.get('gold')}"
 
 
-def _plain(text: str) -> str:
-    """Control and formatting characters by their escapes; line ends and tabs are left."""
-    return "".join(char if char.isprintable() or char in "\n\t" else char.encode("unicode_escape").decode() for char in text)
-
-
 def _indented(text: str) -> str:
-    return "\n".join(f"    {line}" for line in _plain(str(text)).split("\n"))
+    return "\n".join(f"    {line}" for line in shown(str(text)).split("\n"))
 
 
 def _html_text(row: dict) -> str:
     tokens, coefficient = row.get("tokens"), row.get("coefficient")
     total = coefficient.get("total") if isinstance(coefficient, dict) else None
     if not isinstance(tokens, list) or not isinstance(total, list) or len(total) != len(tokens):
-        return html.escape(_plain(str(row["text"])))
+        return html.escape(shown(str(row["text"])))
     largest = max((abs(value) for value in total), default=0) or 1.0
     return "".join(
         f"<span title='{value:.4g}' style='background:rgba({'0,158,115' if value > 0 else '213,94,0'},{abs(value) / largest:.2f})'>"
-        f"{html.escape(_plain(joined([token])))}</span>"
+        f"{html.escape(shown(joined([token])))}</span>"
         for token, value in zip(tokens, total, strict=True)
     )

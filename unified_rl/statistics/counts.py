@@ -51,7 +51,7 @@ COLUMNS = pa.schema(
         ("greedy", pa.int8()),
     ]
 )
-_CELL_FACTS = ("label", "method", "seed", "state", "step", "steps", "error", "commit", "evaluation")
+_CELL_FACTS = ("label", "method", "seed", "state", "step", "steps", "error", "commit", "mixed_code", "evaluation")
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ def _describe(cell: Cell) -> dict[str, Any]:
 
 def _cell(entry: dict[str, Any], scores: dict[tuple[str, str], Scores]) -> StoredCell:
     return StoredCell(
-        **{name: entry[name] for name in _CELL_FACTS},
+        **{name: entry[name] for name in _CELL_FACTS if name in entry},
         path=Path(entry["run"]) if entry["run"] else None,
         metas={Path(name): meta for name, meta in entry["metas"].items()},
         stored=scores,

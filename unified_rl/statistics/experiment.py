@@ -7,7 +7,7 @@ holds evaluations only.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +18,7 @@ import pandas as pd
 
 from unified_rl.base.errors import DataError
 from unified_rl.records import reading as run_reading
+from unified_rl.records.provenance import code_by_steps
 from unified_rl.statistics.maj_at_k import NoAnswer, Ties, maj_at_k
 from unified_rl.statistics.pass_at_k import pass_at_k
 
@@ -80,7 +81,8 @@ class Cell:
         state: "finished", "running" or "failed" (status.json), "not started", "evaluated" (a policy without a training run), or
             `MISSING`.
         step, steps: done and planned; None if unknown. error: why it failed.
-        commit: of the code that trained it; None if unknown.
+        commit: of the code that trained it; None if unknown. mixed_code: which code made which of its steps, in words, where it was
+            more than one; "" where it was one.
         evaluation: name of the evaluation to read, None for all those of the last evaluated step.
         metas: its evaluations, directory -> meta.json.
     """
@@ -94,6 +96,7 @@ class Cell:
     steps: int | None = None
     error: str = ""
     commit: str | None = None
+    mixed_code: str = ""
     evaluation: str | None = None
     metas: dict[Path, dict[str, Any]] = field(default_factory=dict)
 
@@ -201,14 +204,15 @@ def _read_cell(path: Path, evaluation: str | None) -> Cell | None:
     facts = config if config is not None else next(iter(metas.values()))
     no_steps = status is not None and status.get("steps") == 0
     method = BASELINE_METHOD if no_steps else str(facts.get("method") or "unknown")
-    provenance = run_reading.read_provenance(path) or {}
+    made_of = run_reading.read_provenance(path) or {}
     common: dict[str, Any] = {
         # An empty label means that the user gave none: the method's name stands in.
         "label": str(facts.get("label") or method),
         "method": method,
         "seed": int(facts.get("seed", 0)),
         "path": path,
-        "commit": (provenance.get("git") or {}).get("commit"),
+        "commit": (made_of.get("git") or {}).get("commit"),
+        "mixed_code": _mixed_code(made_of, status),
         "evaluation": evaluation,
         "metas": metas,
     }
@@ -219,6 +223,22 @@ def _read_cell(path: Path, evaluation: str | None) -> Cell | None:
     return Cell(
         state=status["state"], step=status.get("step"), steps=status.get("steps"), error=status.get("error") or "", **common
     )
+
+
+def _mixed_code(made_of: Mapping[str, Any], status: Mapping[str, Any] | None) -> str:
+    """Which code made which steps, where a run went on under other code than it began with."""
+    ranges = code_by_steps(made_of, (status or {}).get("step") or 0) if "sessions" in made_of else []
+    return ", ".join(f"steps {first}-{last} by {code}" for first, last, code in ranges) if len(ranges) > 1 else ""
+
+
+def commits_of(cells: Iterable[Cell]) -> list[str]:
+    """The commits that the cells were made by, for a table's first line."""
+    return sorted({cell.commit for cell in cells if cell.commit})
+
+
+def mixed_code_of(cells: Iterable[Cell]) -> dict[str, str]:
+    """Cells that more than one code made, in words, for a table's first line."""
+    return {f"{cell.label}, seed {cell.seed}": cell.mixed_code for cell in cells if cell.mixed_code}
 
 
 def _missing(cells: list[Cell]) -> list[Cell]:

@@ -6,11 +6,12 @@ for every table and figure of Pass@K and Maj@K: `unified-rl tables FILE.parquet 
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
 from unified_rl.statistics.counts import write_counts
-from unified_rl.statistics.experiment import Cell, read_experiment
+from unified_rl.statistics.experiment import Cell, commits_of, read_experiment
 
 
 def export(
@@ -26,14 +27,14 @@ def export(
         DataError: see `read_experiment`.
     """
     cells = read_experiment(folders, evaluation)
-    listed = " ".join(Path(folder).as_posix() for folder in folders)
+    line = ["unified-rl", "export", *(Path(folder).as_posix() for folder in folders), f"out={Path(out).as_posix()}"]
     write_counts(
         cells,
         out,
         {
-            "command": f"unified-rl export {listed} out={Path(out).as_posix()}",
+            "command": shlex.join(line),
             "runs_made_by": runs_made_by,
-            "commits": sorted({cell.commit for cell in cells if cell.commit}),
+            "commits": commits_of(cells),
         },
     )
     return cells

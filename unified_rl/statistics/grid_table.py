@@ -25,7 +25,7 @@ import pandas as pd
 
 from unified_rl.base.errors import DataError
 from unified_rl.statistics.contrasts import verdict
-from unified_rl.statistics.experiment import COMPLETE
+from unified_rl.statistics.experiment import COMPLETE, commits_of, mixed_code_of
 from unified_rl.statistics.grid_cells import METRICS, GridCell, Score, largest_ks, read, varying_settings
 from unified_rl.statistics.grid_file import GridFacts, experiment_name, matching_of
 from unified_rl.statistics.intervals import CONFIDENCE, Interval, mean_interval, paired_difference
@@ -44,7 +44,7 @@ CELL_FACTS = ["label", "method", "seed", "run", "slice", "split", "status", "eva
 CELL_NUMBERS = [
     *("greedy", "best", "best_step", "area", "avg", "k", "maj", "pass", "num_problems", "curve_problems"),
     *TOKENS,
-    *("level", "level_reached", "steps_to_level", "sampled_to_level", TO_LEVEL, "commit", "note"),
+    *("level", "level_reached", "steps_to_level", "sampled_to_level", TO_LEVEL, "commit", "mixed_code", "note"),
 ]
 GRID_COLUMNS = [
     *("label", "method", "seeds", "slice", "split", "metric", "k", "estimate", "low", "high", "spread"),
@@ -151,6 +151,7 @@ def _cell_facts(cell: GridCell) -> dict[str, Any]:
         "step": found.step,
         "steps": found.steps,
         "commit": found.commit or "",
+        "mixed_code": found.mixed_code,
         "note": cell.note,
     }
 
@@ -363,7 +364,8 @@ def provenance_of(data: GridData, folders: Sequence[Path | str]) -> dict[str, An
         "baseline": grid.baseline,
         "contrasts": [list(pair) for pair in grid.contrasts],
         "experiments": [experiment_name(folder) for folder in folders],
-        "commits": sorted({cell.cell.commit for cell in data.cells if cell.cell.commit}),
+        "commits": commits_of(cell.cell for cell in data.cells),
+        "mixed_code": mixed_code_of(cell.cell for cell in data.cells),
         "seeds": sorted({cell.seed for cell in data.cells if not cell.cell.is_baseline}),
         "confidence": CONFIDENCE,
         "holm": "over all comparisons of one metric on one slice",

@@ -15,6 +15,7 @@ files), of `evaluations` (a run without one has a row that says so) and of `cell
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -239,7 +240,7 @@ def read_tables(folder: Path | str) -> dict[str, pd.DataFrame]:
         DataError: they are missing or unfinished, or have a schema that this version does not know.
     """
     path = Path(folder) / _SAVED
-    remedy = f"write them again with: unified-rl show RUN out={folder}"
+    remedy = f"write them again with: unified-rl show RUN {shlex.quote(f'out={folder}')}"
     try:
         described = json.loads(path.read_text(encoding="utf-8"))
         schema, names = described["schema"], described["tables"]

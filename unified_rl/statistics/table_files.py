@@ -9,6 +9,7 @@ Read it with `read_table`, or anywhere else by skipping the first line (`pandas.
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ TEXT_COLUMNS = (
     "note",
     "run",
     "error",
+    "mixed_code",
     "baseline",
     "score",
     "part",
@@ -59,7 +61,9 @@ def read_table(path: Path | str) -> tuple[pd.DataFrame, dict[str, Any]]:
     """
     path = Path(path)
     if not path.exists():
-        raise DataError(f"{path} does not exist; make it with: {MAKE_COMMAND.removesuffix('DIR')}{path.parent}")
+        raise DataError(
+            f"{path} does not exist; make it with: {MAKE_COMMAND.removesuffix('out=DIR')}{shlex.quote(f'out={path.parent}')}"
+        )
     with path.open(encoding="utf-8") as file:
         first = file.readline()
     try:

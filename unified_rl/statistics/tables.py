@@ -25,7 +25,7 @@ import pandas as pd
 from unified_rl.base.errors import DataError
 from unified_rl.statistics.counts import read_cells
 from unified_rl.statistics.dynamics import dynamics
-from unified_rl.statistics.experiment import COMPLETE, Cell
+from unified_rl.statistics.experiment import COMPLETE, Cell, commits_of, mixed_code_of
 from unified_rl.statistics.gains import coverage_gains, crossovers
 from unified_rl.statistics.grid_file import experiment_name, matching_of
 from unified_rl.statistics.intervals import CONFIDENCE, Interval, mean_interval, paired_difference
@@ -47,7 +47,7 @@ POOLED = "all"
 TABLES = ("runs", "curves", "pass_maj", "results", "coverage", "crossovers", "dynamics")
 HEADLINE_K = 64
 
-RUNS_COLUMNS = ["label", "method", "seed", "status", "evaluation_status", "step", "steps", "run", "commit"]
+RUNS_COLUMNS = ["label", "method", "seed", "status", "evaluation_status", "step", "steps", "run", "commit", "mixed_code"]
 CURVES_COLUMNS = [
     *("label", "method", "seed", "step", "slice", "split", "accuracy", "low", "high", "num_problems", "num_seeds"),
     *("sampled_tokens", "trained_tokens", "status", "note"),
@@ -81,6 +81,7 @@ def runs(cells: Sequence[Cell]) -> pd.DataFrame:
             "steps": cell.steps,
             "run": cell.path.name if cell.path else "",
             "commit": cell.commit or "",
+            "mixed_code": cell.mixed_code,
         }
         for cell in cells
     ]
@@ -303,7 +304,8 @@ def _provenance(cells: Sequence[Cell], folders: Sequence[Path | str], ties: Ties
         "command": MAKE_COMMAND,
         "experiments": [experiment_name(folder) for folder in folders],
         "matching": matching_of(folders),
-        "commits": sorted({cell.commit for cell in cells if cell.commit}),
+        "commits": commits_of(cells),
+        "mixed_code": mixed_code_of(cells),
         "seeds": sorted({cell.seed for cell in cells if not cell.is_baseline}),
         "confidence": CONFIDENCE,
         "ties": {"rule": ties, "meaning": TIE_RULES[ties]},

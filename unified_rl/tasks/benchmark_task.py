@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from functools import cache
+from itertools import count as counter
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from unified_rl.grading.boxes import contents_of_last
 from unified_rl.grading.extract import clean
 from unified_rl.tasks.benchmarks import Benchmark
 from unified_rl.tasks.fields import field_text, field_value
-from unified_rl.tasks.reading import HUB, find_files, local_path, read_records
+from unified_rl.tasks.reading import HUB, NAMED, all_of, find_files, local_path, read_records
 
 #: How the options of a multiple-choice question are announced.
 CHOICE_LINE = {
@@ -148,7 +149,8 @@ class BenchmarkTask:
             )
         if split not in self._read:
             records = (record for file in self._files[split] for record in read_records(file, self.benchmark.columns))
-            read = [self._problem(place, record, split, index) for index, (place, record) in enumerate(records)]
+            index = counter()
+            read = all_of(records, lambda place, record: self._problem(place, record, split, next(index)))
             kept = [problem for problem in read if problem is not None and self._is_wanted(problem)]
             self._refuse_repeated_ids(kept)
             self._read[split] = kept
@@ -206,9 +208,10 @@ class BenchmarkTask:
         return int.from_bytes(digest, "big") / 2**64 < self.validation_fraction
 
     def _refuse_repeated_ids(self, problems: Sequence[Problem]) -> None:
-        repeated = [identity for identity, count in Counter(problem.id for problem in problems).items() if count > 1]
+        repeated = [identity for identity, times in Counter(problem.id for problem in problems).items() if times > 1]
         if repeated:
-            raise DataError(f"task {self.name}: {self.path} holds two problems of id {repeated[0]!r}; ids must differ")
+            named = ", ".join(f"{identity!r:.60}" for identity in repeated[:NAMED])
+            raise DataError(f"task {self.name}: {self.path} holds two problems of id {named}; ids must differ")
 
 
 class Table(BenchmarkTask):
@@ -278,7 +281,9 @@ def _shared_grader(policy: GradingPolicy, limits: Limits, workers: int | None) -
 
 
 def _number(value: object) -> str:
-    return _written(value).replace(",", "").replace("，", "")
+    """The number without its separators; "" where it is none: words, or nothing that a reader would call a number."""
+    text = _written(value).replace(",", "").replace("，", "")
+    return text if any(char.isdigit() or char in "π∞" for char in text) or "pi" in text or "infty" in text else ""
 
 
 def _letters(value: object) -> str:

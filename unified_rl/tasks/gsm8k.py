@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Sequence
 from fractions import Fraction
+from itertools import count as counter
 from pathlib import Path
 
 from unified_rl.base.errors import ConfigError, DataError
 from unified_rl.base.types import SPLITS, AnswerCheck, Demonstration, Problem, Split, StepCheck
-from unified_rl.tasks.reading import find_files, local_path, read_records
+from unified_rl.tasks.reading import NAMED, all_of, find_files, local_path, read_records
 
 # Where a directory may keep a split, first match wins. The first two are the Hub's layouts.
 LAYOUTS = {
@@ -132,7 +134,13 @@ class Gsm8k:
                     f"task gsm8k: {self.path} holds no {split} split; set path to the directory that holds both files"
                 )
             records = (record for file in self._files[split] for record in read_records(file))
-            self._read[split] = [_problem(f"gsm8k/{split}/{index}", *record) for index, record in enumerate(records)]
+            index = counter()
+            read = all_of(records, lambda place, record: _problem(f"gsm8k/{split}/{next(index)}", place, record))
+            repeated = [identity for identity, times in Counter(problem.id for problem in read).items() if times > 1]
+            if repeated:
+                named = ", ".join(f"{identity!r:.60}" for identity in repeated[:NAMED])
+                raise DataError(f"task gsm8k: {self.path} holds two problems of id {named}; ids must differ")
+            self._read[split] = read
         return self._read[split]
 
     def _held_out(self, problem: Problem) -> bool:
@@ -195,6 +203,8 @@ def _problem(identity: str, place: str, record: dict) -> Problem:
 
 def _field(place: str, record: dict, field: str) -> str:
     value = record.get(field)
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)  # an answer that was stored as a number
     if not isinstance(value, str) or not value.strip():
         raise DataError(f"{place}: field {field!r} must be a non-empty text, and is {value!r:.60}")
     return value

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from unified_rl.base.errors import ConfigError, DataError
 
 #: `data.path=hub:OWNER/NAME` or `hub:OWNER/NAME@REVISION` names a data set repository of the Hub.
 HUB = "hub:"
+_SURROGATE = re.compile("[\ud800-\udfff]")
+#: Problems of a file that are named in one message; the others are counted.
+NAMED = 10
+Made = TypeVar("Made")
 FORMATS = (".jsonl", ".json", ".parquet", ".csv", ".tsv")
 
 
@@ -78,6 +83,29 @@ def read_records(file: Path, columns: Sequence[str] = ()) -> Iterator[tuple[str,
         raise DataError(f"{file}: not UTF-8 text ({error}); convert it") from error
 
 
+def all_of(records: Iterable[tuple[str, dict[str, Any]]], make: Callable[[str, dict[str, Any]], Made]) -> list[Made]:
+    """What is made of every record. Raises DataError: with all that is wrong with them, in one message."""
+    made: list[Made] = []
+    wrong: list[str] = []
+    try:
+        for place, record in records:
+            try:
+                made.append(make(place, record))
+            except DataError as error:
+                wrong.append(str(error))
+    except DataError as error:  # of the reading itself, when all that could be read has been
+        wrong.append(str(error))
+    refuse(wrong)
+    return made
+
+
+def refuse(wrong: Sequence[str]) -> None:
+    """Raise DataError of all these problems, the first of them in full."""
+    if wrong:
+        more = f"; and {len(wrong) - NAMED} more like these" if len(wrong) > NAMED else ""
+        raise DataError("; ".join(wrong[:NAMED]) + more)
+
+
 def hub_commit(path: str) -> str:
     """`hub:OWNER/NAME@COMMIT` of a Hub name, its revision resolved: what a result that depends on the data records."""
     return f"{path.split('@')[0]}@{_hub_folder(path, ()).name}"
@@ -94,16 +122,23 @@ def _parquet(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _json_lines(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    with file.open(encoding="utf-8", newline="\n") as lines:  # other separators may stand inside a text
+    wrong: list[str] = []
+    with file.open(encoding="utf-8-sig", newline="\n") as lines:  # other separators may stand inside a text
         for number, line in enumerate(lines, start=1):
             if line.strip():
                 place = f"{file}, line {number}"
-                yield place, _record(place, _parsed(place, line))
+                try:
+                    record = _record(place, _parsed(place, line))
+                except DataError as error:
+                    wrong.append(str(error))
+                    continue
+                yield place, record
+    refuse(wrong)
 
 
 def _json(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """One record, or a list of them."""
-    value = _parsed(str(file), file.read_text(encoding="utf-8"))
+    value = _parsed(str(file), file.read_text(encoding="utf-8-sig"))
     records = value if isinstance(value, list) else [value]
     for number, record in enumerate(records):
         place = f"{file}, record {number}" if isinstance(value, list) else str(file)
@@ -131,14 +166,23 @@ def _table(file: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[str, 
 def _parsed(place: str, text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{place}: not a JSON record ({error}); mend or drop it") from error
 
 
 def _record(place: str, value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise DataError(f"{place}: a JSON {type(value).__name__}, where a record with named fields is needed")
+    if half := _half_characters(value):
+        raise DataError(f"{place}: field {half!r} holds half of a character (a lone surrogate); mend or drop the record")
     return value
+
+
+def _half_characters(record: Mapping[str, Any]) -> str | None:
+    """The field whose text no file can hold; None if there is none."""
+    return next(
+        (name for name, value in record.items() if _SURROGATE.search(json.dumps([name, value], ensure_ascii=False))), None
+    )
 
 
 @cache

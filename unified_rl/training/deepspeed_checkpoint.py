@@ -11,6 +11,7 @@ from typing import Any
 from unified_rl.base import files
 from unified_rl.base.errors import CheckpointError
 from unified_rl.base.types import Ranks
+from unified_rl.training.unpickling import check_parts
 
 #: DeepSpeed's name for one of several checkpoints in a folder; here there is one.
 TAG = "state"
@@ -41,6 +42,7 @@ def load(engine: Any, folder: Path, ranks: Ranks) -> int:
     """
     try:
         facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+        check_parts(folder)
         if facts["ranks"] == ranks.size:
             engine.load_checkpoint(str(folder), tag=TAG)
         else:

@@ -26,6 +26,7 @@ from unified_rl.base.errors import ConfigError, TrainingError
 from unified_rl.base.types import ONE_RANK, Ranks
 from unified_rl.config.engines import DeepSpeedConfig
 from unified_rl.models.roles import Outputs, Role
+from unified_rl.models.traits import fitted
 from unified_rl.packing.layout import Layout
 from unified_rl.packing.packed_rows import PackedRows, TokenSequence
 from unified_rl.training import deepspeed_checkpoint
@@ -56,7 +57,7 @@ class DeepSpeedTrainer:
         ranks: Ranks = ONE_RANK,
     ) -> None:
         self.model, self.updates = model, 0
-        self._options, self._layout, self._settings, self._ranks = options, layout, settings, ranks
+        self._options, self._layout, self._settings, self._ranks = options, fitted(layout, model), settings, ranks
         weights = next(model.parameters())
         self._device = weights.device
         self._blank = _without_weights(model)
@@ -64,7 +65,7 @@ class DeepSpeedTrainer:
         self._engine, *_ = self._deepspeed.initialize(
             model=_RoleModule(model, role),
             model_parameters=[parameter for parameter in model.parameters() if parameter.requires_grad],
-            config=engine_settings(options, settings, weights.dtype, self._device),
+            config=engine_settings(options, settings, weights.dtype, self._device, ranks.size),
             dist_init_required=False,
         )
         self._engine.eval()
@@ -133,7 +134,7 @@ class DeepSpeedTrainer:
         """
         missing = max(self._ranks.gather(len(share.micro_batches))) - len(share.micro_batches)
         shortest = min(batch, key=lambda sequence: sequence.input_tokens)
-        padding = self._layout.pack([shortest], None, self._device) * missing
+        padding = [*self._layout.pack([shortest], None, self._device)] * missing
         return [*((packed, True) for packed in share.micro_batches), *((packed, False) for packed in padding)]
 
     def _step(self, rate: float) -> float:

@@ -9,6 +9,7 @@ from torch import nn
 
 from unified_rl.base.types import ONE_RANK, Ranks
 from unified_rl.models.roles import Outputs, Role
+from unified_rl.models.traits import fitted
 from unified_rl.packing.layout import Layout
 from unified_rl.packing.packed_rows import PackedRows, TokenSequence
 from unified_rl.training.batch import Batch
@@ -26,7 +27,7 @@ def evaluate_role(
     model.eval()
     device = next(model.parameters()).device
     batch = Batch.of(sequences)
-    share = batch.share(layout, None, ranks, device)
+    share = batch.share(fitted(layout, model), None, ranks, device)
     own: Outputs = {}
     for packed in share.micro_batches:
         put(own, role(model, packed), packed, (len(share.rows), batch.longest))

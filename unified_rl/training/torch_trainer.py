@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from unified_rl.base.errors import CheckpointError, TrainingError
 from unified_rl.base.types import ONE_RANK, Ranks
 from unified_rl.models.roles import Outputs, Role
+from unified_rl.models.traits import fitted
 from unified_rl.packing.layout import Layout
 from unified_rl.packing.packed_rows import TokenSequence
 from unified_rl.training.batch import Batch
@@ -37,7 +38,7 @@ class TorchTrainer:
 
     def __init__(self, model: nn.Module, role: Role, options: AdamWOptions, layout: Layout, ranks: Ranks = ONE_RANK) -> None:
         self.model = model
-        self._role, self._options, self._layout, self._ranks = role, options, layout, ranks
+        self._role, self._options, self._layout, self._ranks = role, options, fitted(layout, model), ranks
         self._named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
         self._weights = MasterWeights([parameter for _, parameter in self._named])
         self._optimizer = torch.optim.AdamW(

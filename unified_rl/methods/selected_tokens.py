@@ -1,0 +1,90 @@
+"""Tokens chosen over a whole update: those of high entropy (80/20), and those whose covariance moves entropy most (KL-Cov)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from unified_rl import ops
+from unified_rl.base.errors import ConfigError
+from unified_rl.config.ranges import not_negative, positive
+from unified_rl.methods.base import Inputs, Method, given
+from unified_rl.methods.composition import Clipped, PolicyGradient
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from unified_rl.ops.terms import Terms
+
+
+@dataclass
+class HighEntropy(Clipped):
+    """Only the tokens whose entropy is in the update's highest `share` are trained: the forks of the reasoning, not its joints."""
+
+    name: str = "high_entropy"
+    share: float = 0.2
+    unit: ClassVar[str] = "batch"
+    needs: ClassVar[frozenset[str]] = frozenset({"groups", "entropy"})
+    formula: ClassVar[str] = "rho 1[not clipped] 1[entropy in the update's highest fifth] (r - mean)/std"
+    equation: ClassVar[str] = "arXiv 2506.01939"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_share(self.share)
+
+    def gate_in_words(self) -> str:
+        return f"{super().gate_in_words()} 1[entropy in the update's highest {self.share:g}]"
+
+    def terms(self, logp_BT: Tensor, inputs: Inputs) -> Terms:
+        chosen_BT = ops.selection.highest_share(inputs.entropy_BT, inputs.response_mask_BT, self.share)
+        found = super().terms(logp_BT, inputs)
+        advantage = ops.terms.term(**found["advantage"].factors, high_entropy=chosen_BT.to(logp_BT))
+        return {**found, "advantage": advantage}
+
+
+@dataclass
+class KlCov(PolicyGradient):
+    """No clip; the tokens whose covariance (A - mean)(log pi - mean) is in the update's highest `share` are held to the old policy.
+
+    hold: weight of |log(pi/pi_old)| in the loss of those tokens.
+    """
+
+    name: str = "kl_cov"
+    share: float = 2e-3
+    hold: float = 1.0
+    unit: ClassVar[str] = "batch"
+    formula: ClassVar[str] = "rho (r - mean)/std - hold sign(log rho) 1[covariance in the update's highest share]"
+    equation: ClassVar[str] = "arXiv 2505.22617"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_share(self.share)
+        not_negative("coefficient.hold", self.hold)
+
+    def describe(self, supervision: str) -> str:
+        held = f"- {self.hold:g} sign(log rho) 1[(A - mean)(log pi - mean) in the update's highest {self.share:g}]"
+        return super().describe(supervision).replace(" A,", f" A {held},", 1)
+
+    def terms(self, logp_BT: Tensor, inputs: Inputs) -> Terms:
+        mask_BT = inputs.response_mask_BT
+        covariance_BT = ops.selection.covariance(given(inputs.advantages_BT), logp_BT, mask_BT)
+        held = ops.terms.term(
+            hold=logp_BT.new_full((), -self.hold),
+            high_covariance=ops.selection.highest_count(covariance_BT, mask_BT, self.share).to(logp_BT),
+            sign=(logp_BT - inputs.old_or(logp_BT)).sign(),
+        )
+        return {**super().terms(logp_BT, inputs), "held": held}
+
+
+def check_share(share: float) -> None:
+    """Raise ConfigError unless it is a share of the tokens."""
+    positive("coefficient.share", share)
+    if share > 1:
+        raise ConfigError(f"coefficient.share={share} must be at most 1: a share of the update's tokens")
+
+
+COEFFICIENTS = (HighEntropy, KlCov)
+ROWS = {
+    "high_entropy": Method("online_samples", "rule", "outcome", "high_entropy", "80/20", aggregation="batch_token_mean"),
+    "kl_cov": Method("online_samples", "rule", "outcome", "kl_cov", "KL-Cov", aggregation="batch_token_mean"),
+}

@@ -1,0 +1,32 @@
+"""Which tokens of an update are chosen: by a quantile, or by rank. Nothing is read from the device."""
+
+import torch
+from torch import Tensor
+
+
+def highest_share(values_BT: Tensor, mask_BT: Tensor, share: float) -> Tensor:
+    """bool [B, T]: response tokens whose value is at or above the (1 - share) quantile, interpolated, of all response tokens'."""
+    low = torch.full((), -torch.inf, dtype=values_BT.dtype, device=values_BT.device)
+    descending_N = torch.where(mask_BT, values_BT, low).flatten().sort(descending=True).values
+    place = (mask_BT.sum() - 1).to(values_BT) * share
+    below, above = place.floor().long(), place.ceil().long()
+    upper, lower = descending_N.gather(0, below[None]), descending_N.gather(0, above[None])
+    return mask_BT & (values_BT >= upper + (lower - upper) * (place - below))
+
+
+def highest_count(values_BT: Tensor, mask_BT: Tensor, share: float) -> Tensor:
+    """bool [B, T]: the highest of the response tokens, as many as the share of them rounded down, and at least one."""
+    low = torch.full((), -torch.inf, dtype=values_BT.dtype, device=values_BT.device)
+    order_N = torch.where(mask_BT, values_BT, low).flatten().argsort(descending=True, stable=True)
+    count = (mask_BT.sum() * share).floor().clamp(min=1)
+    chosen_N = torch.arange(order_N.numel(), device=values_BT.device) < count
+    return torch.zeros_like(chosen_N).index_copy_(0, order_N, chosen_N).view(mask_BT.shape) & mask_BT
+
+
+def covariance(advantages_BT: Tensor, logp_BT: Tensor, mask_BT: Tensor) -> Tensor:
+    """(A - mean)(log pi - mean) of each token, the means over all response tokens. [B, T]."""
+    return _centred(advantages_BT, mask_BT) * _centred(logp_BT, mask_BT)
+
+
+def _centred(values_BT: Tensor, mask_BT: Tensor) -> Tensor:
+    return values_BT - torch.where(mask_BT, values_BT, 0).sum() / mask_BT.sum().clamp(min=1)
