@@ -228,13 +228,9 @@ def test_with_one_update_per_rollout_the_clip_never_bites():
 def test_grpo_coefficient_is_equation_21():
     # A = 2, pi_ref / pi = 1.5, beta 0.04: 2 + 0.04 * (1.5 - 1) = 2.02
     logp = f64([[-1.0]])
-<<<<<<< HEAD
-    terms = ops.grpo(logp, logp, logp + f64([[1.5]]).log(), f64([[2.0]]), clip_eps=0.2, kl_coef=0.04)
-    assert total(terms, torch.tensor([[True]])).item() == pytest.approx(2.02)
-=======
     inputs = replace(of_one_token(logp), ref_logp_BT=logp + f64([[1.5]]).log(), advantages_BT=f64([[2.0]]))
     terms = c.Grpo().terms(logp, inputs)
->>>>>>> main
+    assert total(terms, torch.tensor([[True]])).item() == pytest.approx(2.02)
     assert terms["advantage"].value().item() == pytest.approx(2.0)
     assert terms["kl"].value().item() == pytest.approx(0.02)
 
