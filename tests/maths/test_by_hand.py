@@ -230,9 +230,9 @@ def test_grpo_coefficient_is_equation_21():
     logp = f64([[-1.0]])
     inputs = replace(of_one_token(logp), ref_logp_BT=logp + f64([[1.5]]).log(), advantages_BT=f64([[2.0]]))
     terms = c.Grpo().terms(logp, inputs)
+    assert total(terms, torch.tensor([[True]])).item() == pytest.approx(2.02)
     assert terms["advantage"].value().item() == pytest.approx(2.0)
     assert terms["kl"].value().item() == pytest.approx(0.02)
-    assert total(terms, torch.tensor([[True]])).item() == pytest.approx(2.02)
 
 
 def test_kl_estimators():

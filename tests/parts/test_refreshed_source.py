@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
-import sys
 import time
 
 import pytest
 import torch
+from forked import Command
 from ragged import VOCABULARY, small_llama
 from safetensors.torch import load_file
-from tiny import environment, words
+from tiny import words
 
 from unified_rl.base.types import Decoding, Problem, Prompt, Score
 from unified_rl.cli import main
@@ -191,14 +189,12 @@ def test_a_killed_run_ends_as_one_left_alone(artifacts, tmp_path):
     reference = trained(tmp_path / "reference", artifacts, *REFRESHED)
     run_dir = tmp_path / "run"
     arguments = words("online_rft", run_dir, artifacts, *REFRESHED, "resume=true")
-    line = [sys.executable, "-m", "unified_rl.cli", "train", *arguments]
-    process = subprocess.Popen(line, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = Command("train", *arguments)
     deadline = time.monotonic() + 100
     while not (run_dir / "checkpoints" / "step_000002").exists():
-        assert time.monotonic() < deadline and process.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline and process.returncode is None, "the run ended before it could be killed"
         time.sleep(0.0005)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.kill()
     trained(run_dir, artifacts, *REFRESHED, "resume=true")
     assert records(run_dir) == records(reference)
     mine, theirs = final_policy(run_dir), final_policy(reference)

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pandas as pd
 import pyarrow.parquet as parquet
 import pytest
-from tiny import environment, words
+from forked import Command
+from tiny import words
 
 from unified_rl.cli import main
 from unified_rl.config.problems import DataConfig, TaskConfig
@@ -51,15 +49,13 @@ def stored(run_dir: Path, name: str) -> dict[str, int]:
 
 
 def kill_when(run_dir: Path, name: str, condition) -> None:
-    line = [sys.executable, "-m", "unified_rl.cli", "evaluate", f"run={run_dir}", *SETTINGS, f"name={name}"]
-    process = subprocess.Popen(line, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = Command("evaluate", f"run={run_dir}", *SETTINGS, f"name={name}")
     deadline = time.monotonic() + 150
     while not condition():
-        assert process.poll() is None, process.stdout.read()
+        assert process.returncode is None, process.printed()
         assert time.monotonic() < deadline
         time.sleep(0.0002)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.kill()
 
 
 def test_killed_midway_and_resumed(run_dir, undisturbed):

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from tiny import command, environment, words
+from forked import Command
+from tiny import words
 
 from unified_rl.base.errors import ConfigError, DataError
 from unified_rl.cli import main
@@ -46,8 +44,7 @@ def iterate_words(folder: Path, *more: str) -> list[str]:
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("iterate")
-    result = command("iterate", *iterate_words(folder))
-    assert result.returncode == 0, result.stderr
+    assert main(["iterate", *iterate_words(folder)]) == 0
     return folder
 
 
@@ -102,8 +99,7 @@ def test_reference_and_reward_model_are_renewed_separately(undisturbed, tmp_path
         ("iterate.reward_model=kept", "reward_model", "reference"),
     ):
         folder = tmp_path / kept
-        result = command("iterate", *iterate_words(folder, shared, option, "iterate.iterations=1"))
-        assert result.returncode == 0, result.stderr
+        assert main(["iterate", *iterate_words(folder, shared, option, "iterate.iterations=1")]) == 0
         entry = facts(folder)["iterations"][1]
         assert entry[kept] == first[kept]
         assert entry[renewed] != first[renewed]
@@ -144,21 +140,18 @@ def test_refusals(tmp_path):
         check_iterate(loading.load_config(["method=grpo", "reward=model", "trainer.schedule=linear"]))
     with pytest.raises(DataError, match=r"iterate\.json"):
         read_runs([tmp_path])
-    result = command("iterate", *words("grpo", tmp_path / "run", tmp_path / "artifacts"))
-    assert result.returncode == 2
+    assert main(["iterate", *words("grpo", tmp_path / "run", tmp_path / "artifacts")]) == 2
     assert not (tmp_path / "run").exists()
 
 
-def test_a_finished_run_is_refused_and_resuming_it_changes_nothing(undisturbed):
+def test_a_finished_run_is_refused_and_resuming_it_changes_nothing(undisturbed, capsys):
     before = (undisturbed / "run" / "iteration_2" / "metrics.jsonl").read_bytes()
-    refused = command("iterate", *iterate_words(undisturbed))
-    assert refused.returncode != 0
-    assert "resume=true" in refused.stderr
-    assert command("iterate", *iterate_words(undisturbed, "resume=true")).returncode == 0
+    assert main(["iterate", *iterate_words(undisturbed)]) != 0
+    assert "resume=true" in capsys.readouterr().err
+    assert main(["iterate", *iterate_words(undisturbed, "resume=true")]) == 0
     assert (undisturbed / "run" / "iteration_2" / "metrics.jsonl").read_bytes() == before
-    other = command("iterate", *iterate_words(undisturbed, "resume=true", "iterate.steps=5"))
-    assert other.returncode != 0
-    assert "iterate" in other.stderr
+    assert main(["iterate", *iterate_words(undisturbed, "resume=true", "iterate.steps=5")]) != 0
+    assert "iterate" in capsys.readouterr().err
 
 
 def lines(path: Path) -> int:
@@ -167,17 +160,11 @@ def lines(path: Path) -> int:
 
 def kill_when(arguments: list[str], condition) -> bool:
     """SIGKILL a real run as soon as `condition()` holds; False if it finished first."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "unified_rl.cli", "iterate", *arguments],
-        env=environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    process = Command("iterate", *arguments)
     deadline = time.monotonic() + 120
-    while process.poll() is None:
+    while process.returncode is None:
         if condition():
-            process.send_signal(signal.SIGKILL)
-            process.wait()
+            process.kill()
             return True
         assert time.monotonic() < deadline
         time.sleep(0.0005)
@@ -201,7 +188,7 @@ def test_killed_in_every_stage_it_resumes_to_the_same_files(undisturbed, tmp_pat
     }
     killed = [name for name, condition in stages.items() if kill_when(arguments, condition)]
     assert len(killed) >= 5, f"killed only in {killed}"
-    assert command("iterate", *arguments).returncode == 0
+    assert main(["iterate", *arguments]) == 0
     theirs = undisturbed / "run"
     records = [path.relative_to(theirs) for path in theirs.rglob("*.jsonl") if path.name != "timings.jsonl"]
     assert len(records) == 9

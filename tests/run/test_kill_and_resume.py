@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny import environment, words
+from forked import Command
+from tiny import words
 
 from unified_rl.presets.loading import load_config
 from unified_rl.stages.chain import stage
@@ -18,28 +16,26 @@ from unified_rl.stages.chain import stage
 RECORDS = ("metrics.jsonl", "curve.jsonl", "samples.jsonl")
 
 
-def start(arguments: list[str]) -> subprocess.Popen:
-    line = [sys.executable, "-m", "unified_rl.cli", "train", *arguments]
-    return subprocess.Popen(line, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+def start(arguments: list[str]) -> Command:
+    return Command("train", *arguments)
 
 
 def finish(arguments: list[str]) -> None:
     process = start(arguments)
-    output, _ = process.communicate(timeout=200)
+    output = process.finish()
     assert process.returncode == 0, output
 
 
-def kill_when(process: subprocess.Popen, condition, what: str) -> bool:
+def kill_when(process: Command, condition, what: str) -> bool:
     """SIGKILL as soon as `condition()` holds; False if the process finished first."""
     deadline = time.monotonic() + 150
-    while process.poll() is None:
+    while process.returncode is None:
         if condition():
-            process.send_signal(signal.SIGKILL)
-            process.wait()
+            process.kill()
             return True
         assert time.monotonic() < deadline, f"never saw: {what}"
         time.sleep(0.0005)
-    assert process.returncode == 0, process.stdout.read()
+    assert process.returncode == 0, process.printed()
     return False
 
 

@@ -16,7 +16,8 @@ from unified_rl.base.errors import ConfigError, DataError
 from unified_rl.base.rng import generator
 from unified_rl.base.types import Decoding, Problem, Prompt
 from unified_rl.sampling.company import company
-from unified_rl.sampling.kv_cache import RowCacheLayer
+from unified_rl.sampling.draws import draw_by_inversion
+from unified_rl.sampling.kv_cache import RowCache, RowCacheLayer
 from unified_rl.sampling.llama_decoder import LlamaDecoder
 from unified_rl.sampling.torch_generator import TorchGenerator, _Decoding
 
@@ -366,3 +367,20 @@ def test_slots_that_a_growing_cache_adds_are_zero():
     for buffer in (layer.keys, layer.values):
         assert buffer.shape == (32, 1, 48, 4)
         assert buffer.sum() == buffer[:2, :, :16].sum() == 2 * 16 * 4
+
+
+def test_rows_handed_out_are_those_of_the_cache_as_it_is():
+    """A caller that writes keys and values itself is given the buffers of now, however often the cache has grown."""
+    cache, like = RowCache(layers=1), torch.empty(0)
+    for rows, length in ((16, 16), (16, 32), (48, 48)):
+        cache.fit(rows, length)
+        keys, values = cache.first_rows(2, (1, 8), like)
+        assert keys[0].shape == values[0].shape == (2, 1, length, 8)
+
+
+def test_a_token_is_where_the_cumulative_probability_passes_the_uniform_number():
+    # cumulative: 0.2, 0.5, 1
+    logp = torch.tensor([[0.2, 0.3, 0.5]]).log()
+    for uniform, token in ((0.99, 2), (0.51, 2), (0.49, 1), (0.21, 1), (0.19, 0), (0.0, 0)):
+        drawn, its_logp = draw_by_inversion(logp, torch.tensor([uniform], dtype=torch.float64))
+        assert (drawn.item(), its_logp.item()) == (token, logp[0, token].item())
