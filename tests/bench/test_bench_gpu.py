@@ -26,7 +26,7 @@ def test_the_same_code_runs_on_a_cpu(tmp_path, capsys):
     bench("only=training,head,attention,decoding", f"out={out}")
     found = json.loads(out.read_text())
     assert found["commit"]
-    kept, again, logps, attention, decoding = found["results"]
+    decoding, kept, again, logps, attention = found["results"]
     assert [kept["layers"], again["layers"]] == ["kept", "run again"]
     model = models.random_model(models.TINY, torch.float32, torch.device("cpu"))
     assert kept["parameters"] == sum(parameter.numel() for parameter in model.parameters())

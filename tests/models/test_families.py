@@ -28,6 +28,9 @@ WORKING = (
     *("gpt_neox", "gpt2", "deepseek_v3", "mixtral", "opt", "bloom", "falcon", "xglm", "gpt_neo", "mamba2"),
 )
 
+#: Not of Qwen-2, whose tokenizer is always its own and has no words here: `tests/run/test_hugging_face_models.py` has it.
+PPO = sorted({*SIX, *WORKING} - {"qwen2"})
+
 
 @pytest.mark.parametrize("family", SIX)
 def test_six_families(family, tmp_path):
@@ -58,7 +61,7 @@ def test_the_page_says_what_was_found():
 
 @pytest.mark.parametrize(
     "family",
-    ["opt", *(pytest.param(family, marks=pytest.mark.nightly) for family in (*SIX, *WORKING) if family != "opt")],
+    ["opt", *(pytest.param(family, marks=pytest.mark.nightly) for family in PPO if family != "opt")],
 )
 def test_ppo_runs_and_goes_on(family, tmp_path):
     """Two steps and two more are four: policy, value model and what a decoder is read by, all from the checkpoint."""

@@ -56,6 +56,25 @@ def test_values_and_gradients_equal_log_softmax(chunk_elements, temperature, wit
 
 @pytest.mark.parametrize("chunk_elements", CHUNKS)
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
+@pytest.mark.parametrize(("scale", "cap"), [(0.25, 0.0), (1.0, 1.5), (3.0, 2.0)])
+def test_scaled_and_soft_capped_logits(chunk_elements, temperature, scale, cap):
+    """cap tanh(scale (W h + b) / cap), then the temperature: against autograd of that formula, logits well beyond the cap."""
+    leaves, targets = inputs(seed=5)
+    hidden, weight, bias = leaves
+    upstream = torch.randn(2, TOKENS, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    logits = scale * (hidden @ weight.T + bias)
+    logits = cap * torch.tanh(logits / cap) if cap else logits
+    expected_logp = torch.log_softmax(logits / temperature, dim=-1)
+    expected = expected_logp[torch.arange(TOKENS), targets], -(expected_logp.exp() * expected_logp).sum(dim=-1)
+    options = {"temperature": temperature, "scale": scale, "cap": cap, "chunk_elements": chunk_elements}
+    found = token_logps(hidden, weight, bias, targets, differentiable_entropy=True, **options)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+    gradients = (torch.autograd.grad(pair, leaves, list(upstream)) for pair in (found, expected))
+    torch.testing.assert_close(*gradients, rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize("chunk_elements", CHUNKS)
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
 @pytest.mark.parametrize("with_bias", [True, False])
 def test_the_entropy_has_a_gradient_where_it_is_asked_for(chunk_elements, temperature, with_bias):
     """Against autograd of the plain formula: of the entropy alone, and of entropy and log-probs together."""

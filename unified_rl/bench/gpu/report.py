@@ -68,18 +68,18 @@ def run(kind: str, shapes: Sequence[str], parts: Sequence[str], rounds: int, out
 def _plan(
     shapes: Sequence[str], device: torch.device, rounds: int, start: float
 ) -> Iterator[tuple[str, str, Callable[[], Results]]]:
-    """(part, shape, what measures it), what matters most first. What is measured on one shape takes the smallest or the middle."""
+    """(part, shape, what measures it). Parts of one shape take the largest, the middle or the smallest that is asked for."""
 
     def left() -> float:
         return BUDGET - (time.monotonic() - start)
 
+    largest, middle, smallest = shapes[0], shapes[len(shapes) // 2], shapes[-1]
+    yield "decoding", smallest, partial(decoding.measure, smallest, device, rounds)
+    yield "step", smallest, lambda: step.measure(smallest, device, left)
     for name in reversed(shapes):
         yield "training", name, partial(training.measure, name, device, rounds)
         yield "head", name, partial(head.measure, name, device, rounds)
-    largest, middle, smallest = shapes[0], shapes[len(shapes) // 2], shapes[-1]
-    yield "attention", largest, lambda: attention.measure(largest, device, rounds)
-    yield "decoding", smallest, lambda: decoding.measure(smallest, device, rounds)
-    yield "step", smallest, lambda: step.measure(smallest, device, left())
+    yield "attention", largest, partial(attention.measure, largest, device, rounds)
     yield "deepspeed", middle, lambda: deepspeed_update.measure(middle, device, rounds, left())
 
 

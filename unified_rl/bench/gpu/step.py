@@ -11,7 +11,7 @@ import json
 import statistics
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,24 +25,26 @@ PROMPTS, GROUP = 32, 8
 #: (new tokens, steps, TRL's micro-batches) by shape.
 LARGE = 200, 3, (32, 64, 16)
 TINY = 8, 2, (32,)
+#: Most seconds that TRL's micro-batches may take together; those that are done by then count.
+TRL_SECONDS = 90.0
 #: Phases of a step, and what the run directory calls them.
 PHASES = {"sampling": "source", "log_probs": "prepare", "update": "update"}
 
 
-def measure(name: str, device: torch.device, seconds_left: float) -> Iterator[dict[str, Any]]:
-    """Ours, then TRL's. Each ends after its share of `seconds_left`."""
+def measure(name: str, device: torch.device, left: Callable[[], float]) -> Iterator[dict[str, Any]]:
+    """Ours, then TRL's. Each ends with its share of the seconds that are `left`."""
     new_tokens, steps, micros = TINY if name == "tiny" else LARGE
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         write_world(folder, name, device)
         if device.type == "cuda":
             torch.cuda.empty_cache()
-        ours = _ours(folder, name, device, new_tokens, steps, 0.6 * seconds_left)
+        ours = _ours(folder, name, device, new_tokens, steps, 0.6 * left())
         yield {"what": "GRPO step", "shape": name, "by": "unified_rl", **ours}
         if importlib.util.find_spec("trl") is None:
             yield {"what": "GRPO step", "shape": name, "by": "TRL", "not_measured": "trl is not installed"}
             return
-        theirs = _trl(folder, device, new_tokens, micros, 0.9 * seconds_left)
+        theirs = _trl(folder, device, new_tokens, micros, min(TRL_SECONDS, 0.9 * left()))
         yield {"what": "GRPO step", "shape": name, "by": "TRL, transformers' sampling", **theirs, "with_vllm": "not measured"}
         if "seconds" in ours and "seconds" in theirs:
             yield {"what": "GRPO step", "shape": name, "speed_over_trl": theirs["seconds"] / ours["seconds"]}
@@ -69,6 +71,7 @@ def _ours(folder: Path, name: str, device: torch.device, new_tokens: int, steps:
         f"generator.max_concurrent_sequences={PROMPTS * GROUP}",
         f"trainer.steps={steps}",
         f"trainer.micro_batch_tokens={2048 if tiny else 8192}",
+        f"trainer.compiled={'true' if device.type == 'cuda' else 'false'}",
         "trainer.learning_rate=1e-6",
         "logging.curve_every=0",
         "logging.curve_problems=0",

@@ -1,7 +1,8 @@
 """Tokens per second, utilisation and peak memory of a training pass, beside what the planner predicts.
 
 Log-probs, backward pass and a stateless SGD step (AdamW's state of a 7B model does not fit on one GPU) on one packed micro-batch of
-bfloat16 (float32 on a CPU), with each layer's activations kept and with layers run again, plainly and by compiled layers.
+bfloat16 (float32 on a CPU), with each layer's activations kept and with layers run again. On a GPU the pass is compiled, as
+`trainer.compiled=true` has it.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from transformers import PreTrainedModel
 
 from unified_rl.bench.gpu.device import best_seconds, memory_in_use, peak_flops, peak_memory
 from unified_rl.bench.gpu.models import dtype_on, filled_rows, layout_of, random_model, shape_named
-from unified_rl.models.compiled_forward import CompiledForward
+from unified_rl.models import compiled_forward as compiling
 from unified_rl.models.forward import Forward, plain_forward, response_outputs
 from unified_rl.models.policy_model import decoder_of
 from unified_rl.planning import memory
@@ -27,7 +29,8 @@ CHECKPOINTING = ("none", "layers")
 def measure(name: str, device: torch.device, rounds: int) -> Iterator[dict[str, Any]]:
     """One result for each way of keeping activations."""
     for checkpointing in CHECKPOINTING:
-        yield training_pass(name, shape_named(name), checkpointing, device, rounds)
+        way = "compiled" if device.type == "cuda" else "plain"
+        yield training_pass(name, shape_named(name), checkpointing, device, rounds, way)
 
 
 def training_pass(
@@ -39,7 +42,7 @@ def training_pass(
     sequences, packed = filled_rows(shape, row_tokens, micro_batch_tokens)
     base = memory_in_use(device)
     model, packed = random_model(shape, dtype, device), packed.to(device)
-    forward: Forward = CompiledForward(decoder_of(model)) if way == "compiled" else plain_forward
+    forward: Forward = _compiled(decoder_of(model)) if way == "compiled" else plain_forward
     if checkpointing == "layers":
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         model.train()  # transformers checkpoints only then; there is no dropout
@@ -71,3 +74,10 @@ def training_pass(
         "peak_gib": (peak_memory(device) - base) / GIB,
         "planned_peak_gib": planned / GIB,
     }
+
+
+def _compiled(decoder: PreTrainedModel) -> Forward:
+    """The compiled pass that a run on this device makes."""
+    make = getattr(compiling, "compiled_forward", compiling.CompiledForward)
+    forward: Forward = make(decoder)
+    return forward
