@@ -23,7 +23,7 @@ DTYPES = (torch.float32, torch.bfloat16)
 
 
 def supports(model: PreTrainedModel) -> bool:
-    """Whether the model is exactly a Llama or Qwen2 on one device, with plain rotations and no window, which is the arithmetic written here."""
+    """Whether the model is exactly a Llama or Qwen2 on one device, rotations plain and no window: the arithmetic written here."""
     if type(model) not in (LlamaForCausalLM, Qwen2ForCausalLM) or model.dtype not in DTYPES:
         return False
     config = model.config
