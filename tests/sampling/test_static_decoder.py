@@ -149,6 +149,19 @@ def test_which_models_it_serves():
     assert not supports(hooked)
 
 
+def test_a_hook_that_comes_later_is_not_passed_over():
+    model, prompts = build("llama"), make_prompts([6])
+    caller = TorchGenerator(model, IdTokenizer(), eos_token_ids=[])
+    caller.static = StaticDecoder(model)
+    model.lm_head.register_forward_hook(lambda module, given, output: -output)
+    (response,) = caller.generate(prompts, [[0]], Decoding(temperature=0, max_new_tokens=5), 0)[0]
+    ids = torch.tensor([[*prompts[0].token_ids, *response.token_ids.tolist()]])
+    with torch.no_grad():
+        expected = model.eval()(ids).logits[0, 5:-1].argmax(-1)
+    assert response.token_ids.tolist() == expected.tolist()
+    assert not caller.static.steps
+
+
 @pytest.mark.parametrize("vocabulary", [1, 5, 128, 1000])
 def test_a_draw_by_blocks_is_the_draw_by_inversion(vocabulary):
     numbers = torch.Generator().manual_seed(vocabulary)

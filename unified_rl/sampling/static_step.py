@@ -23,13 +23,14 @@ DTYPES = (torch.float32, torch.bfloat16)
 
 
 def supports(model: PreTrainedModel) -> bool:
-    """Whether the model is exactly a Llama or Qwen2 with plain rotations and no window, which is the arithmetic written here."""
+    """Whether the model is exactly a Llama or Qwen2 on one device, rotations plain and no window: the arithmetic written here."""
     if type(model) not in (LlamaForCausalLM, Qwen2ForCausalLM) or model.dtype not in DTYPES:
         return False
     config = model.config
     standard = config.hidden_act == "silu" and reaches(config) == WHOLE
     standard = standard and config.rope_parameters["rope_type"] == "default"
-    return standard and all(is_plain(module) for module in model.modules())
+    together = len({parameter.device for parameter in model.parameters()}) == 1
+    return standard and together and all(is_plain(module) for module in model.modules())
 
 
 @dataclass(frozen=True, slots=True)

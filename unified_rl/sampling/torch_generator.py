@@ -31,6 +31,7 @@ from unified_rl.sampling.llama_decoder import CompiledStep, LlamaDecoder, Prompt
 from unified_rl.sampling.module_passes import CachedPasses, WholePasses
 from unified_rl.sampling.requests import check_requests
 from unified_rl.sampling.static_decoder import StaticDecoder
+from unified_rl.sampling.static_step import supports
 
 ProgressHook = Callable[[int, int], None]
 _Passes = LlamaDecoder | CachedPasses | WholePasses
@@ -147,7 +148,7 @@ class TorchGenerator:
 
     @contextmanager
     def _decoding(self, requests: list[_Request], decoding: Decoding, policy_version: int) -> Iterator[_Decoding]:
-        if self.static is not None:
+        if self.static is not None and supports(self.model):  # what is hooked in later is not in the graphs
             with _sampling_mode(self.model):
                 yield _WindowedDecoding(self, self.static, requests, decoding, policy_version)
         else:
