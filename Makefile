@@ -37,7 +37,7 @@ test-engines: install-engines
 
 # What does not fit in the quick suite: many kills, and every mutant of the maths.
 test-long: install mutants
-	$(BIN)/python -m pytest -m long
+	$(BIN)/python -m pytest -m "long and not nightly"
 
 # Damage of every kind, and a power cut at every file operation: hours.
 test-nightly: install
@@ -59,7 +59,7 @@ bench: install
 # Needs a CUDA GPU and a CUDA build of torch in PYTHON_GPU: tokens/s, MFU and peak memory beside the planner's predictions.
 PYTHON_GPU ?= $(BIN)/python
 bench-gpu:
-	$(PYTHON_GPU) -m unified_rl.cli bench-gpu
+	$(PYTHON_GPU) -m unified_rl.cli bench gpu
 
 sweep: install
 	$(BIN)/unified-rl grid lr_sweep

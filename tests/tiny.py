@@ -58,3 +58,14 @@ def command(*args: str) -> subprocess.CompletedProcess[str]:
     """Run `unified-rl ...` for real."""
     line = [sys.executable, "-m", "unified_rl.cli", *args]
     return subprocess.run(line, capture_output=True, text=True, env=environment(), check=False, timeout=200)
+
+
+def keep_order(registry, request):
+    """After the test the entries are what they were, and in the order of documentation, which putting one back does not restore."""
+    before = dict(registry)
+
+    def restore():
+        registry.clear()
+        registry.update(before)
+
+    request.addfinalizer(restore)

@@ -105,7 +105,7 @@ def test_overview_names_every_command(capsys):
         (["pass-rate", "samples=10"], "multiple of group=8"),
         (["evaluate", "runn=x"], "did you mean 'run'"),
         (["bench", "enginess"], "did you mean 'engines'"),
-        (["bench-gpu", "device=tpu"], "device='tpu' is not known"),
+        (["bench", "gpu", "device=tpu"], "device='tpu' is not known"),
         (["reward-models", "preset=smoek"], "smoke, default, full"),
         (["train", "trainer.lerning_rate=1"], "did you mean trainer.learning_rate"),
         (["config", "method=grpo", "stack=tinny"], "did you mean 'tiny'"),

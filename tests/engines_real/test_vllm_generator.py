@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -181,6 +182,56 @@ def test_requests_that_cannot_be_served_are_refused(engine):
         with pytest.raises(DataError, match=words):
             sampler.generate([Prompt(Problem("bad", "", ""), ids)], [[0]], DECODING, 0)
     assert sampler.generate([], [], DECODING, 0) == []
+
+
+@pytest.mark.parametrize("temperature", [1e-6, 0.005, 0.0099])
+def test_a_temperature_that_vllm_would_raise_is_refused(engine, temperature):
+    _, sampler = engine
+    with pytest.raises(ConfigError, match=r"would sample at temperature 0.01"):
+        sampler.generate(PROMPTS, SEEDS, Decoding(temperature=temperature, max_new_tokens=2), 0)
+    coldest = sampler.generate(PROMPTS, SEEDS, Decoding(temperature=0.01, max_new_tokens=2), 0)
+    assert coldest[0][0].decoding.temperature == 0.01
+
+
+class Sleeper:
+    """Stands for an engine on a GPU, where alone vLLM can sleep: writes down what it is told."""
+
+    def __init__(self):
+        self.told = []
+
+    def sleep(self, level):
+        self.told.append(f"sleep {level}")
+
+    def wake_up(self, tags):
+        self.told.append(f"wake {' '.join(tags)}")
+
+    def collective_rpc(self, name, kwargs):
+        self.told.append(name)
+
+    def reset_prefix_cache(self):
+        return True
+
+    def generate(self, inputs, sampling, use_tqdm):
+        self.told.append("generate")
+        raise RuntimeError("enough")
+
+
+def test_the_cache_sleeps_until_there_are_requests(tmp_path):
+    tiny.tiny_model(tmp_path)
+    sampler = tiny.sampler(tmp_path)
+    sampler._engine = engine = Sleeper()
+    sampler._options = replace(sampler._options, vllm=replace(sampler._options.vllm, between_rollouts="asleep"))
+    sampler.rest()
+    sampler.rest()
+    sampler.load_weights(iter(()))
+    for _ in range(2):
+        with pytest.raises(TrainingError, match="enough"):
+            sampler.generate(PROMPTS, SEEDS, DECODING, 0)
+    sampler.rest()
+    with pytest.raises(TrainingError, match="enough"):
+        sampler.generate(PROMPTS, SEEDS, DECODING, 0)
+    pushed = ["sleep 1", "wake weights", "take_weights", "wake kv_cache", "generate", "generate"]
+    assert engine.told == [*pushed, "sleep 1", "wake weights kv_cache", "generate"]
 
 
 def test_a_second_engine_in_one_process_is_refused(engine, tmp_path):

@@ -1,6 +1,7 @@
 """Between an update's first and last micro-batch nothing is read from the device, where the host would have to wait."""
 
-from dataclasses import replace
+import warnings
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -15,10 +16,13 @@ from unified_rl.config.axes import ImportanceConfig
 from unified_rl.loop.surrogate import CompanionLoss, SurrogateLoss, aggregation_weights
 from unified_rl.methods.importance import corrected
 from unified_rl.methods.losses import of_role
+from unified_rl.models.attention import block_input
 from unified_rl.models.policy_model import build_value_model
 from unified_rl.models.reward_model import build_reward_model
 from unified_rl.models.roles import policy_role, value_role
 from unified_rl.packing.layout import Layout
+from unified_rl.packing.packed_rows import pack
+from unified_rl.training.batch import Batch
 from unified_rl.training.optimiser import AdamWOptions
 from unified_rl.training.reward_loss import RewardLoss
 from unified_rl.training.reward_scores import as_sequence, reward_role
@@ -89,6 +93,11 @@ def reads(trainer, sequences, loss, unit_B=None):
     return [name for name in between if name != MICRO_BATCH], between.count(MICRO_BATCH) // 2
 
 
+def by_blocks(decoder, packed):
+    """What a GPU does in half precision, here on a CPU."""
+    return block_input(decoder, packed).hidden(decoder)
+
+
 def trainer(model, role):
     return TorchTrainer(model, role, AdamWOptions(1e-3, 10), Layout(20, 20))
 
@@ -143,6 +152,66 @@ def test_of_the_reward_models_loss():
     found, micro_batches = reads(trainer(build_reward_model(batch.policy), reward_role), sequences, loss)
     assert not found
     assert micro_batches > 1
+
+
+def test_of_the_block_masks():
+    """Rows become one row, and segments a block mask, while earlier micro-batches are still on their way."""
+    batch = ragged_batch(0)
+    policy = trainer(batch.policy, policy_role(1.0, by_blocks))
+    found, micro_batches = reads(policy, batch.sequences, lambda outputs, members: outputs["logp"].sum())
+    assert not found
+    assert micro_batches > 1
+
+
+class _Copies(TorchFunctionMode):
+    """Copies to a device that is not here: what was asked of each. Pinned memory needs the device as well; it is marked instead."""
+
+    def __init__(self):
+        super().__init__()
+        self.asked = []
+        self._pinned = set()
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        name = getattr(func, "__name__", "")
+        if name == "pin_memory":
+            pinned = args[0].clone()
+            self._pinned.add(id(pinned))
+            return pinned
+        if name == "to" and torch.device("cuda") in args:
+            self.asked.append((id(args[0]) in self._pinned, (kwargs or {}).get("non_blocking", False)))
+            return args[0]
+        return func(*args, **(kwargs or {}))
+
+
+def test_a_gpu_takes_micro_batches_from_pinned_memory_while_the_host_goes_on():
+    (packed, *_) = pack(ragged_batch(0).sequences)
+    with _Copies() as copies:
+        moved = packed.to("cuda")
+    tensors = [field.name for field in fields(packed) if isinstance(getattr(packed, field.name), torch.Tensor)]
+    assert copies.asked == [(True, True)] * len(tensors)
+    assert all(torch.equal(getattr(moved, name), getattr(packed, name)) for name in tensors)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_on_a_gpu_nothing_waits(dtype):
+    """By torch's own account of what synchronises, from the first micro-batch's loss to the last one's backward pass."""
+    batch, seen = ragged_batch(0), []
+    policy = trainer(batch.policy.to("cuda", dtype), policy_role(1.0))
+
+    def loss(outputs, members):
+        seen.append(MICRO_BATCH)
+        torch.cuda.set_sync_debug_mode("warn")
+        return outputs["logp"].sum()
+
+    policy.update(batch.sequences, loss)
+    torch.cuda.set_sync_debug_mode("default")
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        policy._backward(Batch.of(batch.sequences), loss, None)
+        torch.cuda.set_sync_debug_mode("default")
+    assert len(seen) > 2
+    assert not [str(warning.message) for warning in found if "synchroniz" in str(warning.message)]
 
 
 def test_what_reads_is_found():

@@ -14,7 +14,7 @@ from tiny import environment
 from torch._dynamo.utils import counters
 
 from unified_rl.base.errors import ConfigError
-from unified_rl.models.compiled_forward import CompiledForward
+from unified_rl.models.compiled_forward import CompiledForward, compiled_forward
 from unified_rl.models.forward import plain_forward, response_logps, response_values
 from unified_rl.models.policy_model import build_value_model, decoder_of
 from unified_rl.packing.packed_rows import TokenSequence, pack
@@ -30,7 +30,9 @@ def compiled(request):
     torch.set_num_threads(1)
     name, tolerance = request.param
     model = model_named(name)
-    return model, CompiledForward(decoder_of(model)), {"rtol": tolerance, "atol": tolerance}
+    forward = compiled_forward(decoder_of(model))
+    assert isinstance(forward, CompiledForward)
+    return model, forward, {"rtol": tolerance, "atol": tolerance}
 
 
 def gradient(model, sequences, layout, forward):
@@ -110,8 +112,9 @@ def test_a_compiler_that_fails_is_reported_in_a_line(tmp_path):
 
 
 def test_where_it_cannot_be_had_it_is_refused_before_anything_starts(tmp_path, monkeypatch):
-    with pytest.raises(ConfigError, match=r"trainer.compiled=true is the torch trainer's.*leave trainer.compiled out"):
-        load_config(["method=grpo", "trainer.compiled=true", "engine=deepspeed"])
+    assert load_config(["method=grpo", "trainer.compiled=true", "engine=deepspeed"]).trainer.compiled
+    with pytest.raises(ConfigError, match=r"trainer.compiled=true needs the weights.*zero_stage=3.*leave trainer.compiled out"):
+        load_config(["method=grpo", "trainer.compiled=true", "engine=deepspeed", "deepspeed.zero_stage=3"])
     monkeypatch.setenv("CXX", "no-such-compiler")
     with pytest.raises(ConfigError, match=r"trainer.compiled=true needs a C\+\+ compiler.*no-such-compiler.*install one"):
         preflight(load_config(["method=grpo", "trainer.compiled=true", f"run_dir={tmp_path / 'run'}"]))

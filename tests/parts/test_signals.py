@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 from ragged import ragged_batch
-from tiny import words
+from tiny import keep_order, words
 
 from unified_rl import coefficients as c
 from unified_rl import planning
@@ -84,18 +84,19 @@ def test_what_nothing_supplies_is_refused(tmp_path):
 
 def test_a_signal_that_was_not_declared_is_not_there():
     batch = ragged_batch(0)
-    assert not hasattr(batch.inputs, "entropy_BT")
-    more = batch.inputs.adding({"entropy_BT": torch.ones_like(batch.inputs.old_logp_BT), "flag_B": batch.inputs.rewards_B})
+    assert not hasattr(batch.inputs, "curvature_BT")
+    more = batch.inputs.adding({"curvature_BT": torch.ones_like(batch.inputs.old_logp_BT), "flag_B": batch.inputs.rewards_B})
     some = more.rows(torch.tensor([2, 0])).first_tokens(3)
-    assert some.entropy_BT.shape == (2, 3)
+    assert some.curvature_BT.shape == (2, 3)
     assert torch.equal(some.flag_B, batch.inputs.rewards_B[[2, 0]])
     assert torch.equal(some.old_logp_BT, batch.inputs.old_logp_BT[[2, 0]][:, :3])
 
 
 @pytest.mark.parametrize(("role", "signal", "method"), [("reference", "ref_logp", "grpo"), ("value", "values", "ppo")])
-def test_a_role_can_be_renamed_at_run_time(role, signal, method, tmp_path, artifacts, monkeypatch):
+def test_a_role_can_be_renamed_at_run_time(role, signal, method, tmp_path, artifacts, monkeypatch, request):
     """Under another name a role is loaded, trained, saved, resumed, planned and explained as before."""
     before = trained(tmp_path / "before", artifacts, method)
+    keep_order(signals.ROLES, request)
     monkeypatch.setitem(signals.ROLES, "other", replace(signals.ROLES[role], name="other", label="other model"))
     monkeypatch.delitem(signals.ROLES, role)
     monkeypatch.setitem(signals.SIGNALS, signal, replace(signals.SIGNALS[signal], role="other"))

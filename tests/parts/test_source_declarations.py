@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tiny import environment, words
+from tiny import environment, keep_order, words
 
 from unified_rl.base.errors import ConfigError
 from unified_rl.cli import main
@@ -194,8 +194,9 @@ def test_a_wrapped_source_goes_on_as_if_it_had_not_stopped(tmp_path, artifacts, 
     assert trained(tmp_path / "part", artifacts, method, *given, "resume=true") == whole
 
 
-def test_a_source_can_be_renamed_at_run_time(tmp_path, artifacts, monkeypatch):
+def test_a_source_can_be_renamed_at_run_time(tmp_path, artifacts, monkeypatch, request):
     """No code knows a source by its name: under another name everything about it works, and the old one is unknown."""
+    keep_order(registry.SOURCES, request)
     for old, new, more in (
         ("online_samples", "on_policy", ["method=grpo"]),
         ("preference_pairs", "preferences", ["method=dpo"]),

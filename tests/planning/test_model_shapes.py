@@ -8,7 +8,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig, Qwen2Con
 
 from unified_rl.base.errors import ConfigError, DataError
 from unified_rl.models.norms import use_torch_rms_norm
-from unified_rl.ops import logprobs
+from unified_rl.ops import bfloat16_head, exact_head
 from unified_rl.planning import memory
 from unified_rl.planning.shapes import ModelShape, shape_from_file, shape_of
 from unified_rl.presets import loading
@@ -106,5 +106,6 @@ def test_a_layers_activations_are_what_autograd_saves(dtype, kv_heads, intermedi
     assert measured == tokens * memory.layer_activation_bytes(shape, dtype.itemsize)
 
 
-def test_the_planners_chunk_is_the_log_probs():
-    assert memory.CHUNK_ELEMENTS == logprobs.CHUNK_ELEMENTS
+def test_the_planners_chunks_are_the_heads():
+    assert memory.CHUNK_ELEMENTS == exact_head.CHUNK_ELEMENTS
+    assert (memory.GPU_CHUNK_ELEMENTS, memory.KEPT_BYTES) == (bfloat16_head.GPU_CHUNK_ELEMENTS, bfloat16_head.KEPT_BYTES)

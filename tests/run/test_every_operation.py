@@ -27,7 +27,7 @@ ITERATE = (
         *(
             "reward=model",
             "reward_model.prompts=8",
-            "reward_model.responses_per_prompt=2",
+            "reward_model.samples_per_prompt=2",
             "trainer.schedule=constant",
             *COMMON,
         ),

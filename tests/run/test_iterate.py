@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 from tiny import command, environment, words
 
 from unified_rl.base.errors import ConfigError, DataError
+from unified_rl.cli import main
 from unified_rl.plotting import iterations as figure
 from unified_rl.presets import loading
 from unified_rl.stages.iterate import check_iterate
@@ -208,3 +210,17 @@ def test_killed_in_every_stage_it_resumes_to_the_same_files(undisturbed, tmp_pat
     for index in range(3):
         mine, other = (pd.read_parquet(folder / "agreement" / f"{index}.parquet") for folder in (run, theirs))
         pd.testing.assert_frame_equal(mine, other)
+
+
+@pytest.mark.parametrize("name", ["iterate.json", "status.json", "manifest.json", "config.yaml", "agreement/0.parquet"])
+@pytest.mark.parametrize("how", ["lost", "flipped"])
+def test_damage_of_the_whole_is_named(undisturbed, tmp_path, capsys, name, how):
+    run = Path(shutil.copytree(undisturbed / "run", tmp_path / "run"))
+    data = bytearray((run / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (run / name).write_bytes(data)
+    if how == "lost":
+        (run / name).unlink()
+    assert main(["tables", str(run), f"out={tmp_path / 'tables'}"]) == 2
+    said = capsys.readouterr().err
+    assert str(run / name) in said

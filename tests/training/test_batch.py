@@ -13,6 +13,7 @@ from unified_rl.cli import main
 from unified_rl.models.roles import policy_role
 from unified_rl.packing import layout as layout_module
 from unified_rl.packing.layout import Layout
+from unified_rl.packing.packed_rows import pack
 from unified_rl.training.batch import Batch
 from unified_rl.training.optimiser import AdamWOptions
 from unified_rl.training.passes import evaluate_role
@@ -34,8 +35,10 @@ def artifacts(tmp_path_factory):
 def packings(monkeypatch):
     """The number of sequences of each packing that is made."""
     made = []
-    pack = layout_module.pack
-    monkeypatch.setattr(layout_module, "pack", lambda sequences, **how: made.append(len(sequences)) or pack(sequences, **how))
+    pack = layout_module.micro_batches_of
+    monkeypatch.setattr(
+        layout_module, "micro_batches_of", lambda sequences, *how: made.append(len(sequences)) or pack(sequences, *how)
+    )
     return made
 
 
@@ -48,6 +51,22 @@ def test_the_same_pass_gets_the_same_rows_and_another_gets_its_own():
     assert batch.share(LAYOUT, pairs[::-1].copy(), ONE_RANK, CPU) is not batch.share(LAYOUT, pairs, ONE_RANK, CPU)
     assert batch.share(Layout(40, 160), None, ONE_RANK, CPU) is not first
     assert batch.share(LAYOUT, None, ONE_RANK, torch.device("meta")).rows_b.is_meta
+
+
+def test_each_micro_batch_is_made_when_a_pass_comes_to_it_and_once():
+    """A GPU is at work on the first ones while the host packs the next."""
+    sequences = ragged_batch(0).sequences
+    laid_out, expected = Layout(20, 20).pack(sequences, None, CPU), pack(sequences, row_tokens=20, micro_batch_tokens=20)
+    assert len(expected) > 2
+    passes = [iter(laid_out), iter(laid_out)]
+    assert all(next(one) is laid_out._made[0] for one in passes)
+    assert len(laid_out._made) == 1
+    assert next(passes[0]) is laid_out._made[1]
+    assert len(laid_out._made) == 2
+    assert len(laid_out) == len(expected) == len([*laid_out])
+    assert laid_out[-1] is laid_out._made[-1]
+    for found, packed in zip(laid_out, expected, strict=True):
+        assert torch.equal(found.input_ids_RL, packed.input_ids_RL)
 
 
 def test_a_subset_of_everything_is_the_batch_itself():

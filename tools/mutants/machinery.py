@@ -27,7 +27,7 @@ GROUPS = "methods/policy_gradient.py"
 IMP = "ops/importance.py"
 LATER = "sources/ahead.py"
 LEAN = "sampling/llama_decoder.py"
-LOGPS = "ops/logprobs.py"
+SOFTMAX, BF16_HEAD = "ops/distribution.py", "ops/bfloat16_head.py"
 LOSSES = "methods/losses.py"
 MEMORY_FILE = "loop/memory.py"
 MIXED = "rewards/mixtures.py"
@@ -104,8 +104,43 @@ MUTANTS = (
     Mutant(
         TEACHER, "distillation: away from the teacher", "inputs.teacher_logp_BT - logp_BT", "logp_BT - inputs.teacher_logp_BT"
     ),
-    Mutant(LOGPS, "entropy gradient: entropy missing", "(d_logits + entropy[0][chunk, None])", "(d_logits + 1.0)", LOGPROBS),
-    Mutant(LOGPS, "entropy gradient: sign", ".mul_(d_entropy_N[chunk, None])", ".mul_(-d_entropy_N[chunk, None])", LOGPROBS),
+    Mutant(
+        SOFTMAX,
+        "entropy gradient: entropy missing",
+        '(logp_nV + found.values["entropy"][:, None])',
+        "(logp_nV + 1.0)",
+        LOGPROBS,
+    ),
+    Mutant(
+        SOFTMAX,
+        "entropy gradient: sign",
+        '.mul_(upstream["entropy"][:, None])',
+        '.mul_(-upstream["entropy"][:, None])',
+        LOGPROBS,
+    ),
+    Mutant(
+        SOFTMAX,
+        "squared probabilities: factor 2 missing",
+        'mul_(2 * upstream["squared_probs"]',
+        'mul_(upstream["squared_probs"]',
+        LOGPROBS,
+    ),
+    Mutant(SOFTMAX, "reverse KL: the wrong way round", "(logp_nV - teacher_nV)", "(teacher_nV - logp_nV)", LOGPROBS),
+    Mutant(
+        SOFTMAX,
+        "forward KL: the teacher missing",
+        "d_logits_nV.sub_(teacher_nV.exp_()",
+        "d_logits_nV.sub_(0 * teacher_nV.exp_()",
+        LOGPROBS,
+    ),
+    Mutant(
+        BF16_HEAD,
+        "kept residuals: temperature twice",
+        '["logp"] / -ctx.temperature',
+        '["logp"] / -(ctx.temperature**2)',
+        LOGPROBS,
+    ),
+    Mutant(BF16_HEAD, "slabs: the last one only", "self._d_weight_VD.add_(found)", "found", LOGPROBS),
     Mutant(LOSSES, "entropy bonus: a penalty", 'return -outputs["entropy"]', 'return outputs["entropy"]', LOGPROBS),
     Mutant(
         SUR,

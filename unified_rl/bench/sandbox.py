@@ -39,21 +39,24 @@ class Trace(NamedTuple):
     gold: str
 
 
-def main() -> None:
-    """Print the protections, the throughput, and the counts of the real programs."""
+def main() -> dict[str, float]:
+    """Print the protections, the throughput, and the counts of the real programs; the rates by name."""
+    figures = {}
     with Sandbox(workers=WORKERS) as sandbox:
         print(sandbox.describe())
         for name, share in (("arithmetic", 0.0), ("one in ten with sympy", 0.1)):
             seconds = _timed(sandbox, small_programs(PROGRAMS, share))
+            figures[f"{name}, programs per second"] = PROGRAMS / seconds
             print(f"{name}: {PROGRAMS} programs, {WORKERS} workers, {seconds:.2f} s, {PROGRAMS / seconds:.0f} programs/s")
         rate = _plain(small_programs(PLAIN_PROGRAMS, 0.0))
         print(f"a new Python process each, no protection, one at a time: {rate:.0f} programs/s")
         if not TRACES.exists():
             print("real programs: not at hand")
-            return
+            return figures
         start = time.perf_counter()
         counts = reproduced(sandbox, read_traces(TRACES))
         print(f"real programs: {counts}, {time.perf_counter() - start:.1f} s with grading")
+    return figures
 
 
 def small_programs(count: int, with_sympy: float) -> list[str]:

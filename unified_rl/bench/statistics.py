@@ -64,8 +64,9 @@ def tiny_world_counts(num_problems: int, rng: np.random.Generator) -> tuple[list
     return rows, np.array(places)
 
 
-def main(num_problems: int = 5000) -> None:
-    """Print the times."""
+def main(num_problems: int = 5000) -> dict[str, float]:
+    """Print the times; the sums by name."""
+    figures = {}
     rng = np.random.default_rng(0)
     ks = [2**i for i in range(NUM_SAMPLES.bit_length())]
     print(f"{NUM_SAMPLES} samples x {num_problems} problems, one core")
@@ -79,13 +80,16 @@ def main(num_problems: int = 5000) -> None:
         print(f"\n{name}: {np.median(distinct):.0f} distinct answers per problem (median), at most {distinct.max()}")
         seconds, _ = timed(partial(pass_at_k, NUM_SAMPLES, right[:, None], ks))
         print(f"  Pass@K, K = 1, 2, 4, ..., {ks[-1]}: {seconds:.2f} s")
+        figures[f"{name}, Pass@K seconds"] = seconds
         total = 0.0
         for k, seconds in maj_times(counts, correct, ks):
             total += seconds
             print(f"  Maj@{k:<5} {seconds:7.2f} s   all K up to it: {total:7.2f} s", flush=True)
+        figures[f"{name}, Maj@K seconds"] = total
     scores = rng.standard_normal((num_problems, NUM_SAMPLES))
     seconds, _ = timed(lambda: best_of_k(scores, scores + rng.standard_normal(scores.shape) > 0, ks))
     print(f"\nbest-of-K, K = 1, 2, 4, ..., {ks[-1]}: {seconds:.2f} s")
+    return figures | {"best-of-K seconds": seconds}
 
 
 def maj_times(counts: Counts, correct: np.ndarray, ks: list[int]) -> Iterator[tuple[int, float]]:

@@ -12,6 +12,7 @@ it is printed beside ours, not measured here.
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -54,6 +55,10 @@ REFERENCE_SECONDS = {1: 0.65, 2: 0.54}
 FLOPS_PER_PARAMETER = 10
 
 
+#: What a line of a bench's process begins with that is for the process which started it.
+_FIGURES = "figures "
+
+
 class Parity:
     """A reward that costs next to nothing and differs between responses: whether the token ids sum to an even number.
 
@@ -73,11 +78,21 @@ class Parity:
         return Score(float(even), "correct" if even else "incorrect", None, None)
 
 
-def bench_step_on(ranks: int) -> None:
-    """Run and print all kinds of `WORK` on so many ranks of one thread each. Raises CalledProcessError."""
+def bench_step_on(ranks: int) -> dict[str, float]:
+    """Run and print all kinds of `WORK` on so many ranks of one thread each; their figures by name. Raises CalledProcessError."""
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks)] if ranks > 1 else []
     command = [sys.executable, *launcher, "-m", "unified_rl.bench.step"]
-    subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    figures: dict[str, float] = {}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}) as child:
+        assert child.stdout is not None
+        for line in child.stdout:
+            if line.startswith(_FIGURES):
+                figures |= json.loads(line.removeprefix(_FIGURES))
+            else:
+                print(line, end="", flush=True)
+    if child.returncode:
+        raise subprocess.CalledProcessError(child.returncode, command)
+    return figures
 
 
 def bench_step(
@@ -118,6 +133,11 @@ def bench_step(
     typical["share_of_peak"] = FLOPS_PER_PARAMETER * parameters * typical["tokens"] / typical["seconds"] / 1e9 / peak
     if ranks.first:
         _report(typical, max_new_tokens, mean_length, ranks, compiled)
+        work = (
+            f"step, {'fixed' if mean_length is None else 'ragged'}, {'compiled' if compiled else 'plain'}, {ranks.size} ranks"
+        )
+        shown = {f"{work}, seconds": typical["seconds"], f"{work}, share of peak ratio": typical["share_of_peak"]}
+        print(_FIGURES + json.dumps(shown), flush=True)
     ranks.barrier()
     return typical
 

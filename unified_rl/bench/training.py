@@ -25,7 +25,7 @@ from transformers import PreTrainedModel
 from unified_rl.base import rng
 from unified_rl.models.forward import response_logps
 from unified_rl.models.policy_model import build_llama
-from unified_rl.ops.logprobs import token_logps
+from unified_rl.ops.logprobs import Head, token_outputs
 from unified_rl.packing.packed_rows import PackedRows, TokenSequence, pack, padding_fraction
 
 VOCABULARY = 64
@@ -161,7 +161,7 @@ def bench_logprob_memory(tokens: int = 2048, width: int = 128, vocab_size: int =
 
 def _measure_logprobs(way: str, tokens: int, width: int, vocab_size: int) -> float:
     """Growth of the peak resident set, in MiB, over one forward and backward pass in this process."""
-    logps = {"chunked": lambda *tensors: token_logps(tensors[0], tensors[1], None, tensors[2])[0], "naive": _naive_logps}[way]
+    logps = {"chunked": lambda hidden, weight, y: token_outputs(Head(hidden, weight), y)["logp"], "naive": _naive_logps}[way]
 
     def run(tokens: int, vocab_size: int) -> float:
         hidden_ND = torch.randn(tokens, width, requires_grad=True)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from unified_rl.base.errors import ConfigError
 from unified_rl.cli.grammar import Call, Command
 from unified_rl.config.ranges import at_least, one_of
 from unified_rl.labs.options import (
@@ -15,6 +16,9 @@ from unified_rl.labs.options import (
     PassRateOptions,
     RewardModelsOptions,
 )
+
+#: The part of the benchmark that needs another machine than the others.
+GPU = "gpu"
 
 
 @dataclass(frozen=True)
@@ -34,30 +38,26 @@ class CoverageOptions:
 class BenchOptions:
     """What is timed.
 
-    parts: engines, grading, sandbox, statistics; none = all four. threads: of torch; 0 = as many as there are cores.
+    parts: engines, grading, sandbox, statistics; none = all four; or gpu, by itself. threads: of torch; 0 = as many as there are
+    cores. out: file for the results; none = experiments/results/bench.jsonl, for gpu one in experiments/results/gpu.
+    Of gpu: device: cuda or cpu. shape: of the model, 7b, 1.3b, 0.5b or tiny; several with commas; none = all but tiny. only:
+    training, head, attention, decoding, step, deepspeed; several with commas; none = all. rounds: of which the best counts.
     """
 
     parts: list[str] = field(default_factory=list)
     threads: int = 0
+    out: Path | None = None
+    device: str = "cuda"
+    shape: list[str] = field(default_factory=list)
+    only: list[str] = field(default_factory=list)
+    rounds: int = 5
 
     def __post_init__(self) -> None:
         at_least("threads", self.threads, 0)
-
-
-@dataclass(frozen=True)
-class GpuOptions:
-    """What is measured where.
-
-    device: cuda or cpu. shape: of the model, 7b, 1.3b, 0.5b or tiny; several with commas; none = all but tiny. rounds: of which
-    the best counts. out: JSON file for the results.
-    """
-
-    device: str = "cuda"
-    shape: list[str] = field(default_factory=list)
-    rounds: int = 5
-    out: Path | None = None
-
-    def __post_init__(self) -> None:
+        if GPU in self.parts and len(self.parts) > 1:
+            raise ConfigError(f"bench {GPU} is a run of its own; give the other parts to another")
+        for name in self.only:
+            one_of("only", name, ("training", "head", "attention", "decoding", "step", "deepspeed"))
         one_of("device", self.device, ("cuda", "cpu"))
         for name in self.shape:
             one_of("shape", name, ("7b", "1.3b", "0.5b", "tiny"))
@@ -116,17 +116,16 @@ def _interval_coverage(call: Call) -> None:
             print(f"{size}  {row['mean']:6.1%} [{row['worst']:.1%}]", flush=True)
 
 
-def _bench(call: Call) -> None:
+def _bench(call: Call) -> int:
+    options: BenchOptions = call.options
+    if options.parts == [GPU]:
+        from unified_rl.bench.gpu import report
+
+        return report.run(options.device, options.shape, options.only, options.rounds, options.out)
     from unified_rl.bench import parts
 
-    parts.run(call.options.parts, call.options.threads)
-
-
-def _bench_gpu(call: Call) -> int:
-    from unified_rl.bench import gpu
-
-    options: GpuOptions = call.options
-    return gpu.run(options.device, options.shape, options.rounds, options.out)
+    parts.run(options.parts, options.threads, options.out)
+    return 0
 
 
 COMMANDS: Mapping[str, Command] = {
@@ -168,12 +167,10 @@ COMMANDS: Mapping[str, Command] = {
         "how often the 95 % intervals cover the truth, by simulation", "tables=200", _interval_coverage, CoverageOptions
     ),
     "bench": Command(
-        "ratios and times measured side by side, on an idle machine", "engines threads=2", _bench, BenchOptions, "parts"
-    ),
-    "bench-gpu": Command(
-        "tokens/s, utilisation and peak memory beside the planner's predictions; needs a CUDA GPU",
-        "shape=7b out=gpu.json",
-        _bench_gpu,
-        GpuOptions,
+        "ratios and times measured side by side, on an idle machine; `bench gpu` on one with a CUDA GPU",
+        "engines threads=2",
+        _bench,
+        BenchOptions,
+        "parts",
     ),
 }

@@ -45,7 +45,8 @@ class PlanConfig:
     gpu: a name in unified_rl/planning/gpus.py; "" = no particular device: memory is counted, fit and time are not.
     gpus: per node. nodes: how many such nodes.
     prompt_tokens, response_tokens: mean lengths (response_tokens 0 = generator.max_new_tokens, the most there can be).
-    utilisation: share of a GPU's peak that the matrix products of training and scoring reach.
+    utilisation: model-FLOPs utilisation of training and scoring, a share of the GPU's peak; 0 = as measured with the shape nearest
+    in size (unified_rl/planning/utilisation.py).
     bandwidth_share: share of its memory bandwidth that decoding reaches. host_bandwidth: GB/s between a GPU and the host's memory.
     reserve: share of its memory that is left free (CUDA context, fragmentation).
     """
@@ -55,7 +56,7 @@ class PlanConfig:
     nodes: int = 1
     prompt_tokens: int = 128
     response_tokens: int = 0
-    utilisation: float = 0.4
+    utilisation: float = 0.0
     bandwidth_share: float = 0.6
     host_bandwidth: float = 20.0
     reserve: float = 0.08
@@ -63,7 +64,7 @@ class PlanConfig:
     def __post_init__(self) -> None:
         for name, low in (("gpus", 1), ("nodes", 1), ("prompt_tokens", 1), ("response_tokens", 0)):
             at_least(f"plan.{name}", getattr(self, name), low)
-        for name in ("utilisation", "bandwidth_share", "host_bandwidth"):
+        for name in ("bandwidth_share", "host_bandwidth"):
             positive(f"plan.{name}", getattr(self, name))
         between("plan.utilisation", self.utilisation, 0.0, 1.0)
         between("plan.bandwidth_share", self.bandwidth_share, 0.0, 1.0)

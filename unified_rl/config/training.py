@@ -78,8 +78,9 @@ class TrainerConfig(LearningRateConfig):
     steps: rollouts (one step = one rollout and its updates). schedule: constant | linear (to zero at the last step).
     token_budget: end with the step in which this many response tokens are reached, `steps` staying the upper limit; 0 = none.
     budget_counts: what the budget is of: tokens sampled by the policy, or trained (each epoch counted).
-    compiled: the torch trainer's passes through policy, reference and value model by torch.compile (needs a C++ compiler on a CPU;
-        compiles for up to a minute at the start). Stages before the run, such as SFT, are the same with and without it.
+    compiled: the passes through policy, reference and value model by torch.compile (needs a C++ compiler on a CPU, and whole
+        weights, not ZeRO-3; compiles for up to a minute at the start). Stages before the run, such as SFT, are the same with and
+        without it.
     micro_batch_tokens, row_tokens: packing (tokens per forward pass and per packed row); memory, not results, depends on them.
     """
 

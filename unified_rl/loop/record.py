@@ -52,7 +52,9 @@ class Record:
                 counts.mean("ratio/clip_fraction", 1.0 - item.factors["not_clipped"])
         _importance(counts, terms)
         counts.mean("logp/mean", logp_bT)
-        counts.mean("entropy/mean", outputs["entropy"].detach())
+        for name, beside_bT in outputs.items():
+            if name != "logp":
+                counts.mean(f"{name}/mean", beside_bT.detach())
         _mismatch(counts, logp_bT, inputs.behaviour_logp_BT)
         if inputs.old_logp_BT is not None:
             counts.mean("ratio/mean", torch.exp(bounded(logp_bT - inputs.old_logp_BT)))

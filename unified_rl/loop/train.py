@@ -109,8 +109,9 @@ def _prepare(parts: Parts, config: Config, groups: list) -> Rollout:
     device = next(parts.policy.model.parameters()).device
     process = config.reward.supervision == "process"
     rollout = collate(groups, device, process=process, pairs="pairs" in coefficient.needs)
-    passes = {role: parts.outputs(role, rollout.sequences) for role in signals.passes(coefficient.needs, config)}
-    found = {one.field: passes[one.role][one.output] for one in signals.per_rollout(coefficient.needs, config)}
+    needs = coefficient.needs | losses.all_needs(config)
+    passes = {role: parts.outputs(role, rollout.sequences) for role in signals.passes(needs, config)}
+    found = {one.field: passes[one.role][one.output] for one in signals.per_rollout(needs, config)}
     if parts.memory:
         before = parts.memory.recall(groups, device)
         found |= {one.field: before[one.output] for one in signals.per_prompt(coefficient.needs)}

@@ -1,4 +1,8 @@
-"""Distillation: what a teacher, another model, would rather have written."""
+"""Distillation: what a teacher, another model, would rather have written.
+
+On the policy's own samples token by token, as a coefficient; or over the whole vocabulary at each token, as a loss beside any
+coefficient's terms: its gradient flows through the whole distribution, and its estimate has no variance from the token drawn.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,8 @@ from unified_rl.methods.base import Coefficient, Inputs, Method
 from unified_rl.methods.other_gates import drift_term
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import Tensor
 
     from unified_rl.ops.terms import Terms
@@ -66,6 +72,22 @@ class OnPolicyDistillation(Coefficient):
         if self.squared_drift:
             found["drift"] = drift_term(logp_BT, old_logp_BT, 2 * self.squared_drift)
         return found
+
+
+def reverse_kl(outputs: Mapping[str, Tensor], inputs: Inputs) -> Tensor:
+    """KL(pi || pi_T) of each token's distributions, [b, T], in nats: the policy leaves what the teacher would not write.
+
+    Source: MiniLLM (arXiv 2306.08543), Eq. 2, token by token; on samples of the policy that is GKD's reverse KL (2306.13649).
+    """
+    return outputs["reverse_kl"]
+
+
+def forward_kl(outputs: Mapping[str, Tensor], inputs: Inputs) -> Tensor:
+    """KL(pi_T || pi) of each token's distributions, [b, T], in nats: the policy covers what the teacher would write.
+
+    Source: Hinton et al. (arXiv 1503.02531), on sequences Kim and Rush (1606.07947).
+    """
+    return outputs["forward_kl"]
 
 
 COEFFICIENTS = (OnPolicyDistillation,)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from unified_rl.base.errors import ConfigError
 from unified_rl.base.plugins import did_you_mean
-from unified_rl.methods import critic
+from unified_rl.methods import critic, distillation
 from unified_rl.methods.base import Inputs
 from unified_rl.methods.signals import ROLES
 
@@ -27,7 +27,8 @@ class NamedLoss:
 
     role: whose update it belongs to. formula: per response token, for `explain`.
     per_token: (the role's outputs [b, T], the same rows' inputs) -> [b, T].
-    differentiates: the outputs, beside the log-probs, through which its gradient flows.
+    differentiates: the outputs, beside the log-probs, through which its gradient flows: signals of every micro-batch by name, whose
+    roles the loss needs.
     """
 
     name: str
@@ -46,6 +47,20 @@ LOSSES: dict[str, NamedLoss] = {
     loss.name: loss
     for loss in (
         NamedLoss("value", "value", "1/2 (V_t - return_t)^2", critic.value_loss),
+        NamedLoss(
+            "teacher_reverse_kl",
+            "policy",
+            "KL(pi(.|q, o_<t) || pi_T(.|q, o_<t))",
+            distillation.reverse_kl,
+            frozenset({"reverse_kl"}),
+        ),
+        NamedLoss(
+            "teacher_forward_kl",
+            "policy",
+            "KL(pi_T(.|q, o_<t) || pi(.|q, o_<t))",
+            distillation.forward_kl,
+            frozenset({"forward_kl"}),
+        ),
         NamedLoss("entropy_bonus", "policy", "-H(pi(.|q, o_<t))", negative_entropy, frozenset({"entropy"})),
     )
 }
@@ -54,6 +69,18 @@ LOSSES: dict[str, NamedLoss] = {
 def of_policy(weights: Mapping[str, float]) -> dict[NamedLoss, float]:
     """The configured losses of the policy with their weights."""
     return {LOSSES[name]: weight for name, weight in weights.items() if weight}
+
+
+def needs(config: Any) -> dict[str, frozenset[str]]:
+    """Who of a configuration needs what: its coefficient, and the losses beside it."""
+    coefficient = config.coefficient
+    beside = {f"losses.{loss.name}": loss.differentiates for loss in of_policy(config.losses)}
+    return {f"coefficient={coefficient.name}": coefficient.needs, **beside}
+
+
+def all_needs(config: Any) -> frozenset[str]:
+    """Everything that a configuration needs of the loop and of its source."""
+    return frozenset().union(*needs(config).values())
 
 
 def of_role(role: str) -> NamedLoss:

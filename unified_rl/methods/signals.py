@@ -6,7 +6,7 @@ for each role that is needed, the planner counts the role's memory, and `explain
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Literal
@@ -44,7 +44,9 @@ class Signal:
 
     field: where it is in `Inputs`. role: whose pass gives it, under the name `output`.
     when: once per "rollout", before its first update and without gradient; or at every "micro_batch", as a side output of the very
-    pass that gives the log-probs, detached; or, of the "prompt", what the run remembers of it from before this rollout (role "").
+    pass that gives the policy's log-probs, detached; or, of the "prompt", what the run remembers of it from before this rollout
+    (role ""). The hidden states of a frozen role whose signal is of the micro-batch enter the policy's pass: its distributions over
+    the vocabulary, which nobody could keep for a rollout, are compared with the policy's.
     also: config -> whether the loop wants it even where the coefficient does not ask for it.
     words, spared: for `explain`: what it is, and what stands in its place where it is not needed; "" = the role's words say it all.
     """
@@ -103,6 +105,10 @@ SIGNALS: dict[str, Signal] = {
         Signal("teacher_logp", "teacher_logp_BT", "teacher", "logp"),
         Signal("values", "values_BT", "value", "value"),
         Signal("entropy", "entropy_BT", "policy", "entropy", when="micro_batch"),
+        Signal("squared_probs", "squared_probs_BT", "policy", "squared_probs", when="micro_batch"),
+        Signal("uniform_kl", "uniform_kl_BT", "policy", "uniform_kl", when="micro_batch"),
+        Signal("reverse_kl", "reverse_kl_BT", "teacher", "reverse_kl", when="micro_batch"),
+        Signal("forward_kl", "forward_kl_BT", "teacher", "forward_kl", when="micro_batch"),
         Signal("prompt_count", "prompt_count_B", "", "count", when="prompt"),
         Signal("prompt_mean", "prompt_mean_B", "", "mean", when="prompt"),
         Signal("prompt_std", "prompt_std_B", "", "std", when="prompt"),
@@ -122,6 +128,12 @@ def per_micro_batch(needs: Iterable[str]) -> list[Signal]:
     return [one for one in SIGNALS.values() if one.when == "micro_batch" and one.name in needs]
 
 
+def within_update(needs: Iterable[str]) -> list[Role]:
+    """The frozen roles that read every micro-batch of an update along with the policy."""
+    roles = dict.fromkeys(signal.role for signal in per_micro_batch(needs))
+    return [ROLES[name] for name in roles if ROLES[name].frozen]
+
+
 def per_prompt(needs: Iterable[str]) -> list[Signal]:
     """The signals that the run remembers from one rollout to the next."""
     return [one for one in SIGNALS.values() if one.when == "prompt" and one.name in needs]
@@ -138,9 +150,23 @@ def beside_policy(needs: Iterable[str]) -> list[Role]:
     return [role for role in ROLES.values() if role.name in wanted and (role.frozen or role.options)]
 
 
-def check_needs(needs: Iterable[str], coefficient: Any, config: Any) -> None:
-    """Raise ConfigError for a need that nothing supplies, or a role that the configuration leaves without weights or options."""
-    who = f"coefficient={coefficient.name}"
+def check_needs(needs: Mapping[str, Iterable[str]], coefficient: Any, config: Any) -> None:
+    """Raise ConfigError for a need that nothing supplies, or a role that the configuration leaves without weights or options.
+
+    needs: who -> what it needs.
+    """
+    for who, names in needs.items():
+        _check_needs_of(who, names, coefficient, config)
+    used = beside_policy({name for names in needs.values() for name in names})
+    for role in ROLES.values():
+        if role.weights is not None and role.setting and role.weights(config) and role not in used:
+            raise ConfigError(
+                f"coefficient={coefficient.name} has no use for a {role.label}, but {role.name}={role.weights(config)}; leave it "
+                "out"
+            )
+
+
+def _check_needs_of(who: str, needs: Iterable[str], coefficient: Any, config: Any) -> None:
     for name in needs:
         if name not in SIGNALS and name not in OF_THE_SOURCE:
             known = ", ".join([*SIGNALS, *OF_THE_SOURCE])
@@ -156,9 +182,6 @@ def check_needs(needs: Iterable[str], coefficient: Any, config: Any) -> None:
             )
         if role.weights is not None and role.setting and not role.weights(config):
             raise ConfigError(f"{who} needs a {role.label}, whose weights are not the policy's own; set {role.setting}")
-    for role in ROLES.values():
-        if role.weights is not None and role.setting and role.weights(config) and role not in beside_policy(needs):
-            raise ConfigError(f"{who} has no use for a {role.label}, but {role.name}={role.weights(config)}; leave it out")
 
 
 def _nearest(name: str) -> str:

@@ -1,20 +1,55 @@
-"""What keeps the documents of packed rows apart in a decoder's attention, made of their segments for its kernel and device."""
+"""What a decoder reads of packed rows, and what keeps their segments apart in its attention: as its kernel and device want it.
+
+On a CPU the rows as they are, with an additive mask. On a GPU, in half precision, all rows as one with a block mask, whose kernel
+skips what no token sees; a model that cannot take one gets the additive mask there too, and that is said once.
+"""
 
 from __future__ import annotations
 
+import functools
+import logging
 from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
+from torch.nn.attention.flex_attention import BlockMask
 from transformers import PreTrainedModel
 
 from unified_rl.base.errors import ConfigError
+from unified_rl.models.block_masks import block_mask
+from unified_rl.models.decoder_pass import last_hidden, takes_positions
 from unified_rl.models.reach import WHOLE, Reach, reaches
+from unified_rl.models.segment_attention import SEGMENTS, unfit, use_segments
+from unified_rl.packing.flat_rows import FlatRows, flattened, within
 from unified_rl.packing.packed_rows import PackedRows
+
+_log = logging.getLogger(__name__)
+Mask = TypeVar("Mask", Tensor, BlockMask)
 
 #: Masks of up to this many bytes stay with their rows for the next pass over them (policy, reference, value, epochs). Larger ones,
 #: of which a rollout would keep many, are made at each pass: on the devices that such rows are for, in next to no time.
 KEPT_MASK_BYTES = 4 * 2**20
+
+
+class DecoderInput(NamedTuple):
+    """What a decoder reads of a micro-batch.
+
+    Attributes:
+        input_ids_RL: int64 [R, L]. position_ids_RL: the same; None where the decoder counts them itself.
+        mask: additive [R, 1, L, L]; a block mask where R is 1; one of either for each kind of layer; None for the decoder's own.
+        predicting_N: int64 [N], where in R L the state is that predicts each response token.
+    """
+
+    input_ids_RL: Tensor
+    position_ids_RL: Tensor | None
+    mask: Any
+    predicting_N: Tensor
+
+    def hidden(self, decoder: PreTrainedModel) -> Tensor:
+        """The decoder's last hidden states [N, D] that predict the response tokens."""
+        hidden_RLD = last_hidden(decoder, self.input_ids_RL, self.position_ids_RL, self.mask)
+        return hidden_RLD.flatten(0, 1).index_select(0, self.predicting_N)
 
 
 def visible(packed: PackedRows, reach: Reach = WHOLE) -> Tensor:
@@ -57,6 +92,7 @@ MASKS: dict[str, Callable[[PackedRows, torch.dtype, Reach], Tensor]] = {
     "eager": additive_mask,
     "sdpa": additive_mask,
     "flex_attention": additive_mask,
+    SEGMENTS: additive_mask,
 }
 
 
@@ -79,7 +115,7 @@ def attention_mask(decoder: PreTrainedModel, packed: PackedRows) -> Tensor | dic
     return for_layers(reaches(decoder.config), lambda reach: MASKS[kernel](packed, decoder.dtype, reach))
 
 
-def for_layers(reach: Reach | Mapping[str, Reach], mask: Callable[[Reach], Tensor]) -> Tensor | dict[str, Tensor]:
+def for_layers(reach: Reach | Mapping[str, Reach], mask: Callable[[Reach], Mask]) -> Mask | dict[str, Mask]:
     """The masks of a model's layers, as its forward takes them."""
     return mask(reach) if isinstance(reach, Reach) else {kind: mask(one) for kind, one in reach.items()}
 
@@ -87,3 +123,56 @@ def for_layers(reach: Reach | Mapping[str, Reach], mask: Callable[[Reach], Tenso
 def _within(reach: Reach, longest: int) -> Reach:
     """The same reach for sequences of up to `longest` tokens: a window that they do not leave is none."""
     return Reach(reach.window if reach.window < longest else 0, reach.chunk if reach.chunk < longest else 0)
+
+
+def decoder_input(decoder: PreTrainedModel, packed: PackedRows) -> DecoderInput:
+    """What the decoder reads of packed rows on its device.
+
+    Raises:
+        ConfigError: an attention kernel that cannot keep the segments apart.
+    """
+    if packed.holds == "shared prompts" and takes_blocks(decoder, packed.input_ids_RL.device):
+        return block_input(decoder, packed)
+    positions_RL = packed.position_ids_RL if takes_positions(decoder) else None
+    return DecoderInput(packed.input_ids_RL, positions_RL, attention_mask(decoder, packed), packed.hidden_index_N)
+
+
+def block_input(decoder: PreTrainedModel, packed: PackedRows) -> DecoderInput:
+    """All rows as one, with a block mask, which stay with the rows for the next pass. Sets the decoder's attention kernel."""
+    use_segments(decoder)
+    kept = packed.masks
+    if FlatRows not in kept:
+        kept[FlatRows] = flattened(packed)
+    flat: FlatRows = kept[FlatRows]
+
+    def mask(reach: Reach) -> BlockMask:
+        reach = _within(reach, packed.longest)
+        if (BlockMask, reach) not in kept:
+            kept[BlockMask, reach] = block_mask(within(flat, reach.window, reach.chunk))
+        found: BlockMask = kept[BlockMask, reach]
+        return found
+
+    masks = for_layers(reaches(decoder.config), mask)
+    return DecoderInput(flat.input_ids_1T, flat.position_ids_1T, masks, flat.predicting_N)
+
+
+def takes_blocks(decoder: PreTrainedModel, device: torch.device) -> bool:
+    """Whether a decoder's passes on this device are given block masks.
+
+    Single precision is not: it is for small models and for comparisons, whose dense masks are small, and whose kernel for them
+    computes in full precision.
+    """
+    if device.type != "cuda" or decoder.dtype not in (torch.bfloat16, torch.float16):
+        return False
+    reason = "" if takes_positions(decoder) else "it counts positions itself"
+    reason = reason or unfit(decoder)
+    if reason:
+        _fall_back(type(decoder).__name__, reason)
+    return not reason
+
+
+@functools.cache
+def _fall_back(name: str, reason: str) -> None:
+    """Once for a kind of model: say that it attends by a dense mask, and keep cuDNN, which plans for each shape anew, off it."""
+    _log.warning("%s attends by a dense mask, quadratic in the length of a row, and not by blocks: %s", name, reason)
+    torch.backends.cuda.enable_cudnn_sdp(False)

@@ -1,10 +1,13 @@
 """A decoder's pass over packed rows, forward and backward, by torch.compile: what lies between its matrix products becomes loops.
 
-A small model's training pass spends a third of its time on element-wise operations and on the way to them. Compiling takes some
-ten seconds to a minute in a process, less where torch's own cache on disk knows the program.
+On a GPU in half precision that is done layer by layer (`compiled_layers.py`), here for the decoder as a whole. A small model's
+training pass spends a third of its time on element-wise operations and on the way to them. Compiling takes some ten seconds to a
+minute in a process, less where torch's own cache on disk knows the program.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,17 +15,27 @@ from torch.nn.functional import pad
 from transformers import PreTrainedModel
 
 from unified_rl.base.errors import ConfigError
-from unified_rl.models.attention import attention_mask
+from unified_rl.models.attention import attention_mask, takes_blocks
+from unified_rl.models.compiled_layers import MOST_PROGRAMS, CompiledLayers, allow_programs
 from unified_rl.models.cpp_compiler import compiler_failed
 from unified_rl.models.decoder_pass import last_hidden
+from unified_rl.models.forward import Forward
 from unified_rl.models.reach import Reach, reaches
 from unified_rl.models.traits import rows_of
 from unified_rl.packing.packed_rows import PackedRows
 
 #: Rows and tokens of the batch that is compiled with; they differ, or their being equal would be taken for a rule.
 _EXAMPLE = 8, 96
-#: Programs that one process may need: forward with and without a gradient, by shapes and dtypes of models. More is a fault.
-_MOST_PROGRAMS = 32
+
+
+def compiled_forward(decoder: PreTrainedModel) -> Forward:
+    """The compiled pass that suits the decoder's device: layer by layer where it attends by blocks, else the whole decoder's.
+
+    Raises:
+        ConfigError: the compiler fails, or cannot take the model's pass.
+    """
+    by_blocks = rows_of(decoder) == "shared prompts" and takes_blocks(decoder, decoder.device)
+    return CompiledLayers() if by_blocks else CompiledForward(decoder)
 
 
 class CompiledForward:
@@ -44,11 +57,11 @@ class CompiledForward:
                 f"trainer.compiled=true is for models whose layers all take one mask of packed rows; {type(decoder).__name__} is "
                 "none, so leave trainer.compiled out"
             )
-        # One process: a pool of compiling workers would use more cores than the caller has threads.
-        options = {"compile_threads": 1, "cpp.threads": torch.get_num_threads()}
-        self._run = torch.compile(  # type: ignore[call-overload]  # its overloads leave `recompile_limit` out
-            last_hidden, fullgraph=True, dynamic=True, recompile_limit=_MOST_PROGRAMS, options=options
-        )
+        # On a CPU one process: a pool of compiling workers would use more cores than the caller has threads.
+        on_cpu = decoder.device.type == "cpu"
+        options: dict[str, Any] | None = {"compile_threads": 1, "cpp.threads": torch.get_num_threads()} if on_cpu else None
+        allow_programs(MOST_PROGRAMS)
+        self._run = torch.compile(last_hidden, fullgraph=True, dynamic=True, options=options)
         try:
             self._compile(decoder)
         except (RuntimeError, OSError) as error:
@@ -60,8 +73,10 @@ class CompiledForward:
         assert isinstance(mask_R1LL, Tensor)
         inputs = packed.input_ids_RL, packed.position_ids_RL, mask_R1LL
         if min(rows, length) > 1:
-            return self._run(decoder, *inputs)
-        return self._run(decoder, *_with_two(*inputs))[:rows, :length]
+            hidden_RLD = self._run(decoder, *inputs)
+        else:
+            hidden_RLD = self._run(decoder, *_with_two(*inputs))[:rows, :length]
+        return hidden_RLD.flatten(0, 1).index_select(0, packed.hidden_index_N)
 
     def _compile(self, decoder: PreTrainedModel) -> None:
         rows, length = _EXAMPLE

@@ -7,6 +7,8 @@ from typing import Any
 
 from unified_rl.base.types import Tokenizer
 
+#: What configurations call the most positions of a sequence; the first that one has counts.
+POSITIONS = ("max_position_embeddings", "max_seq_len", "max_sequence_length")
 #: Rotary scalings whose frequencies follow the longest sequence of a batch once it is longer than the original context. What a
 #: sequence is given would then depend on its company, and tokens kept in a cache would have been turned by other frequencies.
 SWITCHING = ("longrope", "dynamic")
@@ -15,8 +17,8 @@ SWITCHING = ("longrope", "dynamic")
 def context_limit(config: Any) -> tuple[int | None, str]:
     """The most tokens that a sequence may have under a model's configuration, None = any number, and the name of what limits it."""
     config = config.get_text_config(decoder=True)
-    positions = getattr(config, "max_position_embeddings", None)
-    limits = [(int(positions), "max_position_embeddings")] if isinstance(positions, int) and positions > 0 else []
+    named = [(getattr(config, name, None), name) for name in POSITIONS]
+    limits = [(value, name) for value, name in named if isinstance(value, int) and value > 0][:1]
     for rotary in _rotary(config):
         original = rotary.get("original_max_position_embeddings") or getattr(config, "original_max_position_embeddings", None)
         if rotary.get("rope_type") in SWITCHING and original:

@@ -22,6 +22,7 @@ from transformers import (
     AutoModel,
     AutoModelForCausalLM,
     AutoTokenizer,
+    GenerationConfig,
     LlamaConfig,
     LlamaForCausalLM,
     PreTrainedModel,
@@ -31,12 +32,12 @@ from transformers import (
 from unified_rl.base.errors import CheckpointError, ConfigError
 from unified_rl.base.types import Tokenizer
 from unified_rl.models.decoder_pass import decoder_of
+from unified_rl.models.directory import REMEDY, check_directory, declared_eos
 from unified_rl.models.limits import eos_ids
 from unified_rl.models.norms import use_torch_rms_norm
 from unified_rl.models.probing import probe_ids, quiet
 from unified_rl.models.traits import look_at, rows_of
 
-HEAD_FILES = "*_head.safetensors"
 #: A model folder is data: Python files in it are never run, nobody is asked whether they may be, and pickles hold tensors only.
 _NO_CODE: Any = {"trust_remote_code": False, "weights_only": True}
 # What loading a damaged directory raises, depending on which file is damaged.
@@ -46,6 +47,10 @@ _LOAD_ERRORS = (
     KeyError,
     RuntimeError,
     TypeError,
+    AttributeError,
+    ImportError,
+    IndexError,
+    AssertionError,
     SafetensorError,
     pickle.UnpicklingError,
 )
@@ -111,21 +116,28 @@ def load_policy(
             than alone, or its logits are not those of a linear head.
     """
     path = Path(path)
-    _check_directory(path)
+    check_directory(path)
     model = _load(AutoModelForCausalLM, path, dtype)
     model.to(device)  # type: ignore[arg-type]  # transformers wraps the method and hides its self
     tokenizer = load_tokenizer(path)
     check_vocabulary(model, tokenizer)
     look_at(model)
+    _train_text_alone(model)
+    _keep_generation_config_savable(model)
     return model, tokenizer
 
 
 def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
-    """The tokenizer in a directory in Hugging Face format. Never goes to the network. Raises CheckpointError."""
+    """The tokenizer in a directory in Hugging Face format. Never goes to the network. Raises CheckpointError.
+
+    One without an EOS token takes the model's, which generation_config.json or config.json names.
+    """
     try:
-        return AutoTokenizer.from_pretrained(path, local_files_only=True, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True, trust_remote_code=False)
     except _LOAD_ERRORS as error:
-        raise CheckpointError(f"{path}: cannot load the tokenizer: {_first_line(error)}. {_REMEDY}") from error
+        raise CheckpointError(f"{path}: cannot load the tokenizer: {_first_line(error)}. {REMEDY}") from error
+    _complete_eos(tokenizer, Path(path))
+    return tokenizer
 
 
 def save_policy(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, path: str | Path) -> None:
@@ -150,8 +162,8 @@ def eos_token_ids(model: PreTrainedModel, tokenizer: Tokenizer | None = None) ->
     """
     generation = getattr(model, "generation_config", None)
     declared = getattr(generation, "eos_token_id", None)
-    if declared is None:
-        declared = model.config.eos_token_id
+    for config in (model.config, model.config.get_text_config(decoder=True)):
+        declared = getattr(config, "eos_token_id", None) if declared is None else declared
     ids = eos_ids(declared, tokenizer)
     if not ids:
         raise ConfigError("neither the model's generation config nor its tokenizer defines eos_token_id; set it in one of them")
@@ -204,13 +216,13 @@ class ScalarModel(nn.Module):
     def load(cls, path: str | Path, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu") -> Self:
         """What `save` wrote, in eval mode. Raises CheckpointError where something is missing or damaged."""
         path = Path(path)
-        _check_directory(path)
+        check_directory(path)
         model = cls(_load(_backbone_class(path), path, dtype))
         try:
             model.head.load_state_dict(load_file(path / cls.head_file))
         except _LOAD_ERRORS as error:
             file = path / cls.head_file
-            raise CheckpointError(f"{file}: cannot load the {cls.kind} head: {_first_line(error)}. {_REMEDY}") from error
+            raise CheckpointError(f"{file}: cannot load the {cls.kind} head: {_first_line(error)}. {REMEDY}") from error
         model = model.to(device).eval()
         rows_of(model.backbone)
         return model
@@ -238,6 +250,34 @@ def _embedding_rows(model: PreTrainedModel) -> int:
     return rows
 
 
+def _train_text_alone(model: PreTrainedModel) -> None:
+    """What reads images and sound is left as it is: no gradient, no state of an optimiser, no part of a norm."""
+    read = {id(parameter) for part in (decoder_of(model), model.get_output_embeddings()) for parameter in part.parameters()}
+    for parameter in model.parameters():
+        parameter.requires_grad_(id(parameter) in read and parameter.requires_grad)
+
+
+def _keep_generation_config_savable(model: PreTrainedModel) -> None:
+    """Sampling settings that transformers refuses to save, at the first checkpoint, are dropped: nothing here reads them."""
+    generation = getattr(model, "generation_config", None)
+    if generation is None:
+        return
+    try:
+        generation.validate(strict=True)
+    except ValueError:
+        kept = {name: getattr(generation, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
+        model.generation_config = GenerationConfig(**kept)
+
+
+def _complete_eos(tokenizer: PreTrainedTokenizerBase, path: Path) -> None:
+    """Without an EOS token, demonstrations could not end."""
+    declared = declared_eos(path) if tokenizer.eos_token_id is None else None
+    first = declared[0] if isinstance(declared, list) and declared else declared
+    token = tokenizer.convert_ids_to_tokens(first) if isinstance(first, int) else None
+    if isinstance(token, str):
+        tokenizer.eos_token = token
+
+
 def _width(backbone: PreTrainedModel) -> int:
     """Of the last hidden state: a model may project it, so that no setting says it for all."""
     with quiet(backbone):
@@ -249,23 +289,10 @@ def _backbone_class(path: Path) -> Any:
     try:
         config = AutoConfig.from_pretrained(path, local_files_only=True, trust_remote_code=False)
         (name,) = config.architectures
-    except (*_LOAD_ERRORS, AttributeError):
+    except _LOAD_ERRORS:
         return AutoModel
     module = type(config).__module__.replace(".configuration_", ".modeling_")
     return getattr(importlib.import_module(module), name, AutoModel)
-
-
-_REMEDY = "Give the directory of a complete checkpoint in Hugging Face format, or make it again"
-
-
-def _check_directory(path: Path) -> None:
-    if not path.is_dir():
-        raise CheckpointError(f"{path}: no such directory. {_REMEDY}")
-    if not (path / "config.json").is_file():
-        raise CheckpointError(f"{path}: config.json is missing. {_REMEDY}")
-    weights = [file for pattern in ("*.safetensors", "*.bin") for file in path.glob(pattern) if not file.match(HEAD_FILES)]
-    if not weights:
-        raise CheckpointError(f"{path}: model.safetensors (or its shards) is missing. {_REMEDY}")
 
 
 def _load(auto_class: Any, path: Path, dtype: torch.dtype) -> PreTrainedModel:
@@ -273,10 +300,10 @@ def _load(auto_class: Any, path: Path, dtype: torch.dtype) -> PreTrainedModel:
     try:
         model, info = auto_class.from_pretrained(path, dtype=dtype, local_files_only=True, output_loading_info=True, **_NO_CODE)
     except _LOAD_ERRORS as error:
-        raise CheckpointError(f"{path}: cannot load the model: {_first_line(error)}. {_REMEDY}") from error
+        raise CheckpointError(f"{path}: cannot load the model: {_first_line(error)}. {REMEDY}") from error
     absent = sorted(map(str, {*info["missing_keys"], *info["mismatched_keys"]}))
     if absent:
-        raise CheckpointError(f"{path}: {len(absent)} weights are missing or of another shape, e.g. {absent[0]}. {_REMEDY}")
+        raise CheckpointError(f"{path}: {len(absent)} weights are missing or of another shape, e.g. {absent[0]}. {REMEDY}")
     return use_torch_rms_norm(model).eval()
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from unified_rl.models.forward import Forward, plain_forward, response_logps, response_values
+from unified_rl.models.forward import Forward, plain_forward, response_outputs, response_values
 from unified_rl.packing.packed_rows import PackedRows
 
 #: What a role computes per response token: name -> [N], in the order of `packed.sequence_N`.
@@ -16,17 +16,32 @@ Outputs = dict[str, Tensor]
 Role = Callable[[Any, PackedRows], Outputs]
 
 
-def policy_role(temperature: float, forward: Forward = plain_forward, differentiated: frozenset[str] = frozenset()) -> Role:
+def policy_role(
+    temperature: float,
+    forward: Forward = plain_forward,
+    differentiated: frozenset[str] = frozenset(),
+    beside: frozenset[str] = frozenset(),
+    teacher: PreTrainedModel | None = None,
+) -> Role:
     """Outputs "logp" and "entropy", in nats, at the sampling temperature; `forward` runs the decoder.
 
     Args:
         differentiated: outputs beside "logp" that carry a gradient, because a loss asks for it.
+        beside: further outputs of the head's pass that a coefficient or a loss reads. teacher: whom the divergences among them
+            are from.
     """
+    names = ("logp", "entropy", *sorted((differentiated | beside) - {"logp", "entropy"}))
 
     def outputs(model: PreTrainedModel, packed: PackedRows) -> Outputs:
-        entropy = "entropy" in differentiated
-        logp_N, entropy_N = response_logps(model, packed, temperature, forward, differentiable_entropy=entropy)
-        return {"logp": logp_N, "entropy": entropy_N}
+        return response_outputs(
+            model,
+            packed,
+            names,
+            temperature=temperature,
+            forward=forward,
+            differentiated={"logp", *differentiated},
+            teacher=teacher,
+        )
 
     return outputs
 

@@ -12,7 +12,7 @@ trained, so it is a target and never an input.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -83,7 +83,7 @@ class PackedRows:
         input_tokens: number of input tokens that are not padding.
         longest: input tokens of the longest sequence, i.e. the largest position + 1.
         holds: what a row may hold.
-        masks: what was made of the segments, kept for the next pass (see `attention.py`).
+        masks: what was made of the rows for a model, kept for the next pass (see `attention.py`).
     """
 
     input_ids_RL: Tensor
@@ -99,7 +99,7 @@ class PackedRows:
     input_tokens: int
     longest: int
     holds: Holds = "shared prompts"
-    masks: dict[Any, Tensor] = field(default_factory=dict, compare=False, repr=False)
+    masks: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def scatter(self, values_N: Tensor, num_tokens: int, fill: float = 0.0) -> Tensor:
         """Values of this micro-batch's response tokens as a right-padded [b, num_tokens], row i being `sequences_b[i]`."""
@@ -115,9 +115,10 @@ class PackedRows:
         return Members(rows_b, self.row_N, self.token_N)
 
     def to(self, device: torch.device | str) -> PackedRows:
-        """The same micro-batch on `device`."""
+        """The same micro-batch on `device`: a GPU takes it over beside what it does, and the host goes on."""
+        device = torch.device(device)
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        tensors: dict[str, Any] = {name: value.to(device) for name, value in values.items() if isinstance(value, Tensor)}
+        tensors: dict[str, Any] = {name: on(value, device) for name, value in values.items() if isinstance(value, Tensor)}
         return replace(self, **tensors, masks={})
 
 
@@ -147,17 +148,49 @@ def pack(
         ConfigError: a row or micro-batch size below 1.
         DataError: no sequences, a sequence without prompt or without response, or `unit_B` of the wrong length.
     """
-    if row_tokens < 1 or micro_batch_tokens < 1:
-        raise ConfigError(f"row_tokens and micro_batch_tokens must be at least 1, got {row_tokens} and {micro_batch_tokens}")
+    return list(micro_batches_of(sequences, Sizes(row_tokens, micro_batch_tokens), unit_B, holds, pad_id))
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """row_tokens, micro_batch_tokens: as `pack` takes them. Raises ConfigError where one is below 1."""
+
+    row_tokens: int = ROW_TOKENS
+    micro_batch_tokens: int = MICRO_BATCH_TOKENS
+
+    def __post_init__(self) -> None:
+        if self.row_tokens < 1 or self.micro_batch_tokens < 1:
+            raise ConfigError(
+                f"row_tokens and micro_batch_tokens must be at least 1, got {self.row_tokens} and {self.micro_batch_tokens}"
+            )
+
+
+def micro_batches_of(
+    sequences: Sequence[TokenSequence],
+    sizes: Sizes,
+    unit_B: np.ndarray | None = None,
+    holds: Holds = "shared prompts",
+    pad_id: int = 0,
+) -> Iterator[PackedRows]:
+    """What `pack` returns, each micro-batch made when it is asked for. Raises DataError at once, as `pack` does."""
     _check_sequences(sequences)
-    units = _units(sequences, unit_B, row_tokens)
-    filler = RowFiller(_lengths(sequences), row_tokens, micro_batch_tokens, holds)
-    micro_batches = []
-    start = 0
-    while start < len(units):
-        start, rows = filler.fill_micro_batch(units, start)
-        micro_batches.append(_materialise(sequences, rows, pad_id, holds))
-    return micro_batches
+    units = _units(sequences, unit_B, sizes.row_tokens)
+    filler = RowFiller(_lengths(sequences), sizes.row_tokens, sizes.micro_batch_tokens, holds)
+
+    def each() -> Iterator[PackedRows]:
+        start = 0
+        while start < len(units):
+            start, rows = filler.fill_micro_batch(units, start)
+            yield _materialise(sequences, rows, pad_id, holds)
+
+    return each()
+
+
+def on(values: Tensor, device: torch.device) -> Tensor:
+    """The values on a device; the host does not wait for a GPU to take them, which it only does from pinned memory."""
+    if device.type == "cuda" and values.device.type == "cpu":
+        return values.pin_memory().to(device, non_blocking=True)
+    return values.to(device)
 
 
 def padding_fraction(micro_batches: Sequence[PackedRows]) -> float:

@@ -12,7 +12,7 @@ from typing import Any
 from unified_rl import planning
 from unified_rl.config.reward_models import default_reduction
 from unified_rl.config.schema import Config
-from unified_rl.methods.losses import of_policy
+from unified_rl.methods.losses import all_needs, of_policy
 from unified_rl.methods.options import Kl
 from unified_rl.methods.signals import ROLES, SIGNALS, beside_policy, per_rollout
 from unified_rl.planning import render as render_plan
@@ -221,7 +221,7 @@ def _batch(config: Config) -> dict[str, str]:
 
 
 def _roles(config: Config) -> dict[str, str]:
-    needs = config.coefficient.needs
+    needs = all_needs(config)
     named = config.architecture.name and f"{config.architecture.name} (model.path=DIR says where it is)"
     sizes = f"{config.model.num_layers} layers, width {config.model.hidden_size}, {config.model.num_heads} heads"
     model = config.model.path or named or f"a Llama from scratch: {sizes}"

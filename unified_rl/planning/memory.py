@@ -1,7 +1,9 @@
 """Bytes that each part of a run keeps on one GPU, phase by phase. Pure arithmetic; every formula says where it is from.
 
-A step has three phases: "rollout" (sampling), "score" (reference, old log-probs and reward model, no gradient) and "update".
-A part is counted in the phases in which it is on the GPU, and the run needs the largest sum.
+A step has five phases: "rollout" (sampling), "score" (reference, old log-probs and reward model, no gradient), and of an update
+"head" (a micro-batch's forward pass and the head's backward pass, when all activations are kept), "layers" (the rest of its
+backward pass, at the end of which they are gone and all gradients there) and "step" (the optimiser's). A part is counted in the
+phases in which it is on the GPU, and the run needs the largest sum.
 """
 
 from __future__ import annotations
@@ -11,9 +13,11 @@ from dataclasses import dataclass
 
 from unified_rl.planning.shapes import ModelShape
 
-PHASES = ("rollout", "score", "update")
-#: `ops.logprobs.CHUNK_ELEMENTS`: logits held at once (that file needs torch, so the number stands here again; a test compares).
-CHUNK_ELEMENTS = 2**24
+PHASES = ("rollout", "score", "head", "layers", "step")
+UPDATE = ("head", "layers", "step")
+#: Of `ops.exact_head` and `ops.bfloat16_head`: logits in float32 held at once, and bytes of residuals kept for the backward pass
+#: (those files need torch, so the numbers stand here again; a test compares).
+CHUNK_ELEMENTS, GPU_CHUNK_ELEMENTS, KEPT_BYTES = 2**24, 2**26, 2 * 2**30
 
 
 @dataclass(frozen=True)
@@ -118,14 +122,18 @@ def layer_activation_bytes(shape: ModelShape, precision: int) -> int:
 
 
 def activation_bytes(shape: ModelShape, tokens: int, precision: int, checkpointing: str) -> float:
-    """What the layers keep of a micro-batch of `tokens`.
+    """What the layers keep of a micro-batch of `tokens` until its backward pass.
 
-    checkpointing "none": every layer's activations. "layers": every layer's input, and all of the layer that is run again.
+    checkpointing "none": every layer's activations. "layers": every layer's input.
     """
-    one_layer = layer_activation_bytes(shape, precision)
     if checkpointing == "layers":
-        return tokens * (shape.num_layers * precision * shape.hidden_size + one_layer)
-    return tokens * shape.num_layers * one_layer
+        return tokens * shape.num_layers * precision * shape.hidden_size
+    return tokens * shape.num_layers * layer_activation_bytes(shape, precision)
+
+
+def recomputed_bytes(shape: ModelShape, tokens: int, precision: int, checkpointing: str) -> float:
+    """All activations of the one layer that is being run again in the backward pass."""
+    return tokens * layer_activation_bytes(shape, precision) if checkpointing == "layers" else 0.0
 
 
 def mask_bytes(tokens: int, row_tokens: int, precision: int) -> float:
@@ -133,12 +141,103 @@ def mask_bytes(tokens: int, row_tokens: int, precision: int) -> float:
     return tokens * row_tokens * (precision + 1.0)
 
 
-def logp_bytes(shape: ModelShape, tokens: int, precision: int, chunks: int = 2) -> float:
-    """Chunked log-probs (ops/logprobs.py): `chunks` chunks of logits (three where the entropy has a gradient), the head's gradient
-    in float32, and, where the precision is lower, the head itself in float32; the hidden states of the predicted tokens."""
-    chunk = min(CHUNK_ELEMENTS, tokens * shape.vocabulary)
-    head = 4.0 * shape.head_parameters * (1 if precision == 4 else 2)
-    return chunks * 4.0 * chunk + head + tokens * shape.hidden_size * precision
+def logit_bytes(shape: ModelShape, tokens: int, precision: int, more_chunks: int = 0) -> float:
+    """Chunks of logits in float32 that a pass of log-probs holds at once (ops/logprobs.py): one in bfloat16, where a program reads
+    them once, two in float32.
+
+    more_chunks: for a gradient of the entropy one, for a divergence from a teacher two.
+    """
+    most, chunks = (CHUNK_ELEMENTS, 2) if precision == 4 else (GPU_CHUNK_ELEMENTS, 1)
+    return (chunks + more_chunks) * 4.0 * min(most, tokens * shape.vocabulary)
+
+
+def head_bytes(shape: ModelShape, tokens: int, precision: int, more_chunks: int = 0) -> float:
+    """The head's pass, forward and backward: logits, residuals, the head's gradient, and hidden states of the predicted tokens.
+
+    In bfloat16 (ops/bfloat16_head.py) residuals of 2 bytes per logit are kept from the forward pass to the backward pass, which
+    then needs no logits. Beyond `KEPT_BYTES`, and where more than log-probs is differentiated, it recomputes them, and sums the
+    gradient over slabs in float32. In float32 (ops/exact_head.py) it always recomputes them; those that are small enough to be held
+    whole go through plain autograd, which has log-probs, their gradient and the logits' at once.
+    """
+    hidden = tokens * shape.hidden_size * (3.0 * precision + 4)
+    gradient = float(precision * shape.head_parameters)
+    logits, count = logit_bytes(shape, tokens, precision, more_chunks), tokens * shape.vocabulary
+    if precision == 4:
+        return logits + hidden + gradient + (4.0 * count if count <= CHUNK_ELEMENTS else 0.0)
+    if 2 * count <= KEPT_BYTES and not more_chunks:
+        return 2.0 * count + max(logits, hidden + gradient)
+    slabs = 2 * 4.0 * shape.head_parameters if 2 * count > KEPT_BYTES else 0.0  # the sum, and what is added to it
+    return min(2.0 * count, KEPT_BYTES) + logits + hidden + gradient + slabs
+
+
+def tied_gradient_bytes(shape: ModelShape, precision: int) -> float:
+    """The embedding's own gradient, beside the head's that it is added to where both are one matrix."""
+    return float(precision * shape.head_parameters) if shape.tied_embeddings else 0.0
+
+
+def pass_parts(
+    shape: ModelShape,
+    tokens: int,
+    row_tokens: int,
+    precision: int,
+    checkpointing: str,
+    *,
+    predicted: int = 0,
+    more_chunks: int = 0,
+    accumulated: bool = True,
+) -> list[Part]:
+    """The parts of one micro-batch's pass.
+
+    Args:
+        tokens: of the micro-batch, padding included. predicted: of them, those whose log-probs are wanted; 0 = all. more_chunks:
+            see `logit_bytes`. accumulated: see `trained_model`; layers' inputs go as gradients come, and meet all of them only
+            where these were there before.
+    """
+    says = "every layer's" if checkpointing == "none" else "layers' inputs"
+    predicted = predicted or tokens
+    parts = [
+        Part(
+            "activations",
+            activation_bytes(shape, tokens, precision, checkpointing),
+            ("head", "layers") if checkpointing == "layers" and accumulated else ("head",),
+            f"{says}, {tokens} tokens per micro-batch",
+        ),
+        Part(
+            "layer run again", recomputed_bytes(shape, tokens, precision, checkpointing), ("layers",), "one layer's activations"
+        ),
+        Part(
+            "attention mask",
+            mask_bytes(tokens, row_tokens, precision),
+            ("score", "head", "layers"),
+            f"{tokens} x {row_tokens} tokens",
+        ),
+        Part(
+            "log-prob buffers",
+            logit_bytes(shape, predicted, precision, more_chunks),
+            ("score",),
+            f"logits in chunks, vocabulary {shape.vocabulary:,}",
+        ),
+        Part(
+            "log-probs and their gradient",
+            head_bytes(shape, predicted, precision, more_chunks),
+            ("head",),
+            "the head's gradient, and 2 B per logit" if precision < 4 else "the head's gradient, and logits in chunks",
+        ),
+        Part(
+            "embedding's gradient", tied_gradient_bytes(shape, precision), ("layers",), "beside the head's, which is tied to it"
+        ),
+    ]
+    return [part for part in parts if part.bytes]
+
+
+def single_pass_bytes(
+    shape: ModelShape, tokens: int, row_tokens: int, precision: int, checkpointing: str, *, predicted: int
+) -> float:
+    """Peak of an update of one micro-batch, without an optimiser's state."""
+    sharding = Sharding(precision=precision, gradient=precision, optimizer=0)
+    parts = trained_model("policy", shape.parameters, shape, sharding, accumulated=False)
+    parts += pass_parts(shape, tokens, row_tokens, precision, checkpointing, predicted=predicted, accumulated=False)
+    return max(peak(parts).values())
 
 
 def kv_cache_bytes(shape: ModelShape, sequences: int, tokens: int, precision: int) -> float:
@@ -146,8 +245,13 @@ def kv_cache_bytes(shape: ModelShape, sequences: int, tokens: int, precision: in
     return float(sequences * tokens * shape.kv_bytes(precision))
 
 
-def trained_model(name: str, parameters: int, shape: ModelShape, sharding: Sharding) -> list[Part]:
-    """The parts of one trained model, `name` being its role."""
+def trained_model(name: str, parameters: int, shape: ModelShape, sharding: Sharding, *, accumulated: bool = True) -> list[Part]:
+    """The parts of one trained model, `name` being its role.
+
+    Args:
+        accumulated: over several micro-batches, so that gradients are there while the next one's activations are. Of an update of
+            one micro-batch they are made as its activations go.
+    """
     ways = f"/ {sharding.gpus} GPUs" if sharding.gpus > 1 else ""
     stage = sharding.zero_stage
 
@@ -167,7 +271,7 @@ def trained_model(name: str, parameters: int, shape: ModelShape, sharding: Shard
         Part(
             f"{name}: gradients",
             gradient_bytes(parameters, sharding),
-            ("update",),
+            UPDATE if accumulated else UPDATE[1:],
             offloaded if offloaded and stage >= 2 else f"{sharding.gradient} B x P{over(2)}",
         ),
         Part(
@@ -181,7 +285,7 @@ def trained_model(name: str, parameters: int, shape: ModelShape, sharding: Shard
         Part(
             f"{name}: gradients in float32",
             gradient_copy_bytes(parameters, sharding),
-            ("update",),
+            ("step",),
             f"4 B x P{over(1)}, for the optimiser's step",
         ),
         Part(f"{name}: gathered layer", gathered_bytes(shape, sharding), PHASES, "the largest layer and its gradients, whole"),

@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from unified_rl.config.schema import Config
-from unified_rl.methods.losses import of_policy
-from unified_rl.methods.signals import beside_policy, passes
+from unified_rl.methods.losses import all_needs, of_policy
+from unified_rl.methods.signals import beside_policy, passes, within_update
 from unified_rl.planning import memory, work
 from unified_rl.planning.gpus import Gpu, find_gpu
 from unified_rl.planning.memory import PHASES, Part, Sharding
 from unified_rl.planning.shapes import ModelShape, shape_of
+from unified_rl.planning.utilisation import utilisation
 from unified_rl.sources.registry import declared
 
 _OFFLOAD_ASSUMES = "{:g} GB/s to the host (plan.host_bandwidth); the host's own Adam arithmetic not counted"
@@ -90,31 +91,22 @@ def step_tokens(config: Config) -> work.StepTokens:
 
 def memory_parts(config: Config, shape: ModelShape, tokens: work.StepTokens, gpu: Gpu | None) -> list[Part]:
     """Every part of the memory table of one GPU."""
-    sharding, size, needs = sharding_of(config), precision(config), config.coefficient.needs
+    sharding, size, needs = sharding_of(config), precision(config), all_needs(config)
     micro_batch = max(config.trainer.micro_batch_tokens, tokens.prompt + tokens.response)
     row = max(config.trainer.row_tokens, tokens.prompt + tokens.response)
-    parts = memory.trained_model("policy", shape.parameters, shape, sharding)
+    several = tokens.read / config.rollout.minibatches / ranks(config) > micro_batch
+    parts = memory.trained_model("policy", shape.parameters, shape, sharding, accumulated=several)
     if buckets := memory.bucket_bytes(sharding):
-        parts.append(Part("communication buckets", buckets, ("update",), f"2 x {sharding.bucket_elements:,} numbers"))
+        parts.append(Part("communication buckets", buckets, ("layers", "step"), f"2 x {sharding.bucket_elements:,} numbers"))
     for role in beside_policy(needs):
         if role.frozen:
             parts.append(Part(f"{role.label}: weights", float(size * shape.parameters), PHASES, f"{size} B x P"))
         else:
-            parts += memory.trained_model(role.label, shape.scalar_parameters, shape, sharding)
+            parts += memory.trained_model(role.label, shape.scalar_parameters, shape, sharding, accumulated=several)
     if config.reward.learned:
         parts.append(Part("reward model: weights", float(size * shape.scalar_parameters), PHASES, f"{size} B x its P"))
-    kept = memory.activation_bytes(shape, micro_batch, size, checkpointing(config))
-    says = "every layer's" if checkpointing(config) == "none" else "layers' inputs and one layer's"
-    parts += [
-        Part("activations", kept, ("update",), f"{says}, {micro_batch} tokens per micro-batch"),
-        Part("attention mask", memory.mask_bytes(micro_batch, row, size), ("score", "update"), f"{micro_batch} x {row} tokens"),
-        Part(
-            "log-prob buffers",
-            memory.logp_bytes(shape, micro_batch, size, 2 + any(loss.differentiates for loss in of_policy(config.losses))),
-            ("score", "update"),
-            f"logits in chunks, vocabulary {shape.vocabulary:,}",
-        ),
-    ]
+    more = any(loss.differentiates for loss in of_policy(config.losses)) + 2 * len(within_update(needs))
+    parts += memory.pass_parts(shape, micro_batch, row, size, checkpointing(config), more_chunks=more, accumulated=several)
     return parts + (generator_parts(config, shape, tokens, gpu) if tokens.sampled else [])
 
 
@@ -206,27 +198,30 @@ def _work(config: Config, shape: ModelShape, tokens: work.StepTokens) -> dict[st
 
 
 def scoring_passes(config: Config) -> int:
-    """Forward passes without gradient over a step's sequences: those of the signals that are needed, and the reward model's."""
-    return len(passes(config.coefficient.needs, config)) + config.reward.learned
+    """Forward passes without gradient over a step's sequences: those of the signals that are needed, those of frozen models that
+    read along in every update, and the reward model's."""
+    needs = all_needs(config)
+    return len(passes(needs, config)) + config.rollout.epochs * len(within_update(needs)) + config.reward.learned
 
 
 def _companions(config: Config) -> int:
     """Models that are trained beside the policy."""
-    return sum(not role.frozen for role in beside_policy(config.coefficient.needs))
+    return sum(not role.frozen for role in beside_policy(all_needs(config)))
 
 
 def _time(config: Config, shape: ModelShape, tokens: work.StepTokens, gpu: Gpu | None) -> dict[str, Any]:
     """Seconds per step by phase, and what they assume; {} without a GPU to plan for."""
     if gpu is None:
         return {}
-    options, size, count = config.plan, precision(config), ranks(config)
-    peak = gpu.bf16 if size == 2 else gpu.tf32
-    rate, head_rate = (one * options.utilisation * count for one in (peak, gpu.tf32))
+    options, count = config.plan, ranks(config)
+    peak = gpu.bf16 if precision(config) == 2 else gpu.tf32
+    share, from_where = _utilisation(config, shape, checkpointing(config))
+    scored, _ = _utilisation(config, shape, "none")
     updates = config.rollout.epochs * (1 + _companions(config))
-    update = updates * work.update_seconds(shape, tokens, rate, head_rate, checkpointing(config))
+    update = updates * work.update_flops(shape, tokens) / (peak * share * count)
     seconds = {
         "sampling": _sampling_seconds(config, shape, tokens, gpu),
-        "scoring": scoring_passes(config) * work.pass_seconds(shape, tokens, rate, head_rate),
+        "scoring": scoring_passes(config) * work.pass_flops(shape, tokens) / (peak * scored * count),
         "update": update,
         "offload": _offload_seconds(config, shape),
     }
@@ -236,14 +231,20 @@ def _time(config: Config, shape: ModelShape, tokens: work.StepTokens, gpu: Gpu |
         "run_hours": total * config.trainer.steps / 3600,
         "model_flops_utilisation": updates * work.update_flops(shape, tokens) / (update * peak * count),
         "assumes": [
-            f"{options.utilisation:.0%} of {peak / 1e12:g} TFLOP/s in the layers and of {gpu.tf32 / 1e12:g} TFLOP/s (TF32) in the "
-            "float32 head, in scoring and updates (plan.utilisation)",
+            f"{share:.0%} of {peak / 1e12:g} TFLOP/s in updates and {scored:.0%} in scoring ({from_where})",
             f"{options.bandwidth_share:.0%} of {gpu.bandwidth / 1e12:g} TB/s in decoding (plan.bandwidth_share)",
             f"prompts of {tokens.prompt} and responses of {tokens.response} tokens (plan.prompt_tokens, plan.response_tokens)",
             "communication hidden behind computation; pushing weights to the sampler, grading, checkpoints not counted",
         ]
         + ([_OFFLOAD_ASSUMES.format(options.host_bandwidth)] if seconds["offload"] else []),
     }
+
+
+def _utilisation(config: Config, shape: ModelShape, activations: str) -> tuple[float, str]:
+    """A pass's model-FLOPs utilisation, with this checkpointing, and where the figure is from."""
+    if config.plan.utilisation:
+        return config.plan.utilisation, "plan.utilisation"
+    return utilisation(config.plan.gpu, shape.parameters, activations)
 
 
 def _sampling_seconds(config: Config, shape: ModelShape, tokens: work.StepTokens, gpu: Gpu) -> float:
@@ -255,7 +256,7 @@ def _sampling_seconds(config: Config, shape: ModelShape, tokens: work.StepTokens
         at_once=sequences_at_once(config, shape, tokens, gpu),
         precision=precision(config),
         bandwidth_share=config.plan.bandwidth_share,
-        utilisation=config.plan.utilisation,
+        utilisation=_utilisation(config, shape, "none")[0],
     )
 
 

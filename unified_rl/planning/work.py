@@ -63,24 +63,6 @@ def update_flops(shape: ModelShape, tokens: StepTokens) -> float:
     return 3 * pass_flops(shape, tokens)
 
 
-def head_flops(shape: ModelShape, tokens: StepTokens) -> float:
-    """The part of a forward pass that the output matrix takes."""
-    return 2.0 * tokens.response_tokens * shape.head_parameters
-
-
-def pass_seconds(shape: ModelShape, tokens: StepTokens, rate: float, head_rate: float) -> float:
-    """One forward pass, at `rate` FLOP/s in the layers and `head_rate` in the head, over all GPUs."""
-    head = head_flops(shape, tokens)
-    return (pass_flops(shape, tokens) - head) / rate + head / head_rate
-
-
-def update_seconds(shape: ModelShape, tokens: StepTokens, rate: float, head_rate: float, checkpointing: str) -> float:
-    """Forward and backward, work that is done twice to save memory included: the chunked head's, and checkpointed layers'."""
-    head = head_flops(shape, tokens)
-    body = pass_flops(shape, tokens) - head
-    return (4 if checkpointing == "layers" else 3) * body / rate + 4 * head / head_rate
-
-
 def sampling_flops(shape: ModelShape, tokens: StepTokens) -> float:
     """Each prompt once, each response token once."""
     if not tokens.sampled:

@@ -9,7 +9,7 @@ from unified_rl.base.errors import ConfigError
 from unified_rl.config.axes import ImportanceConfig, RewardConfig
 from unified_rl.config.reward_models import check_settings, default_reduction
 from unified_rl.config.schema import Config
-from unified_rl.methods.losses import check_losses
+from unified_rl.methods.losses import check_losses, needs
 from unified_rl.methods.signals import check_needs
 from unified_rl.presets import match
 from unified_rl.sources.registry import SOURCES, declared
@@ -134,7 +134,7 @@ def _mixed_demonstrations(config: Config) -> None:
 
 
 def _needs(config: Config) -> None:
-    check_needs(config.coefficient.needs, config.coefficient, config)
+    check_needs(needs(config), config.coefficient, config)
 
 
 def _aggregation(config: Config) -> None:
@@ -206,10 +206,10 @@ def _greedy(config: Config) -> None:
 
 
 def _compiled(config: Config) -> None:
-    if config.trainer.compiled and config.trainer.name != "torch":
+    if config.trainer.compiled and config.trainer.name == "deepspeed" and config.deepspeed.zero_stage == 3:
         raise ConfigError(
-            f"trainer.compiled=true is the torch trainer's, but trainer={config.trainer.name} runs its own passes; leave "
-            "trainer.compiled out"
+            "trainer.compiled=true needs the weights of a whole pass, which deepspeed.zero_stage=3 gathers layer by layer; leave "
+            "trainer.compiled out, or set deepspeed.zero_stage=2"
         )
     if not config.generator.compiled:
         return
@@ -261,6 +261,7 @@ def _deepspeed(config: Config) -> None:
 
 
 RULES = (
+    check_losses,
     _needs,
     match.check_source,
     _source_options,
@@ -271,7 +272,6 @@ RULES = (
     _reward_model,
     _overlong,
     _mixed_demonstrations,
-    check_losses,
     _aggregation,
     _importance,
     _greedy,

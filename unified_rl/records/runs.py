@@ -172,15 +172,19 @@ class Run:
             save(aside)
             files.write_json(aside / RECORDS, self._records())
             files.write_manifest(aside)
-        with files.disk_errors(final):
-            for old in self._checkpoints()[:-keep]:
-                files.discard(self._checkpoint_path(old))
+        self._drop_old(keep)
         self.step = step
         return final
 
     def latest_checkpoint(self) -> Path | None:
         """The latest complete checkpoint, verified; None where there is none yet. Raises CheckpointError if it is damaged."""
         return latest_checkpoint(self.path)
+
+    def _drop_old(self, keep: int) -> None:
+        """Delete all checkpoints but the latest `keep`."""
+        with files.disk_errors(self.path):
+            for old in self._checkpoints()[:-keep]:
+                files.discard(self._checkpoint_path(old))
 
     def _records(self) -> dict[str, Any]:
         """What belongs to a checkpoint that is written now. The logs are on the disk before it is."""
@@ -215,6 +219,7 @@ class Run:
         self.set_status("running", self.step, int(config["trainer"]["steps"]))  # lists no file that is about to change
         for leftover in (self.path / "checkpoints").glob(".*.tmp"):
             files.remove(leftover)
+        self._drop_old(int(config["logging"]["keep_checkpoints"]))  # a kill may have come before it was done
         for name, data in contents.items():
             path = self.path / name
             if path.exists() and path.read_bytes() != data:

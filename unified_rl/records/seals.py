@@ -22,6 +22,8 @@ STATUS = "status.json"
 LISTING = "files"
 #: Version of a run's manifest.
 SCHEMA = 1
+#: What commands of ours write only beside a manifest.
+_AFTER_MANIFEST = ("provenance.json", "forks")
 _FIELDS: Mapping[str, Any] = {
     "state": str,
     "step": int | None,
@@ -168,8 +170,9 @@ def _manifest(run_dir: Path) -> dict[str, Any]:
     """The manifest of a run directory; {} for a run that was not made by a command of ours, or has hardly begun."""
     path, remedy = run_dir / files.MANIFEST, "restore it, or resume the run to write it again"
     if not path.exists():
-        if (run_dir / "provenance.json").exists():
-            raise DataError(f"{path} is missing, although provenance.json is there; {remedy}")
+        later = [name for name in _AFTER_MANIFEST if (run_dir / name).exists()]
+        if later:
+            raise DataError(f"{path} is missing, although {later[0]} is there; {remedy}")
         return {}
     found = read_sealed(path, LISTING, remedy)
     if found.get("schema") != SCHEMA:

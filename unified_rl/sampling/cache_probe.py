@@ -27,9 +27,12 @@ _PROMPTS, _TOKENS = (9, 2, 5), 6
 
 
 def decodes_by_cache(model: PreTrainedModel, draw: Drawn) -> bool:
-    """Whether `draw` gives the log-probs of the model's plain passes: tried once, and kept with the model and its copies."""
+    """Whether `draw` gives the log-probs of the model's plain passes: tried once, and kept with the model and its copies.
+
+    A model that is not told positions counts them itself, and would count the slots of the cache that hold nothing.
+    """
     if not hasattr(model, _BY_CACHE):
-        setattr(model, _BY_CACHE, rows_of(decoder_of(model)) != "one sequence" and _is_right(model, draw))
+        setattr(model, _BY_CACHE, rows_of(decoder_of(model)) == "shared prompts" and _is_right(model, draw))
     found: bool = getattr(model, _BY_CACHE)
     return found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from unified_rl.base.rng import generator
 from unified_rl.base.types import Decoding
@@ -83,3 +84,32 @@ def draw_by_inversion(logp: torch.Tensor, uniforms: torch.Tensor) -> tuple[torch
     target = uniforms[:, None] * cumulative[:, -1:]
     tokens = torch.searchsorted(cumulative, target, right=True)
     return tokens.squeeze(-1), logp.gather(-1, tokens).squeeze(-1)
+
+
+def draw_by_blocks(logits: torch.Tensor, uniforms: torch.Tensor, block: int = 128) -> tuple[torch.Tensor, torch.Tensor]:
+    """What `draw_by_inversion` draws of log_softmax(logits), up to rounding, for a large vocabulary.
+
+    The block of tokens in which the cumulative probability passes the target is found first, then the token in it, so that neither
+    cumulative sums nor float64 numbers are made of the whole vocabulary.
+
+    Args:
+        logits: float32 [B, V]. uniforms: float64 [B] in [0, 1). block: tokens of a block.
+    """
+    left = -logits.shape[1] % block
+    padded = F.pad(logits, (0, left), value=float("-inf")) if left else logits
+    highest = padded.amax(dim=-1, keepdim=True)
+    weights = (padded - highest).exp_().view(len(logits), -1, block)
+    cumulative = weights.sum(dim=-1, dtype=torch.float64).cumsum(dim=-1)
+    target = _below(uniforms[:, None] * cumulative[:, -1:], cumulative[:, -1:])
+    place = torch.searchsorted(cumulative, target, right=True)
+    before = torch.where(place > 0, cumulative.gather(-1, (place - 1).clamp_(min=0)), 0.0)
+    within = weights.gather(1, place[..., None].expand(-1, -1, block))[:, 0].double().cumsum(dim=-1)
+    inner = torch.searchsorted(within, _below(target - before, within[:, -1:]).clamp_(min=0.0), right=True)
+    tokens = place * block + inner
+    logp = logits.gather(-1, tokens) - highest - cumulative[:, -1:].log().float()
+    return tokens.squeeze(-1), logp.squeeze(-1)
+
+
+def _below(target: torch.Tensor, total: torch.Tensor) -> torch.Tensor:
+    """The target, less than the total whatever was rounded: so that a token is found, and one of positive probability."""
+    return torch.minimum(target, torch.nextafter(total, torch.zeros_like(total)))

@@ -232,7 +232,7 @@ class LlamaDecoder:
         standard = config.hidden_act == "silu" and reaches(config) == WHOLE and not getattr(config, "mlp_bias", False)
         standard = standard and config.rope_parameters["rope_type"] == "default"
         small = sum(parameter.numel() for parameter in model.parameters()) <= MAX_PARAMETERS
-        plain = all(_is_plain(module) for module in model.modules())
+        plain = all(is_plain(module) for module in model.modules())
         return standard and small and plain
 
     def __init__(self, model: PreTrainedModel, compiled: CompiledStep | None = None) -> None:
@@ -316,7 +316,7 @@ class LlamaDecoder:
         self.sin[..., : self.shape.head_dim // 2].neg_()
 
 
-def _is_plain(module: nn.Module) -> bool:
+def is_plain(module: nn.Module) -> bool:
     """Whether the module is as its class made it."""
     hooked = module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module)
     is_adapter = isinstance(module, nn.Linear) and type(module) is not nn.Linear

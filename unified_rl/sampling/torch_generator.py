@@ -30,6 +30,7 @@ from unified_rl.sampling.kv_cache import RowCache, round_up
 from unified_rl.sampling.llama_decoder import CompiledStep, LlamaDecoder, PromptKV
 from unified_rl.sampling.module_passes import CachedPasses, WholePasses
 from unified_rl.sampling.requests import check_requests
+from unified_rl.sampling.static_decoder import StaticDecoder
 
 ProgressHook = Callable[[int, int], None]
 _Passes = LlamaDecoder | CachedPasses | WholePasses
@@ -101,6 +102,8 @@ class TorchGenerator:
         self.max_concurrent_sequences = max_concurrent_sequences
         self.prefill_tokens = prefill_tokens
         self.compiled_step = compiled_step
+        #: Decodes in windows of static shapes; None decodes token by token, with shapes as they come.
+        self.static: StaticDecoder | None = StaticDecoder(model) if StaticDecoder.serves(model) else None
         self.on_progress = on_progress
         embeddings: Any = model.get_input_embeddings()
         self.vocabulary: int = embeddings.weight.shape[0]
@@ -128,14 +131,28 @@ class TorchGenerator:
         if not requests:
             return responses
         done = 0
-        with self._passes() as passes:
-            for finished in _Decoding(self, passes, requests, decoding, policy_version).run():
+        with self._decoding(requests, decoding, policy_version) as decoded:
+            for finished in decoded.run():
                 for request, response in finished:
                     responses[request.prompt_index][request.index] = response
                 done += len(finished)
                 if self.on_progress is not None:
                     self.on_progress(done, len(requests))
         return responses
+
+    def look_at_decoding(self) -> None:
+        """Find out now how the model decodes, instead of at the first response."""
+        with self._passes():
+            pass
+
+    @contextmanager
+    def _decoding(self, requests: list[_Request], decoding: Decoding, policy_version: int) -> Iterator[_Decoding]:
+        if self.static is not None:
+            with _sampling_mode(self.model):
+                yield _WindowedDecoding(self, self.static, requests, decoding, policy_version)
+        else:
+            with self._passes() as passes:
+                yield _Decoding(self, passes, requests, decoding, policy_version)
 
     @contextmanager
     def _passes(self) -> Iterator[_Passes]:
@@ -184,6 +201,7 @@ class _Decoding:
         requests: list[_Request],
         decoding: Decoding,
         policy_version: int,
+        cache: RowCache | StaticDecoder | None = None,
     ) -> None:
         self.tokenizer, self.eos_token_ids = owner.tokenizer, owner.eos_token_ids
         self.prefill_tokens = owner.prefill_tokens
@@ -195,7 +213,7 @@ class _Decoding:
         self.waiting = deque(sorted(requests, key=lambda request: round_up(request.prefix_length)))
         self.rows = min(owner.max_concurrent_sequences, len(requests))
         self.passes = passes
-        self.cache = RowCache(owner.model.config.get_text_config(decoder=True).num_hidden_layers)
+        self.cache: Any = cache or RowCache(owner.model.config.get_text_config(decoder=True).num_hidden_layers)
         self.split_prompt = -1
         self.split_kv: PromptKV = []
         self.active = 0
@@ -328,6 +346,36 @@ class _Decoding:
         self.position[remaining : self.active] = 0
         self.count[remaining : self.active] = 0
         self.active = remaining
+
+
+class _WindowedDecoding(_Decoding):
+    """The same by static shapes, with a look at the tokens after each window of steps. Prompts go through the module."""
+
+    def __init__(
+        self, owner: TorchGenerator, static: StaticDecoder, requests: list[_Request], decoding: Decoding, policy_version: int
+    ) -> None:
+        super().__init__(owner, CachedPasses(owner.model), requests, decoding, policy_version, static)
+        self.static = static
+        static.begin()
+        longest = max(request.prefix_length for request in requests) + 1
+        static.fit(self.rows, max(round_up(longest), longest + decoding.max_new_tokens + static.window))
+
+    def _step(self) -> None:
+        """Append a window of tokens to every active row, as many of them as belong to its response."""
+        active, window, limit = self.active, self.static.window, self.decoding.max_new_tokens
+        ahead = np.minimum(self.count[:active, None] + np.arange(window), limit - 1)
+        uniforms = np.take_along_axis(self.uniforms[:active], ahead, axis=1)
+        state = self.last_token[:active], self.position[:active]
+        drawn, logp = self.static.draw_window(*state, uniforms, self.decoding)
+        for row in range(active):
+            count = int(self.count[row])
+            (ends,) = np.nonzero(self.ends[drawn[row]])
+            taken = min(int(ends[0]) + 1 if len(ends) else window, limit - count)
+            self.tokens[row, count : count + taken] = drawn[row, :taken]
+            self.logp[row, count : count + taken] = logp[row, :taken]
+            self.last_token[row] = drawn[row, taken - 1]
+            self.count[row] += taken
+            self.position[row] += taken
 
 
 @contextmanager

@@ -39,6 +39,8 @@ T = TypeVar("T")
 Weights = Iterator[tuple[str, Tensor]]
 #: Weights that travel to an engine in another process go through files of about this size.
 _FILE_BYTES = 2**30
+#: vLLM takes this for any lower temperature but 0, with a line in its log (`SamplingParams.__post_init__`).
+_LEAST_TEMPERATURE = 0.01
 
 
 def require_vllm() -> None:
@@ -55,12 +57,14 @@ class EngineOptions:
     """What an engine is opened with, beside the model.
 
     dtype: as in torch ("float32", "bfloat16"). device: cpu | cuda. max_concurrent_sequences: responses in the making at a time.
+    ends: ids that end a response beside those that the model and its tokenizer name.
     """
 
     vllm: VllmConfig
     dtype: str = "float32"
     device: str = "cpu"
     max_concurrent_sequences: int = 256
+    ends: tuple[int, ...] = ()
 
 
 class VllmGenerator:
@@ -98,9 +102,10 @@ class VllmGenerator:
             raise ConfigError(
                 "the model's configuration names no max_position_embeddings, which vLLM needs; set it in config.json"
             )
-        self.info = GeneratorInfo(context, context_name, int(config.vocab_size), _eos_token_ids(folder, config, tokenizer))
+        ends = tuple(sorted({*_eos_token_ids(folder, config, tokenizer), *options.ends}))
+        self.info = GeneratorInfo(context, context_name, int(config.get_text_config(decoder=True).vocab_size), ends)
         self._engine: Any = None
-        self._asleep = False
+        self._asleep: list[str] = []  # what of the engine's memory sleeps, by vLLM's tags
         self._process: BaseProcess | None = None  # the engine's own, where it has one
         self._in_group = False  # whether the engine is a guest in a process group that was there before it
 
@@ -111,9 +116,14 @@ class VllmGenerator:
 
         Raises:
             DataError: an empty prompt, a token outside the vocabulary, or no room for the response in the model's context.
-            ConfigError: vLLM refuses the model. TrainingError: the engine failed or died.
+            ConfigError: vLLM refuses the model, or would sample at another temperature. TrainingError: the engine failed or died.
         """
         check_requests(self.info, prompts, seeds, decoding)
+        if 0 < decoding.temperature < _LEAST_TEMPERATURE:
+            raise ConfigError(
+                f"vLLM would sample at temperature {_LEAST_TEMPERATURE} where {decoding.temperature} is asked for; take at least "
+                "that, 0 for the likeliest tokens, or generator=torch"
+            )
         requests = [(prompt, seed) for prompt, row in zip(prompts, seeds, strict=True) for seed in row]
         if not requests:
             return [[] for _ in prompts]
@@ -138,7 +148,7 @@ class VllmGenerator:
         Raises:
             TrainingError: the engine failed or died, or would not let go of its prefix cache.
         """
-        self._open()
+        self._open("weights")
         with self._failures("taking over weights"):
             if self._options.vllm.placement == "colocated":
                 self._engine.collective_rpc("take_weights", kwargs={"weights_iterator": weights})
@@ -150,8 +160,9 @@ class VllmGenerator:
     def rest(self) -> None:
         """Give memory back until the next call, where that is wanted."""
         if self._options.vllm.between_rollouts == "asleep" and self._engine is not None and not self._asleep:
+            # Level 2 would not keep the weights, which are wanted again where the policy is sampled before it is updated.
             self._engine.sleep(level=1)
-            self._asleep = True
+            self._asleep = ["weights", "kv_cache"]
 
     def close(self) -> None:
         """End the engine, if one was opened, and free its memory. Another call would open another one."""
@@ -162,8 +173,11 @@ class VllmGenerator:
             self._leave_process()
             gc.collect()  # its parts refer to each other
 
-    def _open(self) -> None:
-        """Have the engine open and awake."""
+    def _open(self, *needed: str) -> None:
+        """Have the engine open, and awake what is needed of it: all by default.
+
+        While weights are taken over, the KV cache may sleep on, and there is room for what they need on the way.
+        """
         if self._engine is None:
             if self._options.vllm.placement == "colocated":
                 self._take_process()
@@ -176,9 +190,9 @@ class VllmGenerator:
                 self._leave_process()
                 message = f"vLLM cannot serve the model in {self._folder}: {_last_line(error)}; set generator=torch"
                 raise ConfigError(message) from error
-        if self._asleep:
-            self._engine.wake_up()
-            self._asleep = False
+        if wake := [tag for tag in self._asleep if tag in needed or not needed]:
+            self._engine.wake_up(tags=wake)
+            self._asleep = [tag for tag in self._asleep if tag not in wake]
 
     def _ask(self, call: Callable[[], T]) -> T:
         """The engine's answer. An engine in another process is watched: vLLM would wait for a dead one for ever."""

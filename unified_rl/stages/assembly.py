@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,10 +20,10 @@ from unified_rl.loop.memory import PromptMemory
 from unified_rl.loop.train import Parts, Pass
 from unified_rl.methods.base import Coefficient
 from unified_rl.methods.importance import corrected
-from unified_rl.methods.losses import of_policy
+from unified_rl.methods.losses import all_needs, of_policy
 from unified_rl.methods.signals import Role as ModelRole
-from unified_rl.methods.signals import beside_policy, per_prompt
-from unified_rl.models.compiled_forward import CompiledForward
+from unified_rl.methods.signals import beside_policy, per_micro_batch, per_prompt, within_update
+from unified_rl.models.compiled_forward import compiled_forward
 from unified_rl.models.decoder_pass import decoder_of
 from unified_rl.models.forward import Forward, plain_forward
 from unified_rl.models.policy_copy import FrozenCopy
@@ -72,9 +72,10 @@ def assemble(
     task = world.make_task(config)
     coefficient = corrected(config.coefficient, config.importance)
     weights = checkpoint / "policy" if checkpoint else policy_path
-    roles = beside_policy(coefficient.needs)
-    trained = _trained(config, weights, checkpoint, ranks, [role for role in roles if not role.frozen])
-    frozen = {role.name: _frozen(config, role, policy_path, trained, ranks) for role in roles if role.frozen}
+    roles = beside_policy(coefficient.needs | all_needs(config))
+    loaded = {role.name: _load_frozen(config, role, policy_path) for role in roles if role.frozen}
+    trained = _trained(config, weights, checkpoint, ranks, [role for role in roles if not role.frozen], loaded)
+    frozen = {role.name: _frozen(config, role, loaded[role.name], trained, ranks) for role in roles if role.frozen}
     reward, reward_inputs = build_reward(config, store, task, trained.tokenizer)
     live, reward = _sampling(config, trained, weights, task, reward, ranks, samples_beside_training(config))
     engines.callback(live.close)
@@ -97,7 +98,11 @@ def assemble(
         memory=memory,
         sampler_metrics=live.metrics,
     )
-    return parts, {**reward_inputs, **inputs, **_given_weights(config, roles)}, {"company": live.company}
+    return (
+        parts,
+        {**reward_inputs, **inputs, **_given_weights(config, roles)},
+        {"company": live.company, **world.shown_prompt(task, trained.tokenizer, config)},
+    )
 
 
 def _memory(coefficient: Coefficient, checkpoint: Path | None) -> PromptMemory | None:
@@ -109,11 +114,11 @@ def _memory(coefficient: Coefficient, checkpoint: Path | None) -> PromptMemory |
 
 @dataclass(frozen=True)
 class _Trained:
-    """What the run trains. model: the policy's module, which a trainer may divide. role: the policy's. companions: by role."""
+    """What the run trains. model: the policy's module, which a trainer may divide. forward: of decoders. companions: by role."""
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
-    role: Role
+    forward: Forward
     policy: Trainer
     companions: dict[str, Trainer]
 
@@ -155,36 +160,69 @@ def _collaborators(
     )
 
 
-def _trained(config: Config, weights: Path, checkpoint: Path | None, ranks: Ranks, beside: Sequence[ModelRole]) -> _Trained:
+#: A frozen role's model, and its tokenizer.
+_Loaded = tuple[PreTrainedModel, PreTrainedTokenizerBase]
+
+
+def _trained(
+    config: Config,
+    weights: Path,
+    checkpoint: Path | None,
+    ranks: Ranks,
+    beside: Sequence[ModelRole],
+    frozen: Mapping[str, _Loaded],
+) -> _Trained:
     model, tokenizer = _load(config, weights)
     forward = _compiled_forward(model, ranks) if config.trainer.compiled else plain_forward
-    differentiated = frozenset().union(*(loss.differentiates for loss in of_policy(config.losses)))
-    role = policy_role(trained_temperature(config), forward, differentiated)
+    role = _policy_role(config, forward, frozen)
     # before the policy's trainer, which may divide the weights that a value model begins with
     companions = {one.name: _companion(config, one, model, value_role(forward), checkpoint, ranks) for one in beside}
     policy = _trainer(config, model, role, adamw(config.trainer, updates=config.rollout.updates), ranks)
     if checkpoint:
         policy.load(checkpoint / state_name(config.trainer.name, "optimizer"))
-    return _Trained(model, tokenizer, role, policy, companions)
+    return _Trained(model, tokenizer, forward, policy, companions)
+
+
+def _policy_role(config: Config, forward: Forward, frozen: Mapping[str, _Loaded]) -> Role:
+    """What the policy's pass gives in this run: what the coefficient and the losses read, against whom they read it."""
+    needs = all_needs(config)
+    differentiated = frozenset().union(*(loss.differentiates for loss in of_policy(config.losses)))
+    beside = frozenset(signal.output for signal in per_micro_batch(needs))
+    teacher = next((frozen[role.name][0] for role in within_update(needs)), None)
+    return policy_role(trained_temperature(config), forward, differentiated, beside, teacher)
 
 
 def _compiled_forward(model: PreTrainedModel, ranks: Ranks) -> Forward:
     if ranks.first:
         announce("compiling the training pass (trainer.compiled=true), which may take a minute")
-    return CompiledForward(decoder_of(model))
+    return compiled_forward(decoder_of(model))
 
 
-def _frozen(config: Config, role: ModelRole, policy_path: Path, trained: _Trained, ranks: Ranks) -> Pass:
-    """The pass of a frozen role: the policy's, on the weights that the configuration gives it."""
+def _load_frozen(config: Config, role: ModelRole, policy_path: Path) -> _Loaded:
+    """A frozen role's model on the weights that the configuration gives it."""
     assert role.weights is not None
     given = role.weights(config)
-    frozen, tokenizer = _load(config, Path(given) if given else policy_path)
+    model, tokenizer = _load(config, Path(given) if given else policy_path)
+    return model.eval(), tokenizer
+
+
+def _frozen(config: Config, role: ModelRole, loaded: _Loaded, trained: _Trained, ranks: Ranks) -> Pass:
+    """The pass of a frozen role, on the policy's tokens: log-probs, as of the policy."""
+    assert role.weights is not None
+    frozen, tokenizer = loaded
     if tokenizer.get_vocab() != trained.tokenizer.get_vocab():
         raise ConfigError(
-            f"the {role.label} in {given} has another vocabulary than the policy, so that the policy's tokens mean something "
-            "else to it; set one with the same tokenizer"
+            f"the {role.label} in {role.weights(config)} has another vocabulary than the policy, so that the policy's tokens mean "
+            "something else to it; set one with the same tokenizer"
         )
-    return lambda sequences: evaluate_role(frozen, trained.role, sequences, _layout(config), ranks)
+    sizes = frozen.config.vocab_size, trained.model.config.vocab_size
+    if role in within_update(all_needs(config)) and sizes[0] != sizes[1]:
+        raise ConfigError(
+            f"the {role.label} in {role.weights(config)} has {sizes[0]} outputs and the policy {sizes[1]}, so that a divergence "
+            "over the whole vocabulary is not defined; set one with the same head, or leave its losses out"
+        )
+    computes = policy_role(trained_temperature(config), trained.forward)
+    return lambda sequences: evaluate_role(frozen, computes, sequences, _layout(config), ranks)
 
 
 def _pieces(tokenizer: Tokenizer, token_ids: Sequence[int]) -> list[str]:

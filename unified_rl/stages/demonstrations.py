@@ -206,6 +206,7 @@ def _encoded(
 ) -> Iterator[EncodedDemonstration]:
     """A part's usable demonstrations; why the others are not is counted in `dropped`."""
     seen: set[int] = set()
+    end = world.response_end(tokenizer, config)
     for count, demonstration in enumerate(written, start=1):
         on_record(count, {})
         if demonstration is None:
@@ -216,7 +217,7 @@ def _encoded(
             dropped[REPEATED] += 1
             continue
         seen.add(text)
-        item = encode_demonstration(demonstration, tokenizer, config.task.template, part.form, tokenizer.eos_token_id)
+        item = encode_demonstration(demonstration, tokenizer, config.task.template, part.form, end)
         if item is None:
             dropped[SPECIAL] += 1
         elif len(item) > config.data.context_tokens:

@@ -16,7 +16,7 @@ from unified_rl.base.errors import ConfigError
 from unified_rl.base.types import Generator, Prompt, Ranks, Task
 from unified_rl.config.schema import Config
 from unified_rl.models.cpp_compiler import require_compiler
-from unified_rl.models.policy_model import load_policy, load_tokenizer
+from unified_rl.models.policy_model import eos_token_ids, load_policy, load_tokenizer
 from unified_rl.records.artifacts import ArtifactStore
 from unified_rl.records.progress import announce
 from unified_rl.sampling.company import Company, company
@@ -44,7 +44,8 @@ def torch_sampler(config: Config, model: PreTrainedModel, tokenizer: PreTrainedT
     """The torch generator of a model, with the configured limit and decoding step."""
     at_once = config.generator.max_concurrent_sequences
     step = compiled_step(config, model) if config.generator.compiled else None
-    return TorchGenerator(model, tokenizer, max_concurrent_sequences=at_once, compiled_step=step)
+    ends = sorted({*eos_token_ids(model, tokenizer), world.response_end(tokenizer, config)})
+    return TorchGenerator(model, tokenizer, max_concurrent_sequences=at_once, eos_token_ids=ends, compiled_step=step)
 
 
 def compiled_step(config: Config, model: PreTrainedModel) -> CompiledStep:
@@ -92,10 +93,11 @@ def frozen_sampler(config: Config, folder: Path) -> Iterator[TorchGenerator | Vl
         model, tokenizer = load_policy(folder, model_dtype(config), config.model.device)
         yield torch_sampler(config, model, tokenizer)
         return
-    options = _engine_options(config)
+    tokenizer = load_tokenizer(folder)
+    options = _engine_options(config, tokenizer)
     if dist.is_initialized() and dist.get_world_size() > 1:
         options = replace(options, vllm=replace(options.vllm, placement="separate"))
-    sampler = VllmGenerator(folder, load_tokenizer(folder), options)
+    sampler = VllmGenerator(folder, tokenizer, options)
     try:
         yield sampler
     finally:
@@ -108,7 +110,7 @@ def live_sampler(
     """A sampler of the policy in training: its own module, or an engine that begins with the weights in `folder`."""
     if config.generator.name == "torch":
         return torch_sampler(config, model, tokenizer)
-    return VllmGenerator(folder, tokenizer, _engine_options(config))
+    return VllmGenerator(folder, tokenizer, _engine_options(config, tokenizer))
 
 
 def samples_beside_training(config: Config) -> bool:
@@ -167,5 +169,6 @@ def _probe_prompts(config: Config, task: Task, sampler: VllmGenerator) -> Sequen
     return world.as_prompts(world.training_problems(task, config)[:PROBE_PROMPTS], sampler.tokenizer, config)
 
 
-def _engine_options(config: Config) -> EngineOptions:
-    return EngineOptions(config.vllm, config.model.dtype, config.model.device, config.generator.max_concurrent_sequences)
+def _engine_options(config: Config, tokenizer: PreTrainedTokenizerBase) -> EngineOptions:
+    at_once, ends = config.generator.max_concurrent_sequences, (world.response_end(tokenizer, config),)
+    return EngineOptions(config.vllm, config.model.dtype, config.model.device, at_once, ends)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from unified_rl.base.errors import ConfigError
 from unified_rl.config.schema import Config
+from unified_rl.models.directory import check_directory
 
 if TYPE_CHECKING:
     import torch
@@ -28,6 +29,26 @@ def check_model_path(config: Config) -> None:
             f"model.path={path} is no folder here; if it is a model of the Hugging Face Hub, fetch it yourself: hf download {path} "
             "--local-dir DIR, then set model.path=DIR"
         )
+    if path and Path(path).exists():
+        check_directory(Path(path))
+
+
+def try_model(config: Config) -> None:
+    """Load the model that a configuration brings, and try what rows and what decoding are right for it; then forget it.
+
+    Before a run directory exists, so that a model which cannot be used leaves nothing behind. Not where a run goes on.
+
+    Raises:
+        CheckpointError, ConfigError: it cannot be loaded, or is refused, in one line.
+    """
+    if not config.model.path or Path(config.run_dir).exists():
+        return
+    from unified_rl.models.policy_model import load_policy
+    from unified_rl.sampling.torch_generator import TorchGenerator
+
+    model, tokenizer = load_policy(config.model.path, model_dtype(config), config.model.device)
+    if config.generator.name == "torch":
+        TorchGenerator(model, tokenizer).look_at_decoding()
 
 
 def model_dtype(config: Config) -> torch.dtype:

@@ -64,10 +64,8 @@ class Collaborators:
         config, tokenizer = self.config, self.tokenizer
         demonstrations = list(self.task.demonstrations(config.data.prompts or None))
         prompts = world.as_prompts([item.problem for item in demonstrations], tokenizer, config)
-        responses = [
-            as_response(item, prompt, tokenizer, tokenizer.eos_token_id)
-            for item, prompt in zip(demonstrations, prompts, strict=True)
-        ]
+        end = world.response_end(tokenizer, config)
+        responses = [as_response(item, prompt, tokenizer, end) for item, prompt in zip(demonstrations, prompts, strict=True)]
         return PromptPool(prompts, config.seed), responses
 
     def mixed(self, label: str) -> Source:

@@ -23,7 +23,7 @@ from unified_rl.stages.assembly import assemble
 from unified_rl.stages.chain import initial_policy, stage
 from unified_rl.stages.fingerprints import path_fingerprint, user_code
 from unified_rl.stages.generators import preflight_generator
-from unified_rl.stages.models import check_model_path
+from unified_rl.stages.models import check_model_path, try_model
 from unified_rl.stages.rewards import preflight_reward, try_reward
 from unified_rl.stages.threads import use_threads
 from unified_rl.stages.trained import StepHook, opened
@@ -43,11 +43,10 @@ def run_training(
         UnifiedRLError: see the subclasses; the run directory's `status.json` then says "failed" and why.
     """
     use_threads(config.threads)
-    if config.model.dtype == "bfloat16" and config.model.device.startswith("cuda"):
-        torch.set_float32_matmul_precision("high")  # TF32 in the float32 head: exact for forward products of bfloat16 numbers
     transformers.utils.logging.disable_progress_bar()  # one bar for the run, none for each checkpoint
     store = ArtifactStore(Path(config.artifacts), ranks)
     preflight(config)
+    try_model(config)
     with opened(config, ranks) as run, contextlib.ExitStack() as engines:
         if ":" in config.reward.source:
             beginning = start or built(stage(config, chain.root(config)), store)  # its tokenizer is the run's

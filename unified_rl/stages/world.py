@@ -11,12 +11,12 @@ from unified_rl.base.types import SPLITS, Problem, Prompt, Split, Task, Tokenize
 from unified_rl.config.schema import Config
 from unified_rl.records.progress import announce
 from unified_rl.stages.solutions import program_runner
-from unified_rl.tasks import build_task
+from unified_rl.tasks import build_task, templates
 from unified_rl.tasks.checked import checked
 from unified_rl.tasks.few_shot import read_examples
 from unified_rl.tasks.programs import ProgramAnswers
 from unified_rl.tasks.reading import refuse
-from unified_rl.tasks.templates import encode
+from unified_rl.tasks.templates import CHAT, encode
 
 
 def make_task(config: Config) -> Task:
@@ -72,6 +72,25 @@ def check_slices(task: Task, config: Config) -> None:
 def split_of(name: str) -> Split:
     """The split of that name, one that the configuration has let through."""
     return next(split for split in SPLITS if split == name)
+
+
+def response_end(tokenizer: Tokenizer, config: Config) -> int:
+    """The id that ends a demonstration, and a response. Raises ConfigError where the model names none."""
+    end = templates.response_end(tokenizer, config.task.template)
+    if end is None:
+        raise ConfigError(
+            "neither the model's tokenizer nor its generation_config.json nor its config.json names an eos_token_id, so that no "
+            "response could end; set it in one of them"
+        )
+    return int(end)
+
+
+def shown_prompt(task: Task, tokenizer: Tokenizer, config: Config) -> dict[str, str]:
+    """The first training prompt as the model's chat template renders it today: such a template may hold the date. Else {}."""
+    if config.task.template != CHAT:
+        return {}
+    (prompt,) = as_prompts(list(task.problems("train", 1)), tokenizer, config)
+    return {"first_prompt": tokenizer.decode(list(prompt.token_ids), skip_special_tokens=False)}
 
 
 def fitting(prompts: Sequence[Prompt], context: int | None, new_tokens: int, config: Config) -> list[Prompt]:

@@ -13,7 +13,7 @@ pools the seeds.
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,8 +24,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as parquet
 
+from unified_rl.base import files
 from unified_rl.base.errors import DataError
 from unified_rl.records import reading as run_reading
+from unified_rl.records import seals
 from unified_rl.statistics.clustered import plain_auc
 from unified_rl.statistics.grid_file import matching_of
 from unified_rl.statistics.intervals import mean_interval, paired_difference
@@ -193,16 +195,31 @@ def write_tables(paths: Sequence[Path | str], out: Path | str, command: str = ""
 
 def _read_run(path: Path) -> IterativeRun:
     file = path / "iterate.json"
+    for name in [file.name, *seals.listed(path)]:
+        seals.check_file(path, name)
     try:
-        facts = json.loads(file.read_text(encoding="utf-8"))
+        facts = files.read_json(file)
     except (OSError, ValueError) as error:
         raise DataError(f"{file} is missing or unreadable ({error}); make the run with: {MAKE_COMMAND}") from error
+    if not isinstance(facts, dict) or not _are_iterations(facts.get("iterations")):
+        raise DataError(f"{file} does not say which iterations there are; resume the run to write it again")
     if facts.get("schema") != RUN_SCHEMA:
         raise DataError(f"{file}: schema {facts.get('schema')!r} is not {RUN_SCHEMA}, which this version reads; run it again")
     config = run_reading.read_config(path) or {}
-    status = path / "status.json"
-    state = json.loads(status.read_text(encoding="utf-8"))["state"] if status.exists() else "unfinished"
-    return IterativeRun(path, int(config.get("seed", 0)), facts, state)
+    status = run_reading.read_status(path)
+    return IterativeRun(path, int(config.get("seed", 0)), facts, status["state"] if status else "unfinished")
+
+
+def _are_iterations(value: Any) -> bool:
+    """Whether iterate.json lists iterations, each a plain folder of the run."""
+    entries = value if isinstance(value, list) and value else [None]
+    return all(
+        isinstance(entry, dict)
+        and isinstance(entry.get("iteration"), int)
+        and isinstance(entry.get("first_step"), int)
+        and re.fullmatch(r"iteration_\d+", str(entry.get("run"))) is not None
+        for entry in entries
+    )
 
 
 def _common_points(run: IterativeRun, iteration: int) -> dict[str, tuple[int, list[int], list[int]]]:

@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from unified_rl.base.errors import ConfigError, DataError
+from unified_rl.records import seals
 from unified_rl.statistics import first_error, grid_table, iterations, learning_rates, pass_rate, reward_models, tables
 from unified_rl.statistics.contrasts import FINAL, contrasts, format_contrasts, pair_of
 from unified_rl.statistics.grid_file import FILE, GridFacts, read_grid
@@ -33,6 +34,8 @@ def make(options: TablesOptions, command: str) -> str:
     """
     first = options.records[0]
     out = options.out or _default_out(first)
+    for name in seals.listed(first) if first.is_dir() else ():
+        seals.check_file(first, name)  # a lost file must not make a folder look like one of another kind
     for marker, work in MAKERS.items():
         if (first / marker).exists():
             return work(options, out, command)

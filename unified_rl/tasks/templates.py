@@ -107,7 +107,7 @@ def encode(
 
     Raises:
         DataError: where the question is blank or the prompt has no tokens.
-        ConfigError: where the template is unknown, or the tokenizer has no chat template and one is asked for.
+        ConfigError: where the template is unknown, or a chat template is asked for that is not there or cannot render the question.
     """
     text = render(problem, template, solution, examples, shots)
     if len(text) > LONGEST_WORD and (longest := max(map(len, text.split()))) > LONGEST_WORD:
@@ -136,7 +136,36 @@ def _chat(text: str, tokenizer: Tokenizer) -> tuple[int, ...]:
             "task.template=chat needs a tokenizer with a chat template, and the model's has none; choose task.template=deepseek, "
             "few_shot or a text of your own"
         )
-    message = [{"role": "user", "content": text}]
+    shown = _chat_text(text, tokenizer)
+    if text.strip() not in shown and shown == _chat_text(f"{text} ?", tokenizer):
+        raise ConfigError(f"task.template=chat: the model's chat template leaves out what the user says; {_OWN_TEMPLATE}")
+    return tuple(int(token) for token in tokenizer.encode(shown, add_special_tokens=False))
+
+
+_OWN_TEMPLATE = "set task.template to deepseek or a text of your own"
+
+
+def _chat_text(text: str, tokenizer: Tokenizer, answer: str | None = None) -> str:
+    """What the tokenizer's chat template makes of a user's message, and of an answer to it; without one, up to where it begins."""
+    messages = [{"role": "user", "content": text}]
+    messages += [] if answer is None else [{"role": "assistant", "content": answer}]
     chat: Any = tokenizer  # not in the protocol: only tokenizers with a template have one
-    ids = chat.apply_chat_template(message, tokenize=True, add_generation_prompt=True, return_dict=False)
-    return tuple(int(token) for token in ids)
+    try:
+        return str(chat.apply_chat_template(messages, tokenize=False, add_generation_prompt=answer is None))
+    except Exception as error:  # a template is a program of the model's author: any error is its
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ConfigError(
+            f"task.template=chat: the model's chat template cannot render a user's message alone ({reason}); {_OWN_TEMPLATE}"
+        ) from error
+
+
+def response_end(tokenizer: Tokenizer, template: str) -> Any:
+    """The id that ends a response: under a chat template that of the end of a turn, where it has one, else the tokenizer's EOS."""
+    if template == CHAT and getattr(tokenizer, "chat_template", None):
+        answer = "An answer."
+        behind = _chat_text("A question?", tokenizer, answer).rpartition(answer)[2]
+        special = set(tokenizer.all_special_ids) | set(getattr(tokenizer, "added_tokens_decoder", {}))
+        ids = tokenizer.encode(behind, add_special_tokens=False)
+        if ids and ids[0] in special:
+            return ids[0]
+    return tokenizer.eos_token_id

@@ -44,12 +44,14 @@ def import_deepspeed(device: torch.device) -> ModuleType:
 
 
 def engine_settings(
-    options: AdamWOptions, settings: DeepSpeedConfig, dtype: torch.dtype, device: torch.device
+    options: AdamWOptions, settings: DeepSpeedConfig, dtype: torch.dtype, device: torch.device, ranks: int
 ) -> dict[str, Any]:
     """DeepSpeed's configuration of one trained role.
 
     Gradients are added up and exchanged in float32 whatever the weights' dtype. Stage 0 leaves clipping to the caller.
     """
+    # Stage 2 exchanges each micro-batch's gradient before it adds it up; one rank gets back what it gave, which nothing rounds.
+    alone = ranks == 1 and settings.zero_stage == 2 and dtype == torch.bfloat16
     return {
         "train_micro_batch_size_per_gpu": 1,  # it only counts samples with this
         # The trainer marks the last micro-batch itself and has the loss left unscaled. Any number above 1 will do here; with 1
@@ -63,6 +65,7 @@ def engine_settings(
                 "betas": list(options.betas),
                 "eps": options.eps,
                 "weight_decay": options.weight_decay,
+                **_fused(settings, device),
                 # DeepSpeed's own kernel for an optimiser in host memory is compiled on first use; worth it beside a GPU only.
                 "torch_adam": settings.offload == "none" or device.type == "cpu",
             },
@@ -70,12 +73,17 @@ def engine_settings(
         # An update whose gradient is not finite is not made; in float32 that is DeepSpeed's rule anyway.
         "bf16": {"enabled": dtype == torch.bfloat16, "check_grad_overflow": True},
         "data_types": {"grad_accum_dtype": "fp32"},
-        "communication_data_type": "fp32",
+        "communication_data_type": "bf16" if alone else "fp32",
         "zero_optimization": _zero(settings),
         "zero_force_ds_cpu_optimizer": False,
         "zero_allow_untested_optimizer": True,
         "wall_clock_breakdown": False,
     }
+
+
+def _fused(settings: DeepSpeedConfig, device: torch.device) -> dict[str, bool]:
+    """One kernel for AdamW's step on a GPU, where torch's default makes copies of the gradient and of the state on the way."""
+    return {"fused": True} if device.type == "cuda" and settings.offload == "none" else {}
 
 
 def _zero(settings: DeepSpeedConfig) -> dict[str, Any]:

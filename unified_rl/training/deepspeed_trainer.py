@@ -65,7 +65,7 @@ class DeepSpeedTrainer:
         self._engine, *_ = self._deepspeed.initialize(
             model=_RoleModule(model, role),
             model_parameters=[parameter for parameter in model.parameters() if parameter.requires_grad],
-            config=engine_settings(options, settings, weights.dtype, self._device),
+            config=engine_settings(options, settings, weights.dtype, self._device, ranks.size),
             dist_init_required=False,
         )
         self._engine.eval()
@@ -134,7 +134,7 @@ class DeepSpeedTrainer:
         """
         missing = max(self._ranks.gather(len(share.micro_batches))) - len(share.micro_batches)
         shortest = min(batch, key=lambda sequence: sequence.input_tokens)
-        padding = self._layout.pack([shortest], None, self._device) * missing
+        padding = [*self._layout.pack([shortest], None, self._device)] * missing
         return [*((packed, True) for packed in share.micro_batches), *((packed, False) for packed in padding)]
 
     def _step(self, rate: float) -> float:

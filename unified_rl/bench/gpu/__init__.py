@@ -1,0 +1,1 @@
+"""Large models on one GPU, with random weights: how fast training, log-probs, attention and decoding are, and a whole GRPO step."""
