@@ -91,18 +91,16 @@ MUTANTS = (
     Mutant(IMP, "masked: no floor", "((weight >= floor) & (weight <= cap))", "(weight <= cap)", IMPORTANCE),
     Mutant(IMP, "masked: no cap", "((weight >= floor) & (weight <= cap))", "(weight >= floor)", IMPORTANCE),
     Mutant(IMP, "importance: first term only", "in terms.items()}", "in list(terms.items())[:1]}", IMPORTANCE),
-    Mutant(CORRECTED, "importance: of the present policy", "(inputs.old_or(logp_BT), inputs", "(logp_BT, inputs", IMPORTANCE),
+    Mutant(
+        CORRECTED,
+        "importance: of the present policy",
+        "old_logp_BT = inputs.old_or(logp_BT)",
+        "old_logp_BT = logp_BT",
+        IMPORTANCE,
+    ),
     Mutant(CORRECTED, "importance: forms swapped", 'name == "truncated"', 'name == "masked"', IMPORTANCE),
     Mutant(ADV, "positives: the size", "return advantages_BT.clamp(min=0)", "return advantages_BT.abs()"),
     Mutant(ADV, "negatives: the positives", "return advantages_BT.clamp(max=0)", "return advantages_BT.clamp(min=0)"),
-    Mutant(
-        GROUPS,
-        "GRPO, KL in the reward: sign",
-        "rewards_B = inputs.rewards_B + kl_penalty(inputs, self.kl_coef)\n        normalised_B",
-        "rewards_B = inputs.rewards_B - kl_penalty(inputs, self.kl_coef)\n        normalised_B",
-    ),
-    Mutant(RATIO, "GSPO: clips swapped", "clip_low=self.clip_low", "clip_low=self.clip_high + 0.1"),
-    Mutant(RATIO, "GSPO: ratio of the sum", "ops.preferences.mean_log_ratio", "ops.preferences.summed_log_ratio"),
     Mutant(
         TEACHER, "distillation: away from the teacher", "inputs.teacher_logp_BT - logp_BT", "logp_BT - inputs.teacher_logp_BT"
     ),

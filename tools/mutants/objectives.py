@@ -9,6 +9,8 @@ AGG = "ops/aggregation.py"
 BASE = "methods/base.py"
 COEF = "ops/coefficients.py"
 GROUPS = "methods/policy_gradient.py"
+COMPOSED, OPTIONS, PAIRS = (f"methods/{name}.py" for name in ("composition", "options", "preference"))
+GATES, LINKS, RATIO = (f"ops/{name}.py" for name in ("gates", "links", "ratios"))
 KL = "ops/kl.py"
 PPO = "methods/critic.py"
 PREF = "ops/preferences.py"
@@ -63,8 +65,8 @@ MUTANTS = (
     Mutant(
         ADV,
         "KL reward: reference and policy swapped",
-        "(old_logp_BT - ref_logp_BT) * response_mask_BT",
-        "(ref_logp_BT - old_logp_BT) * response_mask_BT",
+        "kl.value(estimator, old_logp_BT, ref_logp_BT)",
+        "kl.value(estimator, ref_logp_BT, old_logp_BT)",
     ),
     Mutant(ADV, "GAE: no discount on the next value", "+ discount * next_value", "+ next_value"),
     Mutant(ADV, "GAE: no trace decay", "delta + discount * trace_decay * advantage", "delta + discount * advantage"),
@@ -137,75 +139,83 @@ MUTANTS = (
         "importance_weight=torch.exp(bounded(logp_BT - old_logp_BT))",
         "importance_weight=torch.ones_like(logp_BT)",
     ),
+    Mutant(RATIO, "ratio inverted", "difference_BT = logp_BT - old_logp_BT", "difference_BT = old_logp_BT - logp_BT"),
+    Mutant(RATIO, "ratio without a bound", "return bounded(difference_BT)", "return difference_BT"),
     Mutant(
-        COEF,
-        "ratio inverted",
-        "ratio = torch.exp(bounded(logp_BT - old_logp_BT))",
-        "ratio = torch.exp(bounded(old_logp_BT - logp_BT))",
+        COMPOSED,
+        "ratio without exp",
+        "ops.gates.clipped(log_ratio.exp(), advantages_BT",
+        "ops.gates.clipped(1 + log_ratio, advantages_BT",
     ),
-    Mutant(COEF, "ratio without a bound", "torch.exp(bounded(logp_BT - old_logp_BT))", "torch.exp(logp_BT - old_logp_BT)"),
-    Mutant(COEF, "ratio without exp", "ratio = torch.exp(bounded(logp_BT - old_logp_BT))", "ratio = 1 + logp_BT - old_logp_BT"),
     Mutant(
-        COEF,
+        GATES,
         "clip on the wrong side above",
-        "(advantages_BT > 0) & (ratio > 1 + clip_high)",
-        "(advantages_BT < 0) & (ratio > 1 + clip_high)",
+        "((advantages_BT > 0) & (ratio > 1 + high))",
+        "((advantages_BT < 0) & (ratio > 1 + high))",
     ),
     Mutant(
-        COEF,
+        GATES,
         "clip on the wrong side below",
-        "(advantages_BT < 0) & (ratio < 1 - clip_low)",
-        "(advantages_BT > 0) & (ratio < 1 - clip_low)",
+        "((advantages_BT < 0) & (ratio < 1 - low))",
+        "((advantages_BT > 0) & (ratio < 1 - low))",
     ),
     Mutant(
-        COEF,
+        GATES,
         "clip on both sides",
-        "((advantages_BT > 0) & (ratio > 1 + clip_high)) | ((advantages_BT < 0) & (ratio < 1 - clip_low))",
-        "(ratio > 1 + clip_high) | (ratio < 1 - clip_low)",
+        "((advantages_BT > 0) & (ratio > 1 + high)) | ((advantages_BT < 0) & (ratio < 1 - low))",
+        "(ratio > 1 + high) | (ratio < 1 - low)",
     ),
-    Mutant(COEF, "no clip", "not_clipped=(~clipped).to(ratio)", "not_clipped=torch.ones_like(ratio)"),
-    Mutant(COEF, "clip mask inverted", "not_clipped=(~clipped).to(ratio)", "not_clipped=clipped.to(ratio)"),
+    Mutant(GATES, "no clip", '"not_clipped": (~bites).to(ratio)', '"not_clipped": torch.ones_like(ratio)'),
+    Mutant(GATES, "clip mask inverted", '"not_clipped": (~bites).to(ratio)', '"not_clipped": bites.to(ratio)'),
     Mutant(
-        COEF,
+        GATES,
         "importance weight dropped",
-        "term(importance_weight=ratio, not_clipped",
-        "term(importance_weight=torch.ones_like(ratio), not_clipped",
+        'return {"importance_weight": ratio, "not_clipped": (~bites)',
+        'return {"importance_weight": torch.ones_like(ratio), "not_clipped": (~bites)',
     ),
     Mutant(
-        COEF, "clip_low and clip_high swapped", "advantages_BT, clip_low, clip_high)}", "advantages_BT, clip_high, clip_low)}"
+        COMPOSED,
+        "clip_low and clip_high swapped",
+        "advantages_BT, self.low, self.high, self.dual_clip)",
+        "advantages_BT, self.high, self.low, self.dual_clip)",
     ),
     Mutant(
-        COEF,
-        "GRPO: KL term missing",
-        '        "kl": kl.loss_term(kl_estimator, logp_BT, ref_logp_BT, old_logp_BT, kl_coef),\n',
-        "",
+        COMPOSED, "GRPO: KL term missing", '            found["kl"] = self.kl_term(logp_BT, inputs)\n', "            pass\n"
     ),
     Mutant(
-        COEF,
+        OPTIONS,
         "GRPO: reference and old policy swapped",
-        "kl.loss_term(kl_estimator, logp_BT, ref_logp_BT, old_logp_BT, kl_coef)",
-        "kl.loss_term(kl_estimator, logp_BT, old_logp_BT, ref_logp_BT, kl_coef)",
+        "logp_BT, given(inputs.ref_logp_BT), inputs.old_or(logp_BT), self.kl_coef, self.kl_clamp",
+        "logp_BT, inputs.old_or(logp_BT), given(inputs.ref_logp_BT), self.kl_coef, self.kl_clamp",
     ),
     Mutant(COEF, "SFT: -1", "term(one=response_mask_BT.to(dtype))", "term(one=-response_mask_BT.to(dtype))"),
     Mutant(COEF, "RFT: wrong responses rewarded", "term(correct=correct_B[:, None])", "term(correct=1 - correct_B[:, None])"),
     Mutant(
-        COEF,
+        LINKS,
         "DPO: sigma of +m",
-        '"misranking": torch.sigmoid(-margin_B)[:, None]',
-        '"misranking": torch.sigmoid(margin_B)[:, None]',
-    ),
-    Mutant(COEF, "DPO: beta missing outside", "torch.full((), beta, dtype", "torch.full((), 1.0, dtype"),
-    Mutant(
-        COEF, "DPO: |o| missing", "term(length=response_mask_BT.sum(1, keepdim=True).to(logp_BT), **factors)", "term(**factors)"
+        "return (1 - smoothing) * torch.sigmoid(-margin_B)",
+        "return (1 - smoothing) * torch.sigmoid(margin_B)",
     ),
     Mutant(
-        COEF, "DPO: means for sums", "log_ratio_B = preferences.summed_log_ratio", "log_ratio_B = preferences.mean_log_ratio"
+        PAIRS, "preference: beta missing outside", '"beta": logp_BT.new_full((), self.beta)', '"beta": logp_BT.new_ones(())'
     ),
     Mutant(
-        COEF,
+        PAIRS,
+        "preference: |o| missing",
+        '"length": by_token,\n            "side"',
+        '"length": by_token**0,\n            "side"',
+    ),
+    Mutant(
+        PAIRS,
+        "preference: means for sums",
+        "score_B = ops.preferences.summed_log_ratio(logp_BT, given(inputs.ref_logp_BT), mask_BT)",
+        "score_B = ops.preferences.mean_log_ratio(logp_BT, given(inputs.ref_logp_BT), mask_BT)",
+    ),
+    Mutant(
+        PAIRS,
         "DPO length-averaged: sums for means",
-        "log_ratio_B = preferences.mean_log_ratio",
-        "log_ratio_B = preferences.summed_log_ratio",
+        "return ops.preferences.mean_log_ratio(logp_BT, ref_logp_BT, mask_BT), logp_BT",
+        "return ops.preferences.summed_log_ratio(logp_BT, ref_logp_BT, mask_BT), logp_BT",
     ),
     Mutant(COEF, "Eq. 14: sigma of +m", "misranking=torch.sigmoid(-margin_BT)", "misranking=torch.sigmoid(margin_BT)"),
     Mutant(PREF, "chosen and rejected swapped", "torch.where(chosen_B, 1.0, -1.0)", "torch.where(chosen_B, -1.0, 1.0)"),
@@ -255,8 +265,8 @@ MUTANTS = (
     Mutant(
         PPO,
         "PPO: GAE settings swapped",
-        "discount=self.discount, trace_decay=self.trace_decay",
-        "discount=self.trace_decay, trace_decay=self.discount",
+        "discount=self.discount, trace_decay=decay",
+        "discount=decay, trace_decay=self.discount",
     ),
     Mutant(
         BASE,
@@ -270,12 +280,23 @@ MUTANTS = (
         "return given(inputs.step_rewards_BT) * inputs.step_ends_BT",
         "return given(inputs.step_rewards_BT) + 1.0 * (~inputs.step_ends_BT)",
     ),
-    Mutant(GROUPS, "RLOO: KL not in the reward", "self.kl_coef)\n        advantages_B", "0.0)\n        advantages_B"),
+    Mutant(
+        COMPOSED,
+        "KL not in the reward",
+        "rewards_B = rewards_B + self.kl_of_tokens(inputs).sum(1)",
+        "rewards_B = rewards_B + 0 * self.kl_of_tokens(inputs).sum(1)",
+    ),
+    Mutant(
+        COMPOSED,
+        "KL in the reward: sign",
+        "rewards_B = rewards_B + self.kl_of_tokens(inputs).sum(1)",
+        "rewards_B = rewards_B - self.kl_of_tokens(inputs).sum(1)",
+    ),
     Mutant(
         GROUPS,
         "Dr. GRPO: divided by std",
-        "centred_B = ops.advantages.group_centred",
-        "centred_B = ops.advantages.group_normalised",
+        'name: str = "dr_grpo"\n    std: str = "none"',
+        'name: str = "dr_grpo"\n    std: str = "population"',
     ),
     Mutant(SUR, "surrogate: sign", "total = -token_sum(", "total = token_sum("),
     Mutant(
@@ -293,7 +314,7 @@ MUTANTS = (
     Mutant(
         SUR,
         "aggregation: prompt mean for batch mean",
-        '"prompt_token_mean": lambda: aggregation.prompt_token_mean(lengths_B, inputs.group_B)',
+        '"prompt_token_mean": lambda: aggregation.prompt_token_mean(lengths_B, group_B)',
         '"prompt_token_mean": lambda: aggregation.batch_token_mean(lengths_B)',
     ),
 )
