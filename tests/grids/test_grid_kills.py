@@ -141,7 +141,7 @@ def test_ctrl_c_ends_the_workers_and_leaves_a_grid_that_goes_on(tmp_path, monkey
     wait_until(lambda: any(lines(path) >= 5 for path in tmp_path.glob("store/sft/*.partial/metrics.jsonl")), "an SFT stage")
     launcher.send_signal(signal.SIGINT)
     output, _ = launcher.communicate(timeout=120)
-    assert launcher.returncode == 130 and "the same command goes on" in output and "Traceback" not in output
+    assert launcher.returncode == 130 and "interrupted; to go on: unified-rl grid" in output and "Traceback" not in output
     assert not workers_in(tmp_path)
     monkeypatch.chdir(tmp_path)
     assert main(["grid", str(COIN_GRID), "out=grid", "artifacts=store", *QUICK, "--status"]) == 0

@@ -34,6 +34,7 @@ OTHER_MEANINGS = {
         "methods/likelihood.py": "a coefficient and a method",
         "grids/reproduce.py": "a method",
         "statistics/pass_rate.py": "a coefficient",
+        "labs/conformance_lines.py": "a loss of another project",
         "config/training.py": "a section",
         "grids/definition.py": "a section",
     },

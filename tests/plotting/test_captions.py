@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from synthetic_runs import write_experiment
+from synthetic_runs import made_by, write_experiment
 
 from unified_rl.cli import main
 from unified_rl.plotting import inputs, make
@@ -28,7 +28,8 @@ def grid(tmp_path):
     root = tmp_path / "toy"
     write_experiment(root / "runs", labels=("RFT", "GRPO+OS"), seeds=(3, 4), problems=12, samples=8, steps=16)
     for run in ("rft-3", "grpo-3"):
-        (root / "runs" / run / "provenance.json").write_text(json.dumps({"git": {"commit": "0123456789abcdef"}}))
+        session = {"from_step": 0, "code": "c0de", "git": {"commit": "0123456789abcdef"}, "packages": {}}
+        made_by(root / "runs" / run, {"sessions": [session]})
     return root
 
 

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from unified_rl.records import seals
+
 #: label -> (method, final ability in logits above the SFT policy, how much of the right answers' mass is concentrated)
 POLICIES = {
     "RFT": ("rft", 0.9),
@@ -154,6 +156,14 @@ def write_samples(
 
 def write_status(path: Path, state: str, step: int, steps: int, error: str | None = None) -> None:
     (path / "status.json").write_text(json.dumps({"state": state, "step": step, "steps": steps, "error": error}))
+
+
+def made_by(path: Path, provenance: Mapping[str, Any]) -> None:
+    """Say of a run what made it, and list that in the run's manifest."""
+    text = json.dumps(provenance)
+    (path / "provenance.json").write_text(text)
+    facts = json.loads((path / "status.json").read_text())
+    seals.write_status(path, facts, {"provenance.json": seals.extent(text.encode())})
 
 
 def write_lines(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -23,7 +23,7 @@ from unified_rl.loop.surrogate import CompanionLoss, aggregation_weights
 from unified_rl.methods import COEFFICIENTS, METHODS
 from unified_rl.methods.base import Coefficient, Inputs
 from unified_rl.methods.losses import of_role
-from unified_rl.methods.signals import beside_policy
+from unified_rl.methods.signals import SIGNALS, beside_policy
 from unified_rl.models.policy_model import ValueModel, build_value_model, load_policy
 from unified_rl.models.roles import policy_role, value_role
 from unified_rl.ops.terms import Terms
@@ -185,9 +185,11 @@ def score(frozen: Frozen, groups: Sequence[Group]) -> Scored:
     device = next(frozen.policy.parameters()).device
     rollout = collate(groups, device, process=has_step_checks(frozen), pairs=False)
     role = policy_role(frozen.config.generator.temperature)
-    logp_BT = evaluate_role(frozen.policy, role, rollout.sequences, frozen.layout)["logp"]
+    outputs = evaluate_role(frozen.policy, role, rollout.sequences, frozen.layout)
+    logp_BT = outputs["logp"]
+    beside = {one.field: outputs[one.output] for one in SIGNALS.values() if one.when == "micro_batch" and one.output in outputs}
     inputs = replace(
-        rollout.inputs,
+        rollout.inputs.adding(beside),
         old_logp_BT=logp_BT,  # one update per rollout: the policy is the one that sampled
         ref_logp_BT=evaluate_role(frozen.reference, role, rollout.sequences, frozen.layout)["logp"],
         values_BT=frozen.value.outputs(rollout.sequences)["value"],

@@ -3,15 +3,24 @@
 import torch
 from torch import Tensor
 
+#: By how many units of the last place two computations of one value may differ.
+_ROUNDING = 64
+
 
 def highest_share(values_BT: Tensor, mask_BT: Tensor, share: float) -> Tensor:
-    """bool [B, T]: response tokens whose value is at or above the (1 - share) quantile, interpolated, of all response tokens'."""
+    """bool [B, T]: response tokens whose value is at or above the (1 - share) quantile, interpolated, of all response tokens'.
+
+    Values that differ by rounding count as equal: the first tokens of one prompt's responses have one and the same distribution,
+    and which of them is chosen must not depend on how they were packed or divided among ranks.
+    """
     low = torch.full((), -torch.inf, dtype=values_BT.dtype, device=values_BT.device)
     descending_N = torch.where(mask_BT, values_BT, low).flatten().sort(descending=True).values
     place = (mask_BT.sum() - 1).to(values_BT) * share
     below, above = place.floor().long(), place.ceil().long()
     upper, lower = descending_N.gather(0, below[None]), descending_N.gather(0, above[None])
-    return mask_BT & (values_BT >= upper + (lower - upper) * (place - below))
+    quantile = upper + (lower - upper) * (place - below)
+    slack = _ROUNDING * torch.finfo(values_BT.dtype).eps * quantile.abs().clamp(min=1)
+    return mask_BT & (values_BT >= quantile - slack)
 
 
 def highest_count(values_BT: Tensor, mask_BT: Tensor, share: float) -> Tensor:
