@@ -29,7 +29,7 @@ def grid(tmp_path):
     write_experiment(root / "runs", labels=("RFT", "GRPO+OS"), seeds=(3, 4), problems=12, samples=8, steps=16)
     for run in ("rft-3", "grpo-3"):
         session = {"from_step": 0, "code": "c0de", "git": {"commit": "0123456789abcdef"}, "packages": {}}
-        made_by(root / "runs" / run, {"sessions": [session]})
+        made_by(root / "runs" / run, {**session, "inputs": {}, "sessions": [session]})
     return root
 
 
