@@ -24,7 +24,9 @@ from unified_rl.stages.training import preflight
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-@pytest.fixture(scope="module", params=[("gpt2", 1e-9), ("qwen2", 1e-4)], ids=["gpt2", "qwen2"])
+@pytest.fixture(
+    scope="module", params=[pytest.param(("gpt2", 1e-9), marks=pytest.mark.long), ("qwen2", 1e-4)], ids=["gpt2", "qwen2"]
+)
 def compiled(request):
     """A model in float64, its compiled pass, and how close that is: tables of rotary positions are float32 in any model."""
     torch.set_num_threads(1)

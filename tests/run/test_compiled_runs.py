@@ -37,6 +37,7 @@ def whole(folder):
     return train(folder, "whole")
 
 
+@pytest.mark.long
 def test_a_run_that_is_taken_up_again_is_the_same_byte_for_byte(folder, whole):
     """In a process of its own, which compiles the training pass anew and sees another batch first."""
     parts = train(folder, "parts", "trainer.steps=2")
@@ -49,6 +50,7 @@ def test_a_run_that_is_taken_up_again_is_the_same_byte_for_byte(folder, whole):
     assert len(list(folder.glob("artifacts/decoding_step/*/step.pt2"))) == 1, "one shape, compiled once"
 
 
+@pytest.mark.long
 def test_it_draws_the_same_first_batch_as_the_plain_step(folder, whole):
     plain = train(folder, "plain", "trainer.steps=1", "generator.compiled=false", "trainer.compiled=false")
     first = [[entry["tokens"] for entry in entries(run) if entry["step"] == 1] for run in (whole, plain)]

@@ -1,4 +1,6 @@
-"""Three updates of every coefficient under every aggregation it allows, in float64: `ranks_job.py OUT.npz`, alone or by torchrun.
+"""Three updates of every coefficient in float64, alone or by torchrun: `ranks_job.py OUT.npz own|all`.
+
+own: under its own aggregation, and of GRPO under all four. all: under every aggregation that each allows.
 
 The first rank writes, per case, the loss, the gradient norm and the parameters after the updates, and the metrics' values; it
 fails if the ranks do not agree to the last bit.
@@ -24,9 +26,9 @@ from unified_rl.training.torch_trainer import TorchTrainer
 AGGREGATIONS = ("sequence_mean", "prompt_token_mean", "batch_token_mean", "constant_length")
 
 
-def all_cases() -> Iterator[tuple[str, str | None]]:
+def cases(which: str) -> Iterator[tuple[str, str | None]]:
     for name, (_, own, *_) in CASES.items():
-        free = own not in (None, "pair_mean")
+        free = own not in (None, "pair_mean") and (which == "all" or name == "grpo")
         yield from ((name, aggregation) for aggregation in (AGGREGATIONS if free else (own,)))
 
 
@@ -56,10 +58,10 @@ def updated(name: str, aggregation: str | None, ranks: Ranks) -> dict[str, np.nd
     }
 
 
-def main(out: Path) -> None:
+def main(out: Path, which: str) -> None:
     ranks = join_ranks()
     results = {}
-    for name, aggregation in all_cases():
+    for name, aggregation in cases(which):
         for key, value in updated(name, aggregation, ranks).items():
             assert all(np.array_equal(value, other) for other in ranks.gather(value)), f"ranks differ in {name} {key}"
             results[f"{name}/{aggregation}/{key}"] = value
@@ -68,4 +70,4 @@ def main(out: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2])

@@ -63,18 +63,27 @@ def test_half_a_launch_is_refused(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def alone(tmp_path_factory):
+def alone(tmp_path_factory, request):
+    """What one rank makes of the cases, own or all."""
     out = tmp_path_factory.mktemp("alone") / "one.npz"
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(JOB.parent)
         patch.syspath_prepend(JOB.parents[1] / "maths")
-        importlib.import_module("ranks_job").main(out)
+        importlib.import_module("ranks_job").main(out, request.param)
     return np.load(out)
 
 
-@pytest.mark.parametrize("size", [pytest.param(2, marks=pytest.mark.long), 3, pytest.param(4, marks=pytest.mark.long)])
-def test_every_coefficient_and_aggregation_is_updated_alike(size, alone, tmp_path):
-    finish(torchrun(size, str(JOB), str(tmp_path / "many.npz")))
+@pytest.mark.parametrize(
+    ("alone", "which", "size"),
+    [
+        ("own", "own", 3),
+        pytest.param("all", "all", 2, marks=pytest.mark.long),
+        pytest.param("all", "all", 4, marks=pytest.mark.long),
+    ],
+    indirect=["alone"],
+)
+def test_every_coefficient_and_aggregation_is_updated_alike(alone, which, size, tmp_path):
+    finish(torchrun(size, str(JOB), str(tmp_path / "many.npz"), which))
     many = np.load(tmp_path / "many.npz")
     assert set(many) == set(alone)
     for key in alone:
