@@ -52,6 +52,14 @@ def flat_visible(packed, reach=WHOLE):
     return torch.block_diag(rows, torch.ones(added, added, dtype=torch.bool).tril()).bool()
 
 
+def test_responses_of_one_token_are_no_segments_whatever_their_number():
+    prompts = [[9, 8, 7, 6], *[[7, 5, 6]] * 9, [4]]  # rows of four tokens: the first prompt's, and all others'
+    (packed,) = pack([TokenSequence(np.array(ids), np.array([3])) for ids in prompts], row_tokens=4, micro_batch_tokens=8)
+    assert packed.segment_RL.max() < packed.segment_RL.shape[1]
+    mask = dense_mask(block_mask(flattened(packed).spans))
+    assert torch.equal(mask[0, 0], flat_visible(packed))
+
+
 @settings(max_examples=60, deadline=None)
 @given(layouts())
 def test_the_block_mask_is_the_dense_mask(packs):

@@ -268,13 +268,13 @@ class _Filling:
         self.input_ids_RL[place] = ids
         self.position_ids_RL[place] = position + np.arange(len(ids))
         self.segment_RL[place], self.continues_RL[place] = segment, continues
-        self._segments_R[row] += 1
+        self._segments_R[row] += len(ids) > 0  # a response of one token reads none: no segment, so that numbers stay below L
         self._tokens_R[row] += len(ids)
         return segment, row * self.input_ids_RL.shape[1] + np.arange(start, start + len(ids))
 
 
 def _materialise(sequences: Sequence[TokenSequence], filled: Rows, pad_id: int, holds: Holds) -> PackedRows:
-    """The tensors of a layout. Every prompt copy and every response is a segment, and padding is one too."""
+    """The tensors of a layout. Every prompt copy and every response that reads a token is a segment, and padding is one too."""
     filling = _Filling((len(filled.rows), filled.length), pad_id)
     hidden_index: dict[int, np.ndarray] = {}
     for r, row in enumerate(filled.rows):

@@ -215,7 +215,7 @@ def _frozen(config: Config, role: ModelRole, loaded: _Loaded, trained: _Trained,
             f"the {role.label} in {role.weights(config)} has another vocabulary than the policy, so that the policy's tokens mean "
             "something else to it; set one with the same tokenizer"
         )
-    sizes = frozen.config.vocab_size, trained.model.config.vocab_size
+    sizes = [model.config.get_text_config().vocab_size for model in (frozen, trained.model)]
     if role in within_update(all_needs(config)) and sizes[0] != sizes[1]:
         raise ConfigError(
             f"the {role.label} in {role.weights(config)} has {sizes[0]} outputs and the policy {sizes[1]}, so that a divergence "
