@@ -13,14 +13,15 @@ from unified_rl import __version__
 from unified_rl.base.errors import ConfigError, UnifiedRLError
 from unified_rl.base.plugins import did_you_mean
 from unified_rl.base.terminal import Escaping, shown
+from unified_rl.cli import corpora, measurements, method_table, records, runs, sweeps, verdicts
 from unified_rl.cli import help as words_of_help
-from unified_rl.cli import measurements, method_table, records, runs, sweeps, verdicts
 from unified_rl.cli.grammar import Command, read
 
 DESCRIPTION = "SFT, RFT, DPO, Online RFT, PPO and GRPO as one formula: data source x reward x gradient coefficient."
 INTERRUPTED = 130
 GROUPS: Mapping[str, Mapping[str, Command]] = {
     "runs": runs.COMMANDS,
+    "corpora": corpora.COMMANDS,
     "methods and configurations": method_table.COMMANDS,
     "experiments": sweeps.COMMANDS,
     "what runs have shown": records.COMMANDS,

@@ -56,7 +56,7 @@ class Command:
     summary: one line. example: its words, below `unified-rl COMMAND`. run: does the work; returns an exit status or None for 0.
     options: dataclass of its own settings. place: the field of it that takes the words without `=`. flags: flag -> what it does.
     sections: names of the dataclasses whose settings it takes besides ("config" for all of the configuration). free: beginnings of
-    settings that are passed on as they are.
+    settings that are passed on as they are. whole: another configuration than a run's, all of whose settings it takes.
     goes_on: word that makes the same words go on after Ctrl-C, "" where they do so as they are, None where nothing is kept.
     more: a paragraph for its help. instead: ends the refusal of an unknown setting.
     """
@@ -69,6 +69,7 @@ class Command:
     flags: Mapping[str, str] = field(default_factory=dict)
     sections: tuple[str, ...] = ()
     free: tuple[str, ...] = ()
+    whole: type[Any] | None = None
     goes_on: str | None = None
     more: str = ""
     instead: str = ""
@@ -97,7 +98,7 @@ def read(name: str, command: Command, words: Sequence[str]) -> Call:
     for key, value in pairs:
         if key in own:
             given.setdefault(key, []).append(value)
-        elif key.startswith(command.free) or (command.sections and not _misspelt(key, own)):
+        elif key.startswith(command.free) or command.whole or (command.sections and not _misspelt(key, own)):
             rest.append(f"{key}={value}")
         else:
             raise ConfigError(f"{key!r} is not a setting of `unified-rl {name}`{_known(key, own)}{command.instead}")
@@ -166,7 +167,7 @@ def _value(name: str, text: str, kind: Any) -> Any:
 def _unknown_flag(name: str, flag: str, command: Command) -> str:
     key = flag[2:].partition("=")[0].replace("-", "_")
     nearly = difflib.get_close_matches(flag, [*command.flags, "--help"], n=1)
-    if key in types_of(command.options) or (command.sections and not nearly):
+    if key in types_of(command.options) or ((command.sections or command.whole) and not nearly):
         return f"{flag!r} is not a flag of `unified-rl {name}`; settings are written key=value, as in {key}=..."
     return f"{flag!r} is not a flag of `unified-rl {name}`{_known(flag, [*command.flags, '--help'])}"
 

@@ -42,6 +42,8 @@ def of_command(name: str, command: Command, only: Sequence[str] = ()) -> str:
         lines += ["", "settings of the command:", *_settings(settings(command.options))]
     for section in command.sections:
         lines += _configuration(only) if section == "config" else _section(section, only=True)
+    if command.whole:
+        lines += _whole(command.whole)
     return "\n".join(lines)
 
 
@@ -52,6 +54,13 @@ def _configuration(only: Sequence[str]) -> Iterator[str]:
     for name in (*(section for section, _ in sections(Config)), "coefficient"):  # whose dataclass depends on its name
         if not only or name in only:
             yield from _section(name)
+
+
+def _whole(configuration: type) -> Iterator[str]:
+    """Every setting of a configuration of its own, section by section."""
+    yield from ("", "settings:", *_settings(settings(configuration)))
+    for name, options in sections(configuration):
+        yield from ("", f"{name}: {_first_words(options)}", *_settings(settings(options, f"{name}.")))
 
 
 def _section(name: str, only: bool = False) -> list[str]:

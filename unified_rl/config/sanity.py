@@ -12,7 +12,7 @@ from unified_rl.base.errors import ConfigError
 MOST = 10**9
 #: Seeds are 64-bit numbers; budgets and plans count tokens, bytes and parameters of any machine.
 _SEED, _MOST_OF_PLANS = 2**63 - 1, 10**18
-_PLANS = ("plan.", "architecture.", "trainer.token_budget", "vllm.", "deepspeed.")
+_PLANS = ("plan.", "architecture.", "trainer.token_budget", "vllm.", "deepspeed.", "corpus.recall.tokens")
 
 
 def check_numbers(settings: Mapping[str, Any], prefix: str = "") -> None:
