@@ -100,9 +100,10 @@ def source_sentence(source: Input) -> str:
     mixed = "; ".join(f"{cell}: {words}" for cell, words in facts.get("mixed_code", {}).items())
     more_than_one = f" More than one code made {mixed}." if mixed else ""
     experiments = ", ".join(facts.get("experiments", [])) or "not recorded"
+    evaluated = f" Evaluated: {facts['decoding']}." if facts.get("decoding") else ""
     return (
         f"{matching} Source: {source.path.name} of experiment {experiments}; code commit {commits}; made by "
-        f"`{facts.get('command', '?')}`.{more_than_one}"
+        f"`{facts.get('command', '?')}`.{evaluated}{more_than_one}"
     )
 
 

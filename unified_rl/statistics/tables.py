@@ -54,13 +54,13 @@ CURVES_COLUMNS = [
 ]
 PASS_MAJ_COLUMNS = [
     *("label", "method", "seeds", "slice", "split", "k", "metric", "estimate", "low", "high", "difference", "difference_low"),
-    *("difference_high", "num_problems", "num_seeds", "num_samples", "temperature", "status", "note"),
+    *("difference_high", "num_problems", "num_seeds", "num_samples", "temperature", "decoding", "status", "note"),
 ]
 _MEASURES = ("greedy", "avg", "maj", "pass", "difference")
 RESULTS_COLUMNS = [
     *("label", "method", "seeds", "slice", "split", "step", "k"),
     *(f"{name}{suffix}" for name in _MEASURES for suffix in ("", "_low", "_high")),
-    *("num_problems", "num_seeds", "num_samples", "temperature", "status", "note"),
+    *("num_problems", "num_seeds", "num_samples", "temperature", "decoding", "status", "note"),
 ]
 
 
@@ -306,6 +306,7 @@ def _provenance(cells: Sequence[Cell], folders: Sequence[Path | str], ties: Ties
         "commits": commits_of(cells),
         "mixed_code": mixed_code_of(cells),
         "seeds": sorted({cell.seed for cell in cells if not cell.is_baseline}),
+        "decoding": max((cell.decoding for cell in cells), key=len, default=""),
         "confidence": CONFIDENCE,
         "ties": {"rule": ties, "meaning": TIE_RULES[ties]},
         "no_answer": {"rule": no_answer, "meaning": NO_ANSWER_RULES[no_answer]},
