@@ -124,8 +124,8 @@ class Coefficient:
 class Method:
     """One row of the table.
 
-    source: where (q, o) come from (sources.registry.SOURCES). reward: who judges (config.REWARD_SOURCES). supervision: "none",
-    "outcome" or "process". coefficient: a coefficient's name, or FILE.py:CLASS. label: how figures and tables call it.
+    source: where (q, o) come from (sources.registry.SOURCES). reward: who judges (config.rewards.REWARD_SOURCES). supervision:
+    "none", "outcome" or "process". coefficient: a coefficient's name, or FILE.py:CLASS. label: how figures and tables call it.
     aggregation: how token gradients are averaged. settings: whatever else the method sets, by section.
     """
 

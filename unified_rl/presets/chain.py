@@ -114,7 +114,7 @@ def with_ancestors(config: Config, names: list[str]) -> list[str]:
 def read_by(config: Config) -> list[str]:
     """The stages that a run of this configuration reads itself."""
     names = [start(config)]
-    if config.reward.learned and not config.reward.model_path:
+    if config.reward.made:
         names.append(provider(config, REWARD))
     if STORED in declared(config.source).artefacts:
         names.append(provider(config, STORED))

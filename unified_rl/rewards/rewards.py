@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from unified_rl.base.errors import ConfigError
-from unified_rl.base.types import AnswerCheck, Prompt, Response, Reward, Score, Task, Tokenizer
+from unified_rl.base.types import AnswerCheck, NamedReward, Prompt, Response, Reward, Score, Task, Tokenizer
 
 
 class OutcomeReward:
@@ -147,4 +147,6 @@ class NoReward:
 
 
 def _add(score: Score, amount: float) -> Score:
-    return replace(score, reward=score.reward + amount)
+    """The score with a penalty in its reward, and, where there are several, as one of them."""
+    parts = (*score.parts, NamedReward("overlong", amount)) if score.parts else ()
+    return replace(score, reward=score.reward + amount, parts=parts)

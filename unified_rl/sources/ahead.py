@@ -19,6 +19,7 @@ from unified_rl.base.types import (
     Generator,
     GeneratorInfo,
     Group,
+    NamedReward,
     Prompt,
     Response,
     Score,
@@ -154,7 +155,13 @@ def _scored(stored: Mapping[str, Any]) -> ScoredResponse:
     decoding = None if response["decoding"] is None else Decoding(**response["decoding"])
     return ScoredResponse(
         Response(**{**response, **_arrays(response, types), "decoding": decoding}),
-        Score(**{**score, **_arrays(score, {"step_rewards": np.float32, "step_ends": np.int64})}),
+        Score(
+            **{
+                **score,
+                **_arrays(score, {"step_rewards": np.float32, "step_ends": np.int64}),
+                "parts": tuple(NamedReward(**part) for part in score["parts"]),
+            }
+        ),
     )
 
 

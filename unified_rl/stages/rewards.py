@@ -11,19 +11,21 @@ from unified_rl.base.errors import ConfigError, UnifiedRLError
 from unified_rl.base.plugins import import_by_path
 from unified_rl.base.types import Response, Reward, Task
 from unified_rl.config.reward_models import check_settings, default_reduction
+from unified_rl.config.rewards import SEVERAL, RewardConfig
 from unified_rl.config.schema import Config
 from unified_rl.models.reward_model import read_card
 from unified_rl.presets import chain
 from unified_rl.records.artifacts import Artifact, ArtifactStore, built
 from unified_rl.rewards import (
     ExactProcessReward,
-    MixedReward,
     ModelReward,
     NoisyReward,
     NoReward,
     OutcomeReward,
     OverlongPenalty,
+    SeveralRewards,
     build_segmenter,
+    mixture,
 )
 from unified_rl.rewards.checked import CheckedReward
 from unified_rl.stages import world
@@ -39,15 +41,15 @@ def preflight_reward(config: Config, task: Task) -> None:
         ConfigError, CheckpointError: a task without an exact step checker, a reward model that is missing, damaged, or of a kind
             that the reward's settings do not fit; a user's file that cannot be used.
     """
-    reward = config.reward
-    if reward.source == "exact":
-        task.check_steps(task.problems("train", 1)[0], "")
-    if ":" in reward.source:
-        import_by_path(reward.source, "reward.source")
-    if reward.learned and reward.model_path:
-        kind = read_card(Path(reward.model_path)).kind
-        reduction = reward.reduction or default_reduction(kind)
-        check_settings(kind, reward.supervision, reward.output, reduction, reward.form, reward.temperature)
+    for where, reward in config.reward.judges.items():
+        if reward.source == "exact":
+            task.check_steps(task.problems("train", 1)[0], "")
+        if ":" in reward.source:
+            import_by_path(reward.source, f"{where}.source")
+        if reward.learned and reward.model_path:
+            kind = read_card(Path(reward.model_path)).kind
+            reduction = reward.reduction or default_reduction(kind)
+            check_settings(kind, reward.supervision, reward.output, reduction, reward.form, reward.temperature)
 
 
 def build_reward(
@@ -59,19 +61,39 @@ def build_reward(
     """The configured reward, and the keys of the artefacts it reads. A reward model that is missing is made first, by all ranks."""
     options = config.reward
     keys: dict[str, str] = {}
-    if ":" in options.source:  # a user's own, called with the task and the tokenizer
-        reward = import_by_path(options.source, "reward.source")(task, tokenizer)
-    elif options.source == "none":
-        reward = NoReward(task)
-    elif options.learned:
-        judge = initial_reward_model(config, store)
-        keys[chain.provider(config, chain.REWARD)] = judge.key
-        reward = model_reward(config, judge.path, task, tokenizer)
+    made = {name: _one(config, name, judge, store, task, tokenizer, keys) for name, judge in options.judges.items()}
+    if options.source == SEVERAL:
+        named = dict(zip(options.parts, made.values(), strict=True))
+        reward: Reward = SeveralRewards(named, {name: part.weight for name, part in options.parts.items()})
     else:
-        reward = _checking_reward(config, task, tokenizer)
+        (reward,) = made.values()
     if options.overlong:
         reward = OverlongPenalty(reward, max_tokens=config.generator.max_new_tokens, margin=options.overlong)
     return CheckedReward(reward, f"reward.source={options.source}"), keys
+
+
+def _one(
+    config: Config,
+    where: str,
+    options: RewardConfig,
+    store: ArtifactStore,
+    task: Task,
+    tokenizer: PreTrainedTokenizerBase,
+    keys: dict[str, str],
+) -> Reward:
+    """One reward by its settings, which stand at `where`; the keys of the artefacts that it reads go into `keys`."""
+    if ":" in options.source:  # a user's own, called with the task and the tokenizer
+        return CheckedReward(
+            import_by_path(options.source, f"{where}.source")(task, tokenizer), f"{where}.source={options.source}"
+        )
+    if options.source == "none":
+        return NoReward(task)
+    if not options.learned:
+        return _checking_reward(options, task, tokenizer)
+    judge = initial_reward_model(config, store, options)
+    provider = chain.provider(config, chain.REWARD)
+    keys[f"{where}/{provider}" if config.reward.source == SEVERAL else provider] = judge.key
+    return model_reward(config, options, judge.path, task, tokenizer)
 
 
 def _made_up(text: str, tokenizer: PreTrainedTokenizerBase) -> Response:
@@ -87,28 +109,29 @@ def try_reward(config: Config, task: Task, tokenizer: PreTrainedTokenizerBase) -
     Raises:
         ConfigError, DataError: it fails, or what it says is nothing that can be learned from.
     """
-    name = config.reward.source
+    for where, judge in config.reward.judges.items():
+        if ":" in judge.source:
+            _try_one(config, where, judge, task, tokenizer)
+
+
+def _try_one(config: Config, where: str, judge: RewardConfig, task: Task, tokenizer: PreTrainedTokenizerBase) -> None:
+    name, called = judge.source, f"{where}.source={judge.source}"
     problems = world.training_problems(task, config)[:2]
     prompts = world.as_prompts(problems, tokenizer, config)
     responses = [[_made_up(text, tokenizer)] for text in (problems[0].gold, problems[-1].question)][: len(prompts)]
     try:
-        reward = CheckedReward(import_by_path(name, "reward.source")(task, tokenizer), f"reward.source={name}")
+        reward = CheckedReward(import_by_path(name, f"{where}.source")(task, tokenizer), called)
         scores = reward.score(prompts, responses)
     except UnifiedRLError:
         raise
     except Exception as error:
-        raise ConfigError(
-            f"reward.source={name}: it fails on a made-up response ({type(error).__name__}: {error}); mend it"
-        ) from error
-    if config.reward.supervision == "process" and any(score.step_rewards is None for group in scores for score in group):
-        raise ConfigError(
-            f"reward.source={name} gives no step rewards, which reward.supervision=process needs; give them, or set outcome"
-        )
+        raise ConfigError(f"{called}: it fails on a made-up response ({type(error).__name__}: {error}); mend it") from error
+    if judge.supervision == "process" and any(score.step_rewards is None for group in scores for score in group):
+        raise ConfigError(f"{called} gives no step rewards, which reward.supervision=process needs; give them, or set outcome")
 
 
-def _checking_reward(config: Config, task: Task, tokenizer: PreTrainedTokenizerBase) -> Reward:
+def _checking_reward(options: RewardConfig, task: Task, tokenizer: PreTrainedTokenizerBase) -> Reward:
     """Rule or exact, with errors where some are asked for."""
-    options = config.reward
     values = {"correct": options.correct, "incorrect": options.incorrect}
     exact = options.supervision == "process"
     reward = ExactProcessReward(task, tokenizer, **values) if exact else OutcomeReward(task, **values)
@@ -118,20 +141,19 @@ def _checking_reward(config: Config, task: Task, tokenizer: PreTrainedTokenizerB
     return NoisyReward(reward, **rates, seed=options.noise_seed, **values)
 
 
-def initial_reward_model(config: Config, store: ArtifactStore) -> Artifact:
+def initial_reward_model(config: Config, store: ArtifactStore, options: RewardConfig) -> Artifact:
     """The reward model that a run begins with: the one given by its path, or one made by its stage. Called by all ranks."""
-    if config.reward.model_path:
-        return Artifact(path_fingerprint(config.reward.model_path), Path(config.reward.model_path))
+    if options.model_path:
+        return Artifact(path_fingerprint(options.model_path), Path(options.model_path))
     return built(stage(config, chain.provider(config, chain.REWARD)), store)
 
 
-def model_reward(config: Config, path: Path, task: Task, tokenizer: PreTrainedTokenizerBase) -> Reward:
+def model_reward(config: Config, options: RewardConfig, path: Path, task: Task, tokenizer: PreTrainedTokenizerBase) -> Reward:
     """The reward of the model in `path`, or the mixture of it with the rule.
 
     Args:
-        tokenizer: the policy's.
+        options: this reward's settings. tokenizer: the policy's.
     """
-    options = config.reward
     scorer, model_tokenizer, card = load_scorer(config, path)
     if model_tokenizer.get_vocab() != tokenizer.get_vocab():
         raise ConfigError(
@@ -148,4 +170,4 @@ def model_reward(config: Config, path: Path, task: Task, tokenizer: PreTrainedTo
         form=options.form,
         temperature=options.temperature,
     )
-    return MixedReward(OutcomeReward(task), model, options.rule_weight) if options.source == "mixture" else model
+    return mixture(OutcomeReward(task), model, options.rule_weight) if options.source == "mixture" else model

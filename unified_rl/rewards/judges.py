@@ -1,4 +1,4 @@
-"""Rewards made of rewards: a rule mixed with a model, and a judgement with errors of stated rates."""
+"""Judgements with errors of stated rates."""
 
 from __future__ import annotations
 
@@ -8,62 +8,11 @@ from dataclasses import replace
 import numpy as np
 
 from unified_rl.base import rng
-from unified_rl.base.errors import ConfigError, DataError
+from unified_rl.base.errors import ConfigError
 from unified_rl.base.types import Prompt, Response, Reward, Score
 from unified_rl.config.ranges import between
 
 _OUTCOME = -1  # stands where a step's number does
-
-
-class MixedReward:
-    """w rule + (1 - w) model.
-
-    Under process supervision the steps are mixed one by one; a rule without step rewards gives its outcome to the last step
-    alone: r_k = (1 - w) model_k + w rule 1[k = K]. The mixture accepts an answer when judges of more than half the weight do
-    (at w = 1/2: both).
-
-    Args of the constructor:
-        rule, model: the two rewards. rule_weight: w in 0..1.
-
-    Raises:
-        ConfigError: a weight outside 0..1.
-    """
-
-    def __init__(self, rule: Reward, model: Reward, rule_weight: float) -> None:
-        between("reward.rule_weight", rule_weight, 0.0, 1.0)
-        self._rule, self._model, self._weight = rule, model, rule_weight
-
-    def score(self, prompts: Sequence[Prompt], responses: Sequence[Sequence[Response]]) -> list[list[Score]]:
-        """Raises DataError where both give step rewards, but at different steps."""
-        rules, models = self._rule.score(prompts, responses), self._model.score(prompts, responses)
-        return [
-            [self._mix(prompt, rule, model) for rule, model in zip(*pair, strict=True)]
-            for prompt, *pair in zip(prompts, rules, models, strict=True)
-        ]
-
-    def _mix(self, prompt: Prompt, rule: Score, model: Score) -> Score:
-        weight = self._weight
-        return replace(
-            model,
-            reward=weight * rule.reward + (1 - weight) * model.reward,
-            accepted=weight * rule.judged_correct + (1 - weight) * model.judged_correct > 0.5,
-            step_rewards=self._mix_steps(prompt, rule, model),
-        )
-
-    def _mix_steps(self, prompt: Prompt, rule: Score, model: Score) -> np.ndarray | None:
-        if model.step_rewards is None or model.step_ends is None:
-            return None
-        if rule.step_rewards is None or rule.step_ends is None:
-            of_rule = np.zeros_like(model.step_rewards)
-            of_rule[-1] = rule.reward
-        elif np.array_equal(rule.step_ends, model.step_ends):
-            of_rule = rule.step_rewards
-        else:
-            raise DataError(
-                f"a response to prompt {prompt.id!r} has steps ending at tokens {rule.step_ends.tolist()} for the rule and at "
-                f"{model.step_ends.tolist()} for the model; segment both alike (segmentation=task), or mix in an outcome rule"
-            )
-        return (self._weight * of_rule + (1 - self._weight) * model.step_rewards).astype(np.float32)
 
 
 class NoisyReward:
