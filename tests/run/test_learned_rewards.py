@@ -112,6 +112,17 @@ def test_noise_is_in_the_reward_and_not_in_the_record(artifacts, tmp_path):
         (("reward=rule", "reward.supervision=process"), r"reward\.source=model"),
         (("reward_model.labels=guess",), r"reward_model\.labels='guess'"),
         (("reward_model.kinds=process",), "did you mean reward_model.kind"),
+        (("reward.noise_by=length", "reward.false_positive=0.1"), "set both or neither"),
+        (("reward.noise_unit=problem",), "but none does"),
+        (("reward.noise_centre=3",), r"reward\.noise_centre=3.* is read by nothing here"),
+        (("reward.assumed_false_positive=0.1",), r"reward\.assumed_false_positive.*correction_rates"),
+        (("reward.loophole=ends_in:7", "reward.correction=backward"), "accepted right or wrong"),
+        (("reward.false_positive=0.6", "reward.false_negative=0.4", "reward.correction=backward"), "below 1"),
+        (("reward=model", "reward.correction=backward"), r"reward\.correction=backward means nothing.*rule or exact"),
+        (("method=online_rft", "reward.correction=backward"), r"method=online_rft coefficient\.by=reward"),
+        (("method=dpo", "reward.correction=backward"), "which responses are accepted"),
+        (("reward=format",), r"reward\.pattern=contains"),
+        (("reward=majority", "reward.supervision=process"), r"reward\.source=majority judges the final answer only"),
         (("reward=several",), r"reward\.parts names none"),
         (("reward.parts.a.source=rule",), r"belongs to reward\.source=several"),
         (("reward=several", "reward.parts.a.source=several"), r"reward\.parts\.a\.source=several is no single reward"),
@@ -157,3 +168,9 @@ def test_explain_says_how_a_model_becomes_a_reward():
     assert "min form, PURE" in says("reward=model", "reward.supervision=process", "reward.form=min")
     assert "0.3 rule + 0.7 r" in says("reward=mixture", "reward.rule_weight=0.3")
     assert "rates 0.2 (wrong as right) and 0 (right as wrong)" in says("reward.false_positive=0.2")
+    corrected = ("reward.false_positive=0.2", "reward.correction=backward")
+    assert "a baseline and a std over the group cancel it" in says(*corrected)
+    assert "cancel it" not in says(
+        *corrected, "coefficient=policy_gradient", "coefficient.baseline=none", "coefficient.std=none"
+    )
+    assert "cancel it" not in says(*corrected, "reward.noise_by=length", "reward.noise_slope=0.1")

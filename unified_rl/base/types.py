@@ -127,6 +127,8 @@ class Score:
         step_ends: int64 [K], index into the response's tokens of each step's last token, strictly increasing.
         accepted: the reward's own judgement that the answer is right, where it may differ from the grader's (a reward model, a
             noisy reward); None where it is the grader's.
+        steps_right: bool [K], the exact checker's word on each step, where it is asked. steps_accepted: bool [K], the reward's own,
+            where it may differ from it.
         parts: the rewards that add up to `reward`, weighted, by name and in one order for all responses of a run; () where there
             is one reward only.
     """
@@ -138,6 +140,8 @@ class Score:
     step_rewards: np.ndarray | None = None
     step_ends: np.ndarray | None = None
     accepted: bool | None = None
+    steps_right: np.ndarray | None = None
+    steps_accepted: np.ndarray | None = None
     parts: tuple[NamedReward, ...] = ()
 
     @property

@@ -11,7 +11,8 @@ from unified_rl.config.ranges import at_least, between, one_of, positive
 
 #: Rewards that are added up of named parts.
 SEVERAL = "several"
-REWARD_SOURCES = ("none", "rule", "exact", "model", "mixture", SEVERAL)
+CONTROLS = ("random", "format", "wrong", "majority")
+REWARD_SOURCES = ("none", "rule", "exact", "model", "mixture", SEVERAL, *CONTROLS)
 MODEL_SOURCES = frozenset({"model", "mixture"})
 #: Rewards of ours that can judge steps.
 STEP_SOURCES = MODEL_SOURCES | {"exact"}
@@ -36,13 +37,22 @@ class RewardConfig:
     """The reward. `source` says who judges, `supervision` what is judged; they are independent.
 
     source: none | rule (final answer) | exact (final answer and every step, where the task can check steps) | model (a reward
-        model) | mixture (rule_weight x rule + (1 - rule_weight) x model) | several (the weighted sum of `parts`) | FILE.py:NAME.
+        model) | mixture (rule_weight x rule + (1 - rule_weight) x model) | several (the weighted sum of `parts`) | controls that
+        know nothing of the right answer: random, format, wrong, majority (rewards/controls.py) | FILE.py:NAME.
     supervision: outcome (one reward per response) | process (one per step) | none.
     parts: of several rewards, by name: {NAME: {source: ..., weight: ..., settings: {...}}}.
     correct, incorrect: outcome reward of a right and of any other answer; also of right and wrong steps (rule, exact).
     overlong: soft overlong penalty (DAPO, Eq. 13): the last `overlong` tokens before the length limit cost up to 1; 0 = off.
     false_positive, false_negative: chance that a wrong answer or step is judged right, and a right one wrong (rule, exact; the
         same response is always judged alike). noise_seed: which ones.
+    noise_unit: what errs together: response | answer (all with the same one) | problem. noise_by, noise_slope, noise_centre: the
+        rates' log-odds change by noise_slope (x - noise_centre), x being the length in tokens (length) or a number of the problem's
+        info, such as steps; "" = they do not.
+    loophole: a form in which a wrong answer is always accepted, as ends_in:7 (rewards/patterns.py; rule, exact).
+    pattern: the form that source=format pays for. random_rate: the chance of source=random.
+    correction: for a judge that errs (rewards/corrections.py): none | backward | forward. correction_rates: known (those set, for
+        each response) | given (assumed_false_positive, assumed_false_negative) | estimated (counted on `audited` responses of
+        stage reward_samples, whose truth is looked up).
     model_path: directory of a trained reward model; "" = the one that section reward_model describes, made where it is missing.
     output, reduction, form, temperature: how a reward model's logits become rewards (rewards/model.py has the formulas).
         output: probability | logit. reduction (of steps to one reward, under outcome supervision): min | product | last; "" = min
@@ -60,6 +70,18 @@ class RewardConfig:
     false_positive: float = 0.0
     false_negative: float = 0.0
     noise_seed: int = 0
+    noise_unit: str = "response"
+    noise_by: str = ""
+    noise_slope: float = 0.0
+    noise_centre: float = 0.0
+    loophole: str = ""
+    pattern: str = ""
+    random_rate: float = 0.5
+    correction: str = "none"
+    correction_rates: str = "known"
+    assumed_false_positive: float = 0.0
+    assumed_false_negative: float = 0.0
+    audited: int = 256
     model_path: str = ""
     output: str = "probability"
     reduction: str = ""
@@ -74,15 +96,68 @@ class RewardConfig:
         at_least("reward.overlong", self.overlong, 0)
         between("reward.false_positive", self.false_positive, 0.0, 1.0)
         between("reward.false_negative", self.false_negative, 0.0, 1.0)
+        one_of("reward.noise_unit", self.noise_unit, ("response", "answer", "problem"))
+        between("reward.random_rate", self.random_rate, 0.0, 1.0)
+        one_of("reward.correction", self.correction, ("none", "backward", "forward"))
+        one_of("reward.correction_rates", self.correction_rates, ("known", "given", "estimated"))
+        between("reward.assumed_false_positive", self.assumed_false_positive, 0.0, 1.0)
+        between("reward.assumed_false_negative", self.assumed_false_negative, 0.0, 1.0)
+        at_least("reward.audited", self.audited, 1)
+        self._check_judge()
         one_of("reward.output", self.output, ("probability", "logit"))
         one_of("reward.reduction", self.reduction, ("", "min", "product", "last"))
         one_of("reward.form", self.form, ("sum", "min"))
         positive("reward.temperature", self.temperature)
         between("reward.rule_weight", self.rule_weight, 0.0, 1.0)
 
+    def _check_judge(self) -> None:
+        """Refuse settings of noise and correction that mean nothing together."""
+        if (self.noise_slope != 0) != bool(self.noise_by):
+            raise ConfigError(
+                f"reward.noise_by={self.noise_by!r} with reward.noise_slope={self.noise_slope:g}: rates change along "
+                "something by a slope; set both or neither"
+            )
+        rates_set = self.false_positive > 0 or self.false_negative > 0
+        if not rates_set and (self.noise_by or self.noise_unit != "response"):
+            raise ConfigError(
+                "reward.noise_unit and reward.noise_by say which judgements err, but none does; set reward.false_positive or "
+                "reward.false_negative"
+            )
+        if self.source == "format" and not self.pattern:
+            raise ConfigError(
+                "reward.source=format pays for a form; set reward.pattern, for example reward.pattern=contains:####"
+            )
+        if self.correction == "none":
+            return
+        if self.correction_rates == "known" and self.loophole:
+            raise ConfigError(
+                f"reward.loophole={self.loophole} is accepted right or wrong, so that nothing corrects what a judge with known "
+                "rates says of it; set reward.correction_rates=given or estimated"
+            )
+        given = {
+            "known": (self.false_positive, self.false_negative),
+            "given": (self.assumed_false_positive, self.assumed_false_negative),
+            "estimated": (0.0, 0.0),
+        }[self.correction_rates]
+        if sum(given) >= 1:
+            raise ConfigError(
+                f"reward.correction={self.correction} of a judge with rates {given[0]:g} and {given[1]:g}: together they must be "
+                "below 1, or it says nothing; lower them"
+            )
+
     @property
     def noisy(self) -> bool:
-        return self.false_positive > 0 or self.false_negative > 0
+        return self.false_positive > 0 or self.false_negative > 0 or bool(self.loophole)
+
+    @property
+    def audits(self) -> bool:
+        """Whether rates are counted on responses of the initial policy before training."""
+        return any(one.correction != "none" and one.correction_rates == "estimated" for one in self.judges.values())
+
+    @property
+    def corrected(self) -> bool:
+        """Whether a reward is corrected for its judge's errors."""
+        return any(one.correction != "none" for one in self.judges.values())
 
     @property
     def learned(self) -> bool:

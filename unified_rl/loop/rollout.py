@@ -87,6 +87,7 @@ def facts(rollout: Rollout) -> dict[str, float]:
         }
         | _step_facts(rollout)
         | _part_facts(rollout)
+        | _error_facts(rollout)
     )
 
 
@@ -107,6 +108,27 @@ def _step_facts(rollout: Rollout) -> dict[str, float]:
         return {}
     every = np.concatenate(rewards).astype(np.float64)
     return {"reward/step_mean": float(every.mean()), "reward/steps": len(every) / len(rewards)}
+
+
+def _error_facts(rollout: Rollout) -> dict[str, float]:
+    """How often the reward's judgement errs on these responses: of what is wrong the share accepted, of what is right the rejected.
+
+    The same of steps, where the exact checker has looked at them. A share of nothing is left out.
+    """
+    scores = [item.score for item in rollout.scored]
+    outcomes = [(score.verdict == "correct", bool(score.judged_correct)) for score in scores]
+    steps = [
+        pair
+        for score in scores
+        if score.steps_right is not None and score.steps_accepted is not None
+        for pair in zip(score.steps_right.tolist(), score.steps_accepted.tolist(), strict=True)
+    ]
+    found: dict[str, float] = {}
+    for of, pairs in (("", outcomes), ("step_", steps)):
+        for name, truth in (("false_positive", False), ("false_negative", True)):
+            wrong = [accepted is not truth for right, accepted in pairs if right is truth]
+            found |= {f"reward/{of}{name}": float(np.mean(wrong))} if wrong else {}
+    return found
 
 
 def _part_facts(rollout: Rollout) -> dict[str, float]:

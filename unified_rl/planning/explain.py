@@ -11,7 +11,7 @@ from typing import Any
 
 from unified_rl import planning
 from unified_rl.config.reward_models import default_reduction
-from unified_rl.config.rewards import SEVERAL, RewardConfig
+from unified_rl.config.rewards import CONTROLS, SEVERAL, RewardConfig
 from unified_rl.config.schema import Config
 from unified_rl.methods.losses import all_needs, of_policy
 from unified_rl.methods.options import Kl
@@ -171,13 +171,48 @@ def _one_reward(config: Config, reward: RewardConfig) -> str:
         says = f"{reward.source}, {place}: {_learned_reward(config, reward)}"
     elif ":" in reward.source:
         says = f"{reward.source}, {place}"
+    elif reward.source in CONTROLS:
+        accepted = {
+            "random": f"with chance {reward.random_rate:g}",
+            "format": f"where the response has the form {reward.pattern}",
+            "wrong": "where the final answer is there and wrong",
+            "majority": "where the final answer is that of most responses to the prompt",
+        }[reward.source]
+        says = f"{reward.source}, {place}: {reward.correct:g} {accepted}, else {reward.incorrect:g}"
     else:
         right = "the final answer is right" if reward.supervision == "outcome" else "right"
         says = f"{reward.source}, {place}: {reward.correct:g} if {right}, else {reward.incorrect:g}"
     if reward.noisy:
         rates = f"{reward.false_positive:g} (wrong as right) and {reward.false_negative:g} (right as wrong)"
-        says += f"; judged wrongly with rates {rates}"
+        says += f"; judged wrongly with rates {rates}{_which_errors(reward)}"
+    if reward.correction != "none":
+        says += f"; {_correction(config, reward)}"
     return says
+
+
+def _which_errors(reward: RewardConfig) -> str:
+    """What errs together, along what the rates change, and what is always let through."""
+    words = "" if reward.noise_unit == "response" else f", all of one {reward.noise_unit} alike"
+    if reward.noise_by:
+        words += f", their log-odds rising by {reward.noise_slope:g} ({reward.noise_by} - {reward.noise_centre:g})"
+    return words + (f"; a wrong answer of the form {reward.loophole} is always accepted" if reward.loophole else "")
+
+
+def _correction(config: Config, reward: RewardConfig) -> str:
+    """The correction for a judge's errors, and whether the coefficient sees it at all."""
+    by = {
+        "known": "the rates themselves",
+        "given": f"assumed rates {reward.assumed_false_positive:g} and {reward.assumed_false_negative:g}",
+        "estimated": f"rates counted on {reward.audited} audited responses of the initial policy",
+    }[reward.correction_rates]
+    coefficient = config.coefficient
+    grouped = getattr(coefficient, "baseline", "none") != "none" and getattr(coefficient, "std", "none") not in (
+        "none",
+        "batch",
+    )
+    same = reward.correction_rates != "known" or reward.noise_by != "length"
+    cancels = " (a baseline and a std over the group cancel it: the rates are the same for all of a group)"
+    return f"{reward.correction} correction by {by}{cancels if grouped and same else ''}"
 
 
 def _learned_reward(config: Config, reward: RewardConfig) -> str:

@@ -20,6 +20,8 @@ POOLED = "all"
 #: Column -> title of its panel, and whether it is a share (shown in percent).
 PANELS = {
     "reward": ("Mean reward", False),
+    "false_positive": ("Wrong answers accepted, %", True),
+    "false_negative": ("Right answers rejected, %", True),
     "kl": ("KL to the reference (k3), nats/token", False),
     "entropy": ("Entropy, nats/token", False),
     "length": ("Response length, tokens", False),

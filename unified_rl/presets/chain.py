@@ -116,6 +116,8 @@ def read_by(config: Config) -> list[str]:
     names = [start(config)]
     if config.reward.made:
         names.append(provider(config, REWARD))
+    if config.reward.audits:
+        names.append(provider(config, RESPONSES))
     if STORED in declared(config.source).artefacts:
         names.append(provider(config, STORED))
     return names

@@ -8,7 +8,7 @@ from __future__ import annotations
 from unified_rl.base.errors import ConfigError
 from unified_rl.config.axes import ImportanceConfig
 from unified_rl.config.reward_models import check_settings, default_reduction
-from unified_rl.config.rewards import SEVERAL, RewardConfig
+from unified_rl.config.rewards import CONTROLS, SEVERAL, RewardConfig
 from unified_rl.config.schema import Config
 from unified_rl.methods.losses import check_losses, needs
 from unified_rl.methods.signals import check_needs, of_reward
@@ -70,9 +70,10 @@ def _supervision(config: Config) -> None:
             f"{sorted(config.coefficient.supervisions)}, not for {supervision!r}: its formula is {config.coefficient.formula}; "
             "set reward.supervision=outcome, or a coefficient that grades steps (grpo, ppo)"
         )
-    if supervision == "process" and all(judge.source == "rule" for judge in config.reward.judges.values()):
+    if supervision == "process" and all(judge.source in ("rule", *CONTROLS) for judge in config.reward.judges.values()):
+        where, judge = next(iter(config.reward.judges.items()))
         raise ConfigError(
-            f"{' and '.join(config.reward.judges)}.source=rule judges the final answer only and has no step rewards, but "
+            f"{where}.source={judge.source} judges the final answer only and has no step rewards, but "
             "reward.supervision=process; set "
             "reward.source=exact (tasks with an exact step checker), reward.source=model (a process reward model) or "
             "reward.supervision=outcome"
@@ -100,8 +101,12 @@ def _check_options(reward: RewardConfig, where: str) -> None:
     if ":" in reward.source:
         return
     readers = {
-        **dict.fromkeys(("correct", "incorrect"), ("rule", "exact")),
-        **dict.fromkeys(("false_positive", "false_negative", "noise_seed"), ("rule", "exact")),
+        **dict.fromkeys(("correct", "incorrect"), ("rule", "exact", *CONTROLS)),
+        "noise_seed": ("rule", "exact", "random"),
+        **dict.fromkeys(("false_positive", "false_negative", "noise_unit", "noise_by"), ("rule", "exact")),
+        **dict.fromkeys(("loophole", "correction"), ("rule", "exact")),
+        "pattern": ("format",),
+        "random_rate": ("random",),
         **dict.fromkeys(("model_path", "output", "reduction", "form", "temperature"), ("model", "mixture")),
         "rule_weight": ("mixture",),
     }
@@ -112,8 +117,27 @@ def _check_options(reward: RewardConfig, where: str) -> None:
                 f"{where}.{name}={value} means nothing to {where}.source={reward.source}; it belongs to {where}.source="
                 f"{' or '.join(sources)}: leave it out, or set that source"
             )
+    for name, read in {
+        "correction_rates": reward.correction != "none",
+        **dict.fromkeys(("assumed_false_positive", "assumed_false_negative"), reward.correction_rates == "given"),
+        "audited": reward.correction_rates == "estimated",
+        "noise_centre": bool(reward.noise_by),
+    }.items():
+        if getattr(reward, name) != getattr(RewardConfig, name) and not read:
+            raise ConfigError(
+                f"{where}.{name}={getattr(reward, name)} is read by nothing here; leave it out, or set "
+                f"{where}.{'noise_by' if name == 'noise_centre' else 'correction and ' + where + '.correction_rates'}"
+            )
     if where != "reward" and reward.overlong:
         raise ConfigError(f"{where}.overlong is of the whole reward; set reward.overlong, which is a part by itself")
+
+
+def _correction(config: Config) -> None:
+    if config.reward.corrected and not config.coefficient.reads_reward:
+        raise ConfigError(
+            f"reward.correction changes what a judgement is worth, but coefficient={config.coefficient.name} reads only which "
+            "responses are accepted; set coefficient=policy_gradient (method=reinforce), or method=online_rft coefficient.by=reward"
+        )
 
 
 def _reward_model(config: Config) -> None:
@@ -294,6 +318,7 @@ RULES = (
     _reward,
     _supervision,
     _reward_options,
+    _correction,
     _reward_model,
     _overlong,
     _mixed_demonstrations,

@@ -72,7 +72,8 @@ class ExactProcessReward:
             right[-1] = False  # cut off in the middle: whatever it would have become, it was not finished
         tokens, kept = self._locator.end_tokens(response, ends)
         rewards = np.array([self._values[right[index]] for index in kept], dtype=np.float32)
-        return Score(outcome.reward, outcome.verdict, outcome.answer, outcome.answer_class, rewards, tokens)
+        known = np.array([right[index] for index in kept], dtype=bool)
+        return replace(outcome, step_rewards=rewards, step_ends=tokens, steps_right=known)
 
 
 class StepLocator:

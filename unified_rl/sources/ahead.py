@@ -158,11 +158,15 @@ def _scored(stored: Mapping[str, Any]) -> ScoredResponse:
         Score(
             **{
                 **score,
-                **_arrays(score, {"step_rewards": np.float32, "step_ends": np.int64}),
+                **_arrays(score, _STEP_TYPES),
                 "parts": tuple(NamedReward(**part) for part in score["parts"]),
             }
         ),
     )
+
+
+#: Of a score's arrays.
+_STEP_TYPES = {"step_rewards": np.float32, "step_ends": np.int64, "steps_right": bool, "steps_accepted": bool}
 
 
 def _arrays(values: Mapping[str, Any], types: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from unified_rl.base.errors import ConfigError, UnifiedRLError
 from unified_rl.base.plugins import import_by_path
 from unified_rl.base.types import Response, Reward, Task
 from unified_rl.config.reward_models import check_settings, default_reduction
-from unified_rl.config.rewards import SEVERAL, RewardConfig
+from unified_rl.config.rewards import CONTROLS, SEVERAL, RewardConfig
 from unified_rl.config.schema import Config
 from unified_rl.models.reward_model import read_card
 from unified_rl.presets import chain
@@ -25,12 +25,17 @@ from unified_rl.rewards import (
     OverlongPenalty,
     SeveralRewards,
     build_segmenter,
+    controls,
     mixture,
 )
 from unified_rl.rewards.checked import CheckedReward
+from unified_rl.rewards.corrections import CorrectedReward, Rates, measured_rates
+from unified_rl.rewards.judges import Dial
+from unified_rl.rewards.patterns import pattern
 from unified_rl.stages import world
 from unified_rl.stages.chain import stage
 from unified_rl.stages.fingerprints import path_fingerprint
+from unified_rl.stages.kinds.reward_samples import read_samples
 from unified_rl.stages.reward_model import load_scorer
 
 
@@ -46,6 +51,9 @@ def preflight_reward(config: Config, task: Task) -> None:
             task.check_steps(task.problems("train", 1)[0], "")
         if ":" in reward.source:
             import_by_path(reward.source, f"{where}.source")
+        for name in ("loophole", "pattern"):
+            if getattr(reward, name):
+                pattern(getattr(reward, name), f"{where}.{name}")
         if reward.learned and reward.model_path:
             kind = read_card(Path(reward.model_path)).kind
             reduction = reward.reduction or default_reduction(kind)
@@ -88,8 +96,10 @@ def _one(
         )
     if options.source == "none":
         return NoReward(task)
+    if options.source in CONTROLS:
+        return _control(options, where, task)
     if not options.learned:
-        return _checking_reward(options, task, tokenizer)
+        return _checking_reward(config, options, where, store, task, tokenizer, keys)
     judge = initial_reward_model(config, store, options)
     provider = chain.provider(config, chain.REWARD)
     keys[f"{where}/{provider}" if config.reward.source == SEVERAL else provider] = judge.key
@@ -130,15 +140,68 @@ def _try_one(config: Config, where: str, judge: RewardConfig, task: Task, tokeni
         raise ConfigError(f"{called} gives no step rewards, which reward.supervision=process needs; give them, or set outcome")
 
 
-def _checking_reward(options: RewardConfig, task: Task, tokenizer: PreTrainedTokenizerBase) -> Reward:
-    """Rule or exact, with errors where some are asked for."""
+def _control(options: RewardConfig, where: str, task: Task) -> Reward:
+    """A reward that knows nothing of the right answer."""
+    accepts: controls.Accepts = {
+        "random": lambda: controls.by_chance(options.random_rate, options.noise_seed),
+        "format": lambda: controls.by_form(pattern(options.pattern, f"{where}.pattern")),
+        "wrong": lambda: controls.wrong,
+        "majority": lambda: controls.majority,
+    }[options.source]()
+    return controls.ControlReward(task, accepts, correct=options.correct, incorrect=options.incorrect)
+
+
+def _checking_reward(
+    config: Config,
+    options: RewardConfig,
+    where: str,
+    store: ArtifactStore,
+    task: Task,
+    tokenizer: PreTrainedTokenizerBase,
+    keys: dict[str, str],
+) -> Reward:
+    """Rule or exact, with errors where some are asked for, and corrected for them."""
     values = {"correct": options.correct, "incorrect": options.incorrect}
     exact = options.supervision == "process"
-    reward = ExactProcessReward(task, tokenizer, **values) if exact else OutcomeReward(task, **values)
-    if not options.noisy:
+    reward: Reward = ExactProcessReward(task, tokenizer, **values) if exact else OutcomeReward(task, **values)
+    if not options.noisy and options.correction == "none":
         return reward
-    rates = {"false_positive": options.false_positive, "false_negative": options.false_negative}
-    return NoisyReward(reward, **rates, seed=options.noise_seed, **values)
+    judge = NoisyReward(reward, _dial(options, where), seed=options.noise_seed, **values)
+    if options.correction == "none":
+        return judge
+    rates: Rates = judge.dial.rates
+    if options.correction_rates != "known":
+        constant = (options.assumed_false_positive, options.assumed_false_negative)
+        if options.correction_rates == "estimated":
+            constant = _audited(config, judge, options.audited, store, tokenizer, keys)
+        rates = lambda prompt, response: constant  # noqa: E731
+    return CorrectedReward(judge, judge.values, options.correction, rates)
+
+
+def _dial(options: RewardConfig, where: str) -> Dial:
+    return Dial(
+        options.false_positive,
+        options.false_negative,
+        options.noise_unit,
+        options.noise_by,
+        options.noise_slope,
+        options.noise_centre,
+        pattern(options.loophole, f"{where}.loophole") if options.loophole else None,
+    )
+
+
+def _audited(
+    config: Config, judge: Reward, count: int, store: ArtifactStore, tokenizer: PreTrainedTokenizerBase, keys: dict[str, str]
+) -> tuple[float, float]:
+    """The judge's rates as counted on the first `count` responses of the chain's sampled ones. Called by all ranks."""
+    name = chain.provider(config, chain.RESPONSES)
+    made = built(stage(config, name), store)
+    keys[name] = made.key
+    samples = read_samples(config, made, tokenizer)
+    pairs = zip(samples.prompts, samples.responses, strict=True)
+    flat = [(prompt, response) for prompt, group in pairs for response in group][:count]
+    scores = judge.score([prompt for prompt, _ in flat], [[response] for _, response in flat])
+    return measured_rates(score for group in scores for score in group)
 
 
 def initial_reward_model(config: Config, store: ArtifactStore, options: RewardConfig) -> Artifact:

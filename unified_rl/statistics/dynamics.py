@@ -22,6 +22,8 @@ POOLED = "all"
 METRICS = {
     "reward": "reward/mean",
     "correct": "reward/correct",
+    "false_positive": "reward/false_positive",
+    "false_negative": "reward/false_negative",
     "kl": "kl/k3",
     "entropy": "entropy/mean",
     "length": "response/length",
