@@ -4,7 +4,7 @@ PRESET ?= default
 BIN := .venv/bin
 ENGINES := .venv-engines/bin
 
-.PHONY: install install-engines reproduce test test-engines test-long test-nightly mutants lint bench bench-gpu sweep clean
+.PHONY: install install-engines reproduce test test-engines test-long test-nightly mutants lint bench bench-gpu corpus-debian sweep clean
 
 install: .venv/.installed
 
@@ -60,6 +60,10 @@ bench: install
 PYTHON_GPU ?= $(BIN)/python
 bench-gpu:
 	$(PYTHON_GPU) -m unified_rl.cli bench gpu
+
+# Recall rounds on some 2,500 pages of Debian's documentation packages, which apt-get fetches: minutes, about 400 MB.
+corpus-debian: install
+	OMP_NUM_THREADS=1 $(BIN)/python -m tools.corpus_debian runs/corpus-debian
 
 sweep: install
 	$(BIN)/unified-rl grid lr_sweep

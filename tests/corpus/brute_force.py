@@ -16,7 +16,34 @@ ONE_MEANING = {
     "ldots": "dots",
 }
 NO_MEANING = set(
-    ["left", "right", "big", "bigg", "bigl", "bigr", "displaystyle", "textstyle", "limits", "nolimits", "quad", "qquad", "hspace", "text", "mathrm", "textbf", "mathbf", "textit", "mbox", "begin", "end", "label", "tag", "hfill", "newline", "nonumber"]
+    [
+        "left",
+        "right",
+        "big",
+        "bigg",
+        "bigl",
+        "bigr",
+        "displaystyle",
+        "textstyle",
+        "limits",
+        "nolimits",
+        "quad",
+        "qquad",
+        "hspace",
+        "text",
+        "mathrm",
+        "textbf",
+        "mathbf",
+        "textit",
+        "mbox",
+        "begin",
+        "end",
+        "label",
+        "tag",
+        "hfill",
+        "newline",
+        "nonumber",
+    ]
 )
 
 

@@ -53,12 +53,20 @@ def statistics() -> dict[str, float]:
     return bench_statistics.main()
 
 
+def corpus() -> dict[str, float]:
+    """Pages per second of each step of a corpus beside its library alone; memory at 1,000, 10,000 and 100,000 pages."""
+    from unified_rl.bench import corpus as bench_corpus
+
+    return bench_corpus.main()
+
+
 #: Each prints what it measures, and returns its figures by name.
 PARTS: dict[str, Callable[[], dict[str, float]]] = {
     "engines": engines,
     "grading": grading,
     "sandbox": sandbox,
     "statistics": statistics,
+    "corpus": corpus,
 }
 
 

@@ -46,8 +46,8 @@ class CoverageOptions:
 class BenchOptions:
     """What is timed.
 
-    parts: engines, grading, sandbox, statistics; none = all four; or gpu, by itself. threads: of torch; 0 = as many as there are
-    cores. out: file for the results; none = experiments/results/bench.jsonl, for gpu one in experiments/results/gpu.
+    parts: engines, grading, sandbox, statistics, corpus; none = all five; or gpu, by itself. threads: of torch; 0 = as many as
+    there are cores. out: file for the results; none = experiments/results/bench.jsonl, for gpu one in experiments/results/gpu.
     Of gpu: device: cuda or cpu. shape: of the model, 7b, 1.3b, 0.5b or tiny; several with commas; none = all but tiny. only:
     training, head, attention, decoding, step, deepspeed; several with commas; none = all. rounds: of which the best counts.
     """
