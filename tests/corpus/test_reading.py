@@ -93,6 +93,7 @@ def test_hostile_pages_are_counted_and_the_others_come_through(tmp_path):
     assert "été" in next(page.text for page in pages if page.url.endswith("latin"))
 
 
+@pytest.mark.long
 def test_a_page_of_100_megabytes_is_passed_over_in_the_memory_of_a_small_one(tmp_path):
     write_warc(
         tmp_path / "a.warc.gz", {"https://h.test/huge": b"<p>" + b"x" * 100_000_000, "https://h.test/good": as_html(ENGLISH)}

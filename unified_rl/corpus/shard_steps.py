@@ -29,14 +29,25 @@ KEPT, TEXTS, DOCUMENTS = "kept.npy", "benchmarks.jsonl", "documents"
 BATCH = 256
 
 
+#: Listed once in a process, not once a shard.
+_inputs = lru_cache(maxsize=2)(inputs_of)
+
+
+@lru_cache(maxsize=1)
+def _starts(folder: Path) -> np.ndarray:
+    """The number of each shard's first page, and of all pages at the end."""
+    sizes = [len(np.load(shard / "tokens.npy", mmap_mode="r")) for shard in shard_folders(folder)]
+    return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+
+
 def pages(config: CorpusConfig, number: int) -> None:
     """Extract input `number` of the crawl."""
-    make_shard(inputs_of(config.data.path, "data.path")[number], config, shard_folder(Path(config.run_dir) / PAGES, number))
+    make_shard(_inputs(config.data.path, "data.path")[number], config, shard_folder(Path(config.run_dir) / PAGES, number))
 
 
 def seed(config: CorpusConfig, number: int) -> None:
     """Extract input `number` of the seed from elsewhere."""
-    make_shard(inputs_of(config.data.seed, "data.seed")[number], config, shard_folder(Path(config.run_dir) / OUTSIDE, number))
+    make_shard(_inputs(config.data.seed, "data.seed")[number], config, shard_folder(Path(config.run_dir) / OUTSIDE, number))
 
 
 def scores(config: CorpusConfig, number: int) -> None:
@@ -61,10 +72,8 @@ def clean(config: CorpusConfig, number: int) -> None:
     """Decontaminate the pages of a shard that the last round kept."""
     run_dir = Path(config.run_dir)
     collected = np.load(run_dir / "rounds" / f"{rounds.last_round(run_dir):02d}" / rounds.COLLECTED, mmap_mode="r")
-    shards = shard_folders(run_dir / PAGES)
-    start = sum(len(np.load(shard / "tokens.npy", mmap_mode="r")) for shard in shards[:number])
-    shard = shards[number]
-    mine = np.array(collected[start : start + len(np.load(shard / "tokens.npy", mmap_mode="r"))])
+    starts, shard = _starts(run_dir / PAGES), shard_folder(run_dir / PAGES, number)
+    mine = np.array(collected[starts[number] : starts[number + 1]])
     index, count = benchmark_index(run_dir / CLEAN / TEXTS, config.decontamination), counter_of(config.extraction.tokenizer)
     counts: Counter[str] = Counter()
     with files.replacing(shard_folder(run_dir / CLEAN, number)) as aside:
