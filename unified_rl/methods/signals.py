@@ -165,7 +165,13 @@ def check_needs(needs: Mapping[str, Iterable[str]], coefficient: Any, config: An
     """
     for who, names in needs.items():
         _check_needs_of(who, names, coefficient, config)
-    used = beside_policy({name for names in needs.values() for name in names})
+    wanted = {name for names in needs.values() for name in names}
+    used, along = beside_policy(wanted), within_update(wanted)
+    if len(along) > 1:  # the head's pass compares two distributions
+        raise ConfigError(
+            f"{' and '.join(needs)} compare the policy's distributions with those of {' and '.join(role.name for role in along)}; "
+            "leave out all but one of them, or read the log-probs of the others"
+        )
     for role in ROLES.values():
         if role.weights is not None and role.setting and role.weights(config) and role not in used:
             raise ConfigError(
