@@ -145,7 +145,7 @@ def test_equivalence_is_the_ninety_percent_interval_within_the_margin():
     narrow = paired_difference(a, b, confidence=0.9)
     reach = max(abs(narrow.low), abs(narrow.high))
     assert equivalence_p_value(a, b, 1.01 * reach) < 0.05 < equivalence_p_value(a, b, 0.99 * reach)
-    assert equivalence_p_value(a, b + 0.3, 0.02) > 0.5
+    assert equivalence_p_value(a, b + 0.3, 0.02) >= 0.5
     with pytest.raises(ValueError, match="positive"):
         equivalence_p_value(a, b, 0.0)
 
@@ -161,7 +161,7 @@ def test_holm_with_weights():
 
 def test_pages_on_which_nothing_differs_decide_nothing_nineteen_times_in_twenty():
     """A short version of `unified-rl interval-coverage pages=1000`; column by column, one page in six would have decided."""
-    row = null_row(PageSize(arms=4, seeds=3, problems=60), num_pages=60)
+    row = null_row(PageSize(arms=3, seeds=3, problems=60), num_pages=40)
     assert row["share"] <= 0.05 + 3 * row["error"]
     assert row["share"] <= row["share_by_column"] <= row["share_uncorrected"]
     assert row["share_uncorrected"] > 0.5

@@ -156,9 +156,9 @@ class Grid:
     """An ablation: its arms, how they are matched, and how large it is run.
 
     presets: at least "testing" (a minute or two on one core in all) and "default". baseline: label that the others are compared
-    with. contrasts: further planned (label, baseline) pairs. primary: what it is about; None = nothing in particular. common: words of every arm. figures: those of `unified-rl figures`.
-    tuning: one sentence on the learning rates, besides what the configurations say (`grids.tuning`). start_folder: as
-    `Arm.folder`, of the start policy.
+    with. contrasts: further planned (label, baseline) pairs. primary: the contrast that it is about; None = no one in particular.
+    common: words of every arm. figures: those of `unified-rl figures`. tuning: one sentence on the learning rates, besides what the
+    configurations say (`grids.tuning`). start_folder: as `Arm.folder`, of the start policy.
     """
 
     name: str

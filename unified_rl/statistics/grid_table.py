@@ -295,7 +295,8 @@ def _contrast(data: GridData, pair: tuple[str, str], slice_name: str, metric: st
     ours, theirs = (data.of(label, slice_name, metric) for label in pair)
     if not ours and not theirs:
         return None
-    facts = {"label": pair[0], "baseline": pair[1], "slice": slice_name, "metric": metric, "decoding": data.decoding}
+    facts: dict[str, Any] = {"label": pair[0], "baseline": pair[1], "slice": slice_name, "metric": metric}
+    facts["decoding"] = data.decoding
     seeds = sorted(ours.keys() & theirs.keys())
     is_start = any(cell.label == pair[1] and cell.cell.is_baseline for cell in data.cells)
     if len(theirs) == 1 and is_start:  # the start policy serves every seed
