@@ -312,6 +312,7 @@ def _schema(name: str, options: Callable[..., Any]) -> DictConfig:
     OmegaConf.set_struct(schema.task.options, False)  # the task's own constructor checks these
     OmegaConf.set_struct(schema.losses, False)  # `methods.losses` knows the names
     OmegaConf.set_struct(schema.stages, False)  # the user names them
+    OmegaConf.set_struct(schema.reward.parts, False)  # so he does these
     schema.coefficient = OmegaConf.structured(options(name=name))
     return schema
 
