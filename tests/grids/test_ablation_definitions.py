@@ -27,6 +27,7 @@ VARIED = {
     "normalisation": {"coefficient", "aggregation.name"},
     "group_size": {"rollout.prompts_per_step", "rollout.responses_per_prompt"},
     "ood_prompts": {"data.slices"},
+    "dialects": {"method", "dialect", "coefficient", "aggregation.name", "trainer.learning_rate", "rollout", "importance"},
     "engines": {"method", "coefficient", "trainer.name", "sft.trainer", "generator.name", "vllm", "trainer.learning_rate"},
     "sampling_strategy": {"method", "source", "generator.temperature", "generator.top_p", "trainer.learning_rate"},
 }

@@ -68,7 +68,8 @@ def _conformance(call: Call) -> None:
     from unified_rl.labs import conformance
 
     golden = conformance.read(call.options.golden)
-    found = [one for peer in call.options.peer or [""] for one in conformance.compare(golden, peer)]
+    compare = conformance.compare_dialects if call.options.dialects else conformance.compare
+    found = [one for peer in call.options.peer or [""] for one in compare(golden, peer)]
     print(conformance.table(found))
     print(f"\n{conformance.summary(found)}")
 

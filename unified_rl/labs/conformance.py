@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from unified_rl.base.errors import DataError
-from unified_rl.labs.conformance_lines import LINES, Line
+from unified_rl.labs.conformance_lines import DIALECT_LINES, LINES, Line
 from unified_rl.loop.surrogate import aggregation_weights
 from unified_rl.methods.base import Inputs
 from unified_rl.methods.importance import corrected
@@ -76,6 +76,18 @@ def compare(golden: Mapping[str, Any], peer: str = "") -> list[Compared]:
         known = ", ".join(dict.fromkeys(row["peer"] for row in golden["rows"]))
         raise DataError(f"there are no golden gradients of {peer!r}; there are of {known}")
     return [_compared(row, golden["data"][row["data"]]) for row in rows]
+
+
+def compare_dialects(golden: Mapping[str, Any], peer: str = "") -> list[Compared]:
+    """The golden gradients that a dialect, with what the recording set otherwise than the project's defaults, is to give."""
+    rows = [row for row in golden["rows"] if row["peer"].lower().startswith(peer.lower())]
+    found = []
+    for row in rows:
+        words = DIALECT_LINES.get((row["peer"], row["method"].strip()))
+        if words:
+            ours_BT = gradient(words.split(), golden["data"][row["data"]])
+            found.append(Compared(row["peer"], row["method"].strip(), words, difference(ours_BT, _floats(row["gradient"]))))
+    return found
 
 
 def gradient(words: Sequence[str], data: Mapping[str, Any], rows: str = "all") -> Tensor:

@@ -17,10 +17,12 @@ REWARD_MODEL_PRESETS = ("smoke", "default", "full")
 class ConformanceOptions:
     """Whose gradients ours are compared with.
 
-    peer: beginnings of projects' names; none = all that the golden file has. golden: a golden file, or a folder of some.
+    peer: beginnings of projects' names; none = all that the golden file has. golden: a golden file, or a folder of some. dialects:
+    the dialects' lines in place of those that were written for each loss.
     """
 
     peer: list[str] = field(default_factory=list)
+    dialects: bool = False
     golden: Path = Path("tests/data/golden")
 
 

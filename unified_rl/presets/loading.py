@@ -1,7 +1,7 @@
 """From `key=value` words to a checked `Config`. No torch.
 
 Order, later wins: schema defaults, configs/chain.yaml, the method's row of the table, configs/stack/STACK.yaml,
-that stack's `methods.METHOD` section (what is tuned for the stack; without one, its coefficient's), the command line.
+that stack's `methods.METHOD` section (what is tuned for the stack; without one, its coefficient's), the dialect, the command line.
 `source=x`, `coefficient=x`, `aggregation=x`, `importance=x`, `task=x` and `reward=x` are short for the section's name, and
 `engine=x` for `trainer.name=x`.
 """
@@ -26,7 +26,7 @@ from unified_rl.config.sanity import check_numbers
 from unified_rl.config.schema import Config
 from unified_rl.methods import Coefficient
 from unified_rl.methods.users import check_class
-from unified_rl.presets import chain, rules
+from unified_rl.presets import chain, dialects, rules
 from unified_rl.records.config_file import escaped, plain, read_settings
 
 CONFIGS = Path(__file__).parent / "configs"
@@ -68,7 +68,8 @@ def compose(words: Sequence[str]) -> Config:
     stack_name = str(given.get("stack", Config.stack))
     stack = _read_yaml("stack", stack_name)
     tuned = _tuned(stack.pop("methods", None) or {}, method_name)
-    layers = (_chain(), _method_row(method_name), stack, tuned)
+    dialect = parse_words(dialects.words(str(given.get("dialect", dialects.PAPER)), method_name))
+    layers = (_chain(), _method_row(method_name), stack, tuned, dialect)
     config = _typed([*map(_expand_shorthands, layers), given])
     return replace(config, init=chain.start(config))
 
