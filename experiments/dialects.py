@@ -1,11 +1,12 @@
 """Does it matter which framework one used? "GRPO" as eight projects' code has it by default, in three regimes.
 
-Hypothesis: on policy only aggregation, std and KL differ, so TRL, verl and OpenRLHF (but for its KL) end alike, and so do prime-rl
-and open-instruct (but for its KL); with several updates per rollout, and with a lag, clip, masks and corrections may separate them.
+Hypothesis: on policy only aggregation, std and KL differ, so TRL, verl and OpenRLHF (but for its KL) end alike, and so do
+prime-rl and open-instruct (but for its KL); with several updates per rollout, and with a lag, clip, masks and corrections may
+separate them.
 
-Arms: the paper's GRPO and seven dialects (docs/dialects.md), each on policy (one update per rollout), with 4 minibatches x 2 epochs,
-and at a lag of 4 steps with one update. Regimes set the number of updates, in place of the dialect's own. At a lag, dialects without
-a correction of their own take every ratio to the sampler (importance=bypass), whose log-probs are then the old ones.
+Arms: the paper's GRPO and seven dialects (docs/dialects.md), each on policy (one update per rollout), with 4 minibatches x 2
+epochs, and at a lag of 4 steps with one update. Regimes set the number of updates, in place of the dialect's own. At a lag,
+dialects without a correction of their own take every ratio to the sampler (importance=bypass), whose log-probs are the old ones.
 Settings: the tiny stack; one learning rate for all, GRPO+OS's 1e-4. Seeds: five. Budget: 120 runs of 48 steps and their evaluation.
 Matching rule: equal steps of equally many responses to the same prompts in the same order with the same sampling noise.
 

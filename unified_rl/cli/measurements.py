@@ -10,6 +10,7 @@ from unified_rl.base.errors import ConfigError
 from unified_rl.cli.grammar import Call, Command
 from unified_rl.config.ranges import at_least, one_of
 from unified_rl.labs.options import (
+    BiasLabOptions,
     ConformanceOptions,
     FirstErrorOptions,
     MicroscopeOptions,
@@ -74,6 +75,12 @@ def _conformance(call: Call) -> None:
     print(f"\n{conformance.summary(found)}")
 
 
+def _bias_lab(call: Call) -> None:
+    from unified_rl.labs import bias_lab
+
+    _print_paths(bias_lab.run(call.options, call.line))
+
+
 def _microscope(call: Call) -> None:
     from unified_rl.labs import microscope
 
@@ -136,6 +143,13 @@ COMMANDS: Mapping[str, Command] = {
         _conformance,
         ConformanceOptions,
         "peer",
+    ),
+    "bias-lab": Command(
+        "what every row's gradient is in expectation, beside the true ones, on a problem that is enumerated",
+        "rows weight out=runs/bias_lab",
+        _bias_lab,
+        BiasLabOptions,
+        "questions",
     ),
     "microscope": Command(
         "every method's coefficient, token by token and term by term, on the same responses to one prompt",

@@ -27,6 +27,20 @@ class ConformanceOptions:
 
 
 @dataclass(frozen=True)
+class BiasLabOptions:
+    """What is computed.
+
+    questions: rows (every row against every objective), weight, group_size, length, aggregation, kl, staleness, temperature, top_p,
+    truncation, dialects; none = all. methods: rows of the table, for the question `rows`; none = all. out: folder for tables,
+    figures and numbers.
+    """
+
+    questions: list[str] = field(default_factory=list)
+    methods: list[str] = field(default_factory=list)
+    out: Path = Path("runs/bias_lab")
+
+
+@dataclass(frozen=True)
 class PolicyOptions:
     """Which policy is measured, by which methods, on which problems.
 

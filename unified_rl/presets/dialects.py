@@ -1,8 +1,8 @@
 """Dialects: what other projects' code does by default where it says the name of a method of ours. No torch.
 
 Each was read in the project's defaults at the version it states, and is checked against gradients of its own loss functions
-(`labs.conformance_lines.DIALECT_LINES`). Defaults, not recipes: how many responses, which learning rate and how far sampling may run
-ahead are the user's to set there too.
+(`labs.conformance_lines.DIALECT_LINES`). Defaults, not recipes: how many responses, which learning rate and how far sampling may
+run ahead are the user's to set there too.
 """
 
 from __future__ import annotations
