@@ -10,6 +10,7 @@ from unified_rl.base.errors import ConfigError
 from unified_rl.cli.grammar import Call, Command
 from unified_rl.config.ranges import at_least, one_of
 from unified_rl.labs.options import (
+    AuditOptions,
     BiasLabOptions,
     ConformanceOptions,
     FirstErrorOptions,
@@ -73,6 +74,12 @@ def _conformance(call: Call) -> None:
     found = [one for peer in call.options.peer or [""] for one in compare(golden, peer)]
     print(conformance.table(found))
     print(f"\n{conformance.summary(found)}")
+
+
+def _audit(call: Call) -> None:
+    from unified_rl.labs.audit import run
+
+    print(run.run(call.options, call.rest, call.line))
 
 
 def _bias_lab(call: Call) -> None:
@@ -143,6 +150,14 @@ COMMANDS: Mapping[str, Command] = {
         _conformance,
         ConformanceOptions,
         "peer",
+    ),
+    "audit": Command(
+        "what a loss did to each token of another trainer's dumped rollouts, and what another loss would have done",
+        "completions.parquet as=trl against=paper",
+        _audit,
+        AuditOptions,
+        "rollouts",
+        sections=("config",),
     ),
     "bias-lab": Command(
         "what every row's gradient is in expectation, beside the true ones, on a problem that is enumerated",

@@ -27,6 +27,31 @@ class ConformanceOptions:
 
 
 @dataclass(frozen=True)
+class AuditOptions:
+    """Whose rollouts, and which losses.
+
+    rollouts: a file of another trainer's dump (TRL's Parquet, verl's JSONL, records with tokens and log-probs), or a folder.
+    as_: the dialect whose loss it was. against: another's. method: whose loss, of both. tokenizer: a folder with one, for dumps
+    without tokens. model, reference: folders of models by which old and reference log-probs are computed where the dump has none.
+    limit: the longest response that was allowed, in tokens, for dumps that do not say what was truncated; 0 = unknown.
+    out: folder for table and report.
+    """
+
+    rollouts: Path
+    as_: str = "paper"
+    against: str = "paper"
+    method: str = "grpo"
+    tokenizer: str = ""
+    model: str = ""
+    reference: str = ""
+    limit: int = 0
+    out: Path = Path("runs/audit")
+
+    def __post_init__(self) -> None:
+        at_least("limit", self.limit, 0)
+
+
+@dataclass(frozen=True)
 class BiasLabOptions:
     """What is computed.
 
