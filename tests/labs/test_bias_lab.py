@@ -17,7 +17,6 @@ from unified_rl.labs.bias.expectation import Sampled, expected, multisets
 from unified_rl.labs.bias.questions import cosine, kl_alone, kl_targets, measure, situation, weight_on_grad_p
 from unified_rl.labs.bias.world import filtered, gradient_of, reverse_kl, world
 from unified_rl.labs.options import BiasLabOptions
-from unified_rl.methods import METHODS
 from unified_rl.presets.loading import compose
 from unified_rl.statistics.table_files import read_table
 
@@ -191,5 +190,5 @@ def test_the_command_writes_tables_figures_and_numbers(tmp_path, capsys):
 def test_the_page_has_the_table_of_the_results():
     root = Path(__file__).parents[2]
     table, _ = read_table(root / "experiments" / "results" / "bias_lab" / "bias_rows.csv")
-    assert set(table["method"]) == set(METHODS)
+    assert set(table["method"]) == set(questions.measurable())
     assert bias_lab.numbers(table) in (root / "docs" / "bias_lab.md").read_text()

@@ -15,7 +15,6 @@ from unified_rl.base.errors import ConfigError
 from unified_rl.base.plugins import did_you_mean
 from unified_rl.labs.bias import questions
 from unified_rl.labs.options import BiasLabOptions
-from unified_rl.methods import METHODS
 from unified_rl.plotting import bias_lab as figures
 from unified_rl.records.provenance import git_state
 from unified_rl.statistics.table_files import SCHEMA, write_table
@@ -31,12 +30,12 @@ def run(options: BiasLabOptions, command: str) -> list[Path]:
     """
     asked = options.questions or [ROWS, *questions.QUESTIONS]
     _check(asked, [ROWS, *questions.QUESTIONS], "questions")
-    _check(options.methods, METHODS, "methods")
+    _check(options.methods, questions.measurable(), "methods")
     facts = {"schema": SCHEMA, "command": command, "group": questions.GROUP, "success": questions.SUCCESS}
     facts["commits"] = [commit] if (commit := git_state()["commit"]) else []
     files = []
     for name in asked:
-        found = questions.rows(options.methods or list(METHODS)) if name == ROWS else questions.table(name)
+        found = questions.rows(options.methods or questions.measurable()) if name == ROWS else questions.table(name)
         path = options.out / "tables" / f"bias_{name}.csv"
         write_table(found, path, {**facts, "table": f"bias_{name}"})
         files += [path, *figures.draw_one(name, options.out / "tables", options.out / "figures")]

@@ -38,7 +38,7 @@ from unified_rl.labs.bias.world import (
     world,
 )
 from unified_rl.labs.conformance import of_logp
-from unified_rl.methods import METHODS
+from unified_rl.methods import COEFFICIENTS, METHODS
 from unified_rl.methods.base import Inputs
 from unified_rl.presets.dialects import DIALECTS, PAPER
 from unified_rl.presets.loading import compose
@@ -56,6 +56,9 @@ CLAIMS = {
     "max_rl": "log p",
     "best_of_group": "Pass@4",
 }
+SUPPLIED = frozenset(
+    {"groups", "samples", "pairs", "old_logp", "ref_logp", "teacher_logp", "values", "entropy", "squared_probs"}
+)
 Row = tuple[str, str, float, float]
 
 
@@ -98,6 +101,11 @@ def sampled(config: Config, around: Situation, group: int) -> Sampled:
         return multisets(responses_of(around, "teacher"), 1)
     found = multisets(responses_of(around, "reference" if source == "offline_samples" else "sampler"), group)
     return informative(found, around.world.right_R) if source == "informative_samples" else found
+
+
+def measurable() -> list[str]:
+    """The rows that read nothing which the problem lacks (it has one reward, no history of prompts, no text)."""
+    return [name for name, row in METHODS.items() if COEFFICIENTS[row.coefficient].needs <= SUPPLIED]
 
 
 def row_words(method: str) -> list[str]:
