@@ -28,6 +28,7 @@ VARIED = {
     "normalisation": {"coefficient", "aggregation.name"},
     "group_size": {"rollout.prompts_per_step", "rollout.responses_per_prompt"},
     "ood_prompts": {"data.slices"},
+    "dialects": {"method", "dialect", "coefficient", "aggregation.name", "trainer.learning_rate", "rollout", "importance"},
     "engines": {"method", "coefficient", "trainer.name", "sft.trainer", "generator.name", "vllm", "trainer.learning_rate"},
     "noise_correction": {"method", "reward", "coefficient", "trainer.learning_rate"},
     "loophole": {"method", "source", "reward", "coefficient", "trainer.learning_rate"},

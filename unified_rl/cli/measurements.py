@@ -11,6 +11,8 @@ from unified_rl.base.errors import ConfigError
 from unified_rl.cli.grammar import Call, Command
 from unified_rl.config.ranges import at_least, one_of
 from unified_rl.labs.options import (
+    AuditOptions,
+    BiasLabOptions,
     ConformanceOptions,
     FirstErrorOptions,
     MicroscopeOptions,
@@ -80,9 +82,22 @@ def _conformance(call: Call) -> None:
     from unified_rl.labs import conformance
 
     golden = conformance.read(call.options.golden)
-    found = [one for peer in call.options.peer or [""] for one in conformance.compare(golden, peer)]
+    compare = conformance.compare_dialects if call.options.dialects else conformance.compare
+    found = [one for peer in call.options.peer or [""] for one in compare(golden, peer)]
     print(conformance.table(found))
     print(f"\n{conformance.summary(found)}")
+
+
+def _audit(call: Call) -> None:
+    from unified_rl.labs.audit import run
+
+    print(run.run(call.options, call.rest, call.line))
+
+
+def _bias_lab(call: Call) -> None:
+    from unified_rl.labs import bias_lab
+
+    _print_paths(bias_lab.run(call.options, call.line))
 
 
 def _microscope(call: Call) -> None:
@@ -166,6 +181,21 @@ COMMANDS: Mapping[str, Command] = {
         _conformance,
         ConformanceOptions,
         "peer",
+    ),
+    "audit": Command(
+        "what a loss did to each token of another trainer's dumped rollouts, and what another loss would have done",
+        "completions.parquet as=trl against=paper",
+        _audit,
+        AuditOptions,
+        "rollouts",
+        sections=("config",),
+    ),
+    "bias-lab": Command(
+        "what every row's gradient is in expectation, beside the true ones, on a problem that is enumerated",
+        "rows weight out=runs/bias_lab",
+        _bias_lab,
+        BiasLabOptions,
+        "questions",
     ),
     "microscope": Command(
         "every method's coefficient, token by token and term by term, on the same responses to one prompt",
