@@ -32,7 +32,7 @@ def test_every_command_has_help_with_every_setting_and_starts_nothing(name, caps
         text = capsys.readouterr().out
         assert f"for example: unified-rl {name}" in text
         for item in fields(COMMANDS[name].options):
-            assert f"\n  {item.name}  (" in text
+            assert f"\n  {item.name.removesuffix(chr(95))}  (" in text
     assert not list(tmp_path.iterdir())
 
 

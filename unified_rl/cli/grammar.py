@@ -11,6 +11,7 @@ import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
+from keyword import iskeyword
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -96,6 +97,7 @@ def read(name: str, command: Command, words: Sequence[str]) -> Call:
     given: dict[str, list[str]] = {}
     rest = []
     for key, value in pairs:
+        key = f"{key}_" if iskeyword(key) else key  # a dataclass has no field of that name
         if key in own:
             given.setdefault(key, []).append(value)
         elif key.startswith(command.free) or command.whole or (command.sections and not _misspelt(key, own)):

@@ -39,7 +39,7 @@ def settings(options: type[Any], prefix: str = "") -> list[Setting]:
     hints, texts, allowed = types_of(options), descriptions(options), allowed_values(options)
     return [
         Setting(
-            f"{prefix}{item.name}",
+            f"{prefix}{item.name.removesuffix('_')}",
             kind_of(hints[item.name]),
             default_of(item),
             texts.get(item.name, ""),

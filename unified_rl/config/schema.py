@@ -28,6 +28,7 @@ class Config:
     """A complete, resolved configuration of one run.
 
     method: a row of the table (`unified-rl methods`); "" = the paper's own, GRPO with outcome supervision.
+    dialect: whose defaults of it: paper | trl | verl | openrlhf | nemo_rl | prime_rl | open_instruct | slime (docs/dialects.md).
     init: the stage of the chain whose policy training starts from; "" = the last one that makes a policy. stages: the chain, in
         order, by name (configs/chain.yaml; docs/stages.md).
     reference: Hugging Face directory of the reference policy; "" = the policy that training starts from.
@@ -38,6 +39,7 @@ class Config:
 
     run_dir: str = ""
     method: str = ""
+    dialect: str = "paper"
     label: str = ""
     stack: str = "tiny"
     seed: int = 0

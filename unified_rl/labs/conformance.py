@@ -17,9 +17,10 @@ import torch
 from torch import Tensor
 
 from unified_rl.base.errors import DataError
-from unified_rl.labs.conformance_lines import LINES, Line
+from unified_rl.config.schema import Config
+from unified_rl.labs.conformance_lines import DIALECT_LINES, LINES, Line
 from unified_rl.loop.surrogate import aggregation_weights
-from unified_rl.methods.base import Inputs
+from unified_rl.methods.base import Inputs, given
 from unified_rl.methods.importance import corrected
 from unified_rl.ops.terms import coefficient as total
 from unified_rl.presets.loading import load_config
@@ -78,6 +79,18 @@ def compare(golden: Mapping[str, Any], peer: str = "") -> list[Compared]:
     return [_compared(row, golden["data"][row["data"]]) for row in rows]
 
 
+def compare_dialects(golden: Mapping[str, Any], peer: str = "") -> list[Compared]:
+    """The golden gradients that a dialect, with what the recording set otherwise than the project's defaults, is to give."""
+    rows = [row for row in golden["rows"] if row["peer"].lower().startswith(peer.lower())]
+    found = []
+    for row in rows:
+        words = DIALECT_LINES.get((row["peer"], row["method"].strip()))
+        if words:
+            ours_BT = gradient(words.split(), golden["data"][row["data"]])
+            found.append(Compared(row["peer"], row["method"].strip(), words, difference(ours_BT, _floats(row["gradient"]))))
+    return found
+
+
 def gradient(words: Sequence[str], data: Mapping[str, Any], rows: str = "all") -> Tensor:
     """d loss / d logp [B, T] of a configuration of ours on golden data, 0 off the mask.
 
@@ -86,15 +99,22 @@ def gradient(words: Sequence[str], data: Mapping[str, Any], rows: str = "all") -
     """
     config, inputs = load_config(words), inputs_of(data)
     logp_BT = _floats(data["logp"])
-    kept = torch.arange(len(logp_BT)) if rows == "all" else inputs.chosen_B.nonzero()[:, 0]  # type: ignore[union-attr]
+    if rows == "all":
+        return of_logp(config, inputs, logp_BT)
+    kept = given(inputs.chosen_B).nonzero()[:, 0]
+    found_BT = of_logp(config, replace(inputs.rows(kept), chosen_B=None), logp_BT[kept])
+    return torch.zeros_like(logp_BT).index_copy_(0, kept, found_BT)
+
+
+def of_logp(config: Config, inputs: Inputs, logp_BT: Tensor) -> Tensor:
+    """d loss / d logp [B, T] of a configuration on one update's whole batch, 0 off the mask."""
     method = corrected(config.coefficient, config.importance)
-    prepared = method.prepare(inputs.rows(kept) if rows == "all" else replace(inputs.rows(kept), chosen_B=None))
+    prepared = method.prepare(inputs)
     options = config.aggregation
     length = options.length or logp_BT.shape[1]
     weights_B = aggregation_weights(options.name, prepared, length, options.truncated, options.empty)
     mask_BT = prepared.response_mask_BT
-    found_BT = -weights_B[:, None] * total(method.terms(logp_BT[kept], prepared), mask_BT)
-    return torch.zeros_like(logp_BT).index_copy_(0, kept, torch.where(mask_BT, found_BT, 0))
+    return torch.where(mask_BT, -weights_B[:, None] * total(method.terms(logp_BT, prepared), mask_BT), 0)
 
 
 def inputs_of(data: Mapping[str, Any]) -> Inputs:

@@ -211,3 +211,39 @@ LINES: dict[str, dict[str, Line]] = {
         "cispo": Line(f"method=cispo coefficient.clip_high=0.28 {SEQUENCES}"),
     },
 }
+
+#: What a dialect sets, beside what a recording of its project set otherwise than that project's defaults: (project, loss) -> words.
+#: "same A": the recording's advantages were ours, of the population's std. Where the dialect stands alone, it is the default as is.
+SAME_A = "coefficient.baseline=mean coefficient.std=population coefficient.std_epsilon=0"
+DIALECT_LINES: dict[tuple[str, str], str] = {
+    ("TRL 1.16.0", "grpo, clip, KL k3 (same A)"): f"method=grpo dialect=trl coefficient.kl_coef=0.04 {SEQUENCES} {SAME_A}",
+    ("TRL 1.16.0", "scale_rewards=batch"): f"method=grpo dialect=trl {SEQUENCES} coefficient.std=batch",
+    ("TRL 1.16.0", "dapo (clip-higher, token mean)"): f"method=grpo dialect=trl coefficient.clip_high=0.28 {SAME_A}",
+    ("TRL 1.16.0", "rloo from rewards, KL in reward, one update"): "method=rloo dialect=trl coefficient.kl_coef=0.03",
+    ("TRL 1.16.0", "rloo, several updates"): "method=rloo dialect=trl coefficient.kl_coef=0.03",
+    ("TRL 1.16.0", "dpo sigmoid"): "method=dpo dialect=trl",
+    ("verl", "grpo, group of one"): "method=grpo dialect=verl",
+    ("verl", "vanilla token-mean, KL low_var_kl (same A)"): "method=grpo dialect=verl coefficient.kl_coef=0.04 "
+    f"coefficient.dual_clip=null {SAME_A}",
+    ("verl", "ppo, GAE as it is"): "method=ppo dialect=verl coefficient.kl_coef=0.04 coefficient.trace_decay=0.95",
+    ("OpenRLHF", "group_norm from rewards"): f"method=grpo dialect=openrlhf {NO_KL}",
+    ("OpenRLHF", "dual_clip"): f"method=grpo dialect=openrlhf {NO_KL} coefficient.dual_clip=3 {SAME_A}",
+    ("OpenRLHF", "rloo, KL in reward"): "method=rloo dialect=openrlhf coefficient.kl_coef=0.03",
+    ("OpenRLHF", "rloo from rewards, kl_coef=0"): f"method=rloo dialect=openrlhf {NO_KL}",
+    ("OpenRLHF", "ppo, GAE as it is"): "method=ppo dialect=openrlhf coefficient.kl_coef=0.04 coefficient.trace_decay=0.95",
+    ("OpenRLHF", "dpo"): "method=dpo dialect=openrlhf",
+    ("NeMo-RL", "KL loss k3"): f"method=grpo dialect=nemo_rl coefficient.kl_coef=0.04 {SAME_A}",
+    ("NeMo-RL", "clipped PG, token level (same A)"): f"method=grpo dialect=nemo_rl {NO_KL} {SAME_A}",
+    ("prime-rl", "default as it is, from rewards"): "method=grpo dialect=prime_rl",
+    (
+        "open-instruct",
+        "centered, clip_higher=.272 (its defaults)",
+    ): f"method=grpo dialect=open_instruct {NO_KL} importance=none",
+    ("open-instruct", "rho clamp <= 1.2"): "method=grpo dialect=open_instruct importance.cap=1.2 "
+    f"{NO_KL} coefficient.std=population",
+    ("open-instruct", "KL loss estimator 2, symmetric clip"): "method=grpo dialect=open_instruct coefficient.std=population "
+    "coefficient.clip_high=0.2 importance=none",
+    ("open-instruct", "dpo_norm"): "method=dpo dialect=open_instruct",
+    ("slime", "clip-higher (same A)"): f"method=grpo dialect=slime coefficient.clip_high=0.28 {SAME_A}",
+    ("slime", "ppo, vanilla_gae"): "method=ppo dialect=slime coefficient.kl_coef=0.04 coefficient.trace_decay=0.95",
+}

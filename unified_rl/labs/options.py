@@ -17,11 +17,52 @@ REWARD_MODEL_PRESETS = ("smoke", "default", "full")
 class ConformanceOptions:
     """Whose gradients ours are compared with.
 
-    peer: beginnings of projects' names; none = all that the golden file has. golden: a golden file, or a folder of some.
+    peer: beginnings of projects' names; none = all that the golden file has. golden: a golden file, or a folder of some. dialects:
+    the dialects' lines in place of those that were written for each loss.
     """
 
     peer: list[str] = field(default_factory=list)
+    dialects: bool = False
     golden: Path = Path("tests/data/golden")
+
+
+@dataclass(frozen=True)
+class AuditOptions:
+    """Whose rollouts, and which losses.
+
+    rollouts: a file of another trainer's dump (TRL's Parquet, verl's JSONL, records with tokens and log-probs), or a folder.
+    as_: the dialect whose loss it was. against: another's. method: whose loss, of both. tokenizer: a folder with one, for dumps
+    without tokens. model, reference: folders of models by which old and reference log-probs are computed where the dump has none.
+    limit: the longest response that was allowed, in tokens, for dumps that do not say what was truncated; 0 = unknown.
+    out: folder for table and report.
+    """
+
+    rollouts: Path
+    as_: str = "paper"
+    against: str = "paper"
+    method: str = "grpo"
+    tokenizer: str = ""
+    model: str = ""
+    reference: str = ""
+    limit: int = 0
+    out: Path = Path("runs/audit")
+
+    def __post_init__(self) -> None:
+        at_least("limit", self.limit, 0)
+
+
+@dataclass(frozen=True)
+class BiasLabOptions:
+    """What is computed.
+
+    questions: rows (every row against every objective), weight, group_size, length, aggregation, kl, staleness, temperature, top_p,
+    truncation, dialects; none = all. methods: rows of the table, for the question `rows`; none = all. out: folder for tables,
+    figures and numbers.
+    """
+
+    questions: list[str] = field(default_factory=list)
+    methods: list[str] = field(default_factory=list)
+    out: Path = Path("runs/bias_lab")
 
 
 @dataclass(frozen=True)

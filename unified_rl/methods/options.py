@@ -94,7 +94,7 @@ class Advantage:
 
     baseline: what is subtracted: mean | leave_one_out | length_weighted (OPO) | none. std: what it is divided by: population |
     sample (ddof 1) | batch (ddof 1, of the batch's rewards) | leave_one_out (ddof 1) | mean (the group's mean, MaxRL) | none.
-    std_epsilon: added to it.
+    std_epsilon: added to it. flat: where the divisor is 0 an advantage is zero, or left undivided.
     lone: the advantage of a response that is alone in its group: zero, or its reward as it is (as if mean = 0, std = 1).
     whitening: (A - mean)/std of the result over all response tokens of the batch: none | population | sample.
     """
@@ -102,6 +102,7 @@ class Advantage:
     baseline: str = "mean"
     std: str = "population"
     std_epsilon: float = 0.0
+    flat: str = "zero"
     lone: str = "zero"
     whitening: str = "none"
 
@@ -109,6 +110,7 @@ class Advantage:
         one_of("coefficient.baseline", self.baseline, tuple(BASELINES))
         one_of("coefficient.std", self.std, tuple(STDS))
         not_negative("coefficient.std_epsilon", self.std_epsilon)
+        one_of("coefficient.flat", self.flat, ("zero", "undivided"))
         one_of("coefficient.lone", self.lone, ("zero", "reward"))
         one_of("coefficient.whitening", self.whitening, WHITENINGS)
 
@@ -116,7 +118,13 @@ class Advantage:
         """One advantage per response. [B] -> [B]."""
         lengths_B = inputs.response_mask_BT.sum(1)
         found_B = ops.advantages.relative(
-            rewards_B, inputs.group_B, lengths_B, baseline=self.baseline, std=self.std, epsilon=self.std_epsilon
+            rewards_B,
+            inputs.group_B,
+            lengths_B,
+            baseline=self.baseline,
+            std=self.std,
+            epsilon=self.std_epsilon,
+            flat=self.flat,
         )
         if self.lone == "zero":
             return found_B

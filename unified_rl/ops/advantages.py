@@ -48,14 +48,24 @@ def length_weighted(rewards_B: Tensor, group_B: Tensor, lengths_B: Tensor) -> Te
     return rewards_B - (_segment_sum(lengths_B * rewards_B, index, len(count)) / totals)[index]
 
 
-def relative(rewards_B: Tensor, group_B: Tensor, lengths_B: Tensor, *, baseline: str, std: str, epsilon: float) -> Tensor:
+def relative(
+    rewards_B: Tensor,
+    group_B: Tensor,
+    lengths_B: Tensor,
+    *,
+    baseline: str,
+    std: str,
+    epsilon: float,
+    flat: str = "zero",
+) -> Tensor:
     """(r - baseline) / (std + epsilon), each by name. [B], [B], [B] -> [B].
 
     baseline: "mean" of the group, "leave_one_out", "length_weighted", or "none". std: "none"; "population", "sample" (ddof 1) or
     "leave_one_out" (ddof 1, of the others) of the group; "batch", the ddof-1 std of the batch's rewards; or "mean", the group's
     (MaxRL, arXiv 2602.02710).
 
-    Where the divisor without `epsilon` is 0 but for rounding, the result is 0; so it is for a group of one with a baseline.
+    Where the divisor without `epsilon` is 0 but for rounding, the result is 0, or with flat="undivided" what would have been
+    divided (NeMo-RL, with the std of the others: a group's only right response). For a group of one with a baseline it is 0.
     """
     if (baseline, std, epsilon) == ("mean", "population", 0.0):
         return group_normalised(rewards_B, group_B)
@@ -65,11 +75,11 @@ def relative(rewards_B: Tensor, group_B: Tensor, lengths_B: Tensor, *, baseline:
         "length_weighted": lambda: length_weighted(rewards_B, group_B, lengths_B),
         "none": lambda: rewards_B,
     }[baseline]()
-    return over_std(centred_B, rewards_B, group_B, std, epsilon)
+    return over_std(centred_B, rewards_B, group_B, std, epsilon, flat)
 
 
-def over_std(values_B: Tensor, rewards_B: Tensor, group_B: Tensor, std: str, epsilon: float) -> Tensor:
-    """values / (std + epsilon), the std of the rewards by its name in `relative`; 0 where that is 0. [B], [B], [B] -> [B]."""
+def over_std(values_B: Tensor, rewards_B: Tensor, group_B: Tensor, std: str, epsilon: float, flat: str = "zero") -> Tensor:
+    """values / (std + epsilon), the std of the rewards by its name in `relative`; where that is 0, 0 or by `flat`. [B] -> [B]."""
     if std == "none":
         return values_B
     divisor_B = {
@@ -80,7 +90,8 @@ def over_std(values_B: Tensor, rewards_B: Tensor, group_B: Tensor, std: str, eps
         "mean": lambda: rewards_B - group_centred(rewards_B, group_B),
     }[std]()
     flat_B = divisor_B.abs() <= MIN_STD * rewards_B.abs().clamp(min=1.0)
-    return torch.where(flat_B, 0, values_B / (torch.where(flat_B, 1, divisor_B) + epsilon))
+    left_B = values_B if flat == "undivided" else torch.zeros_like(values_B)
+    return torch.where(flat_B, left_B, values_B / (torch.where(flat_B, 1, divisor_B) + epsilon))
 
 
 def where_alone(advantages_B: Tensor, others_B: Tensor, group_B: Tensor) -> Tensor:

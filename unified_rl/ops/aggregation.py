@@ -50,7 +50,7 @@ def constant_length(lengths_B: Tensor, length: int) -> Tensor:
     if length < 1:
         raise ValueError(f"constant_length needs a length of at least 1, got {length}")
     lengths = _floating(lengths_B)
-    return _weight_of_nonempty(lengths, torch.full_like(lengths, 1.0 / (len(lengths) * length)))
+    return _weight_of_nonempty(lengths, torch.full_like(lengths, 1.0 / (max(len(lengths), 1) * length)))
 
 
 def pair_mean(lengths_B: Tensor) -> Tensor:

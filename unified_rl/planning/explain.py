@@ -16,6 +16,7 @@ from unified_rl.config.schema import Config
 from unified_rl.methods.losses import all_needs, of_policy
 from unified_rl.methods.options import Kl
 from unified_rl.methods.signals import ROLES, SIGNALS, beside_policy, per_rollout
+from unified_rl.planning import dialects
 from unified_rl.planning import render as render_plan
 from unified_rl.presets import chain, loading
 from unified_rl.sources.pairs import pairs_per_prompt
@@ -41,6 +42,7 @@ def facts(config: Config, words: Sequence[str] = ()) -> dict[str, Any]:
         "label": config.label,
         "equation": _equation(config),
         "axes": _axes(config),
+        "dialect": dialects.lines(config),
         "batch": _batch(config),
         "roles": _roles(config),
         "iterations": _iterations(config),
@@ -52,7 +54,7 @@ def facts(config: Config, words: Sequence[str] = ()) -> dict[str, Any]:
 def render(found: dict[str, Any]) -> str:
     """The facts as text for people."""
     lines = [f"{found['label']}  (method={found['method']})", "", *found["equation"], ""]
-    for title in ("axes", "batch", "roles", "iterations", "writes"):
+    for title in ("axes", "dialect", "batch", "roles", "iterations", "writes"):
         if not found[title]:
             continue
         lines.append(f"{title}:")
@@ -234,6 +236,9 @@ def _learned_reward(config: Config, reward: RewardConfig) -> str:
         }.get(reduction, f"r = {value}, reduced {reduction}")
     if reward.source == "mixture":
         formula += f"; r <- {reward.rule_weight:g} rule + {1 - reward.rule_weight:g} r"
+    if reward.members > 1:
+        how = {"minus_std": f"mean - {reward.pessimism_scale:g} std", "soft": f"soft minimum at {reward.pessimism_scale:g}"}
+        formula += f"; of {reward.members} models, whose training's seeds differ, {how.get(reward.pessimism, reward.pessimism)}"
     return f"{formula}; {_which_reward_model(config, reward)}"
 
 

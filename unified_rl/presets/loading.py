@@ -1,7 +1,7 @@
 """From `key=value` words to a checked `Config`. No torch.
 
 Order, later wins: schema defaults, configs/chain.yaml, the method's row of the table, configs/stack/STACK.yaml,
-that stack's `methods.METHOD` section (what is tuned for the stack; without one, its coefficient's), the command line.
+that stack's `methods.METHOD` section (what is tuned for the stack; without one, its coefficient's), the dialect, the command line.
 `source=x`, `coefficient=x`, `aggregation=x`, `importance=x`, `task=x` and `reward=x` are short for the section's name, and
 `engine=x` for `trainer.name=x`.
 """
@@ -26,7 +26,7 @@ from unified_rl.config.sanity import check_numbers
 from unified_rl.config.schema import Config
 from unified_rl.methods import Coefficient
 from unified_rl.methods.users import check_class
-from unified_rl.presets import chain, rules
+from unified_rl.presets import chain, dialects, rules
 from unified_rl.records.config_file import escaped, flat, plain, read_settings
 
 CONFIGS = Path(__file__).parent / "configs"
@@ -70,7 +70,8 @@ def compose(words: Sequence[str]) -> Config:
     stack_name = str(given.get("stack", Config.stack))
     stack = _read_yaml("stack", stack_name)
     tuned = _tuned(stack.pop("methods", None) or {}, method_name)
-    layers = (_chain(), _method_row(method_name), stack, tuned)
+    dialect = parse_words(dialects.words(str(given.get("dialect", dialects.PAPER)), method_name))
+    layers = (_chain(), _method_row(method_name), stack, tuned, dialect)
     config = _typed([*map(_expand_shorthands, layers), given])
     label = config.label if "label" in given else _label(config, given, layers)
     return replace(config, init=chain.start(config), label=label)
@@ -78,15 +79,16 @@ def compose(words: Sequence[str]) -> Config:
 
 def _label(config: Config, given: Mapping[str, Any], layers: Sequence[Mapping[str, Any]]) -> str:
     """What a run is called that was given no name: its row, and what of its axes is otherwise than the row's."""
+    spoken = [] if config.dialect == dialects.PAPER else [f"dialect={config.dialect}"]
     if not any(section in given for section in AXES):
-        return config.label
+        return ", ".join([config.label, *spoken])
     row, own = (
         flat({name: as_dict(one)[name] for name in AXES}) for one in (_typed([*map(_expand_shorthands, layers)]), config)
     )
     words = flat({name: given[name] for name in AXES if name in given})
     short = {f"{section}.{leaf}": section for section, leaf in SHORTHANDS.items()}
     apart = [f"{short.get(name, name)}={own.get(name)}" for name in words if own.get(name) != row.get(name)]
-    return ", ".join([config.label, *apart])
+    return ", ".join([config.label, *spoken, *apart])
 
 
 def stage_config(config: Config, name: str) -> Config:

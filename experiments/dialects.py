@@ -1,0 +1,47 @@
+"""Does it matter which framework one used? "GRPO" as eight projects' code has it by default, in three regimes.
+
+Hypothesis: on policy only aggregation, std and KL differ, so TRL, verl and OpenRLHF (but for its KL) end alike, and so do
+prime-rl and open-instruct (but for its KL); with several updates per rollout, and with a lag, clip, masks and corrections may
+separate them.
+
+Arms: the paper's GRPO and seven dialects (docs/dialects.md), each on policy (one update per rollout), with 4 minibatches x 2
+epochs, and at a lag of 4 steps with one update. Regimes set the number of updates, in place of the dialect's own. At a lag,
+dialects without a correction of their own take every ratio to the sampler (importance=bypass), whose log-probs are the old ones.
+Settings: the tiny stack; one learning rate for all, GRPO+OS's 1e-4. Seeds: five. Budget: 120 runs of 48 steps and their evaluation.
+Matching rule: equal steps of equally many responses to the same prompts in the same order with the same sampling noise.
+
+What cannot be matched: one rate is not one step size where gradients differ by more than a constant factor (Adam sees no constant
+factor). Each dialect at its own best rate is a sweep that has not been made.
+"""
+
+from unified_rl.grids.definition import Arm, Grid, equal_updates
+from unified_rl.grids.presets import DEFAULT, SWEPT, TESTING
+from unified_rl.presets.dialects import DIALECTS, NAMES, PAPER
+
+LABELS = {PAPER: "Paper", **{name: dialect.project for name, dialect in DIALECTS.items()}}
+REGIMES = {
+    "on policy": ("rollout.minibatches=1",),
+    "4 x 2 updates": ("rollout.minibatches=4", "rollout.epochs=2"),
+    "lag 4": ("rollout.minibatches=1", "rollout.staleness=4"),
+}
+OWN_CORRECTION = ("prime_rl", "open_instruct")
+
+
+def _arm(dialect: str, regime: str) -> Arm:
+    bypass = ("importance=bypass",) if regime == "lag 4" and dialect not in OWN_CORRECTION else ()
+    label = f"{LABELS[dialect]}, {regime}"
+    return Arm(label, ("method=grpo", f"dialect={dialect}", "trainer.learning_rate=1e-4", *REGIMES[regime], *bypass))
+
+
+GRID = Grid(
+    name="dialects",
+    title="GRPO as eight projects have it by default",
+    arms=tuple(_arm(dialect, regime) for regime in REGIMES for dialect in NAMES),
+    presets={"testing": TESTING, "default": DEFAULT},
+    matching=equal_updates(),
+    contrasts=tuple(
+        (f"{LABELS[dialect]}, {regime}", f"{LABELS[PAPER]}, {regime}") for regime in REGIMES for dialect in DIALECTS
+    ),
+    figures=("contrasts", "results_table"),
+    tuning=f"all arms have the rate of GRPO+OS (1e-4), the best of {SWEPT}; no dialect was swept by itself",
+)

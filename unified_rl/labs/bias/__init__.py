@@ -1,0 +1,1 @@
+"""The bias laboratory: problems small enough to enumerate, on which every objective's gradient is known exactly."""
