@@ -22,6 +22,7 @@ def _of(file: str, cases: str, *changes: tuple[str, str, str]) -> tuple[Mutant, 
 GATES, LINKS, ADV, PREF = (f"ops/{name}.py" for name in ("gates", "links", "advantages", "preferences"))
 SELECT, KL, IMP = (f"ops/{name}.py" for name in ("selection", "kl", "importance"))
 PAIRS, GROUPS, OTHER = (f"methods/{name}.py" for name in ("preference", "policy_gradient", "other_gates"))
+MARGINS, FREE = (f"methods/preference_{name}.py" for name in ("margins", "likelihoods"))
 
 MUTANTS = (
     *_of(
@@ -341,12 +342,12 @@ MUTANTS = (
         ("APO-down: no anchor", "apart_B - anchored_zero(scaled_B), apart_B", "apart_B, apart_B"),
     ),
     *_of(
-        PAIRS,
+        FREE,
         "simpo",
         ("SimPO: no gamma", "margin_B - self.gamma", "margin_B"),
         ("SimPO: gamma added", "margin_B - self.gamma", "margin_B + self.gamma"),
     ),
-    *_of(PAIRS, "orpo", ("ORPO: beta inside", "margin_B / self.beta", "margin_B")),
+    *_of(FREE, "orpo", ("ORPO: beta inside", "margin_B / self.beta", "margin_B")),
     *_of(
         PREF,
         "orpo",
@@ -382,7 +383,7 @@ MUTANTS = (
         ("LD-DPO: off by one", "(response_mask_BT.cumsum(1) <= shorter_B", "(response_mask_BT.cumsum(1) < shorter_B"),
     ),
     *_of(
-        PAIRS,
+        MARGINS,
         "ld_dpo",
         (
             "LD-DPO: shared tokens weighed",
@@ -397,7 +398,7 @@ MUTANTS = (
         ("AOT: own side", "(side_B[:, None] != side_B)\n", "(side_B[:, None] == side_B)\n"),
     ),
     *_of(
-        PAIRS,
+        MARGINS,
         "aot",
         (
             "AOT: own pair",

@@ -127,6 +127,7 @@ class Method:
     source: where (q, o) come from (sources.registry.SOURCES). reward: who judges (config.REWARD_SOURCES). supervision: "none",
     "outcome" or "process". coefficient: a coefficient's name, or FILE.py:CLASS. label: how figures and tables call it.
     aggregation: how token gradients are averaged. settings: whatever else the method sets, by section.
+    equation: where the row is from, if not from where its coefficient is.
     """
 
     source: str
@@ -136,6 +137,7 @@ class Method:
     label: str
     aggregation: str = "sequence_mean"
     settings: Mapping[str, Any] = field(default_factory=dict)
+    equation: str = ""
 
 
 def given(value: Tensor | None) -> Tensor:

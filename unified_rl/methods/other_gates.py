@@ -149,7 +149,7 @@ class Dro(PolicyGradient):
         positive("coefficient.drift", self.drift)
 
     def describe(self, supervision: str) -> str:
-        return f"{super().describe(supervision)} - {self.drift:g} log(pi/pi_old)"
+        return f"A - {self.drift:g} log(pi/pi_old), {self.where_in_words(supervision)}"
 
     def terms(self, logp_BT: Tensor, inputs: Inputs) -> Terms:
         drift = drift_term(logp_BT, inputs.old_or(logp_BT), self.drift)
@@ -185,5 +185,6 @@ ROWS = {
         "grpo",
         "DeepSeek-V3.2",
         settings={"coefficient": {"kl_estimator": "weighted_k3", "off_policy_delta": 0.1}},
+        equation="arXiv 2512.02556",
     ),
 }

@@ -220,7 +220,7 @@ class Signed(Clipped):
         not_negative("coefficient.wrong", self.wrong)
 
     def advantage_in_words(self, reward: str = "r") -> str:
-        return f"{self.right:g} if right, {-self.wrong:g} if wrong"
+        return f"{self.right:g} if right, {0 - self.wrong:g} if wrong"
 
     def advantages(self, rewards_B: Tensor, inputs: Inputs) -> Tensor:
         right_B = inputs.correct_B.to(rewards_B)
@@ -270,6 +270,7 @@ ROWS = {
         "policy_gradient",
         "REINFORCE",
         settings={"coefficient": {"baseline": "none", "std": "none", "ratio": "none"}},
+        equation="Williams 1992",
     ),
     "reinforce_pp": Method("online_samples", "rule", "outcome", "reinforce_pp", "REINFORCE++", aggregation="batch_token_mean"),
     "reinforce_pp_baseline": Method(
@@ -309,6 +310,7 @@ ROWS = {
         "signed",
         "RAFT++",
         settings={"coefficient": {"right": 1.0, "wrong": 0.0, "ratio": "token"}},
+        equation="arXiv 2504.11343",
     ),
     "reinforce_rej": Method(
         "informative_samples",
@@ -317,6 +319,7 @@ ROWS = {
         "signed",
         "Reinforce-Rej",
         settings={"coefficient": {"right": 1.0, "wrong": 1.0}},
+        equation="arXiv 2504.11343",
     ),
 }
 #: The paper's own method.
