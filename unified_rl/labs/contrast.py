@@ -154,6 +154,7 @@ def batch() -> tuple[Inputs, Tensor]:
         old_logp_BT=old_BT,
         ref_logp_BT=ref_BT,
         values_BT=0.5 + normal(0.2),
+        demonstrated_B=torch.arange(count) % RESPONSES == 2,
     )
     beside: Mapping[str, Tensor] = {
         "teacher_logp_BT": teacher_BT,

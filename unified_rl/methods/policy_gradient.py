@@ -6,12 +6,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from unified_rl import ops
-from unified_rl.config.ranges import not_negative
+from unified_rl.config.ranges import not_negative, one_of
 from unified_rl.methods.base import Inputs, Method, given
 from unified_rl.methods.composition import Clipped, PolicyGradient
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from unified_rl.ops.terms import Terms
 
 
 @dataclass
@@ -186,19 +188,38 @@ class MaxRl(Clipped):
 
 
 @dataclass
-class BestOfGroup(Clipped):
-    """Only the best response of a group, by its lead over the second best: what a group's maximum gains from it."""
+class OptimalTokenBaseline(PolicyGradient):
+    """At each place a baseline of least variance: the group's mean weighted by the gradient's energy up to there. No ratio."""
 
-    name: str = "best_of_group"
-    formula: ClassVar[str] = "rho 1[not clipped] (r - second best)/std of the group's best response, else 0"
-    equation: ClassVar[str] = "arXiv 2503.19595"
+    name: str = "otb"
+    baseline: str = "none"
+    std: str = "none"
+    ratio: str = "none"
+    unit: ClassVar[str] = "group"
+    needs: ClassVar[frozenset[str]] = frozenset({"groups", "samples", "squared_probs"})
+    corrects_staleness: ClassVar[bool] = False
+    formula: ClassVar[str] = "r - sum(r W_t)/sum(W_t) in the group, W_t = sum over s <= t of (1 - 2 pi + sum_v pi_v^2)"
+    equation: ClassVar[str] = "verl, optimal_token_baseline"
+
+    def __post_init__(self) -> None:
+        for name in ("baseline", "std", "ratio", "whitening"):
+            one_of(f"coefficient.{name}", getattr(self, name), ("none",))
+        one_of("coefficient.kl_in", self.kl_in, ("loss",))
+        super().__post_init__()
+
+    def _follow_options(self) -> None:
+        super()._follow_options()
+        vars(self)["needs"] = self.needs | {"groups"}
+        vars(self)["unit"] = "group"
 
     def advantage_in_words(self, reward: str = "r") -> str:
-        return f"({reward} - second best){'' if self.std == 'none' else '/std'} of the group's best response, else 0"
+        return "r - sum(r W_t)/sum(W_t) in the group, W_t = sum over s <= t of (1 - 2 pi + sum_v pi_v^2)"
 
-    def advantages(self, rewards_B: Tensor, inputs: Inputs) -> Tensor:
-        lead_B = ops.advantages.best_over_second(rewards_B, inputs.group_B)
-        return ops.advantages.over_std(lead_B, rewards_B, inputs.group_B, self.std, self.std_epsilon)
+    def terms(self, logp_BT: Tensor, inputs: Inputs) -> Terms:
+        energy_BT = 1 - 2 * logp_BT.exp() + inputs.squared_probs_BT
+        mask_BT = inputs.response_mask_BT
+        found_BT = ops.advantages.over_energy(inputs.rewards_B.to(logp_BT), energy_BT, mask_BT, inputs.group_B)
+        return super().terms(logp_BT, replace(inputs, advantages_BT=found_BT))
 
 
 @dataclass
@@ -241,7 +262,7 @@ COEFFICIENTS = (
     Opo,
     Gpg,
     MaxRl,
-    BestOfGroup,
+    OptimalTokenBaseline,
     Signed,
 )
 ROWS = {
@@ -284,7 +305,7 @@ ROWS = {
     "opo": Method("online_samples", "rule", "outcome", "opo", "OPO", aggregation="batch_token_mean"),
     "gpg": Method("online_samples", "rule", "outcome", "gpg", "GPG", aggregation="batch_token_mean"),
     "max_rl": Method("online_samples", "rule", "outcome", "max_rl", "MaxRL"),
-    "best_of_group": Method("online_samples", "rule", "outcome", "best_of_group", "Best of the group"),
+    "otb": Method("online_samples", "rule", "outcome", "otb", "OTB", aggregation="batch_token_mean"),
     "psr": Method(
         "online_samples",
         "rule",

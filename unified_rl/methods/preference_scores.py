@@ -6,10 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from unified_rl import ops
-from unified_rl.methods.preference import Preference, row
+from unified_rl.config.ranges import not_negative, positive
+from unified_rl.methods.base import Coefficient, Inputs, Method, given
+from unified_rl.methods.preference import Preference, row, summed_score
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from unified_rl.ops.terms import Terms
 
 
 @dataclass
@@ -72,11 +76,50 @@ class ApoDown(Preference):
         return ops.links.anchored_down(scaled_B, margin_B, chosen_B)
 
 
-COEFFICIENTS = (Bco, Nca, Sppo, ApoZero, ApoDown)
+@dataclass
+class Kto(Coefficient):
+    """Responses that are right or wrong by themselves, without pairs, each told from the policy's general drift.
+
+    desirable_weight, undesirable_weight: of right and of wrong responses.
+    """
+
+    name: str = "kto"
+    beta: float = 0.1
+    desirable_weight: float = 1.0
+    undesirable_weight: float = 1.0
+    unit: ClassVar[str] = "sequence"
+    needs: ClassVar[frozenset[str]] = frozenset({"ref_logp", "mismatched_kl"})
+    any_sampler: ClassVar[bool] = True
+    formula: ClassVar[str] = (
+        "+-|o| lambda beta sigma(v) sigma(-v), v = beta [sum log(pi/pi_ref) - z0], z0 = max(0, mean log-ratio of mismatched pairs)"
+    )
+    equation: ClassVar[str] = "arXiv 2402.01306, Eq. 8"
+
+    def __post_init__(self) -> None:
+        positive("coefficient.beta", self.beta)
+        not_negative("coefficient.desirable_weight", self.desirable_weight)
+        not_negative("coefficient.undesirable_weight", self.undesirable_weight)
+
+    def terms(self, logp_BT: Tensor, inputs: Inputs) -> Terms:
+        score_B, by_token = summed_score(logp_BT, given(inputs.ref_logp_BT), inputs)
+        right_B = inputs.correct_B.to(logp_BT)
+        weight_B = self.desirable_weight * right_B - self.undesirable_weight * (1 - right_B)
+        factors = {
+            "length": by_token,
+            "beta": logp_BT.new_full((), self.beta),
+            "weight": weight_B[:, None],
+            "slope": ops.links.anchored_zero(self.beta * (score_B - inputs.mismatched_kl_B))[:, None],
+        }
+        return {"preference": ops.terms.term(**factors)}
+
+
+COEFFICIENTS = (Bco, Nca, Sppo, ApoZero, ApoDown, Kto)
 ROWS = {
     "bco": row("bco", "BCO"),
     "nca": row("nca", "NCA"),
     "sppo": row("sppo", "SPPO"),
     "apo_zero": row("apo_zero", "APO-zero"),
     "apo_down": row("apo_down", "APO-down"),
+    # Right and wrong stored samples, as many of each as there are.
+    "kto": Method("offline_samples", "rule", "outcome", "kto", "KTO"),
 }

@@ -13,6 +13,7 @@ from types import ModuleType
 
 from unified_rl.methods import (
     critic,
+    demonstrated,
     distillation,
     likelihood,
     other_gates,
@@ -22,6 +23,7 @@ from unified_rl.methods import (
     preference_scores,
     selected_tokens,
     sequence_ratio,
+    sets,
 )
 from unified_rl.methods.base import Coefficient, Method
 from unified_rl.sources.registry import declared
@@ -37,8 +39,10 @@ FAMILIES: dict[str, tuple[str, tuple[ModuleType, ...]]] = {
     "critic": ("Advantages from a learned value model", (critic,)),
     "policy_gradient": ("Policy gradients with PPO's clip, or without a ratio", (policy_gradient,)),
     "sequence_ratio": ("One ratio for a whole response", (sequence_ratio,)),
+    "sets": ("What a group of responses reaches together", (sets,)),
     "gates": ("Other gates than PPO's clip", (other_gates,)),
     "tokens": ("Tokens chosen over a whole update", (selected_tokens,)),
+    "demonstrated": ("Demonstrations beside the policy's own samples", (demonstrated,)),
     "distillation": ("Distillation from a teacher", (distillation,)),
 }
 FILES = [file for _, files in FAMILIES.values() for file in files]

@@ -137,9 +137,16 @@ def _of_coefficient(config: Config, source: SourceDeclaration) -> Iterable[Need]
         yield Need(
             lambda has: has.sampled, f"{who} {does} the policy's own actions, but {source.setting} holds somebody else's"
         )
+    both = "demonstrated" in coefficient.needs
+    if both:
+        yield Need(
+            lambda has: has.demonstrated,
+            f"{who} learns from demonstrations beside samples of the policy, in one group, which {source.setting} does not have",
+            "source.wrappers=[mixed] and source.mixed_with=demonstrations",
+        )
     if not coefficient.any_sampler:
         yield Need(
-            lambda has: not has.unknown_probability,
+            lambda has: not has.unknown_probability or (both and has.demonstrated),
             f"{who} is about the policy's samples and their probability, but {source.setting} "
             f"{source.provides.unknown_probability}",
         )
@@ -157,7 +164,7 @@ def _of_decoding(config: Config, source: SourceDeclaration) -> Iterable[Need]:
         return
     likelihood = config.coefficient.any_sampler and config.importance.name == "none"
     yield Need(
-        lambda has: not has.sampled or (has.stored and likelihood),
+        lambda has: not has.samples or (has.stored and likelihood),
         f"training on samples with {decoding_words(config)} is refused with {source.setting}, coefficient="
         f"{config.coefficient.name} and importance={config.importance.name}: the policy's log-probs are then not those of the "
         "sampler, which only the likelihood of samples that are stored once does without",

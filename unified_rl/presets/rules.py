@@ -198,7 +198,7 @@ def _importance(config: Config) -> None:
 
 
 def _greedy(config: Config) -> None:
-    if config.generator.temperature == 0 and declared(config.source).provides.sampled:
+    if config.generator.temperature == 0 and declared(config.source).provides.samples:
         raise ConfigError(
             f"training on samples with {match.decoding_words(config)} is refused: greedy responses to a prompt are all alike; "
             "set generator.temperature above 0"
