@@ -92,7 +92,7 @@ def every() -> Iterator[tuple[Combination, Config]]:
     sources = {name: SourceConfig(**source_options(name)) for name in (*SOURCES, *WRAPPED)}
     for coefficient in COEFFICIENTS:
         config = compose(["method=grpo", f"coefficient={coefficient}"])
-        roles = {role.name: "DIR" for role in beside_policy(config.coefficient.needs) if role.setting}
+        roles: dict[str, Any] = {role.name: "DIR" for role in beside_policy(config.coefficient.needs) if role.setting}
         config = replace(config, **roles)
         for importance in IMPORTANCES:
             reject = "ratio" if importance == "rejected" else "none"

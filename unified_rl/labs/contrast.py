@@ -26,6 +26,8 @@ PROMPTS, RESPONSES, LONGEST = 2, 4, 6
 #: Tokens whose shares differ by less than this part of the largest count as equal.
 EQUAL = 1e-9
 SHOWN = 12
+#: What of [B, T] numbers stands for a signal of that shape.
+COLUMNS = {"BT": slice(None), "B": 0, "BK": slice(2)}
 
 
 @dataclass(frozen=True)
@@ -159,7 +161,7 @@ def batch() -> tuple[Inputs, Tensor]:
     beside: Mapping[str, Tensor] = {
         "teacher_logp_BT": teacher_BT,
         **{
-            one.field: normal(0.5).abs() if one.field.endswith("_BT") else normal(0.5).abs()[:, 0]
+            one.field: normal(0.5).abs()[:, COLUMNS[one.field.rpartition("_")[2]]]
             for one in SIGNALS.values()
             if one.when != "rollout"
         },

@@ -214,6 +214,10 @@ class BenchmarkTask:
             raise DataError(f"task {self.name}: {self.path} holds two problems of id {named}; ids must differ")
 
 
+_TABLE_GLOBS = ("{}*.jsonl", "{}*.parquet", "data/{}*.parquet", "{}*.csv", "{}*.tsv", "{}*.json")
+_TABLE_LAYOUTS = {split: tuple(glob.format(split) for glob in _TABLE_GLOBS) for split in ("test", "validation", "train")}
+
+
 class Table(BenchmarkTask):
     """Problems from any JSON-lines, JSON, Parquet, CSV or TSV files, described by their fields (`unified_rl.tasks.benchmarks`).
 
@@ -247,16 +251,12 @@ class Table(BenchmarkTask):
         grading_seconds: float = 5.0,
         grading_workers: int = 0,
     ) -> None:
-        _choice("gold_form", gold_form, GOLD_FORMS)
-        _choice("language", language, CHOICE_LINE)
         answer_format = format or ("choice" if choices else "auto")
-        _choice("format", answer_format, FORMATS)
-        globs = ("{}*.jsonl", "{}*.parquet", "data/{}*.parquet", "{}*.csv", "{}*.tsv", "{}*.json")
-        layouts = {split: tuple(glob.format(split) for glob in globs) for split in ("test", "validation", "train")}
+        _check_words(gold_form=gold_form, language=language, format=answer_format)
         row = Benchmark(
             question=question,
             gold=gold,
-            layouts=layouts,
+            layouts=_TABLE_LAYOUTS,
             gold_form=gold_form,
             solution=solution,
             choices=choices,
@@ -348,6 +348,9 @@ def _wanted(where: Mapping[str, object], info: Mapping[str, str]) -> dict[str, l
     }
 
 
-def _choice(field: str, value: str, known: Collection[str]) -> None:
-    if value not in known:
-        raise ConfigError(f"{field}={value!r} is unknown; choose one of {', '.join(known)}")
+def _check_words(**given: str) -> None:
+    """Raise ConfigError unless each field's word is one that it can be."""
+    words: dict[str, Collection[str]] = {"gold_form": GOLD_FORMS, "language": CHOICE_LINE, "format": FORMATS}
+    for field, value in given.items():
+        if value not in words[field]:
+            raise ConfigError(f"{field}={value!r} is unknown; choose one of {', '.join(words[field])}")
