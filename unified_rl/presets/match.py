@@ -91,6 +91,8 @@ def alternatives(config: Config, need: Need) -> str:
 def _other(config: Config, name: str) -> bool:
     """Whether another coefficient would do with the same source."""
     options = COEFFICIENTS[name]
+    if "reward_parts" in options.needs and not config.reward.parts:
+        return False
     return config.reward.supervision in options.supervisions and legal(replace(config, coefficient=_by_default(name)))
 
 
