@@ -6,12 +6,20 @@ from dataclasses import replace
 
 import textbook
 import textbook_gates as gates
+import textbook_mixed as mixed
 import textbook_pairs as pairs
 import torch
 
 from unified_rl import coefficients as c
+from unified_rl.methods.signals import per_micro_batch
+from unified_rl.models.roles import policy_role
 
 LENGTH = 16  # of constant_length
+
+
+def role_of(coefficient, temperature=1.0):
+    """The policy's role with the side outputs that the coefficient reads."""
+    return policy_role(temperature, beside=frozenset(one.output for one in per_micro_batch(coefficient.needs)))
 
 
 def gspo_objective(logp_BT, inputs):
@@ -179,4 +187,19 @@ CASES |= {
     "apo_down": _case(c.ApoDown(), pairs.on_scores(pairs.anchored_down), "pair_mean"),
     "discopop": _case(c.DiscoPop(temperature=0.5), pairs.on_margin(pairs.discopop), "pair_mean"),
     "aot": _case(c.Aot(), pairs.aot, "pair_mean"),
+    # without pairs, on sets, with demonstrations beside samples
+    "kto": _case(c.Kto(undesirable_weight=0.8), mixed.kto),
+    "pass_at_k": _case(c.PassAtK(k=2), mixed.of_set(mixed.passes, 2, "correct_B")),
+    "pass_at_3": _case(c.PassAtK(k=3), mixed.of_set(mixed.passes, 3, "correct_B")),
+    "pkpo": _case(c.MaxAtK(k=2), mixed.of_set(mixed.raises, 2, average=LENGTH), "constant_length"),
+    "pkpo_3": _case(c.MaxAtK(k=3), mixed.of_set(mixed.raises, 3, average=LENGTH), "constant_length"),
+    "otb": _case(c.OptimalTokenBaseline(), mixed.otb, "batch_token_mean"),
+    "kimi": _case(c.Kimi(drift=0.3), mixed.kimi, "constant_length"),
+    "luffy": _case(c.Luffy(), mixed.luffy, "constant_length"),
+    "sft_rl": _case(c.SftAndRl(sample_weight=0.7, demonstration_weight=0.3), mixed.sft_and_rl),
+    "chord_phi": _case(
+        c.SftAndRl(sample_weight=0.7, demonstration_weight=0.3, token_weight="uncertainty"),
+        lambda *a: mixed.sft_and_rl(*a, phi=True),
+    ),
+    "hpt": _case(c.Switched(), mixed.hpt, "batch_token_mean"),
 }

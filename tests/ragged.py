@@ -92,6 +92,7 @@ def ragged_batch(seed: int, groups: int = 3, group_size: int = 4, drift: float =
         step_rewards_BT=step_rewards,
         step_ends_BT=step_ends,
         chosen_B=torch.tensor([True, False] * groups) if pairs else None,
+        demonstrated_B=None if pairs else torch.arange(count) % group_size == group_size - 1,
         old_logp_BT=logps(old, sequences),
         ref_logp_BT=logps(reference, sequences),
         values_BT=torch.tensor(rng.normal(size=mask.shape)) * mask,
@@ -99,6 +100,10 @@ def ragged_batch(seed: int, groups: int = 3, group_size: int = 4, drift: float =
             "reward_parts_BK": torch.tensor(np.random.default_rng(seed + 1).integers(0, 3, (count, 2)), dtype=torch.float64),
             "reward_weights_BK": torch.tensor([[1.0, 0.4]], dtype=torch.float64).expand(count, 2),
             "teacher_logp_BT": logps(small_llama(seed + 3, policy, 0.1), sequences),
+            "mismatched_kl_B": torch.full((count,), 0.07, dtype=torch.float64),
+            "squared_probs_BT": torch.nn.utils.rnn.pad_sequence(
+                [squared_probs(policy, sequence).detach() for sequence in sequences], batch_first=True
+            ),
             "entropy_BT": torch.nn.utils.rnn.pad_sequence(
                 [entropies(policy, sequence).detach() for sequence in sequences], batch_first=True
             ),
@@ -112,6 +117,13 @@ def entropies(model: torch.nn.Module, sequence: TokenSequence) -> torch.Tensor:
     ids = torch.cat([torch.from_numpy(sequence.prompt_ids), torch.from_numpy(sequence.response_ids)])
     logp = torch.log_softmax(model(input_ids=ids[None]).logits[0, len(sequence.prompt_ids) - 1 : -1], -1)
     return -(logp.exp() * logp).sum(-1)
+
+
+def squared_probs(model: torch.nn.Module, sequence: TokenSequence) -> torch.Tensor:
+    """sum_v pi_v^2 [T] of the same distributions."""
+    ids = torch.cat([torch.from_numpy(sequence.prompt_ids), torch.from_numpy(sequence.response_ids)])
+    logits = model(input_ids=ids[None]).logits[0, len(sequence.prompt_ids) - 1 : -1]
+    return torch.softmax(logits, -1).square().sum(-1)
 
 
 def token_logps(model: torch.nn.Module, sequence: TokenSequence) -> torch.Tensor:

@@ -1,9 +1,11 @@
 """Makes a golden file: runs another project's own loss functions on random ragged log-probabilities, and records their gradients.
 
     python -m tools.golden slime CHECKOUT OUT.json        CHECKOUT: a working tree of https://github.com/THUDM/slime
+    python -m tools.golden trl PACKAGE OUT.json           PACKAGE: the folder `trl` of an installed or unpacked release
 
-The functions are the project's, as they are (`slime/utils/ppo_utils.py`); how their values per token are averaged is in its losses
-(the mean over responses of each response's mean), and is written out here. Float64 where the project leaves the dtype alone.
+The functions are the projects', as they are: TRL's by `tools.golden_trl`; slime's are in `slime/utils/ppo_utils.py`, and how their
+values per token are averaged is in its losses (the mean over responses of each response's mean), which is written out here. Float64
+where the project leaves the dtype alone.
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+
+from tools import golden_trl
 
 SEED, GROUPS, GROUP_SIZE, LONGEST = 0, 3, 4, 6
 EPS, EPS_HIGH, DUAL, DELTA, BETA = 0.2, 0.28, 1.3, 0.05, 0.04
@@ -99,13 +103,35 @@ def record(checkout: Path) -> dict[str, Any]:
     peer, given, key = _load(checkout / file), data(SEED), "recorded-0"
     rows = []
     for method, loss in slime_losses(peer, given).items():
-        leaf = torch.tensor(given["logp"], dtype=torch.float64, requires_grad=True)
-        (gradient,) = torch.autograd.grad(loss(leaf), leaf)
-        kept = torch.where(torch.tensor(given["response_mask"]), gradient, 0)
-        rows.append({"peer": "slime", "method": method, "settings": "", "data": key, "gradient": kept.tolist()})
+        rows.append({"peer": "slime", "method": method, "settings": "", "data": key, "gradient": gradient_of(loss, given)})
     commit = subprocess.run(["git", "-C", str(checkout), "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
     about = {"repository": "THUDM/slime", "version": commit.stdout.strip(), "files": file}
     return {"peers": {"slime": about}, "data": {key: given}, "rows": rows}
+
+
+def record_trl(package: Path) -> dict[str, Any]:
+    """The golden file of a release of TRL: on ragged pairs, and where two averages are one, on chosen responses of one length."""
+    versions = sorted(package.parent.glob("trl-*.dist-info"))
+    version = versions[0].name.removeprefix("trl-").removesuffix(".dist-info") if versions else "unknown"
+    key, given = "trl-ragged", golden_trl.pairs(SEED, LONGEST, GROUPS * 2, one_length=False)
+    even, same = "trl-one-length", golden_trl.pairs(SEED, LONGEST, GROUPS * 2, one_length=True)
+    peer, rows = f"TRL {version}", []
+    for name, data_of, suffix in ((key, given, ""), (even, same, ", chosen responses of one length")):
+        for method, loss in golden_trl.losses(package, data_of).items():
+            if suffix and "alpha=0" in method:
+                continue
+            gradient = gradient_of(loss, data_of)
+            rows.append({"peer": peer, "method": method + suffix, "settings": "", "data": name, "gradient": gradient})
+    about = {"repository": "huggingface/trl", "version": version, "files": ", ".join(golden_trl.FILES.values())}
+    return {"peers": {peer: about}, "data": {key: given, even: same}, "rows": rows}
+
+
+def gradient_of(loss: Callable[[Tensor], Tensor], given: dict[str, Any]) -> list[list[float]]:
+    """d loss / d logp [B][T], 0 off the mask."""
+    leaf = torch.tensor(given["logp"], dtype=torch.float64, requires_grad=True)
+    (gradient,) = torch.autograd.grad(loss(leaf), leaf)
+    kept: list[list[float]] = torch.where(torch.tensor(given["response_mask"]), gradient, 0).tolist()
+    return kept
 
 
 def _load(path: Path) -> ModuleType:
@@ -117,10 +143,12 @@ def _load(path: Path) -> ModuleType:
 
 
 def main(words: list[str]) -> int:
-    if len(words) != 3 or words[0] != "slime":
+    recorders = {"slime": record, "trl": record_trl}
+    if len(words) != 3 or words[0] not in recorders:
         print(__doc__)
         return 2
-    Path(words[2]).write_text(json.dumps(record(Path(words[1])), indent=None) + "\n", encoding="utf-8")
+    found = recorders[words[0]](Path(words[1]))
+    Path(words[2]).write_text(json.dumps(found, indent=None) + "\n", encoding="utf-8")
     return 0
 
 

@@ -111,6 +111,7 @@ def test_overview_names_every_command(capsys):
         (["config", "method=grpo", "stack=tinny"], "did you mean 'tiny'"),
         (["methods", "gropo"], "did you mean 'grpo'"),
         (["methods", "--diff", "grpo"], "takes two methods"),
+        (["methods", "family=preference"], "did you mean 'preferences'"),
         (["diff", "a"], "compares two runs"),
         (["export", "runs"], "export needs out=..."),
         (["train", "nonsense"], "key=value"),
@@ -144,9 +145,16 @@ def test_config_prints_what_a_run_would_store(capsys, tmp_path):
 def test_a_row_and_the_difference_of_two(capsys):
     assert main(["methods", "dpo"]) == 0
     text = capsys.readouterr().out
+    assert main(["methods", "cdpo"]) == 0
+    assert "[0.9 sigma(-m) - 0.1 sigma(m)]" in capsys.readouterr().out, "the row's own settings, in its formula"
+    assert main(["methods", "source=preference_pairs"]) == 0
+    listed = capsys.readouterr().out
+    assert "  ipo " in listed and "family=preferences" in listed and "  grpo " not in listed
+    assert max(map(len, listed.splitlines())) <= 160
     assert "coefficient.beta" in text and "pair_mean" in text and "ref_logp" in text
     assert main(["methods", "--diff", "grpo", "grpo_ps", "--json"]) == 0
-    differences = {what: (a, b) for what, a, b in json.loads(capsys.readouterr().out)}
+    differences = {what: (a, b) for what, a, b in json.loads(capsys.readouterr().out)["settings"]}
+    assert "later steps" in differences.pop("formula")[1]
     assert differences == {"reward": ("rule", "exact"), "supervision": ("outcome", "process")}
     assert main(["methods", "--diff", "grpo", "dr_grpo"]) == 0
     assert "aggregation\n  grpo     sequence_mean\n  dr_grpo  constant_length" in capsys.readouterr().out

@@ -19,6 +19,7 @@ from transformers import AutoModelForCausalLM
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from cases import role_of
 from maths.test_gradients import CASES, LENGTH
 from ragged import ragged_batch
 
@@ -28,7 +29,7 @@ from unified_rl.loop.surrogate import CompanionLoss, SurrogateLoss, aggregation_
 from unified_rl.methods.losses import of_role
 from unified_rl.models.policy_model import build_value_model
 from unified_rl.models.reward_model import build_reward_model
-from unified_rl.models.roles import policy_role, value_role
+from unified_rl.models.roles import value_role
 from unified_rl.packing.layout import Layout
 from unified_rl.training.optimiser import AdamWOptions
 from unified_rl.training.protocol import UpdateReport
@@ -69,7 +70,7 @@ class Problem:
             ends = [np.array([len(sequence.response_ids) - 2]) for sequence in self.sequences]
             self._loss = lambda: RewardLoss(ends, [np.array([index % 2]) for index in range(len(ends))])
         else:
-            self.model, self.role = policy, policy_role(1.0)
+            self.model, self.role = policy, role_of(coefficient)
             self._loss = lambda: SurrogateLoss(coefficient, inputs, weights)
 
     def update(self, trainer: Any):

@@ -25,7 +25,8 @@ def test_every_recorded_gradient_is_that_of_its_line():
     found = conformance.compare(conformance.read(RECORDED))
     assert len(found) >= 8
     for one in found:
-        assert one.agrees, one
+        assert one.agrees or (one.fault and one.difference > 1e-3), one
+    assert sum(bool(one.fault) for one in found) == 2, "ORPO and CPO of TRL, whose other rows say what their faults are"
 
 
 @beside

@@ -8,7 +8,7 @@ from math import exp, log
 import pytest
 import torch
 
-from unified_rl.ops import advantages, gates, importance, kl, links, preferences, ratios, selection
+from unified_rl.ops import advantages, gates, importance, kl, links, preferences, ratios, selection, sets
 
 
 def f64(values):
@@ -213,3 +213,42 @@ def test_weights_and_rejections():
     assert kept("k3", "max", 0, 0.3) == [[False]] and kept("k3", "max", 0, 0.31) == [[True]]
     assert importance.not_vetoed(old, sampler, ON, 0.6).item() is False
     assert importance.not_vetoed(old, sampler, ON, 0.4).item() is True
+
+
+def test_luffy_shapes_what_no_policy_wrote():
+    # f(x) = x/(x + 0.1): at pi = 0.1 its factor is 0.1 x 0.1/0.04 = 1/4, at 0.4 0.04/0.25 = 0.16; a sample keeps its ratio
+    logp = f64([[0.1, 0.4], [0.1, 0.4]]).log()
+    found = value(gates.shaped(f64([[1.5, 2.0]] * 2), logp, f64([[2.0], [2.0]]), torch.tensor([[True], [False]]), 0.1))
+    assert found.tolist() == [pytest.approx([0.5, 0.32]), pytest.approx([3.0, 4.0])]
+
+
+def test_pass_at_k_by_hand():
+    # one of four right, k = 2: of 6 pairs 3 hold it. R = 1/2, sigma = 1/2: right (1 - 1/2)/(1/2) = 1, wrong
+    # (1/2 - 2/3)/(1/2) = -1/3
+    found = sets.pass_at_k(f64([1, 0, 0, 0, 1, 1]), torch.tensor([0, 0, 0, 0, 1, 1]), 2)
+    assert found.tolist() == pytest.approx([1, -1 / 3, -1 / 3, -1 / 3, 0, 0])
+    assert sets.pass_at_k(f64([1, 0]), torch.tensor([0, 0]), 5).tolist() == pytest.approx([0, 0]), "k above n counts as n"
+
+
+def test_pkpo_by_hand():
+    # rewards 0, 1, 3, k = 2, n = 3: 1 leads 0 by 1, 3 leads 0 by 3 and 1 by 2; over C(3, 2) = 3 pairs, times 3
+    found = sets.max_at_k(f64([1, 3, 0, 5]), torch.tensor([0, 0, 0, 1]), 2)
+    assert found.tolist() == pytest.approx([1, 5, 0, 0])
+    # k = 3: the only subset is all of them; its best without the 3 is 1
+    assert sets.max_at_k(f64([1, 3, 0]), torch.tensor([0, 0, 0]), 3).tolist() == pytest.approx([0, 6, 0])
+
+
+def test_the_optimal_token_baseline_by_hand():
+    # energies 1, 1 and 3 of rewards 1 and 0; at the first token W = 1, 3: the baseline is 1/4; the second token has one response
+    mask = torch.tensor([[True, True], [False, True]])
+    found = advantages.over_energy(f64([1, 0]), f64([[1, 1], [9, 3]]), mask, torch.tensor([0, 0]))
+    assert found.tolist() == [pytest.approx([0.75, 0]), pytest.approx([0, -0.25])]
+
+
+def test_what_is_switched_and_what_is_apart():
+    groups, demonstrated = torch.tensor([0, 0, 0, 1, 1, 1]), torch.tensor([False, False, True] * 2)
+    right = f64([1, 0, 1, 0, 0, 1])
+    assert selection.switched(right, groups, demonstrated, 0.0).tolist() == [True, True, False, False, False, True]
+    assert selection.switched(right, groups, demonstrated, 0.5).tolist() == [False, False, True] * 2
+    apart = advantages.apart_from(groups, demonstrated).tolist()
+    assert apart[:2] == [0, 0] and apart[3:5] == [1, 1] and len({*apart}) == 4

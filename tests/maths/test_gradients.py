@@ -8,12 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from cases import CASES, LENGTH, gspo_objective
+from cases import CASES, LENGTH, gspo_objective, role_of
 from ragged import gradient, ragged_batch, token_logps
 
 from unified_rl import coefficients as c
 from unified_rl.loop.surrogate import SurrogateLoss, aggregation_weights
-from unified_rl.models.roles import policy_role
 from unified_rl.ops.terms import coefficient as total
 from unified_rl.packing.packed_rows import Members, pack
 
@@ -30,10 +29,10 @@ def our_gradient(batch, coefficient, aggregation, *, row_tokens=40, micro_batch_
         loss.fix({"logp": logp.detach(), "entropy": inputs.entropy_BT})
     unit = inputs.group_B.cpu().numpy() if coefficient.unit in ("pair", "group") else None
     batch.policy.zero_grad()
-    width = inputs.response_mask_BT.shape[1]
+    width, role = inputs.response_mask_BT.shape[1], role_of(coefficient)
     for packed in pack(sequences, row_tokens=row_tokens, micro_batch_tokens=micro_batch_tokens, unit_B=unit):
         here = packed.to(inputs.group_B.device)
-        outputs = {name: here.scatter(v, width) for name, v in policy_role(1.0)(batch.policy, here).items()}
+        outputs = {name: here.scatter(v, width) for name, v in role(batch.policy, here).items()}
         loss(outputs, here.members()).backward()
     return -gradient(batch.policy)
 

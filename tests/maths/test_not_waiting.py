@@ -6,6 +6,7 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 import torch
+from cases import role_of
 from ragged import ragged_batch
 from test_gradients import CASES, LENGTH, case
 from torch.overrides import TorchFunctionMode
@@ -110,7 +111,7 @@ def test_of_any_coefficient(name, watched):
     weights_B = None if coefficient.contains_weights else aggregation_weights(aggregation, inputs, LENGTH, "keep")
     unit_B = inputs.group_B.numpy() if coefficient.unit in ("pair", "group") else None
     loss = SurrogateLoss(coefficient, inputs, weights_B, watched)
-    policy = trainer(batch.policy, policy_role(0.8))
+    policy = trainer(batch.policy, role_of(coefficient, 0.8))
     if coefficient.unit == "batch":
         loss.fix(policy.outputs(batch.sequences))
     found, micro_batches = reads(policy, batch.sequences, loss, unit_B)

@@ -63,6 +63,10 @@ def test_every_coefficient_has_a_formula_and_a_source_that_suits_it(name):
     config = load_config(["method=grpo"])
     aggregation = replace(config.aggregation, name="pair_mean" if "pairs" in options.needs else "sequence_mean")
     config = replace(config, coefficient=options, aggregation=aggregation)
+    if "demonstrated" in options.needs:
+        config = replace(config, source=replace(config.source, wrappers=["mixed"], mixed_with="demonstrations"))
+        assert match.legal(config)
+        return
     assert any(match.legal(replace(config, source=replace(config.source, name=source))) for source in SOURCES)
 
 

@@ -7,16 +7,17 @@ from dataclasses import replace
 
 import pytest
 import torch
-from ragged import ragged_batch
+from ragged import logps, ragged_batch, token_logps
 from tiny import keep_order, words
 
 from unified_rl import coefficients as c
 from unified_rl import planning
 from unified_rl.base.errors import ConfigError
 from unified_rl.cli import main
+from unified_rl.loop.mismatched import mismatched_kl
 from unified_rl.loop.surrogate import CompanionLoss, SurrogateLoss, aggregation_weights
 from unified_rl.methods import losses, signals
-from unified_rl.packing.packed_rows import Members
+from unified_rl.packing.packed_rows import Members, TokenSequence
 from unified_rl.planning import explain
 from unified_rl.presets.loading import load_config
 
@@ -47,7 +48,9 @@ def trained(run_dir, artifacts, method, *more):
 
 def reading(tmp_path, needs, field):
     path = tmp_path / f"reads_{needs}.py"
-    path.write_text(READS.replace("NEEDS", repr(needs)).replace("FIELD", field))
+    path.write_text(
+        READS.replace("NEEDS", repr(needs)).replace("FIELD", field if field.endswith("_BT") else f"{field}[:, None]")
+    )
     return f"coefficient={path}:Reads"
 
 
@@ -61,7 +64,7 @@ def everything(inputs):
     [
         name
         for name, one in signals.SIGNALS.items()
-        if one.role and not (signals.ROLES[one.role].options or signals.ROLES[one.role].setting)
+        if one.role and one.when != "update" and not (signals.ROLES[one.role].options or signals.ROLES[one.role].setting)
     ],
 )
 def test_every_signal_reaches_a_coefficient_that_needs_it(name, tmp_path, artifacts):
@@ -153,3 +156,23 @@ def test_a_loss_of_the_policy_is_added_by_the_same_weights_and_kept_in_the_ledge
     assert (total - without).item() == pytest.approx(0.3 * ((side.square() * mask).sum(1) / mask.sum(1)).mean().item())
     assert torch.allclose(side.grad, 0.3 * 2 * side.detach() * mask * weights_B[:, None])
     assert loss.record.metrics()["loss/squares"] == pytest.approx(side.detach()[mask].square().mean().item())
+
+
+def test_mismatched_pairs_by_plain_passes():
+    """KTO's z0 against a loop: each response after the prompt of the group before it, and never negative."""
+    batch = ragged_batch(seed=7)
+    groups, mask = batch.inputs.group_B, batch.inputs.response_mask_BT
+
+    def of(model):
+        return lambda sequences: {"logp": logps(model, list(sequences))}
+
+    gaps = []
+    for place, one in enumerate(batch.sequences):
+        other = batch.sequences[(place + 4) % 12]  # groups of four
+        mixed = TokenSequence(one.prompt_ids, other.response_ids, "mixed")
+        gaps.append((token_logps(batch.policy, mixed) - token_logps(batch.reference, mixed)).sum().item())
+    mean = sum(gaps) / len(gaps)
+    for policy, reference, sign in ((batch.policy, batch.reference, 1), (batch.reference, batch.policy, -1)):
+        found = mismatched_kl(batch.sequences, mask, groups, of(policy), of(reference))
+        assert found.shape == (12,)
+        assert torch.allclose(found, torch.full((12,), max(0.0, sign * mean), dtype=torch.float64))

@@ -13,11 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from cases import role_of
 from test_gradients import CASES, LENGTH, case
 
 from unified_rl.base.types import Ranks
 from unified_rl.loop.surrogate import SurrogateLoss, aggregation_weights
-from unified_rl.models.roles import policy_role
 from unified_rl.packing.layout import Layout
 from unified_rl.training.optimiser import AdamWOptions
 from unified_rl.training.ranks import join_ranks
@@ -34,7 +34,7 @@ def cases(which: str) -> Iterator[tuple[str, str | None]]:
 
 def updated(name: str, aggregation: str | None, ranks: Ranks) -> dict[str, np.ndarray]:
     batch, coefficient, *_ = case(name, seed=3)
-    trainer = TorchTrainer(batch.policy, policy_role(1.0), AdamWOptions(1e-3, 10), Layout(40, 80), ranks)
+    trainer = TorchTrainer(batch.policy, role_of(coefficient), AdamWOptions(1e-3, 10), Layout(40, 80), ranks)
     inputs = coefficient.prepare(batch.inputs)
     weights_B = None if coefficient.contains_weights else aggregation_weights(aggregation, inputs, LENGTH, "keep")
     unit_B = inputs.group_B.numpy() if coefficient.unit in ("pair", "group") else None

@@ -208,14 +208,14 @@ MUTANTS = (
     Mutant(
         PAIRS,
         "preference: means for sums",
-        "score_B = ops.preferences.summed_log_ratio(logp_BT, given(inputs.ref_logp_BT), mask_BT)",
-        "score_B = ops.preferences.mean_log_ratio(logp_BT, given(inputs.ref_logp_BT), mask_BT)",
+        "return ops.preferences.summed_log_ratio(logp_BT, base_BT, mask_BT)",
+        "return ops.preferences.mean_log_ratio(logp_BT, base_BT, mask_BT)",
     ),
     Mutant(
         PAIRS,
         "DPO length-averaged: sums for means",
-        "return ops.preferences.mean_log_ratio(logp_BT, ref_logp_BT, mask_BT), logp_BT",
-        "return ops.preferences.summed_log_ratio(logp_BT, ref_logp_BT, mask_BT), logp_BT",
+        "return ops.preferences.mean_log_ratio(logp_BT, base_BT",
+        "return ops.preferences.summed_log_ratio(logp_BT, base_BT",
     ),
     Mutant(COEF, "Eq. 14: sigma of +m", "misranking=torch.sigmoid(-margin_BT)", "misranking=torch.sigmoid(margin_BT)"),
     Mutant(PREF, "chosen and rejected swapped", "torch.where(chosen_B, 1.0, -1.0)", "torch.where(chosen_B, -1.0, 1.0)"),

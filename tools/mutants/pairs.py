@@ -5,7 +5,7 @@ from __future__ import annotations
 from tools.mutants.rows import of
 
 LINKS, PREF = "ops/links.py", "ops/preferences.py"
-PAIRS, FREE = "methods/preference.py", "methods/reference_free.py"
+PAIRS, MARGINS, FREE = "methods/preference.py", "methods/preference_margins.py", "methods/preference_likelihoods.py"
 
 MUTANTS = (
     *of(
@@ -155,7 +155,7 @@ MUTANTS = (
         ("LD-DPO: off by one", "(response_mask_BT.cumsum(1) <= shorter_B", "(response_mask_BT.cumsum(1) < shorter_B"),
     ),
     *of(
-        PAIRS,
+        MARGINS,
         "ld_dpo",
         (
             "LD-DPO: shared tokens weighed",
@@ -170,7 +170,7 @@ MUTANTS = (
         ("AOT: own side", "(side_B[:, None] != side_B)\n", "(side_B[:, None] == side_B)\n"),
     ),
     *of(
-        PAIRS,
+        MARGINS,
         "aot",
         (
             "AOT: own pair",

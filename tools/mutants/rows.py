@@ -22,6 +22,7 @@ def of(file: str, cases: str, *changes: tuple[str, str, str]) -> tuple[Mutant, .
 GATES, ADV = "ops/gates.py", "ops/advantages.py"
 SELECT, KL, IMP = (f"ops/{name}.py" for name in ("selection", "kl", "importance"))
 GROUPS, OTHER = (f"methods/{name}.py" for name in ("policy_gradient", "other_gates"))
+SETS, MIXED, SCORES, MISMATCHED = "ops/sets.py", "methods/demonstrated.py", "methods/preference_scores.py", "loop/mismatched.py"
 
 MUTANTS = (
     *of(
@@ -245,5 +246,92 @@ MUTANTS = (
         ("KL-Cov: the lowest", "argsort(descending=True", "argsort(descending=False"),
         ("KL-Cov: A not centred", "_centred(advantages_BT, mask_BT) *", "advantages_BT *"),
         ("KL-Cov: log pi not centred", "* _centred(logp_BT, mask_BT)", "* logp_BT"),
+    ),
+    *of(
+        GATES,
+        "luffy",
+        ("LUFFY: f in place of its factor", "shaping * pi_BT / (pi_BT + shaping).square()", "pi_BT / (pi_BT + shaping)"),
+        ("LUFFY: samples shaped", "torch.where(shaped_B1, shaping", "torch.where(~shaped_B1, shaping"),
+        ("LUFFY: a ratio of demonstrations", "torch.where(shaped_B1, shaping", "torch.where(shaped_B1 & False, shaping"),
+    ),
+    *of(
+        MIXED,
+        "sft_rl chord_phi",
+        (
+            "SFT + RL: samples compared with demonstrations",
+            "inputs, group_B=ops.advantages.apart_from",
+            "inputs, correct_B=ops.advantages.apart_from",
+        ),
+        ("SFT + RL: one average", "part_B=demonstrated_B.long()", "part_B=0 * demonstrated_B.long()"),
+        ("SFT + RL: weights swapped", "self.demonstration_weight * demonstrated_B1", "self.sample_weight * demonstrated_B1"),
+        ("CHORD: p", "logp_BT.exp() * -logp_BT.expm1()", "logp_BT.exp()"),
+    ),
+    *of(
+        SELECT,
+        "hpt",
+        ("HPT: demonstrations count", "& ~demonstrated_B).to(correct_B)", "& (group_B == group_B)).to(correct_B)"),
+        ("HPT: the other way round", "(rate_B > solved) != demonstrated_B", "(rate_B > solved) == demonstrated_B"),
+        ("HPT: at least", "(rate_B > solved)", "(rate_B >= solved)"),
+    ),
+    *of(
+        SCORES,
+        "kto",
+        ("KTO: no z0", "score_B - inputs.mismatched_kl_B", "score_B + 0 * inputs.mismatched_kl_B"),
+        ("KTO: z0 added", "score_B - inputs.mismatched_kl_B", "score_B + inputs.mismatched_kl_B"),
+        ("KTO: wrong ones raised", "- self.undesirable_weight * (1", "+ self.undesirable_weight * (1"),
+        ("KTO: one weight", "self.undesirable_weight * (1 - right_B)", "self.desirable_weight * (1 - right_B)"),
+    ),
+    *tuple(
+        Mutant(MISMATCHED, what, old, new, (("tests/parts/test_signals.py::test_mismatched_pairs_by_plain_passes",),))
+        for what, old, new in (
+            ("KTO: z0 below 0", "mean.clamp(min=0)", "mean"),
+            ("KTO: matched pairs", "+ sizes_B) %", "+ 0 * sizes_B) %"),
+            ("KTO: own mask", "response_mask_BT[partner_B]", "response_mask_BT[partner_B * 0 + torch.arange(len(sequences))]"),
+        )
+    ),
+    *of(
+        SETS,
+        "pass_at_k pass_at_3",
+        ("Pass@k: no sigma", "found_B / torch.where(spread_B > 0, spread_B, 1)", "found_B"),
+        ("Pass@k: wrong ones as right ones", "(1 - correct_B) * others_B", "0 * others_B"),
+        ("Pass@k: with replacement", "(marked_B - drawn).clamp(min=0)", "marked_B.clamp(min=0)"),
+    ),
+    *of(
+        SETS,
+        "pkpo pkpo_3",
+        ("PKPO: one subset size for all", "_choose(rank_B, k - 2)", "_choose(rank_B, 0)"),
+        ("PKPO: not times n", "weight_B = count_B * ", "weight_B = "),
+        ("PKPO: all others", "torch.where(below_BB, rewards_B[:, None]", "torch.where(same_BB, rewards_B[:, None]"),
+    ),
+    *of(
+        ADV,
+        "otb",
+        (
+            "OTB: energy of one token",
+            "torch.where(response_mask_BT, energy_BT, 0).cumsum(1)",
+            "torch.where(response_mask_BT, energy_BT, 0)",
+        ),
+        (
+            "OTB: all groups",
+            "same_BB = (group_B[:, None] == group_B).to(weight_BT)",
+            "same_BB = (group_B[:, None] >= group_B).to(weight_BT)",
+        ),
+        ("OTB: by column", "baseline_BT.gather(1, place_BT)", "baseline_BT"),
+    ),
+    *of(GROUPS, "otb", ("OTB: p once", "1 - 2 * logp_BT.exp()", "1 - logp_BT.exp()")),
+    *of(
+        OTHER,
+        "kimi",
+        ("Kimi: per token", "log_ratio=apart_B[:, None].expand_as(logp_BT)", "log_ratio=logp_BT - inputs.old_or(logp_BT)"),
+        (
+            "Kimi: pushed away",
+            "drift_coef=logp_BT.new_full((), -self.drift), log_ratio=apart_B",
+            "drift_coef=logp_BT.new_full((), self.drift), log_ratio=apart_B",
+        ),
+        (
+            "Kimi: to the reference",
+            "summed_log_ratio(logp_BT, inputs.old_or(logp_BT)",
+            "summed_log_ratio(logp_BT, inputs.ref_logp_BT",
+        ),
     ),
 )

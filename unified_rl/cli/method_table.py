@@ -3,31 +3,42 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from unified_rl import methods
 from unified_rl.base.errors import ConfigError
 from unified_rl.base.plugins import did_you_mean
-from unified_rl.base.terminal import Escaping
 from unified_rl.cli.grammar import JSON, Call, Command
 from unified_rl.cli.schema import settings, written
 from unified_rl.methods import COEFFICIENTS
+from unified_rl.methods.table import FAMILIES
 from unified_rl.presets import loading
 from unified_rl.records.config_file import as_text
 
-HEADINGS = ("method", "data source", "reward", "gradient coefficient GC", "from")
+FORMULA = (
+    "grad J = E_{(q,o) ~ source} [ 1/|o| sum_t GC(q,o,t,reward) grad log pi(o_t|q,o_<t) ]; a line: name, source, reward, GC"
+)
+#: Width of the list where there is no terminal to ask.
+WIDTH = 160
 
 
 @dataclass(frozen=True)
 class MethodsOptions:
     """Which rows.
 
-    names: methods, by their names in the table; none = the whole table.
+    names: methods, by their names in the table; none = the whole table, a line per row. family, source, reward, supervision,
+    coefficient: only the rows of that one.
     """
 
     names: list[str] = field(default_factory=list)
+    family: str = ""
+    source: str = ""
+    reward: str = ""
+    supervision: str = ""
+    coefficient: str = ""
 
 
 def _methods(call: Call) -> None:
@@ -37,16 +48,67 @@ def _methods(call: Call) -> None:
         if name not in rows:
             raise ConfigError(f"there is no method {name!r}{did_you_mean(name, rows)}")
     if "--diff" in call.flags:
-        if len(set(names)) != 2:
-            raise ConfigError("methods --diff takes two methods, for example: unified-rl methods --diff grpo dr_grpo")
-        differences = list(differing(*(described(rows[name]) for name in names)))
-        print(json.dumps(differences, indent=1, ensure_ascii=False) if call.json else _side_by_side(names, differences))
-    elif call.json:
-        print(json.dumps([rows[name] for name in names or rows], indent=1, ensure_ascii=False))
+        _print_difference(call, rows)
+        return
+    chosen = filtered([rows[name] for name in names or rows], call.options)
+    if call.json:
+        print(json.dumps(chosen, indent=1, ensure_ascii=False))
     elif names:
-        print("\n\n".join(_row_in_full(described(rows[name])) for name in names))
+        print("\n\n".join(_row_in_full(described(row)) for row in chosen))
     else:
-        _print_table(list(rows.values()))
+        print(listed(chosen, _width()))
+
+
+def filtered(rows: list[dict[str, str]], options: MethodsOptions) -> list[dict[str, str]]:
+    """The rows that have what the options ask for.
+
+    Raises:
+        ConfigError: no row of the table has it.
+    """
+    for name in (item.name for item in fields(options) if item.name != "names"):
+        wanted = getattr(options, name)
+        known = list(dict.fromkeys(row[name] for row in methods.table()))
+        if wanted and wanted not in known:
+            raise ConfigError(f"no row has {name}={wanted!r}{did_you_mean(wanted, known)}; choose from: {', '.join(known)}")
+        rows = [row for row in rows if wanted in ("", row[name])]
+    return rows
+
+
+def listed(rows: list[dict[str, str]], width: int) -> str:
+    """A line per row, families as headings; what does not fit the width is cut."""
+    names, sources = (max((len(row[key]) for row in rows), default=0) for key in ("method", "source"))
+    lines = [FORMULA]
+    for family, (heading, _) in FAMILIES.items():
+        here = [row for row in rows if row["family"] == family]
+        if here:
+            lines += ["", f"{heading} (family={family})"]
+        for row in here:
+            reward = "-" if row["reward"] == "none" else row["reward"]
+            line = f"  {row['method']:{names}}  {row['source']:{sources}}  {reward:5}  {row['formula']}  [{row['equation']}]"
+            lines.append(line if len(line) <= width else f"{line[: width - 3]}...")
+    more = "unified-rl methods NAME: one in full; --diff A B: two compared; filters: source=..., family=..., reward=..."
+    return "\n".join([*lines, "", f"{len(rows)} rows. {more}"])
+
+
+def _width() -> int:
+    return shutil.get_terminal_size((WIDTH, 24)).columns if sys.stdout.isatty() else WIDTH
+
+
+def _print_difference(call: Call, rows: Mapping[str, Mapping[str, str]]) -> None:
+    names = call.options.names
+    if len(set(names)) != 2:
+        raise ConfigError("methods --diff takes two methods, for example: unified-rl methods --diff grpo dr_grpo")
+    differences = list(differing(*(described(rows[name]) for name in names)))
+    from unified_rl.labs import contrast
+
+    compared = contrast.compare(*names)
+    if call.json:
+        found = {"settings": differences, "batch": compared.facts()}
+        print(json.dumps(found, indent=1, ensure_ascii=False))
+        return
+    print(_side_by_side(names, differences))
+    print(f"\n{compared.text()}")
+    print(f"\nthe same of a policy's own responses, drawn: unified-rl microscope methods={','.join(names)} run=RUN")
 
 
 def described(row: Mapping[str, str]) -> dict[str, str]:
@@ -55,15 +117,21 @@ def described(row: Mapping[str, str]) -> dict[str, str]:
     found = {
         "method": row["method"],
         "label": row["label"],
+        "family": row["family"],
         "source": f"{row['source']}: {row['source_in_words']}",
         "reward": row["reward"],
         "supervision": row["supervision"],
         "coefficient": row["coefficient"],
         "formula": row["formula"],
         "from": row["equation"],
-        "unit": str(options.unit),
-        "needs": ", ".join(sorted(options.needs)) or "nothing beside the responses",
+        "unit": str(config.coefficient.unit),
+        "needs": ", ".join(sorted(config.coefficient.needs)) or "nothing beside the responses",
         "aggregation": config.aggregation.name,
+        **{
+            f"source.{name}": written(value)
+            for name, value in methods.METHODS[row["method"]].settings.get("source", {}).items()
+        },
+        **{f"losses.{name}": written(weight) for name, weight in config.losses.items()},
     }
     for setting in settings(options, "coefficient."):
         name = setting.name.removeprefix("coefficient.")
@@ -96,25 +164,6 @@ def _side_by_side(names: list[str], differences: list[tuple[str, str, str]]) -> 
     return "\n".join(blocks) or "no difference by default"
 
 
-def _print_table(rows: list[dict[str, str]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    title = Text("grad J = E_{(q,o) ~ source} [ 1/|o| sum_t GC(q,o,t,reward) grad log pi(o_t|q,o_<t) ]")
-    table = Table(title=title, show_lines=True)
-    for heading in HEADINGS:
-        table.add_column(heading, overflow="fold")
-    for row in rows:
-        reward = "-" if row["reward"] == "none" else f"{row['reward']}, {row['supervision']}"
-        cells = (row["method"], f"{row['source']}\n{row['source_in_words']}", reward, row["formula"], row["equation"])
-        table.add_row(*(Text(cell) for cell in cells))  # Text: square brackets are formulas, not markup
-    out = sys.stdout.beneath if isinstance(sys.stdout, Escaping) else sys.stdout
-    console = Console(file=out)
-    console = console if console.is_terminal else Console(file=out, width=140)
-    console.print(table)
-
-
 def _explain(call: Call) -> None:
     from unified_rl.planning import explain
 
@@ -130,7 +179,7 @@ def _config(call: Call) -> None:
 
 COMMANDS: Mapping[str, Command] = {
     "methods": Command(
-        "the table of methods; NAME: one row with its options; --diff A B: what two rows differ in",
+        "the table of methods; NAME: one row with its options; --diff A B: what two rows differ in, and on which tokens",
         "--diff grpo dr_grpo",
         _methods,
         MethodsOptions,

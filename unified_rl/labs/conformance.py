@@ -131,7 +131,10 @@ def inputs_of(data: Mapping[str, Any]) -> Inputs:
         old_logp_BT=_floats(data["old_logp"]),
         ref_logp_BT=_floats(data["ref_logp"]),
         values_BT=_floats(data["values"]),
-        more={"teacher_logp_BT": _floats(data["ref_logp"])},
+        more={
+            "teacher_logp_BT": _floats(data["ref_logp"]),
+            "mismatched_kl_B": torch.full_like(rewards_B, data.get("mismatched_kl", 0.0)),
+        },
     )
 
 

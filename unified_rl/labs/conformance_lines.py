@@ -21,6 +21,11 @@ class Line:
 TOKENS, SEQUENCES = "aggregation=batch_token_mean", "aggregation=sequence_mean"
 NO_KL = "coefficient.kl_coef=0"
 
+TWO_AVERAGES = (
+    "its NLL is a mean over the tokens of all chosen responses, its other term a mean over pairs: two averages in one loss, which "
+    "are one where the chosen responses have one length"
+)
+
 LINES: dict[str, dict[str, Line]] = {
     "TRL 1.16.0": {
         "vespo": Line("method=vespo"),
@@ -52,6 +57,15 @@ LINES: dict[str, dict[str, Line]] = {
         "sft dft": Line(f"method=dft {TOKENS}"),
         "dapo (clip-higher, token mean)": Line(f"method=dapo {TOKENS}"),
         "dpo apo_zero": Line("method=apo_zero"),
+        "kto": Line("method=kto coefficient.undesirable_weight=0.8"),
+        "kto, chosen responses of one length": Line("method=kto coefficient.undesirable_weight=0.8"),
+        "orpo": Line("method=orpo", fault=TWO_AVERAGES),
+        "orpo, chosen responses of one length": Line("method=orpo"),
+        "cpo": Line("method=cpo", fault=TWO_AVERAGES),
+        "cpo, chosen responses of one length": Line("method=cpo"),
+        "cpo, cpo_alpha=0": Line("method=cpo coefficient.nll_coef=0"),
+        "cpo, label_smoothing=0.1, cpo_alpha=0": Line("method=cpo coefficient.nll_coef=0 coefficient.label_smoothing=0.1"),
+        "cpo, simpo, cpo_alpha=0": Line("method=simpo coefficient.gamma=0.5"),
     },
     "verl": {
         "kl_cov": Line("method=kl_cov coefficient.share=0.05 coefficient.hold=0.1"),

@@ -60,6 +60,7 @@ def collate(groups: Sequence[Group], device: torch.device | str, *, process: boo
         step_rewards_BT=step_rewards,
         step_ends_BT=step_ends,
         chosen_B=torch.tensor([True, False] * len(groups), device=device) if pairs else None,
+        demonstrated_B=torch.tensor([response.policy_version < 0 for response in responses], device=device),
         more=_parts(scored, device),
     )
     return Rollout(list(groups), sequences, inputs)

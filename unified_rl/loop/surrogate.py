@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 import torch
@@ -26,6 +27,11 @@ def aggregation_weights(name: str, inputs: Inputs, constant: int, truncated: str
         name: the aggregation's name. constant: constant_length's length. truncated: "keep", "drop" or "leave_out".
         empty: whether sequences without a response token are "counted" in the denominators, or "left_out".
     """
+    if inputs.part_B is not None:
+        whole = replace(inputs, part_B=None)
+        return _apart(
+            inputs.part_B, inputs, lambda rows: aggregation_weights(name, whole.rows(rows), constant, truncated, empty)
+        )
     lengths_B = inputs.response_mask_BT.sum(1).to(inputs.rewards_B)
     counted_B = torch.ones_like(inputs.truncated_B)
     if truncated == "leave_out":
@@ -38,6 +44,15 @@ def aggregation_weights(name: str, inputs: Inputs, constant: int, truncated: str
         return torch.zeros_like(lengths_B).index_copy_(0, rows, found.to(lengths_B))
     weights_B = _weights(name, lengths_B, inputs.group_B, constant)
     return aggregation.without_truncated(weights_B, inputs.truncated_B) if truncated == "drop" else weights_B
+
+
+def _apart(part_B: Tensor, inputs: Inputs, weights: Callable[[Tensor], Tensor]) -> Tensor:
+    """Weights of each part as if it were the whole update. [B]."""
+    found_B = torch.zeros_like(inputs.rewards_B)
+    for part in torch.unique(part_B):
+        rows = (part_B == part).nonzero()[:, 0]
+        found_B = found_B.index_copy(0, rows, weights(rows).to(found_B))
+    return found_B
 
 
 def _weights(name: str, lengths_B: Tensor, group_B: Tensor, constant: int) -> Tensor:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from unified_rl.base.types import ONE_RANK, Ranks, Source
 from unified_rl.config.schema import Config
 from unified_rl.loop.blame import not_finite
 from unified_rl.loop.memory import PromptMemory
+from unified_rl.loop.mismatched import mismatched_kl
 from unified_rl.loop.rollout import Rollout, collate, facts, staleness
 from unified_rl.loop.steps import Work, due, repeat, timed
 from unified_rl.loop.surrogate import CompanionLoss, SurrogateLoss, aggregation_weights
@@ -154,6 +156,15 @@ def _policy_update(
     coefficient = parts.coefficient
     sequences = rollout.sequences.subset(rows)
     inputs = rollout.inputs.rows(torch.from_numpy(rows).to(rollout.inputs.group_B.device)).first_tokens(sequences.longest)
+    for signal in signals.per_update(coefficient.needs):
+        found = mismatched_kl(
+            sequences,
+            inputs.response_mask_BT,
+            inputs.group_B,
+            parts.policy.outputs,
+            partial(parts.outputs, signal.role),
+        )
+        inputs = inputs.adding({signal.field: found})
     weights_B = None if coefficient.contains_weights else _weights(config, inputs)
     loss = SurrogateLoss(coefficient, inputs, weights_B, watched, losses.of_policy(config.losses))
     if coefficient.unit == "batch":
@@ -204,6 +215,8 @@ def _check_invariants(metrics: dict[str, float], parts: Parts, config: Config, r
     if dtype == torch.float32:
         _check_sampler(metrics, rollout, parts.policy.updates - 1)
     broken = [("ratio/max_log", "the old policy", metrics.get("ratio/max_log", 0.0))]
+    if config.importance.name == "bypass":  # its ratio is to the sampler, which may be another policy
+        broken = []
     if parts.policy.updates == 1 and not config.reference:
         broken.append(("kl/max_log", "the reference policy", metrics.get("kl/max_log", 0.0)))
     for name, other, value in broken:

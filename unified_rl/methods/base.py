@@ -27,6 +27,8 @@ class Inputs:
     step_rewards_BT, step_ends_BT: under process supervision. chosen_B: bool, for pairs.
     behaviour_logp_BT: log-probs under the sampler; NaN where nobody knows them (demonstrations).
     old_logp_BT: log-probs before the rollout's first update. None while there is only that one update: then old = current.
+    demonstrated_B: bool, for texts that no policy wrote. part_B: int64; responses of different parts are averaged apart, each over
+    its own (where `prepare` says so).
     ref_logp_BT, values_BT: where the coefficient needs them. advantages_BT, returns_BT: what `prepare` adds.
     more: any other signal by its field (`methods.signals`), which is read as an attribute: `inputs.entropy_BT`.
     """
@@ -40,6 +42,8 @@ class Inputs:
     step_rewards_BT: Tensor | None = None
     step_ends_BT: Tensor | None = None
     chosen_B: Tensor | None = None
+    demonstrated_B: Tensor | None = None
+    part_B: Tensor | None = None
     old_logp_BT: Tensor | None = None
     ref_logp_BT: Tensor | None = None
     values_BT: Tensor | None = None
@@ -86,7 +90,8 @@ class Coefficient:
     unit      what has to stay together in a micro-batch: "token", "sequence", "pair", "group", or "batch" (the whole update's
               log-probs are computed first, without gradient)
     needs     inputs beyond the rollout itself: signals (`methods/signals.py`: "ref_logp", "old_logp", "values", "entropy" ...), and
-              of the source "pairs", "groups" or "samples" (of a policy, and not texts that somebody else wrote)
+              of the source "pairs", "groups", "samples" (of a policy, and not texts that somebody else wrote) or
+              "demonstrated" (both, in one group)
     supervisions         of the reward, for which it is defined
     corrects_staleness   whether it carries an importance weight, so that several updates per rollout follow the right gradient
     contains_weights     whether it is already multiplied by the aggregation weight (derived from a whole objective)
@@ -129,6 +134,7 @@ class Method:
     source: where (q, o) come from (sources.registry.SOURCES). reward: who judges (config.rewards.REWARD_SOURCES). supervision:
     "none", "outcome" or "process". coefficient: a coefficient's name, or FILE.py:CLASS. label: how figures and tables call it.
     aggregation: how token gradients are averaged. settings: whatever else the method sets, by section.
+    equation: where the row is from, if not from where its coefficient is.
     """
 
     source: str
@@ -138,6 +144,7 @@ class Method:
     label: str
     aggregation: str = "sequence_mean"
     settings: Mapping[str, Any] = field(default_factory=dict)
+    equation: str = ""
 
 
 def given(value: Tensor | None) -> Tensor:

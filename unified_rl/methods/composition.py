@@ -78,7 +78,10 @@ class PolicyGradient(Kl, Advantage, Coefficient):
         where = f", {self.where_in_words(supervision)}"
         kl = f" {self.kl_in_words()}" if self.penalises_in_loss else ""
         factors = " ".join(word for word in (RATIOS[self.ratio], self.gate_in_words()) if word)
-        return f"{factors} A{kl}{where}{WHERE.get(self.ratio, '')}".strip()
+        if not factors and not kl:
+            return self.where_in_words(supervision).removeprefix("A = ")
+        kept = "" if self.off_policy_delta is None else f" 1[A >= 0 or mean log(pi_old/pi) <= {self.off_policy_delta:g}]"
+        return f"{factors} A{kept}{kl}{where}{WHERE.get(self.ratio, '')}".strip()
 
     def where_in_words(self, supervision: str) -> str:
         """A in words, and the reward in it."""

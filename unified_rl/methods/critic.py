@@ -139,7 +139,13 @@ ROWS = {
     "ppo": Method("online_samples", "rule", "outcome", "ppo", "PPO"),
     # Returns to the end for the value model, whatever the policy's trace decay. Without the paper's value pre-training.
     "vc_ppo": Method(
-        "online_samples", "rule", "outcome", "ppo", "VC-PPO", settings={"coefficient": {"value_trace_decay": 1.0}}
+        "online_samples",
+        "rule",
+        "outcome",
+        "ppo",
+        "VC-PPO",
+        settings={"coefficient": {"value_trace_decay": 1.0}},
+        equation="arXiv 2503.01491",
     ),
     # The same, with a trace decay that depends on the length, clip-higher, token mean and the likelihood of right responses.
     "vapo": Method(
@@ -158,5 +164,6 @@ ROWS = {
                 "positive_nll": 0.1,
             }
         },
+        equation="arXiv 2504.05118",
     ),
 }

@@ -149,10 +149,39 @@ class Dro(PolicyGradient):
         positive("coefficient.drift", self.drift)
 
     def describe(self, supervision: str) -> str:
-        return f"{super().describe(supervision)} - {self.drift:g} log(pi/pi_old)"
+        return f"A - {self.drift:g} log(pi/pi_old), {self.where_in_words(supervision)}"
 
     def terms(self, logp_BT: Tensor, inputs: Inputs) -> Terms:
         drift = drift_term(logp_BT, inputs.old_or(logp_BT), self.drift)
+        return {**super().terms(logp_BT, inputs), "drift": drift}
+
+
+@dataclass
+class Kimi(PolicyGradient):
+    """The centred reward, and a quadratic penalty on the log-ratio of the whole response to the policy that sampled; no ratio.
+
+    drift: tau, the penalty's weight, up to the scale of the objective.
+    """
+
+    name: str = "kimi"
+    std: str = "none"
+    ratio: str = "none"
+    drift: float = 0.1
+    unit: ClassVar[str] = "sequence"
+    pulls_back: ClassVar[bool] = True
+    formula: ClassVar[str] = "r - mean - drift sum log(pi/pi_old)"
+    equation: ClassVar[str] = "arXiv 2501.12599, Eq. 3"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        positive("coefficient.drift", self.drift)
+
+    def describe(self, supervision: str) -> str:
+        return f"A - {self.drift:g} sum log(pi/pi_old), {self.where_in_words(supervision)}"
+
+    def terms(self, logp_BT: Tensor, inputs: Inputs) -> Terms:
+        apart_B = ops.preferences.summed_log_ratio(logp_BT, inputs.old_or(logp_BT), inputs.response_mask_BT)
+        drift = ops.terms.term(drift_coef=logp_BT.new_full((), -self.drift), log_ratio=apart_B[:, None].expand_as(logp_BT))
         return {**super().terms(logp_BT, inputs), "drift": drift}
 
 
@@ -161,7 +190,7 @@ def drift_term(logp_BT: Tensor, old_logp_BT: Tensor, weight: float) -> Term:
     return ops.terms.term(drift_coef=logp_BT.new_full((), -weight), log_ratio=logp_BT - old_logp_BT)
 
 
-COEFFICIENTS = (Cispo, Sapo, TrustRegion, Drpo, Dro)
+COEFFICIENTS = (Cispo, Sapo, TrustRegion, Drpo, Dro, Kimi)
 ROWS = {
     "cispo": Method("online_samples", "rule", "outcome", "cispo", "CISPO", aggregation="batch_token_mean"),
     "sapo": Method("online_samples", "rule", "outcome", "sapo", "SAPO"),
@@ -177,6 +206,8 @@ ROWS = {
     ),
     "drpo": Method("online_samples", "rule", "outcome", "drpo", "DRPO"),
     "dro": Method("online_samples", "rule", "outcome", "dro", "DRO", aggregation="batch_token_mean"),
+    # Sums over tokens, as the objective has them.
+    "kimi": Method("online_samples", "rule", "outcome", "kimi", "Kimi k1.5", aggregation="constant_length"),
     # Without the paper's replay of the sampler's kept support.
     "deepseek_v32": Method(
         "online_samples",
@@ -185,5 +216,6 @@ ROWS = {
         "grpo",
         "DeepSeek-V3.2",
         settings={"coefficient": {"kl_estimator": "weighted_k3", "off_policy_delta": 0.1}},
+        equation="arXiv 2512.02556",
     ),
 }

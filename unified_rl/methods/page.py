@@ -12,6 +12,7 @@ def signals_table() -> str:
     """Every signal: its field, whose pass gives it, and when."""
     when = {
         "rollout": "once per rollout",
+        "update": "before each update, by passes of its own",
         "micro_batch": "with every micro-batch",
         "prompt": "once per rollout, kept in checkpoints",
         "reward": "with each response's rewards",

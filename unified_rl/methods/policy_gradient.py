@@ -15,6 +15,8 @@ from unified_rl.methods.options import WHITENINGS
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from unified_rl.ops.terms import Terms
+
 
 @dataclass
 class Grpo(Clipped):
@@ -226,19 +228,38 @@ class Gdpo(Clipped):
 
 
 @dataclass
-class BestOfGroup(Clipped):
-    """Only the best response of a group, by its lead over the second best: what a group's maximum gains from it."""
+class OptimalTokenBaseline(PolicyGradient):
+    """At each place a baseline of least variance: the group's mean weighted by the gradient's energy up to there. No ratio."""
 
-    name: str = "best_of_group"
-    formula: ClassVar[str] = "rho 1[not clipped] (r - second best)/std of the group's best response, else 0"
-    equation: ClassVar[str] = "arXiv 2503.19595"
+    name: str = "otb"
+    baseline: str = "none"
+    std: str = "none"
+    ratio: str = "none"
+    unit: ClassVar[str] = "group"
+    needs: ClassVar[frozenset[str]] = frozenset({"groups", "samples", "squared_probs"})
+    corrects_staleness: ClassVar[bool] = False
+    formula: ClassVar[str] = "r - sum(r W_t)/sum(W_t) in the group, W_t = sum over s <= t of (1 - 2 pi + sum_v pi_v^2)"
+    equation: ClassVar[str] = "verl, optimal_token_baseline"
+
+    def __post_init__(self) -> None:
+        for name in ("baseline", "std", "ratio", "whitening"):
+            one_of(f"coefficient.{name}", getattr(self, name), ("none",))
+        one_of("coefficient.kl_in", self.kl_in, ("loss",))
+        super().__post_init__()
+
+    def _follow_options(self) -> None:
+        super()._follow_options()
+        vars(self)["needs"] = self.needs | {"groups"}
+        vars(self)["unit"] = "group"
 
     def advantage_in_words(self, reward: str = "r") -> str:
-        return f"({reward} - second best){'' if self.std == 'none' else '/std'} of the group's best response, else 0"
+        return "r - sum(r W_t)/sum(W_t) in the group, W_t = sum over s <= t of (1 - 2 pi + sum_v pi_v^2)"
 
-    def advantages(self, rewards_B: Tensor, inputs: Inputs) -> Tensor:
-        lead_B = ops.advantages.best_over_second(rewards_B, inputs.group_B)
-        return ops.advantages.over_std(lead_B, rewards_B, inputs.group_B, self.std, self.std_epsilon)
+    def terms(self, logp_BT: Tensor, inputs: Inputs) -> Terms:
+        energy_BT = 1 - 2 * logp_BT.exp() + inputs.squared_probs_BT
+        mask_BT = inputs.response_mask_BT
+        found_BT = ops.advantages.over_energy(inputs.rewards_B.to(logp_BT), energy_BT, mask_BT, inputs.group_B)
+        return super().terms(logp_BT, replace(inputs, advantages_BT=found_BT))
 
 
 @dataclass
@@ -251,7 +272,6 @@ class Signed(Clipped):
     wrong: float = 1.0
     needs: ClassVar[frozenset[str]] = frozenset({"samples"})
     corrects_staleness: ClassVar[bool] = False
-    reads_reward: ClassVar[bool] = False
     formula: ClassVar[str] = "right 1[right] - wrong 1[wrong]"
     equation: ClassVar[str] = "arXiv 2506.01347"
 
@@ -261,7 +281,7 @@ class Signed(Clipped):
         not_negative("coefficient.wrong", self.wrong)
 
     def advantage_in_words(self, reward: str = "r") -> str:
-        return f"{self.right:g} if right, {-self.wrong:g} if wrong"
+        return f"{self.right:g} if right, {0 - self.wrong:g} if wrong"
 
     def advantages(self, rewards_B: Tensor, inputs: Inputs) -> Tensor:
         right_B = inputs.correct_B.to(rewards_B)
@@ -283,7 +303,7 @@ COEFFICIENTS = (
     Gpg,
     MaxRl,
     Gdpo,
-    BestOfGroup,
+    OptimalTokenBaseline,
     Signed,
 )
 ROWS = {
@@ -312,6 +332,7 @@ ROWS = {
         "policy_gradient",
         "REINFORCE",
         settings={"coefficient": {"baseline": "none", "std": "none", "ratio": "none"}},
+        equation="Williams 1992",
     ),
     "reinforce_pp": Method("online_samples", "rule", "outcome", "reinforce_pp", "REINFORCE++", aggregation="batch_token_mean"),
     "reinforce_pp_baseline": Method(
@@ -335,7 +356,7 @@ ROWS = {
         aggregation="batch_token_mean",
         settings={"reward": {"parts": {"right": {"source": "rule"}}, "overlong": 16}},
     ),
-    "best_of_group": Method("online_samples", "rule", "outcome", "best_of_group", "Best of the group"),
+    "otb": Method("online_samples", "rule", "outcome", "otb", "OTB", aggregation="batch_token_mean"),
     "psr": Method(
         "online_samples",
         "rule",
@@ -361,6 +382,7 @@ ROWS = {
         "signed",
         "RAFT++",
         settings={"coefficient": {"right": 1.0, "wrong": 0.0, "ratio": "token"}},
+        equation="arXiv 2504.11343",
     ),
     "reinforce_rej": Method(
         "informative_samples",
@@ -369,6 +391,7 @@ ROWS = {
         "signed",
         "Reinforce-Rej",
         settings={"coefficient": {"right": 1.0, "wrong": 1.0}},
+        equation="arXiv 2504.11343",
     ),
 }
 #: The paper's own method.

@@ -1,4 +1,4 @@
-"""Preferences: a score of each response of a pair, and a link of the pair's two. DPO in three forms, and losses since.
+"""Preferences: a score of each response of a pair, and a link of the pair's two. The frame that the rows share.
 
     coefficient = side . beta . slope(link; margin, own score) . |o| d score / d logp
 
@@ -13,15 +13,13 @@ from typing import TYPE_CHECKING, ClassVar
 
 from unified_rl import ops
 from unified_rl.base.errors import ConfigError
-from unified_rl.config.ranges import not_negative, one_of, positive
+from unified_rl.config.ranges import not_negative, positive
 from unified_rl.methods.base import Coefficient, Inputs, Method, given
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from unified_rl.ops.terms import Term, Terms
-
-DIVERGENCES = ("reverse_kl", "forward_kl", "js", "alpha")
 
 
 @dataclass
@@ -33,7 +31,6 @@ class Preference(Coefficient):
     unit: ClassVar[str] = "pair"
     needs: ClassVar[frozenset[str]] = frozenset({"ref_logp", "pairs"})
     any_sampler: ClassVar[bool] = True
-    reads_reward: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         positive("coefficient.beta", self.beta)
@@ -52,9 +49,7 @@ class Preference(Coefficient):
 
     def score(self, logp_BT: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
         """The score of each response [B], and |o| times its derivative by each log-prob, [B, 1] or [B, T]."""
-        mask_BT = inputs.response_mask_BT
-        score_B = ops.preferences.summed_log_ratio(logp_BT, given(inputs.ref_logp_BT), mask_BT)
-        return score_B, mask_BT.sum(1, keepdim=True).to(logp_BT)
+        return summed_score(logp_BT, given(inputs.ref_logp_BT), inputs)
 
     def slope(self, margin_B: Tensor, scaled_B: Tensor, chosen_B: Tensor) -> Tensor:
         """The link's slope at the margins, and at beta times each response's own score. [B] -> [B]."""
@@ -62,270 +57,18 @@ class Preference(Coefficient):
 
 
 @dataclass
-class Dpo(Preference):
-    """`form`: "standard" (summed log-ratios), "length_averaged" (the gradient of Eq. 12) or "as_printed" (Eq. 14).
+class Smoothed(Preference):
+    """A loss of pairs of which a share `label_smoothing` is believed to be the wrong way round."""
 
-    label_smoothing: share of pairs believed to be the wrong way round (conservative DPO). divergence: the score is f'(pi/pi_ref)
-    of that divergence: reverse_kl (DPO's own log) | forward_kl | js | alpha, with `alpha` (f-DPO, arXiv 2309.16240). tail_weight:
-    of the tokens past the length of the pair's shorter response (LD-DPO, arXiv 2409.06411). nll_coef: of the chosen response's mean
-    NLL, added.
-    """
-
-    name: str = "dpo"
-    form: str = "standard"
     label_smoothing: float = 0.0
-    divergence: str = "reverse_kl"
-    alpha: float = 0.5
-    tail_weight: float = 1.0
-    nll_coef: float = 0.0
-    formula: ClassVar[str] = "+-|o| beta sigma(-m), m = beta [sum log(pi/pi_ref)(o+) - sum log(pi/pi_ref)(o-)]"
-    equation: ClassVar[str] = "Eqs. 12-14 (forms: standard, length_averaged, as_printed)"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        one_of("coefficient.form", self.form, ("standard", "length_averaged", "as_printed"))
-        one_of("coefficient.divergence", self.divergence, DIVERGENCES)
-        check_smoothing(self.label_smoothing)
-        not_negative("coefficient.tail_weight", self.tail_weight)
-        not_negative("coefficient.nll_coef", self.nll_coef)
-        positive("coefficient.alpha", self.alpha)
-        plain = (self.divergence, self.tail_weight) == ("reverse_kl", 1.0)
-        if self.form != "standard" and not plain:
+        not_negative("coefficient.label_smoothing", self.label_smoothing)
+        if self.label_smoothing >= 0.5:
             raise ConfigError(
-                f"coefficient.form={self.form} is a form of DPO's own score; set coefficient.form=standard, or leave out "
-                "coefficient.divergence and coefficient.tail_weight"
+                f"coefficient.label_smoothing={self.label_smoothing} must be below 0.5: at 0.5 labels say nothing"
             )
-        if self.form == "as_printed" and (self.label_smoothing or self.nll_coef):
-            raise ConfigError("coefficient.form=as_printed is Eq. 14 and no more; leave out label_smoothing and nll_coef")
-
-    def describe(self, supervision: str) -> str:
-        slope = "sigma(-m)"
-        if self.label_smoothing:
-            slope = f"[{1 - self.label_smoothing:g} sigma(-m) - {self.label_smoothing:g} sigma(m)]"
-        nll = f" + {self.nll_coef:g} 1[o+]" if self.nll_coef else ""
-        score = {
-            "reverse_kl": "sum log(pi/pi_ref)",
-            "forward_kl": "(1 - pi_ref/pi)",
-            "js": "log(2 pi/(pi + pi_ref))",
-            "alpha": f"((pi/pi_ref)^{self.alpha - 1:g} - 1)/{self.alpha - 1:g}",
-        }[self.divergence]
-        through = "" if self.divergence == "reverse_kl" else " d score/d log pi"
-        return {
-            "standard": f"+-|o| beta {slope}{through}, m = beta [{score}(o+) - {score}(o-)]{nll}",
-            "length_averaged": f"+-beta {slope}, m = beta [mean log(pi/pi_ref)(o+) - mean log(pi/pi_ref)(o-)]{nll}",
-            "as_printed": "+-sigma(-m_t), m_t = beta [log(pi/pi_ref)(o+_t) - log(pi/pi_ref)(o-_t)]",
-        }[self.form]
-
-    def terms(self, logp_BT: Tensor, inputs: Inputs) -> Terms:
-        if self.form == "as_printed":
-            return ops.coefficients.dpo_as_printed(
-                logp_BT,
-                given(inputs.ref_logp_BT),
-                inputs.response_mask_BT,
-                given(inputs.chosen_B),
-                inputs.group_B,
-                self.beta,
-            )
-        found = super().terms(logp_BT, inputs)
-        if self.nll_coef:
-            found["likelihood"] = likelihood_of_chosen(logp_BT, inputs, self.nll_coef)
-        return found
-
-    def score(self, logp_BT: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
-        mask_BT, ref_logp_BT = inputs.response_mask_BT, given(inputs.ref_logp_BT)
-        if self.form == "length_averaged":
-            return ops.preferences.mean_log_ratio(logp_BT, ref_logp_BT, mask_BT), logp_BT.new_ones(())
-        if self.tail_weight == 1.0:
-            score_B, by_token = super().score(logp_BT, inputs)
-        else:
-            shared_BT = ops.preferences.shared_length(mask_BT, inputs.group_B)
-            weight_BT = shared_BT + self.tail_weight * (mask_BT & ~shared_BT).to(logp_BT)
-            score_B = ops.preferences.summed_log_ratio(weight_BT * logp_BT, weight_BT * ref_logp_BT, mask_BT)
-            by_token = mask_BT.sum(1, keepdim=True) * weight_BT
-        if self.divergence == "reverse_kl":
-            return score_B, by_token
-        score_B, slope_B = ops.preferences.of_divergence(self.divergence, score_B, self.alpha)
-        return score_B, by_token * slope_B[:, None]
-
-    def slope(self, margin_B: Tensor, scaled_B: Tensor, chosen_B: Tensor) -> Tensor:
-        return ops.links.logistic(margin_B, self.label_smoothing)
-
-
-@dataclass
-class RobustDpo(Preference):
-    """Unbiased where a share `label_smoothing` of the pairs is the wrong way round."""
-
-    name: str = "robust_dpo"
-    label_smoothing: float = 0.1
-    formula: ClassVar[str] = "+-|o| beta [(1 - e) sigma(-m) + e sigma(m)]/(1 - 2e)"
-    equation: ClassVar[str] = "arXiv 2403.00409"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_smoothing(self.label_smoothing)
-
-    def slope(self, margin_B: Tensor, scaled_B: Tensor, chosen_B: Tensor) -> Tensor:
-        return ops.links.robust(margin_B, self.label_smoothing)
-
-
-@dataclass
-class Exo(Preference):
-    """The reverse KL of the pair's softmax to labels that are wrong at rate `label_smoothing`."""
-
-    name: str = "exo"
-    label_smoothing: float = 1e-3
-    formula: ClassVar[str] = "+-|o| beta sigma(m) sigma(-m) [logit(1 - e) - m]"
-    equation: ClassVar[str] = "arXiv 2402.00856"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_smoothing(self.label_smoothing)
-        positive("coefficient.label_smoothing", self.label_smoothing)
-
-    def slope(self, margin_B: Tensor, scaled_B: Tensor, chosen_B: Tensor) -> Tensor:
-        return ops.links.exo(margin_B, self.label_smoothing)
-
-
-@dataclass
-class Hinge(Preference):
-    """Pairs told apart by a margin of 1 have no gradient any more."""
-
-    name: str = "hinge"
-    formula: ClassVar[str] = "+-|o| beta 1[m < 1]"
-    equation: ClassVar[str] = "arXiv 2305.10425"
-
-    def slope(self, margin_B: Tensor, scaled_B: Tensor, chosen_B: Tensor) -> Tensor:
-        return ops.links.hinge(margin_B)
-
-
-@dataclass
-class Ipo(Preference):
-    """The margin is pulled to 1/2. over: the score is the sum of the log-ratios (the paper) or their mean over tokens (TRL)."""
-
-    name: str = "ipo"
-    over: str = "sum"
-    formula: ClassVar[str] = "+-|o| 2 [1/(2 beta) - (sum log(pi/pi_ref)(o+) - sum log(pi/pi_ref)(o-))]"
-    equation: ClassVar[str] = "arXiv 2310.12036"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        one_of("coefficient.over", self.over, ("sum", "mean"))
-
-    def describe(self, supervision: str) -> str:
-        return self.formula if self.over == "sum" else self.formula.replace("|o| ", "").replace("sum", "mean")
-
-    def score(self, logp_BT: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
-        if self.over == "sum":
-            return super().score(logp_BT, inputs)
-        score_B = ops.preferences.mean_log_ratio(logp_BT, given(inputs.ref_logp_BT), inputs.response_mask_BT)
-        return score_B, logp_BT.new_ones(())
-
-    def slope(self, margin_B: Tensor, scaled_B: Tensor, chosen_B: Tensor) -> Tensor:
-        return ops.links.squared(margin_B, self.beta)
-
-
-@dataclass
-class Bco(Preference):
-    """Each response classified by itself; without the shift by a moving average (TRL's bco_pair)."""
-
-    name: str = "bco"
-    formula: ClassVar[str] = "+|o+| beta sigma(-v+), -|o-| beta sigma(v-), v = beta sum log(pi/pi_ref)"
-    equation: ClassVar[str] = "arXiv 2404.04656, without its shift"
-
-    def slope(self, margin_B: Tensor, scaled_B: Tensor, chosen_B: Tensor) -> Tensor:
-        return ops.links.binary(scaled_B, chosen_B)
-
-
-@dataclass
-class Nca(Preference):
-    """Likelihoods themselves, not their differences: the chosen one's does not fall."""
-
-    name: str = "nca"
-    formula: ClassVar[str] = "+|o+| beta [sigma(-v+) - sigma(v+)/2], -|o-| beta sigma(v-)/2, v = beta sum log(pi/pi_ref)"
-    equation: ClassVar[str] = "arXiv 2402.05369"
-
-    def slope(self, margin_B: Tensor, scaled_B: Tensor, chosen_B: Tensor) -> Tensor:
-        return ops.links.noise_contrastive(scaled_B, chosen_B)
-
-
-@dataclass
-class Sppo(Preference):
-    """Each response's own score is pulled to +-1/2 (hard labels)."""
-
-    name: str = "sppo"
-    formula: ClassVar[str] = "+|o+| (1 - 2 v+)/beta, -|o-| (1 + 2 v-)/beta, v = beta sum log(pi/pi_ref)"
-    equation: ClassVar[str] = "arXiv 2405.00675"
-
-    def slope(self, margin_B: Tensor, scaled_B: Tensor, chosen_B: Tensor) -> Tensor:
-        return ops.links.self_play(scaled_B, chosen_B, self.beta)
-
-
-@dataclass
-class ApoZero(Preference):
-    """Chosen up, rejected down, each by itself: for a policy worse than the chosen responses."""
-
-    name: str = "apo_zero"
-    formula: ClassVar[str] = "+-|o| beta sigma(v) sigma(-v), v = beta sum log(pi/pi_ref)"
-    equation: ClassVar[str] = "arXiv 2408.06266"
-
-    def slope(self, margin_B: Tensor, scaled_B: Tensor, chosen_B: Tensor) -> Tensor:
-        return ops.links.anchored_zero(scaled_B)
-
-
-@dataclass
-class ApoDown(Preference):
-    """Both down, the rejected more: for a policy better than the chosen responses."""
-
-    name: str = "apo_down"
-    formula: ClassVar[str] = "+|o+| beta [s(m) - s(v+)], -|o-| beta s(m), s = sigma (1 - sigma), v = beta sum log(pi/pi_ref)"
-    equation: ClassVar[str] = "arXiv 2408.06266"
-
-    def slope(self, margin_B: Tensor, scaled_B: Tensor, chosen_B: Tensor) -> Tensor:
-        return ops.links.anchored_down(scaled_B, margin_B, chosen_B)
-
-
-@dataclass
-class DiscoPop(Preference):
-    """A link that a language model found: logistic and exponential, mixed by the margin."""
-
-    name: str = "discopop"
-    temperature: float = 0.05
-    formula: ClassVar[str] = "+-|o| beta d/dm [(1 - g) log sigma(m) - g e^-m], g = sigma(m/temperature)"
-    equation: ClassVar[str] = "arXiv 2406.08414"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        positive("coefficient.temperature", self.temperature)
-
-    def slope(self, margin_B: Tensor, scaled_B: Tensor, chosen_B: Tensor) -> Tensor:
-        return ops.links.discopop(margin_B, self.temperature)
-
-
-@dataclass
-class Aot(Preference):
-    """Distributions of scores in place of pairs: the k-th lowest chosen against the k-th lowest rejected of the whole update."""
-
-    name: str = "aot"
-    label_smoothing: float = 0.0
-    unit: ClassVar[str] = "batch"
-    formula: ClassVar[str] = "+-|o| beta sigma(-m), m = beta [k-th lowest score of the o+ - k-th lowest of the o-]"
-    equation: ClassVar[str] = "arXiv 2406.05882, unpaired"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_smoothing(self.label_smoothing)
-
-    def slope(self, margin_B: Tensor, scaled_B: Tensor, chosen_B: Tensor) -> Tensor:
-        sides_B = ops.preferences.side(chosen_B, scaled_B)
-        ranked_B = sides_B * (scaled_B - ops.preferences.ranked_partners(scaled_B, chosen_B))
-        return ops.links.logistic(ranked_B, self.label_smoothing)
-
-
-def check_smoothing(label_smoothing: float) -> None:
-    """Raise ConfigError unless fewer than half of the labels are believed to be wrong."""
-    not_negative("coefficient.label_smoothing", label_smoothing)
-    if label_smoothing >= 0.5:
-        raise ConfigError(f"coefficient.label_smoothing={label_smoothing} must be below 0.5: at 0.5 labels say nothing")
 
 
 def likelihood_of_chosen(logp_BT: Tensor, inputs: Inputs, weight: float) -> Term:
@@ -333,23 +76,20 @@ def likelihood_of_chosen(logp_BT: Tensor, inputs: Inputs, weight: float) -> Term
     return ops.terms.term(nll_coef=logp_BT.new_full((), weight), chosen=given(inputs.chosen_B)[:, None].to(logp_BT))
 
 
-COEFFICIENTS = (
-    Dpo,
-    RobustDpo,
-    Exo,
-    Hinge,
-    Ipo,
-    Bco,
-    Nca,
-    Sppo,
-    ApoZero,
-    ApoDown,
-    DiscoPop,
-    Aot,
-)
+def summed_score(logp_BT: Tensor, ref_logp_BT: Tensor | None, inputs: Inputs) -> tuple[Tensor, Tensor]:
+    """The sum of the log-ratios (of the log-probs, without a reference), as `Preference.score` gives it."""
+    mask_BT = inputs.response_mask_BT
+    base_BT = logp_BT.new_zeros(logp_BT.shape) if ref_logp_BT is None else ref_logp_BT
+    return ops.preferences.summed_log_ratio(logp_BT, base_BT, mask_BT), mask_BT.sum(1, keepdim=True).to(logp_BT)
 
 
-def row(coefficient: str, label: str, **options: float | str) -> Method:
+def mean_score(logp_BT: Tensor, ref_logp_BT: Tensor | None, inputs: Inputs) -> tuple[Tensor, Tensor]:
+    """The mean of the log-ratios (of the log-probs, without a reference), as `Preference.score` gives it."""
+    base_BT = logp_BT.new_zeros(logp_BT.shape) if ref_logp_BT is None else ref_logp_BT
+    return ops.preferences.mean_log_ratio(logp_BT, base_BT, inputs.response_mask_BT), logp_BT.new_ones(())
+
+
+def row(coefficient: str, label: str, equation: str = "", **options: float | str) -> Method:
     """A row on pairs of a right and a wrong stored sample; at most responses_per_prompt / 2 pairs per prompt and step."""
     return Method(
         "preference_pairs",
@@ -359,24 +99,5 @@ def row(coefficient: str, label: str, **options: float | str) -> Method:
         label,
         aggregation="pair_mean",
         settings={"coefficient": options} if options else {},
+        equation=equation,
     )
-
-
-ROWS = {
-    "dpo": row("dpo", "DPO"),
-    "cdpo": row("dpo", "cDPO", label_smoothing=0.1),
-    "f_dpo": row("dpo", "f-DPO (JS)", divergence="js"),
-    "ld_dpo": row("dpo", "LD-DPO", tail_weight=0.5),
-    "dpo_nll": row("dpo", "DPO + NLL", nll_coef=1.0),
-    "robust_dpo": row("robust_dpo", "Robust DPO"),
-    "exo": row("exo", "EXO"),
-    "hinge": row("hinge", "Hinge (SLiC)"),
-    "ipo": row("ipo", "IPO"),
-    "bco": row("bco", "BCO"),
-    "nca": row("nca", "NCA"),
-    "sppo": row("sppo", "SPPO"),
-    "apo_zero": row("apo_zero", "APO-zero"),
-    "apo_down": row("apo_down", "APO-down"),
-    "discopop": row("discopop", "DiscoPOP"),
-    "aot": row("aot", "AOT"),
-}

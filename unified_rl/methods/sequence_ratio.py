@@ -92,7 +92,9 @@ COEFFICIENTS = (Gspo, Gmpo, Vespo)
 ROWS = {
     "gspo": Method("online_samples", "rule", "outcome", "gspo", "GSPO"),
     # GSPO summed over tokens: long responses weigh as much per token as short ones.
-    "luspo": Method("online_samples", "rule", "outcome", "gspo", "LUSPO", aggregation="constant_length"),
+    "luspo": Method(
+        "online_samples", "rule", "outcome", "gspo", "LUSPO", aggregation="constant_length", equation="TRL, loss_type=luspo"
+    ),
     "gmpo": Method("online_samples", "rule", "outcome", "gmpo", "GMPO"),
     "vespo": Method("online_samples", "rule", "outcome", "vespo", "VESPO", aggregation="batch_token_mean"),
 }

@@ -43,10 +43,11 @@ class Signal:
     """One thing that coefficients may read, per response token (or, of a prompt, per response).
 
     field: where it is in `Inputs`. role: whose pass gives it, under the name `output`.
-    when: once per "rollout", before its first update and without gradient; or at every "micro_batch", as a side output of the very
-    pass that gives the policy's log-probs, detached; or, of the "prompt", what the run remembers of it from before this rollout
-    (role ""); or, of the "reward", what it says of each response by name (role ""). The hidden states of a frozen role whose signal
-    is of the micro-batch enter the policy's pass: its distributions over the vocabulary, which nobody could keep for a rollout, are
+    when: once per "rollout", before its first update and without gradient; before each "update", of others than its own sequences
+    (responses after prompts that are not theirs, `loop.mismatched`); or at every "micro_batch", as a side output of the pass
+    that gives the policy's log-probs, detached; or, of the "prompt", what the run remembers from before this rollout (role "");
+    or, of the "reward", what it says of each response by name (role ""). The hidden states of a frozen role whose signal is of
+    the micro-batch enter the policy's pass: its distributions over the vocabulary, which nobody could keep for a rollout, are
     compared with the policy's.
     also: config -> whether the loop wants it even where the coefficient does not ask for it.
     words, spared: for `explain`: what it is, and what stands in its place where it is not needed; "" = the role's words say it all.
@@ -56,7 +57,7 @@ class Signal:
     field: str
     role: str
     output: str
-    when: Literal["rollout", "micro_batch", "prompt", "reward"] = "rollout"
+    when: Literal["rollout", "update", "micro_batch", "prompt", "reward"] = "rollout"
     also: Callable[[Any], bool] = lambda config: False
     words: tuple[str, str] = ("", "")
     spared: str = "not needed"
@@ -110,6 +111,7 @@ SIGNALS: dict[str, Signal] = {
         Signal("uniform_kl", "uniform_kl_BT", "policy", "uniform_kl", when="micro_batch"),
         Signal("reverse_kl", "reverse_kl_BT", "teacher", "reverse_kl", when="micro_batch"),
         Signal("forward_kl", "forward_kl_BT", "teacher", "forward_kl", when="micro_batch"),
+        Signal("mismatched_kl", "mismatched_kl_B", "reference", "mismatched_kl", when="update"),
         Signal("prompt_count", "prompt_count_B", "", "count", when="prompt"),
         Signal("prompt_mean", "prompt_mean_B", "", "mean", when="prompt"),
         Signal("prompt_std", "prompt_std_B", "", "std", when="prompt"),
@@ -117,8 +119,9 @@ SIGNALS: dict[str, Signal] = {
         Signal("reward_weights", "reward_weights_BK", "", "weight", when="reward"),
     )
 }
-#: What a coefficient may need of its source rather than of the loop: pairs, groups, or samples that a policy wrote.
-OF_THE_SOURCE = frozenset({"pairs", "groups", "samples"})
+#: What a coefficient may need of its source rather than of the loop: pairs, groups, samples that a policy wrote, or
+#: demonstrations beside samples.
+OF_THE_SOURCE = frozenset({"pairs", "groups", "samples", "demonstrated"})
 
 
 def per_rollout(needs: Iterable[str], config: Any) -> list[Signal]:
@@ -129,6 +132,11 @@ def per_rollout(needs: Iterable[str], config: Any) -> list[Signal]:
 def per_micro_batch(needs: Iterable[str]) -> list[Signal]:
     """The signals that come with the log-probs of each micro-batch."""
     return [one for one in SIGNALS.values() if one.when == "micro_batch" and one.name in needs]
+
+
+def per_update(needs: Iterable[str]) -> list[Signal]:
+    """The signals that need a pass of their own before each update."""
+    return [one for one in SIGNALS.values() if one.when == "update" and one.name in needs]
 
 
 def within_update(needs: Iterable[str]) -> list[Role]:

@@ -9,52 +9,70 @@ files of their families.
 
 from __future__ import annotations
 
+from types import ModuleType
+
 from unified_rl.methods import (
     critic,
+    demonstrated,
     distillation,
     likelihood,
     other_gates,
     policy_gradient,
-    preference,
-    reference_free,
+    preference_likelihoods,
+    preference_margins,
+    preference_scores,
     selected_tokens,
     sequence_ratio,
+    sets,
 )
 from unified_rl.methods.base import Coefficient, Method
-from unified_rl.sources.registry import SOURCES
+from unified_rl.sources.registry import declared
+from unified_rl.sources.settings import SourceConfig
 
-FAMILIES = (
-    likelihood,
-    preference,
-    reference_free,
-    critic,
-    policy_gradient,
-    sequence_ratio,
-    other_gates,
-    selected_tokens,
-    distillation,
-)
-METHODS: dict[str, Method] = {name: row for family in FAMILIES for name, row in family.ROWS.items()}
-COEFFICIENTS: dict[str, type[Coefficient]] = {
-    coefficient.name: coefficient for family in FAMILIES for coefficient in family.COEFFICIENTS
+#: Family -> (heading, the files of its rows).
+FAMILIES: dict[str, tuple[str, tuple[ModuleType, ...]]] = {
+    "likelihood": ("Likelihood of given texts", (likelihood,)),
+    "preferences": (
+        "Preferences: a score of each response, and a link of the two",
+        (preference_margins, preference_likelihoods, preference_scores),
+    ),
+    "critic": ("Advantages from a learned value model", (critic,)),
+    "policy_gradient": ("Policy gradients with PPO's clip, or without a ratio", (policy_gradient,)),
+    "sequence_ratio": ("One ratio for a whole response", (sequence_ratio,)),
+    "sets": ("What a group of responses reaches together", (sets,)),
+    "gates": ("Other gates than PPO's clip", (other_gates,)),
+    "tokens": ("Tokens chosen over a whole update", (selected_tokens,)),
+    "demonstrated": ("Demonstrations beside the policy's own samples", (demonstrated,)),
+    "distillation": ("Distillation from a teacher", (distillation,)),
 }
+FILES = [file for _, files in FAMILIES.values() for file in files]
+METHODS: dict[str, Method] = {name: row for file in FILES for name, row in file.ROWS.items()}
+COEFFICIENTS: dict[str, type[Coefficient]] = {one.name: one for file in FILES for one in file.COEFFICIENTS}
 #: What a configuration is of that names no method.
 DEFAULT = policy_gradient.DEFAULT
 
 
 def table() -> list[dict[str, str]]:
-    """The table as plain rows, for `unified-rl methods` and for figures."""
+    """The table as plain rows, for `unified-rl methods` and for figures: each with its own settings in its formula."""
     return [
-        {
-            "method": name,
-            "label": method.label,
-            "source": method.source,
-            "source_in_words": SOURCES[method.source].in_words,
-            "reward": method.reward,
-            "supervision": method.supervision,
-            "coefficient": method.coefficient,
-            "formula": COEFFICIENTS[method.coefficient].formula,
-            "equation": COEFFICIENTS[method.coefficient].equation,
-        }
-        for name, method in METHODS.items()
+        _as_words(family, name, row)
+        for family, (_, files) in FAMILIES.items()
+        for file in files
+        for name, row in file.ROWS.items()
     ]
+
+
+def _as_words(family: str, name: str, method: Method) -> dict[str, str]:
+    options = COEFFICIENTS[method.coefficient](**{"name": method.coefficient, **method.settings.get("coefficient", {})})
+    return {
+        "family": family,
+        "method": name,
+        "label": method.label,
+        "source": method.source,
+        "source_in_words": declared(SourceConfig(name=method.source, **method.settings.get("source", {}))).in_words,
+        "reward": method.reward,
+        "supervision": method.supervision,
+        "coefficient": method.coefficient,
+        "formula": options.describe(method.supervision),
+        "equation": method.equation or options.equation,
+    }

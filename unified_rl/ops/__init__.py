@@ -20,6 +20,7 @@ _MODULES = (
     "preferences",
     "ratios",
     "selection",
+    "sets",
     "terms",
 )
 

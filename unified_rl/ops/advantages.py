@@ -48,6 +48,29 @@ def length_weighted(rewards_B: Tensor, group_B: Tensor, lengths_B: Tensor) -> Te
     return rewards_B - (_segment_sum(lengths_B * rewards_B, index, len(count)) / totals)[index]
 
 
+def apart_from(group_B: Tensor, left_B: Tensor) -> Tensor:
+    """The groups with each response of `left_B` (bool) in a group of its own, where nothing is compared with it. [B] -> [B]."""
+    alone_B = group_B.max() + 1 + torch.arange(len(group_B), device=group_B.device)
+    return torch.where(left_B, alone_B, group_B)
+
+
+def over_energy(rewards_B: Tensor, energy_BT: Tensor, response_mask_BT: Tensor, group_B: Tensor) -> Tensor:
+    """r_i minus the group's mean at the same place, weighted by the energy of each response up to there (OTB). [B, T].
+
+    energy_BT: |grad log pi|^2 of each token by the logits, 1 - 2 pi + sum_v pi_v^2; W_t is its sum over the first t
+    tokens. The baseline is sum(r W_t)/sum(W_t) over the responses that have a t-th token; 0 is left where there is only one.
+    """
+    held_BT = torch.where(response_mask_BT, energy_BT, 0).cumsum(1)
+    place_BT = (response_mask_BT.cumsum(1) - 1).clamp(min=0)
+    zeros_BT = torch.zeros_like(held_BT)
+    weight_BT = zeros_BT.scatter_add(1, place_BT, torch.where(response_mask_BT, held_BT, 0))
+    same_BB = (group_B[:, None] == group_B).to(weight_BT)
+    sums_BT = same_BB @ weight_BT
+    rewarded_BT = same_BB @ (rewards_B.to(weight_BT)[:, None] * weight_BT)
+    baseline_BT = torch.where(sums_BT > 0, rewarded_BT / torch.where(sums_BT > 0, sums_BT, 1), rewards_B[:, None])
+    return torch.where(response_mask_BT, rewards_B[:, None] - baseline_BT.gather(1, place_BT), 0)
+
+
 def relative(
     rewards_B: Tensor,
     group_B: Tensor,

@@ -38,6 +38,13 @@ def soft(ratio: Tensor, advantages_BT: Tensor, temperature_positive: float, temp
     return {"importance_weight": ratio, "soft_gate": 4 * opened * (1 - opened), "advantage": advantages_BT}
 
 
+def shaped(ratio: Tensor, logp_BT: Tensor, advantages_BT: Tensor, shaped_B1: Tensor, shaping: float) -> Factors:
+    """LUFFY (arXiv 2504.14945): rho A; where `shaped_B1` (bool) of f(pi) A, f(x) = x/(x + g), whose factor is g pi/(pi + g)^2."""
+    pi_BT = logp_BT.exp()
+    weight_BT = torch.where(shaped_B1, shaping * pi_BT / (pi_BT + shaping).square(), ratio)
+    return {"importance_weight": weight_BT, "advantage": advantages_BT}
+
+
 def within_total_variation(
     ratio: Tensor, logp_BT: Tensor, old_logp_BT: Tensor, advantages_BT: Tensor, low: float, high: float, cap: float
 ) -> Factors:

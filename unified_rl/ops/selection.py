@@ -32,6 +32,13 @@ def highest_count(values_BT: Tensor, mask_BT: Tensor, share: float) -> Tensor:
     return torch.zeros_like(chosen_N).index_copy_(0, order_N, chosen_N).view(mask_BT.shape) & mask_BT
 
 
+def switched(correct_B: Tensor, group_B: Tensor, demonstrated_B: Tensor, solved: float) -> Tensor:
+    """bool [B]: of a group more than `solved` of whose samples are right, the samples; of any other, the demonstrations (HPT)."""
+    own_BB = ((group_B[:, None] == group_B) & ~demonstrated_B).to(correct_B)
+    rate_B = own_BB @ correct_B / own_BB.sum(1).clamp(min=1)
+    return (rate_B > solved) != demonstrated_B
+
+
 def covariance(advantages_BT: Tensor, logp_BT: Tensor, mask_BT: Tensor) -> Tensor:
     """(A - mean)(log pi - mean) of each token, the means over all response tokens. [B, T]."""
     return _centred(advantages_BT, mask_BT) * _centred(logp_BT, mask_BT)

@@ -140,7 +140,7 @@ def _axes(config: Config) -> dict[str, str]:
         "data source": " ".join([source.name, *source.wrappers])
         + (
             f" at temperature {decoding.temperature:g}, at most {decoding.max_new_tokens} tokens"
-            if source.provides.sampled
+            if source.provides.samples
             else ""
         ),
         "reward": _reward(config),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from unified_rl.methods import COEFFICIENTS, table
+from unified_rl.methods import table
 from unified_rl.plotting import latex
 
 #: Nothing: the table is the library's own.
@@ -47,7 +47,7 @@ def rows() -> list[dict[str, str]]:
             "Method": row["label"],
             "Data source": row["source_in_words"],
             "Reward": _reward(row),
-            "Gradient coefficient GC": COEFFICIENTS[row["coefficient"]](row["coefficient"]).describe(row["supervision"]),
+            "Gradient coefficient GC": row["formula"],
             "Source": row["equation"],
         }
         for row in table()

@@ -6,12 +6,14 @@ by asking the same questions of the other sources, coefficients and rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
+from itertools import islice
 
 from unified_rl.base.errors import ConfigError
 from unified_rl.config.schema import Config
-from unified_rl.methods import COEFFICIENTS, METHODS
+from unified_rl.methods import COEFFICIENTS, METHODS, Coefficient
 from unified_rl.sources.ahead import WRAPPER as AHEAD
 from unified_rl.sources.declaration import Provides, SourceDeclaration
 from unified_rl.sources.registry import SOURCES, declared
@@ -83,29 +85,30 @@ def alternatives(config: Config, need: Need) -> str:
         [need.instead] if need.instead else [],
     ]
     found = [" or ".join(kind[:NAMED]) for kind in sorted(kinds, key=len) if kind]
-    return ", or ".join(found) or f"another row of the table: {' or '.join(_rows(config)[:NAMED])}"
+    return ", or ".join(found) or f"another row of the table: {' or '.join(islice(_rows(config), NAMED))}"
 
 
 def _other(config: Config, name: str) -> bool:
     """Whether another coefficient would do with the same source."""
     options = COEFFICIENTS[name]
-    return config.reward.supervision in options.supervisions and legal(replace(config, coefficient=options(name=name)))
+    if "reward_parts" in options.needs and not config.reward.parts:
+        return False
+    return config.reward.supervision in options.supervisions and legal(replace(config, coefficient=_by_default(name)))
 
 
-def _rows(config: Config) -> list[str]:
+def _rows(config: Config) -> Iterator[str]:
     """Rows of the table that would do under the other settings."""
-    return [
-        f"method={name}"
-        for name, row in METHODS.items()
-        if legal(
-            replace(
-                config,
-                source=SourceConfig(name=row.source),
-                coefficient=COEFFICIENTS[row.coefficient](name=row.coefficient),
-                reward=replace(config.reward, source=row.reward, supervision=row.supervision),
-            )
-        )
-    ]
+    for name, row in METHODS.items():
+        reward = replace(config.reward, source=row.reward, supervision=row.supervision)
+        source, coefficient = SourceConfig(name=row.source), _by_default(row.coefficient)
+        if legal(replace(config, source=source, coefficient=coefficient, reward=reward)):
+            yield f"method={name}"
+
+
+@cache
+def _by_default(coefficient: str) -> Coefficient:
+    """A coefficient of the table with its default options."""
+    return COEFFICIENTS[coefficient](name=coefficient)
 
 
 def _of_coefficient(config: Config, source: SourceDeclaration) -> Iterable[Need]:
@@ -137,9 +140,16 @@ def _of_coefficient(config: Config, source: SourceDeclaration) -> Iterable[Need]
         yield Need(
             lambda has: has.sampled, f"{who} {does} the policy's own actions, but {source.setting} holds somebody else's"
         )
+    both = "demonstrated" in coefficient.needs
+    if both:
+        yield Need(
+            lambda has: has.demonstrated,
+            f"{who} learns from demonstrations beside samples of the policy, in one group, which {source.setting} does not have",
+            "source.wrappers=[mixed] and source.mixed_with=demonstrations",
+        )
     if not coefficient.any_sampler:
         yield Need(
-            lambda has: not has.unknown_probability,
+            lambda has: not has.unknown_probability or (both and has.demonstrated),
             f"{who} is about the policy's samples and their probability, but {source.setting} "
             f"{source.provides.unknown_probability}",
         )
@@ -157,7 +167,7 @@ def _of_decoding(config: Config, source: SourceDeclaration) -> Iterable[Need]:
         return
     likelihood = config.coefficient.any_sampler and config.importance.name == "none"
     yield Need(
-        lambda has: not has.sampled or (has.stored and likelihood),
+        lambda has: not has.samples or (has.stored and likelihood),
         f"training on samples with {decoding_words(config)} is refused with {source.setting}, coefficient="
         f"{config.coefficient.name} and importance={config.importance.name}: the policy's log-probs are then not those of the "
         "sampler, which only the likelihood of samples that are stored once does without",

@@ -228,6 +228,11 @@ def _importance(config: Config) -> None:
                 f"importance.{option}={value} means nothing to importance={name}; it belongs to importance={' or '.join(names)}: "
                 "leave it out, or set that"
             )
+
+
+def _rejection(config: Config) -> None:
+    """What is rejected, by which measure; and whether anything is."""
+    options, name = config.importance, config.importance.name
     for option in ("reject_over", "reject_cap", "reject_floor"):
         value = getattr(options, option)
         of_ratio = option == "reject_floor"
@@ -245,7 +250,10 @@ def _importance(config: Config) -> None:
         raise ConfigError(
             "importance=rejected rejects nothing by itself; set importance.reject=ratio, k2 or k3, or importance.veto"
         )
-    if name == "bypass" and not config.coefficient.corrects_staleness:
+
+
+def _bypass(config: Config) -> None:
+    if config.importance.name == "bypass" and not config.coefficient.corrects_staleness:
         raise ConfigError(
             f"importance=bypass takes the coefficient's ratio to the sampler, but coefficient={config.coefficient.name} has none; "
             "set importance=truncated"
@@ -253,7 +261,7 @@ def _importance(config: Config) -> None:
 
 
 def _greedy(config: Config) -> None:
-    if config.generator.temperature == 0 and declared(config.source).provides.sampled:
+    if config.generator.temperature == 0 and declared(config.source).provides.samples:
         raise ConfigError(
             f"training on samples with {match.decoding_words(config)} is refused: greedy responses to a prompt are all alike; "
             "set generator.temperature above 0"
@@ -330,6 +338,8 @@ RULES = (
     _mixed_demonstrations,
     _aggregation,
     _importance,
+    _rejection,
+    _bypass,
     _greedy,
     _compiled,
     _vllm,

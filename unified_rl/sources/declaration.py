@@ -35,6 +35,8 @@ class Provides:
     logp: whether the log-probs of the sampler are known.
     unknown_probability: why the probability of finding a response is not the product of its tokens'; "" = it is.
     pool: whether its prompts are the configured training prompts (and not those that came with the responses).
+    demonstrated: whether some of each group's responses are texts that no policy wrote, beside the policy's own samples, whose
+    probability is the product of their tokens'.
     prompted: whether it answers given prompts (`Prompted`), so that a wrapper may choose them.
     """
 
@@ -45,11 +47,17 @@ class Provides:
     unknown_probability: str = ""
     pool: bool = True
     prompted: bool = True
+    demonstrated: bool = False
 
     @property
     def sampled(self) -> bool:
         """Whether a policy wrote the responses."""
         return self.writer is not Writer.DATA
+
+    @property
+    def samples(self) -> bool:
+        """Whether a policy wrote at least some of the responses."""
+        return self.sampled or self.demonstrated
 
     @property
     def fresh(self) -> bool:

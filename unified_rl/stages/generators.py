@@ -162,7 +162,7 @@ def synced(
 
 def trained_temperature(config: Config) -> float:
     """The temperature at which the trainer computes log-probs: the sampling temperature, where it trains on samples."""
-    return config.generator.temperature if declared(config.source).provides.sampled else 1.0
+    return config.generator.temperature if declared(config.source).provides.samples else 1.0
 
 
 def _probe_prompts(config: Config, task: Task, sampler: VllmGenerator) -> Sequence[Prompt]:
