@@ -42,6 +42,8 @@ from unified_rl.training.weight_sync import whole_weights
 OPTIONS = AdamWOptions(
     learning_rate=1e-3, total_updates=8, schedule="linear", warmup_updates=2, weight_decay=0.1, max_grad_norm=0.3
 )
+#: A weight of 0.1 is moved by a hundredth of what bfloat16 can tell apart there.
+SMALL_STEPS, SMALL_UPDATES = AdamWOptions(learning_rate=1e-6, total_updates=1000), 40
 LAYOUT = Layout(row_tokens=20, micro_batch_tokens=20)
 VALUE, REWARD = "value model", "reward model"
 
@@ -77,11 +79,11 @@ class Problem:
         return trainer.update(self.sequences, loss, self.unit)
 
 
-def deepspeed_trainer(problem: Problem, ranks=ONE_RANK, **settings: Any):
+def deepspeed_trainer(problem: Problem, ranks=ONE_RANK, options: AdamWOptions = OPTIONS, **settings: Any):
     from unified_rl.training.deepspeed_trainer import DeepSpeedTrainer
 
     config = DeepSpeedConfig(**{"whole_below": 0, "bucket_elements": 10_000, **settings})
-    return DeepSpeedTrainer(problem.model, problem.role, OPTIONS, LAYOUT, config, ranks)
+    return DeepSpeedTrainer(problem.model, problem.role, options, LAYOUT, config, ranks)
 
 
 def vector(tensors) -> torch.Tensor:
@@ -208,11 +210,33 @@ def train_family(folder: Path, make: Callable[[Problem], Any]) -> Any:
     return trainer
 
 
+def precision(job: dict[str, Any], ranks) -> dict[Any, Any]:
+    """Updates far below bfloat16's resolution, under each settings: the weights, and how far their float32 masters moved."""
+    from deepspeed.utils import safe_get_full_fp32_param
+
+    found = {}
+    for settings in job["settings"]:
+        problem = in_bfloat16()
+        before = vector(problem.model.parameters())
+        trainer = deepspeed_trainer(problem, ranks, SMALL_STEPS, **settings)
+        for _ in range(SMALL_UPDATES):
+            problem.update(trainer)
+        masters = vector(safe_get_full_fp32_param(parameter) for parameter in trainer.model.parameters())
+        found[place(settings)] = {"moved": masters - before, "masters": masters, "weights": whole_parameters(trainer)}
+    return found
+
+
+def in_bfloat16() -> Problem:
+    problem = Problem("sft")
+    problem.model.to(torch.bfloat16)
+    return problem
+
+
 def place(settings: dict[str, Any]) -> str:
     return "_".join(map(str, settings.values()))
 
 
-JOBS = {"compare": compare, "save": save, "resume": resume, "families": families}
+JOBS = {"compare": compare, "save": save, "resume": resume, "families": families, "precision": precision}
 
 
 def main() -> None:

@@ -30,6 +30,8 @@ VARIED = {
     "ood_prompts": {"data.slices"},
     "dialects": {"method", "dialect", "coefficient", "aggregation.name", "trainer.learning_rate", "rollout", "importance"},
     "engines": {"method", "coefficient", "trainer.name", "sft.trainer", "generator.name", "vllm", "trainer.learning_rate"},
+    "noise_correction": {"method", "reward", "coefficient", "trainer.learning_rate"},
+    "loophole": {"method", "source", "reward", "coefficient", "trainer.learning_rate"},
     "sampling_strategy": {"method", "source", "generator.temperature", "generator.top_p", "trainer.learning_rate"},
 }
 CASES = [(name, preset) for name in VARIED for preset in ("testing", "default")]

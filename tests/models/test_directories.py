@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from tiny import words
+from tokenizers import pre_tokenizers
 from transformers import AutoModelForCausalLM, BertConfig, BertLMHeadModel, GenerationConfig, Phi3Config
 
 from tools.model_checks import check, outcome, tokenizer
@@ -159,6 +161,15 @@ def test_rotary_positions_that_switch_are_used_up_to_the_switch():
         response_logps(model, pack([TokenSequence(np.array([3]), np.full(33, 4))])[0])
 
 
+def test_a_family_whose_positions_are_a_bias_only_where_it_says_so(tmp_path):
+    """Falcon rotates, or, as its first models, has ALiBi: packed tokens' distances are then none of the row's."""
+    config = tiny_config("falcon")
+    config.alibi = True
+    torch.manual_seed(0)
+    found = outcome("falcon", AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval(), tmp_path / "model")
+    assert (found.line, found.rows, found.decoding) == ("", "one sequence", "every token again")
+
+
 def test_a_soft_cap_is_found_while_logits_are_small(tmp_path):
     """Where no logit comes near the cap its effect is below rounding; training would make them grow."""
     model = tiny_model("gemma2")
@@ -210,3 +221,15 @@ def test_under_a_chat_template_a_response_ends_with_its_turn():
     assert response_end(one, "chat") == one.convert_tokens_to_ids("<|im_end|>")
     assert response_end(one, "deepseek") == one.eos_token_id
     assert response_end(chat("{% for m in messages %}{{ m.content }}{% endfor %}"), "chat") == one.eos_token_id
+
+
+def test_a_prompt_that_holds_the_date_is_kept_as_it_was_rendered(folder, tmp_path):
+    """Another day's session would train on other prompts, and its provenance says so."""
+    one = chat("{{ 'w' ~ (strftime_now('%d') | int + 40) }} " + TURNS)
+    one.backend_tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    one.save_pretrained(folder)
+    run = tmp_path / "run"
+    more = ("init=base", f"model.path={folder}", "task.template=chat", "trainer.steps=1", "logging.curve_problems=0")
+    assert main(["train", *words("online_rft", run, tmp_path / "artifacts", *more)]) == 0
+    (session,) = json.loads((run / "provenance.json").read_text())["sessions"]
+    assert f"w{40 + int(time.strftime('%d'))}" in session["first_prompt"].split()

@@ -19,6 +19,7 @@ from unified_rl.presets import chain, loading
 from unified_rl.presets.loading import load_config
 from unified_rl.records.artifacts import ArtifactStore, Stage
 from unified_rl.stages.chain import made_for, stage
+from unified_rl.stages.kinds import reward_model, sft
 from unified_rl.stages.training import run_training
 from unified_rl.training.torch_trainer import TorchTrainer
 
@@ -217,3 +218,17 @@ def test_a_policy_that_the_user_brings_ends_the_chain(tmp_path):
     brought = load_config(words("grpo", tmp_path / "run", tmp_path / "artifacts", f"model.path={base.path}"))
     assert [found.name for found in made_for(brought)] == ["sft"]
     assert stage(brought, chain.root(brought)).path == base.path
+
+
+@pytest.mark.parametrize("kind", [sft, reward_model])
+def test_a_stage_has_the_engines_of_its_run(kind):
+    """What a machine allows is set once: a stack's own engine settings do not come back in a stage."""
+    engines = (
+        "vllm.between_rollouts=awake",
+        "vllm.gpu_memory_share=0.3",
+        "deepspeed.bucket_elements=7",
+        "generator.max_new_tokens=9",
+    )
+    config = load_config(["stack=deepseekmath_7b", "method=grpo", *engines])
+    run = kind.as_run(config)
+    assert (run.vllm, run.deepspeed, run.generator) == (config.vllm, config.deepspeed, config.generator)

@@ -25,6 +25,17 @@ GROUPS, OTHER = (f"methods/{name}.py" for name in ("policy_gradient", "other_gat
 
 MUTANTS = (
     *of(
+        ADV,
+        "gdpo gdpo_sample",
+        ("GDPO: one weight for all", "weight_B * relative(reward_B", "relative(reward_B"),
+        (
+            "GDPO: not whitened",
+            "return torch.where(flat, 0, centred_B / (torch.where(flat, 1, std) + epsilon))",
+            "return values_B",
+        ),
+        ("GDPO: the other std", 'len(values_B) - (1 if convention == "sample" else 0)', "len(values_B) - 0"),
+    ),
+    *of(
         GATES,
         "cispo",
         ("CISPO: no cap", "ratio.clamp(max(1 - low, 0.0), 1 + high)", "ratio.clamp(max(1 - low, 0.0))"),

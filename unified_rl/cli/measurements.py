@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from unified_rl.base.errors import ConfigError
 from unified_rl.cli.grammar import Call, Command
@@ -27,17 +28,20 @@ GPU = "gpu"
 class CoverageOptions:
     """How much is simulated.
 
-    tables: simulated tables per cell. seeds, problems: of a table. kinds: accuracy, pass, difference; none = all. out: file for
-    the table; none = it is printed only.
+    tables: simulated tables per cell. seeds, problems: of a table. kinds: accuracy, pass, difference; none = all. pages: in place
+    of tables, this many whole pages of grids in which nothing differs, and how many have a false positive. out: file for the
+    table; none = it is printed only.
     """
 
     tables: int = 10_000
     seeds: list[int] = field(default_factory=lambda: [1, 2, 3, 5, 10])
     problems: list[int] = field(default_factory=lambda: [100, 1000])
     kinds: list[str] = field(default_factory=list)
+    pages: int = 0
     out: Path | None = None
 
     def __post_init__(self) -> None:
+        at_least("pages", self.pages, 0)
         at_least("tables", self.tables, 2)
         for name, sizes, least in (("seeds", self.seeds, 1), ("problems", self.problems, 2)):
             for size in sizes:
@@ -127,22 +131,35 @@ def _first_error(call: Call) -> None:
 
 
 def _interval_coverage(call: Call) -> None:
-    import pandas as pd
-
     from unified_rl.statistics import interval_coverage as simulated
-    from unified_rl.statistics.table_files import SCHEMA, write_table
 
     options: CoverageOptions = call.options
     for kind in options.kinds:
         one_of("kinds", kind, list(simulated.KINDS))
+    if options.pages:
+        from unified_rl.statistics import null_pages
+
+        sizes = [null_pages.PageSize(seeds=seeds, primary=primary) for seeds in options.seeds for primary in (False, True)]
+        found = [null_pages.null_row(size, options.pages) for size in sizes]
+        print(null_pages.format_rows(found))
+        _write_simulated(options.out, found, "null_pages", call.line)
+        return
     chosen = simulated.cells(options.seeds, options.problems, options.kinds or simulated.KINDS)
     rows = []
     for row in simulated.coverage_table(chosen, options.tables):
         rows.append(row)
         print(simulated.format_row(row), flush=True)
     print(f"\nnominal 95 %, {options.tables} tables per cell\n{simulated.format_summary(rows)}")
-    if options.out is not None:
-        write_table(pd.DataFrame(rows), options.out, {"schema": SCHEMA, "table": "interval_coverage", "command": call.line})
+    _write_simulated(options.out, rows, "interval_coverage", call.line)
+
+
+def _write_simulated(out: Path | None, rows: list[dict[str, Any]], name: str, command: str) -> None:
+    import pandas as pd
+
+    from unified_rl.statistics.table_files import SCHEMA, write_table
+
+    if out is not None:
+        write_table(pd.DataFrame(rows), out, {"schema": SCHEMA, "table": name, "command": command})
 
 
 def _bench(call: Call) -> int:

@@ -58,6 +58,8 @@ class RewardConfig:
         output: probability | logit. reduction (of steps to one reward, under outcome supervision): min | product | last; "" = min
         for a process model, last for an outcome model. form (of step rewards, under process supervision): sum (the paper) | min
         (PURE), `temperature` being that of its softmax.
+    members, pessimism, pessimism_scale: of an ensemble of reward models, which differ in the seed of their training: in the order
+        of its data (from reward_model.seed on); how they are combined (rewards/ensembles.py): mean | minus_std | worst | soft.
     rule_weight: the rule's share in a mixture.
     """
 
@@ -87,6 +89,9 @@ class RewardConfig:
     reduction: str = ""
     form: str = "sum"
     temperature: float = 0.1
+    members: int = 1
+    pessimism: str = "mean"
+    pessimism_scale: float = 1.0
     rule_weight: float = 0.5
 
     def __post_init__(self) -> None:
@@ -108,6 +113,17 @@ class RewardConfig:
         one_of("reward.reduction", self.reduction, ("", "min", "product", "last"))
         one_of("reward.form", self.form, ("sum", "min"))
         positive("reward.temperature", self.temperature)
+        at_least("reward.members", self.members, 1)
+        one_of("reward.pessimism", self.pessimism, ("mean", "minus_std", "worst", "soft"))
+        positive("reward.pessimism_scale", self.pessimism_scale)
+        if self.members > 1 and self.model_path:
+            raise ConfigError(
+                f"reward.members={self.members} models are made, but reward.model_path={self.model_path} is one; leave either out"
+            )
+        if self.members == 1 and self.pessimism != "mean":
+            raise ConfigError(
+                f"reward.pessimism={self.pessimism} is about several models that disagree; set reward.members to 2 or more"
+            )
         between("reward.rule_weight", self.rule_weight, 0.0, 1.0)
 
     def _check_judge(self) -> None:
@@ -194,6 +210,11 @@ class RewardConfig:
     def models(self) -> list[RewardConfig]:
         """The judges that are reward models."""
         return [one for one in self.judges.values() if one.source in MODEL_SOURCES]
+
+    @property
+    def num_models(self) -> int:
+        """Reward models that a run keeps."""
+        return sum(one.members for one in self.models)
 
     def with_model(self, path: str) -> RewardConfig:
         """The same with the reward model in `path` for every judge that is one."""

@@ -131,13 +131,34 @@ class Preset:
 
 
 @dataclass(frozen=True)
+class Primary:
+    """The contrast that an ablation is about: `label` minus `baseline`, on every slice. Declared before it runs.
+
+    metric: greedy, avg, maj or pass. margin: differences within it, either way, do not matter. half_width: of the interval that the
+    grid is to have; `unified-rl grid NAME --dry-run` says what it takes. Both in accuracy (0..1).
+    """
+
+    label: str
+    baseline: str
+    metric: str = "greedy"
+    margin: float = 0.02
+    half_width: float = 0.02
+
+    def __post_init__(self) -> None:
+        if self.metric not in ("greedy", "avg", "maj", "pass"):
+            raise ConfigError(f"primary contrast: metric={self.metric} is none of greedy, avg, maj, pass")
+        if not 0 < self.margin < 1 or not 0 < self.half_width < 1:
+            raise ConfigError(f"primary contrast: margin={self.margin:g} and half_width={self.half_width:g} must lie in 0..1")
+
+
+@dataclass(frozen=True)
 class Grid:
     """An ablation: its arms, how they are matched, and how large it is run.
 
     presets: at least "testing" (a minute or two on one core in all) and "default". baseline: label that the others are compared
-    with. contrasts: further planned (label, baseline) pairs. common: words of every arm. figures: those of `unified-rl figures`.
-    tuning: one sentence on the learning rates, besides what the configurations say (`grids.tuning`). start_folder: as
-    `Arm.folder`, of the start policy.
+    with. contrasts: further planned (label, baseline) pairs. primary: the contrast that it is about; None = no one in particular.
+    common: words of every arm. figures: those of `unified-rl figures`. tuning: one sentence on the learning rates, besides what the
+    configurations say (`grids.tuning`). start_folder: as `Arm.folder`, of the start policy.
     """
 
     name: str
@@ -147,6 +168,7 @@ class Grid:
     matching: Matching = Matching("equal_updates")
     baseline: str = START_LABEL
     contrasts: tuple[tuple[str, str], ...] = ()
+    primary: Primary | None = None
     common: tuple[str, ...] = ()
     figures: tuple[str, ...] = ("learning_curves", "contrasts", "results_table")
     tuning: str = ""
@@ -158,7 +180,8 @@ class Grid:
         if doubled:
             raise ConfigError(f"grid {self.name}: two arms have the label {doubled[0]!r}; tables would pool them")
         of_presets = [label for preset in self.presets.values() for label in (*preset.arms, *preset.only)]
-        for label in (self.baseline, *(label for pair in self.contrasts for label in pair), *of_presets):
+        named = () if self.primary is None else (self.primary.label, self.primary.baseline)
+        for label in (self.baseline, *named, *(label for pair in self.contrasts for label in pair), *of_presets):
             if label not in labels:
                 raise ConfigError(f"grid {self.name}: no arm has the label {label!r}{did_you_mean(label, labels)}")
 

@@ -34,13 +34,20 @@ def describe(grid: Grid, preset: str, cells: Sequence[Cell], hypothesis: str) ->
         "matching": {**asdict(matching), "caption": matching.caption},
         "seeds": list(grid.preset(preset).seeds),
         "baseline": grid.baseline,
-        "contrasts": [list(pair) for pair in grid.contrasts],
+        "contrasts": [list(pair) for pair in _contrasts(grid)],
+        "primary": asdict(grid.primary) if grid.primary else None,
         "figures": list(grid.figures),
         "tuning": ". ".join(filter(None, [tuning.sentence(cells), grid.tuning])),
         "common": list(grid.common),
         "arms": [asdict(arm) for arm in grid.arms_in(preset)],
         "cells": [_cell(cell) for cell in cells],
     }
+
+
+def _contrasts(grid: Grid) -> list[tuple[str, str]]:
+    """The planned pairs, the primary one among them."""
+    primary = [] if grid.primary is None else [(grid.primary.label, grid.primary.baseline)]
+    return list(dict.fromkeys([*primary, *grid.contrasts]))
 
 
 def open_folder(folder: Path, facts: dict[str, Any]) -> None:

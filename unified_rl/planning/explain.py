@@ -236,6 +236,9 @@ def _learned_reward(config: Config, reward: RewardConfig) -> str:
         }.get(reduction, f"r = {value}, reduced {reduction}")
     if reward.source == "mixture":
         formula += f"; r <- {reward.rule_weight:g} rule + {1 - reward.rule_weight:g} r"
+    if reward.members > 1:
+        how = {"minus_std": f"mean - {reward.pessimism_scale:g} std", "soft": f"soft minimum at {reward.pessimism_scale:g}"}
+        formula += f"; of {reward.members} models, whose training's seeds differ, {how.get(reward.pessimism, reward.pessimism)}"
     return f"{formula}; {_which_reward_model(config, reward)}"
 
 

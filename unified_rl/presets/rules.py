@@ -96,6 +96,10 @@ def _reward_options(config: Config) -> None:
                 raise ConfigError(f"{name} judges steps, but reward.supervision=outcome; set reward.supervision=process")
 
 
+#: Option -> the one with which it is read.
+READ_WITH = {"noise_centre": "noise_by", "correction_rates": "correction", "pessimism_scale": "pessimism"}
+
+
 def _check_options(reward: RewardConfig, where: str) -> None:
     """Refuse an option that this one reward does not read; `where` it is set."""
     if ":" in reward.source:
@@ -108,6 +112,7 @@ def _check_options(reward: RewardConfig, where: str) -> None:
         "pattern": ("format",),
         "random_rate": ("random",),
         **dict.fromkeys(("model_path", "output", "reduction", "form", "temperature"), ("model", "mixture")),
+        **dict.fromkeys(("members", "pessimism"), ("model", "mixture")),
         "rule_weight": ("mixture",),
     }
     for name, sources in readers.items():
@@ -121,12 +126,13 @@ def _check_options(reward: RewardConfig, where: str) -> None:
         "correction_rates": reward.correction != "none",
         **dict.fromkeys(("assumed_false_positive", "assumed_false_negative"), reward.correction_rates == "given"),
         "audited": reward.correction_rates == "estimated",
+        "pessimism_scale": reward.pessimism in ("minus_std", "soft"),
         "noise_centre": bool(reward.noise_by),
     }.items():
         if getattr(reward, name) != getattr(RewardConfig, name) and not read:
             raise ConfigError(
                 f"{where}.{name}={getattr(reward, name)} is read by nothing here; leave it out, or set "
-                f"{where}.{'noise_by' if name == 'noise_centre' else 'correction and ' + where + '.correction_rates'}"
+                f"{where}.{READ_WITH.get(name, 'correction_rates')}"
             )
     if where != "reward" and reward.overlong:
         raise ConfigError(f"{where}.overlong is of the whole reward; set reward.overlong, which is a part by itself")

@@ -96,9 +96,9 @@ def check_iterate(config: Config) -> None:
             f"iterate renews the reward model, but reward.source={config.reward.source} has none; set reward.source=model, or "
             "iterate.reward_model=kept"
         )
-    if len(config.reward.models) > 1:
+    if (count := config.reward.num_models) > 1:
         raise ConfigError(
-            f"iterate renews one reward model, but {len(config.reward.models)} of reward.parts are models; leave one of them"
+            f"iterate renews one reward model, but {count} have a say; leave one of reward.parts, or reward.members=1"
         )
     if config.trainer.schedule != "constant":
         raise ConfigError(
@@ -259,7 +259,7 @@ def _write_agreement(config: Config, root: Path, index: int, reward: Artifact, f
     if path.exists():
         return
     (options,) = config.reward.models
-    judge = model_reward(config, options, reward.path, world.make_task(config), load_tokenizer(start.path))
+    judge = model_reward(config, options, [reward.path], world.make_task(config), load_tokenizer(start.path))
     scores = judge.score(fixed.prompts, fixed.responses)
     rows = [
         {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +32,9 @@ from unified_rl.rewards import (
 )
 from unified_rl.rewards.checked import CheckedReward
 from unified_rl.rewards.corrections import CorrectedReward, Rates, measured_rates
+from unified_rl.rewards.ensembles import EnsembleScorer
 from unified_rl.rewards.judges import Dial
+from unified_rl.rewards.model import Scorer
 from unified_rl.rewards.patterns import pattern
 from unified_rl.stages import world
 from unified_rl.stages.chain import stage
@@ -100,10 +104,18 @@ def _one(
         return _control(options, where, task)
     if not options.learned:
         return _checking_reward(config, options, where, store, task, tokenizer, keys)
-    judge = initial_reward_model(config, store, options)
     provider = chain.provider(config, chain.REWARD)
-    keys[f"{where}/{provider}" if config.reward.source == SEVERAL else provider] = judge.key
-    return model_reward(config, options, judge.path, task, tokenizer)
+    name = f"{where}/{provider}" if config.reward.source == SEVERAL else provider
+    members = [initial_reward_model(_of_member(config, place), store, options) for place in range(options.members)]
+    for place, judge in enumerate(members):
+        keys[f"{name}/{place}" if place else name] = judge.key
+    return model_reward(config, options, [judge.path for judge in members], task, tokenizer)
+
+
+def _of_member(config: Config, place: int) -> Config:
+    """The configuration of a member of an ensemble: the seed of its training is its own."""
+    section = config.reward_model
+    return replace(config, reward_model=replace(section, seed=section.seed + place)) if place else config
 
 
 def _made_up(text: str, tokenizer: PreTrainedTokenizerBase) -> Response:
@@ -211,22 +223,29 @@ def initial_reward_model(config: Config, store: ArtifactStore, options: RewardCo
     return built(stage(config, chain.provider(config, chain.REWARD)), store)
 
 
-def model_reward(config: Config, options: RewardConfig, path: Path, task: Task, tokenizer: PreTrainedTokenizerBase) -> Reward:
-    """The reward of the model in `path`, or the mixture of it with the rule.
+def model_reward(
+    config: Config, options: RewardConfig, paths: Sequence[Path], task: Task, tokenizer: PreTrainedTokenizerBase
+) -> Reward:
+    """The reward of the models in `paths`, or the mixture of it with the rule.
 
     Args:
-        options: this reward's settings. tokenizer: the policy's.
+        options: this reward's settings. paths: the members of the ensemble, or one. tokenizer: the policy's.
     """
-    scorer, model_tokenizer, card = load_scorer(config, path)
-    if model_tokenizer.get_vocab() != tokenizer.get_vocab():
-        raise ConfigError(
-            f"the reward model in {path} has another vocabulary than the policy, and responses are scored as token ids; "
-            "train a reward model from the same base, or set reward.model_path to one"
-        )
+    loaded = [load_scorer(config, path) for path in paths]
+    for (_, model_tokenizer, _), path in zip(loaded, paths, strict=True):
+        if model_tokenizer.get_vocab() != tokenizer.get_vocab():
+            raise ConfigError(
+                f"the reward model in {path} has another vocabulary than the policy, and responses are scored as token ids; "
+                "train a reward model from the same base, or set reward.model_path to one"
+            )
+    scorer: Scorer = loaded[0][0]
+    if len(loaded) > 1:
+        members = [one for one, _, _ in loaded]
+        scorer = EnsembleScorer(members, options.output, options.pessimism, options.pessimism_scale)
     model = ModelReward(
         task,
         scorer,
-        build_segmenter(card.segmentation, task, tokenizer),
+        build_segmenter(loaded[0][2].segmentation, task, tokenizer),
         supervision=options.supervision,
         output=options.output,
         reduction=options.reduction,

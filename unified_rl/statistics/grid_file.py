@@ -30,6 +30,22 @@ class PlannedCell:
 
 
 @dataclass(frozen=True)
+class Primary:
+    """The contrast that an ablation is about, declared before it runs: label minus baseline by one metric, on every slice.
+
+    margin: a difference within it, either way, is no difference that matters (accuracy, 0..1).
+    """
+
+    label: str
+    baseline: str
+    metric: str
+    margin: float
+
+    def is_of(self, row: Mapping[str, Any]) -> bool:
+        return (row["label"], row["baseline"], row["metric"]) == (self.label, self.baseline, self.metric)
+
+
+@dataclass(frozen=True)
 class GridFacts:
     """What grid.json holds, in the words it has; empty where it says nothing.
 
@@ -45,6 +61,7 @@ class GridFacts:
     matching: str = NOT_STATED
     baseline: str = DEFAULT_BASELINE
     contrasts: tuple[tuple[str, str], ...] = ()
+    primary: Primary | None = None
     seeds: tuple[int, ...] = ()
     cells: tuple[PlannedCell, ...] = field(default=(), repr=False)
     arms: Mapping[frozenset[str], str] = field(default_factory=dict, repr=False)
@@ -76,6 +93,7 @@ def read_grid(folder: Path | str) -> GridFacts:
         matching=_matching(facts.get("matching")),
         baseline=str(facts.get("baseline") or DEFAULT_BASELINE),
         contrasts=tuple((str(label), str(baseline)) for label, baseline in facts.get("contrasts", ())),
+        primary=_primary(path, facts.get("primary")),
         seeds=tuple(int(seed) for seed in facts.get("seeds", ())),
         cells=cells,
         arms=_arms(path, facts),
@@ -115,6 +133,15 @@ def _matching(stated: Any) -> str:
         budget = f" ({stated['budget']} tokens)" if stated.get("budget") else ""
         stated = stated.get("caption") or str(stated.get("rule") or "").replace("_", " ") + budget
     return str(stated) if stated else NOT_STATED
+
+
+def _primary(path: Path, stated: Any) -> Primary | None:
+    if not stated:
+        return None
+    try:
+        return Primary(str(stated["label"]), str(stated["baseline"]), str(stated["metric"]), float(stated["margin"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{path}: its primary contrast is not readable ({error}); start the grid's command again") from error
 
 
 def _arms(path: Path, facts: Mapping[str, Any]) -> dict[frozenset[str], str]:

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from unified_rl.statistics.grid_file import GridFacts, matching_sentence
+from unified_rl.statistics.grid_table import HOLM_FAMILY
 from unified_rl.statistics.intervals import FEWEST_SEEDS
 from unified_rl.statistics.page_parts import as_table, link, paragraphs
 from unified_rl.statistics.table_files import read_table
@@ -150,8 +151,7 @@ def _reading(summary: pd.DataFrame, facts: Mapping[str, Any]) -> str:
     return (
         f'<p class="note prose">How to read it. {start}{meanings}. In brackets: {level} % intervals over problems and training '
         f"seeds (over problems only where there are fewer than {FEWEST_SEEDS}); for tokens, the range over seeds.{gain} A coloured "
-        "difference with * "
-        "remains after Holm's correction for all differences of its column.</p>"
+        f"difference with * remains after Holm's correction {HOLM_FAMILY}.</p>"
     )
 
 

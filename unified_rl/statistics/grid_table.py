@@ -8,7 +8,11 @@ Metrics: `grid_cells` names them; in grid.csv also `sampled_tokens`, `trained_to
 `trained_to_level`, with the range over seeds in place of an interval. A level that a run never reached is right-censored: in
 cells.csv `level_reached` says "no" and the numbers are those of the curve's end; in grid.csv it counts as infinite.
 
-`p` is the paired test that goes with the interval; `p_holm` is adjusted (Holm) for all comparisons of one metric on one slice.
+`p` is the paired test that goes with the interval; `p_holm` is adjusted (Holm) for every test of the page: all comparisons, slices
+and metrics are one family, of which a declared primary contrast has half the error rate to itself. `decision` follows `p_holm`;
+with fewer seeds than an interval over seeds takes, there is none. A primary contrast has a `conclusion` besides: supported,
+contradicted, equivalent within its margin (two one-sided tests), or cannot tell.
+
 A grid is what `unified-rl grid` made, any folder of runs (then the matching rule is "not stated"), or a file of `unified-rl export`
 (then without settings and curves). What failed or is missing is a row that says so.
 """
@@ -16,7 +20,7 @@ A grid is what `unified-rl grid` made, any folder of runs (then the matching rul
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,17 +31,19 @@ from unified_rl.base.errors import DataError
 from unified_rl.statistics.contrasts import verdict
 from unified_rl.statistics.experiment import COMPLETE, commits_of, mixed_code_of
 from unified_rl.statistics.grid_cells import METRICS, GridCell, Score, largest_ks, read, varying_settings
-from unified_rl.statistics.grid_file import GridFacts, experiment_name, matching_of
-from unified_rl.statistics.intervals import CONFIDENCE, Interval, mean_interval, paired_difference
+from unified_rl.statistics.grid_file import GridFacts, Primary, experiment_name, matching_of
+from unified_rl.statistics.intervals import CONFIDENCE, FEWEST_SEEDS, Interval, mean_interval, paired_difference
 from unified_rl.statistics.learning import LEVEL_GAIN, SELECTION_SPLIT, LevelReached, best_step, tokens_to_level
 from unified_rl.statistics.maj_at_k import NoAnswer, Ties
-from unified_rl.statistics.planning import holm, paired_p_value
+from unified_rl.statistics.planning import equivalence_p_value, holm, paired_p_value
 from unified_rl.statistics.pooling import pooled_status
 from unified_rl.statistics.table_files import SCHEMA, write_table
 
 ALPHA = 1 - CONFIDENCE
 TOKENS = ("sampled_tokens", "trained_tokens")
 TO_LEVEL = "trained_to_level"
+SUPPORTED, CONTRADICTED, EQUIVALENT, CANNOT_TELL = "supported", "contradicted", "equivalent within the margin", "cannot tell"
+HOLM_FAMILY = "over all comparisons, slices and metrics of the page"
 INTERVAL, RANGE = "95 % interval", "range over seeds"
 
 CELL_FACTS = ["label", "method", "seed", "run", "slice", "split", "status", "evaluation_status", "step", "steps"]
@@ -52,7 +58,7 @@ GRID_COLUMNS = [
 ]
 CONTRAST_COLUMNS = [
     *("label", "baseline", "slice", "split", "metric", "k", "estimate", "low", "high", "verdict", "p", "p_holm", "comparisons"),
-    *("decision", "num_problems", "num_seeds", "decoding", "note"),
+    *("decision", "p_equivalent", "conclusion", "num_problems", "num_seeds", "decoding", "note"),
 ]
 OFFLINE = "its samples were drawn before the run: sampled tokens are not its own"
 
@@ -276,11 +282,9 @@ def contrast_table(data: GridData) -> pd.DataFrame:
     pairs = comparisons(data)
     for name in {label for pair in pairs for label in pair} - set(data.labels):
         raise DataError(f"the planned contrasts name {name!r}, but the grid's labels are: {', '.join(data.labels)}")
-    rows = []
-    for slice_name in data.slices:
-        for metric in METRICS:
-            family = [_contrast(data, pair, slice_name, metric) for pair in pairs]
-            rows += _with_holm([row for row in family if row is not None])
+    tests = [(pair, slice_name, metric) for slice_name in data.slices for metric in METRICS for pair in pairs]
+    made = [row for test in tests if (row := _contrast(data, *test)) is not None]
+    rows = with_holm(made, data.grid.primary)
     return pd.DataFrame(rows, columns=CONTRAST_COLUMNS).astype(
         dict.fromkeys(("k", "num_problems", "num_seeds", "comparisons"), "Int64")
     )
@@ -291,7 +295,8 @@ def _contrast(data: GridData, pair: tuple[str, str], slice_name: str, metric: st
     ours, theirs = (data.of(label, slice_name, metric) for label in pair)
     if not ours and not theirs:
         return None
-    facts = {"label": pair[0], "baseline": pair[1], "slice": slice_name, "metric": metric, "decoding": data.decoding}
+    facts: dict[str, Any] = {"label": pair[0], "baseline": pair[1], "slice": slice_name, "metric": metric}
+    facts["decoding"] = data.decoding
     seeds = sorted(ours.keys() & theirs.keys())
     is_start = any(cell.label == pair[1] and cell.cell.is_baseline for cell in data.cells)
     if len(theirs) == 1 and is_start:  # the start policy serves every seed
@@ -304,23 +309,41 @@ def _contrast(data: GridData, pair: tuple[str, str], slice_name: str, metric: st
     table, other = (np.stack([score.values for score in scores]) for scores in (a, b))
     found = paired_difference(table, other)
     row = facts | {"split": a[0].split, "k": a[0].k, "verdict": verdict(found.low, found.high)}
-    return row | {"p": paired_p_value(table, other)} | _interval_columns(found)
+    row |= {"p": paired_p_value(table, other)} | _interval_columns(found)
+    primary = data.grid.primary
+    if primary is not None and primary.is_of(row):
+        row["p_equivalent"] = equivalence_p_value(table, other, primary.margin)
+    return row
 
 
-def _with_holm(family: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows with adjusted p-values and what they decide."""
-    adjusted = holm([row.get("p", np.nan) for row in family]) if family else np.array([])
-    count = sum("p" in row for row in family)
+def with_holm(rows: list[dict[str, Any]], primary: Primary | None = None) -> list[dict[str, Any]]:
+    """The rows of a page with p-values adjusted over all of them, and what they decide.
+
+    Args:
+        rows: as `contrast_table` has them; those without a `p` could not be tested. primary: its tests share half the error rate.
+    """
+    first = [primary is not None and primary.is_of(row) and "p" in row for row in rows]
+    tested = sum("p" in row for row in rows)
+    others = tested - sum(first)
+    weights = [1 / sum(first) if mine else 1 / max(others, 1) for mine in first] if any(first) else None
+    adjusted = holm([row.get("p", np.nan) for row in rows], weights) if rows else np.array([])
     return [
-        row | ({"p_holm": p, "comparisons": count, "decision": _decision(row["estimate"], p)} if "p" in row else {})
-        for row, p in zip(family, adjusted, strict=True)
+        row | (_decided(row, float(p), mine) | {"p_holm": p, "comparisons": tested} if "p" in row else {})
+        for row, p, mine in zip(rows, adjusted, first, strict=True)
     ]
 
 
-def _decision(estimate: float, p_holm: float) -> str:
-    if p_holm > ALPHA:
-        return "not told apart"
-    return "above" if estimate > 0 else "below"
+def _decided(row: Mapping[str, Any], p_holm: float, primary: bool) -> dict[str, str]:
+    if row["num_seeds"] < FEWEST_SEEDS:
+        decision = f"none: fewer than {FEWEST_SEEDS} seeds"
+        return {"decision": decision} | ({"conclusion": CANNOT_TELL} if primary else {})
+    found = p_holm <= ALPHA
+    decision = ("above" if row["estimate"] > 0 else "below") if found else "not told apart"
+    if not primary:
+        return {"decision": decision}
+    if found:
+        return {"decision": decision, "conclusion": SUPPORTED if row["estimate"] > 0 else CONTRADICTED}
+    return {"decision": decision, "conclusion": EQUIVALENT if row["p_equivalent"] <= ALPHA else CANNOT_TELL}
 
 
 def _same_problems(who: str, scores: Iterable[Score], slice_name: str) -> None:
@@ -375,7 +398,8 @@ def provenance_of(data: GridData, folders: Sequence[Path | str]) -> dict[str, An
         "mixed_code": mixed_code_of(cell.cell for cell in data.cells),
         "seeds": sorted({cell.seed for cell in data.cells if not cell.cell.is_baseline}),
         "confidence": CONFIDENCE,
-        "holm": "over all comparisons of one metric on one slice",
+        "holm": HOLM_FAMILY,
+        "primary": asdict(grid.primary) if grid.primary else None,
         "decoding": data.decoding,
         "levels": data.levels,
         "unfinished": {f"{cell.label}, seed {cell.seed}": short for cell in data.cells if (short := lack(cell))},

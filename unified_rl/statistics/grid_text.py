@@ -7,7 +7,7 @@ import pandas as pd
 
 from unified_rl.statistics.grid_cells import METRICS
 from unified_rl.statistics.grid_file import matching_sentence
-from unified_rl.statistics.grid_table import ALPHA, TO_LEVEL, GridData, comparisons, lack
+from unified_rl.statistics.grid_table import ALPHA, HOLM_FAMILY, TO_LEVEL, GridData, comparisons, lack
 from unified_rl.statistics.intervals import FEWEST_SEEDS
 
 TITLES = {"greedy": "final", "best": "best by validation", "area": "mean over training", "avg": "avg@1"}
@@ -23,7 +23,7 @@ def format_tables(data: GridData, table: pd.DataFrame, contrasts: pd.DataFrame) 
     foot = [
         f"In brackets: 95 % intervals over problems and seeds (over problems only where there are fewer than {FEWEST_SEEDS}); of "
         "tokens: the range.",
-        f"*: differs after Holm's correction at {100 * ALPHA:g} % for all comparisons of that column.",
+        f"*: differs after Holm's correction at {100 * ALPHA:g} % {HOLM_FAMILY}.",
     ]
     return "\n\n".join(
         [

@@ -39,6 +39,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
+from scipy.special import stdtrit
 
 CONFIDENCE = 0.95
 FEW_PROBLEMS = 100
@@ -135,7 +136,7 @@ def mean_bounds(scores: np.ndarray, confidence: float = CONFIDENCE) -> tuple[np.
     mean = np.clip(scores.mean((-2, -1)), 0, 1)
     if num_problems == 1:  # no variance between problems to be seen: nothing is known
         return np.zeros_like(mean), np.ones_like(mean)
-    half_squared, variance = _two_way(scores, confidence)
+    variance, seed_share = _two_way(scores)
     # Where nothing varies (all right or all wrong), each problem counts as one draw, as in Wilson's interval at the edge.
     known = (variance > _ROUNDING) & (mean > 0) & (mean < 1)
     effective = np.where(known, mean * (1 - mean) / np.where(known, variance, 1), num_problems)
@@ -143,7 +144,7 @@ def mean_bounds(scores: np.ndarray, confidence: float = CONFIDENCE) -> tuple[np.
     rarer = num_problems * np.minimum(mean, 1 - mean)  # right or wrong problems, whichever are fewer
     effective = np.minimum(effective, most_draws * num_problems * np.maximum(1, (rarer / RARE) ** 3))
     edge_t2 = stats.t.ppf((1 + confidence) / 2, num_problems - 1) ** 2
-    t2 = np.where(known, half_squared / np.where(known, variance, 1), edge_t2)
+    t2 = np.where(known, quantile(seed_share, scores.shape[-2], num_problems, confidence) ** 2, edge_t2)
     shrink = 1 / (1 + t2 / effective)
     centre = shrink * (mean + t2 / (2 * effective))
     half = shrink * np.sqrt(t2 * (mean * (1 - mean) / effective + t2 / (4 * effective**2)))
@@ -152,6 +153,27 @@ def mean_bounds(scores: np.ndarray, confidence: float = CONFIDENCE) -> tuple[np.
 
 def difference_bounds(differences: np.ndarray, confidence: float = CONFIDENCE) -> tuple[np.ndarray, np.ndarray]:
     """Bounds of the mean of paired differences in -1..1, for many tables at once: [..., S, P] -> two of [...]."""
+    test = difference_test(differences)
+    half = test.half_width(confidence)
+    return np.maximum(test.centre - half, -1), np.minimum(test.centre + half, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class DifferenceTest:
+    """Paired differences, ready for intervals of any confidence. centre, variance, seed_share: [...]; the last as in `quantile`."""
+
+    centre: np.ndarray
+    variance: np.ndarray
+    seed_share: np.ndarray
+    num_seeds: int
+    num_problems: int
+
+    def half_width(self, confidence: float) -> np.ndarray:
+        return quantile(self.seed_share, self.num_seeds, self.num_problems, confidence) * np.sqrt(self.variance)
+
+
+def difference_test(differences: np.ndarray) -> DifferenceTest:
+    """What an interval for the mean of paired differences in -1..1 is made of: [..., S, P] -> [...]."""
     # One problem won and one lost, by the largest margin seen; by 1 where nothing differs. Their square counts half, because
     # the t quantile widens at few problems already, and the seeds share them. At full weight the simulation of
     # interval_coverage gives 97 to 99 % at 30 problems.
@@ -159,9 +181,7 @@ def difference_bounds(differences: np.ndarray, confidence: float = CONFIDENCE) -
     margin = np.where(largest > 0, largest, 1.0) * np.sqrt(0.5) / differences.shape[-2]
     margin = margin[..., None, None] * np.ones((*differences.shape[:-1], 1))
     padded = np.concatenate([differences, margin, -margin], axis=-1)
-    half_squared, _ = _two_way(padded, confidence)
-    centre, half = padded.mean((-2, -1)), np.sqrt(half_squared)
-    return np.maximum(centre - half, -1), np.minimum(centre + half, 1)
+    return DifferenceTest(padded.mean((-2, -1)), *_two_way(padded), padded.shape[-2], padded.shape[-1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,15 +208,15 @@ def mean_squares(scores: np.ndarray) -> MeanSquares:
 def quantile(seed_share: ArrayLike, num_seeds: int, num_problems: int, confidence: float = CONFIDENCE) -> np.ndarray:
     """The half-width in standard errors. seed_share: u of the module's formula, in 0..1, any shape."""
     level = (1 + confidence) / 2
-    of_problems = stats.t.ppf(level, max(num_problems - 1, 1))
+    of_problems = float(stdtrit(max(num_problems - 1, 1), level))
     if num_seeds < FEWEST_SEEDS:
         return np.full(np.shape(seed_share), of_problems)
-    of_seeds = stats.t.ppf(level, num_seeds - 1)
+    of_seeds = float(stdtrit(num_seeds - 1, level))
     return of_problems + (of_seeds - of_problems) * np.asarray(seed_share) ** _SEED_SHARE_POWER
 
 
-def _two_way(scores: np.ndarray, confidence: float) -> tuple[np.ndarray, np.ndarray]:
-    """Squared half-width and variance of the grand mean of crossed tables [..., S, P] -> [...]. Needs two problems or more."""
+def _two_way(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Variance of the grand mean of crossed tables [..., S, P], and the seeds' share of it: each [...]. Needs two problems."""
     num_seeds, num_problems = scores.shape[-2:]
     found = mean_squares(scores)
     if num_seeds < FEWEST_SEEDS:
@@ -204,8 +224,7 @@ def _two_way(scores: np.ndarray, confidence: float) -> tuple[np.ndarray, np.ndar
     else:
         variance = np.maximum(found.problem - found.rest, 0) + found.seed
         share = np.divide(found.seed, variance, out=np.zeros_like(variance), where=variance > 0)
-    variance = variance / (num_seeds * num_problems)
-    return quantile(share, num_seeds, num_problems, confidence) ** 2 * variance, variance
+    return variance / (num_seeds * num_problems), share
 
 
 def score_table(name: str, scores: ArrayLike) -> np.ndarray:

@@ -45,6 +45,15 @@ def pass_at_k(num_samples: ArrayLike, num_correct: ArrayLike, k: ArrayLike) -> n
     return float(result) if result.ndim == 0 else result
 
 
+def all_of_k(num_samples: ArrayLike, num_correct: ArrayLike, k: ArrayLike) -> np.ndarray | float:
+    """pass^K: the chance that all of K samples are right, C(c, K) / C(n, K): the mean over all K-subsets (arXiv 2406.12045).
+
+    Args, shapes, errors: as `pass_at_k`. (A subset is all right exactly if it holds none of the wrong ones.)
+    """
+    wrong = whole_numbers("num_samples", num_samples) - whole_numbers("num_correct", num_correct)
+    return 1.0 - pass_at_k(num_samples, wrong, k)
+
+
 def _one_problem(n: int, c: int, k: int) -> float:
     """1 - C(n-c, k) / C(n, k), without the binomials, which overflow, and without losing small chances to 1 - (nearly 1)."""
     if n - c < k:  # too few wrong ones to fill a subset

@@ -16,13 +16,14 @@ would promise 80 % and give 75 %.) For one answer per problem and one seed this 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import optimize, stats
 
-from unified_rl.statistics.intervals import FEW_PROBLEMS, FEWEST_SEEDS, difference_bounds, quantile, reading_note, score_table
+from unified_rl.statistics.intervals import FEW_PROBLEMS, FEWEST_SEEDS, difference_test, quantile, reading_note, score_table
 
 #: Middles of equally likely parts of a distribution.
 _LEVELS = (np.arange(200) + 0.5) / 200
@@ -190,16 +191,32 @@ def paired_p_value(scores: ArrayLike, baseline: ArrayLike) -> float:
 
     Args, errors: as `paired_difference`.
     """
+    test = difference_test(_paired(scores, baseline))
+    return _smallest_alpha(lambda alpha: abs(test.centre) - test.half_width(1 - alpha))
+
+
+def equivalence_p_value(scores: ArrayLike, baseline: ArrayLike, margin: float) -> float:
+    """p-value of "the difference is the margin or more, either way": two one-sided tests (Schuirmann 1987), the larger of the two.
+
+    At most 0.05 where the 90 % interval lies within -margin .. +margin. Never below 5e-13.
+
+    Args, errors: as `paired_difference`. margin: positive, in accuracy (0..1).
+    """
+    if margin <= 0:
+        raise ValueError(f"the margin must be positive, not {margin:g}")
+    test = difference_test(_paired(scores, baseline))
+    return _smallest_alpha(lambda alpha: margin - abs(test.centre) - test.half_width(1 - alpha)) / 2
+
+
+def _paired(scores: ArrayLike, baseline: ArrayLike) -> np.ndarray:
     a, b = score_table("scores", scores), score_table("baseline", baseline)
     if a.shape[1] != b.shape[1] or len(b) not in (1, len(a)):
         raise ValueError(f"a paired comparison needs the same problems and seeds: {a.shape} and {b.shape}")
-    table = a - b
+    return a - b
 
-    def clearance(alpha: float) -> float:
-        """Distance of 0 from the interval: positive outside."""
-        low, high = difference_bounds(table, 1 - alpha)
-        return float(max(low, -high))
 
+def _smallest_alpha(clearance: Callable[[float], float]) -> float:
+    """The two-sided level from which on `clearance`, which rises with it, is positive."""
     smallest, largest = 1e-12, 1 - 1e-9
     if clearance(smallest) >= 0:
         return smallest
@@ -208,24 +225,29 @@ def paired_p_value(scores: ArrayLike, baseline: ArrayLike) -> float:
     return float(optimize.brentq(clearance, smallest, largest, xtol=1e-12))
 
 
-def holm(p_values: ArrayLike) -> np.ndarray:
+def holm(p_values: ArrayLike, weights: ArrayLike | None = None) -> np.ndarray:
     """Holm's step-down adjustment (1979): reject where the result is at most alpha, and the chance of any false rejection among
     all m comparisons is at most alpha, however they depend on each other.
 
     Args:
         p_values: [m], in 0..1. NaN, a comparison that could not be made, stays NaN and does not count.
+        weights: [m], positive: how the error rate is shared among the comparisons (Holm's section 4); None = equally.
 
     Returns:
         Adjusted p-values, [m], in the order given.
 
     Raises:
-        ValueError: a p-value outside 0..1.
+        ValueError: a p-value outside 0..1; weights that are not positive or of another number.
     """
     p = np.atleast_1d(np.asarray(p_values, float))
     made = np.flatnonzero(~np.isnan(p))
     if p.ndim != 1 or (p[made] < 0).any() or (p[made] > 1).any():
         raise ValueError("p_values must be a flat list of numbers in 0..1")
-    order = made[np.argsort(p[made], kind="stable")]
+    share = np.ones(len(p)) if weights is None else np.asarray(weights, float)
+    if share.shape != p.shape or not (share > 0).all():
+        raise ValueError(f"weights must be {len(p)} positive numbers")
+    order = made[np.argsort(p[made] / share[made], kind="stable")]
+    left = np.cumsum(share[order][::-1])[::-1]  # the weight of those not yet rejected
     adjusted = np.full(len(p), np.nan)
-    adjusted[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(order), 0, -1)), 1.0)
+    adjusted[order] = np.minimum(np.maximum.accumulate(p[order] * left / share[order]), 1.0)
     return adjusted

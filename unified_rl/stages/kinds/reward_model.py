@@ -17,7 +17,7 @@ from unified_rl.stages.fingerprints import trainer_settings, world_settings
 RECIPE = 2
 MODEL_FOLDER = "model"
 #: Sections that the stage has in common with the run it is made for.
-_SHARED = ("threads", "artifacts", "stages", "task", "model", "generator", "deepspeed")
+_SHARED = ("threads", "artifacts", "stages", "task", "model", "generator", "deepspeed", "vllm")
 
 
 def stage(run: Config, inputs: Mapping[str, Stage | Artifact]) -> Stage:
