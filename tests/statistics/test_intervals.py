@@ -6,7 +6,7 @@ from scipy import stats
 
 from unified_rl.statistics import interval_coverage
 from unified_rl.statistics.interval_coverage import Cell, cells, coverage_row, coverage_table
-from unified_rl.statistics.intervals import mean_interval, paired_difference
+from unified_rl.statistics.intervals import mean_interval, paired_difference, quantile
 
 
 def test_one_seed_of_right_and_wrong_is_wilsons_interval():
@@ -135,6 +135,19 @@ def test_two_seeds_are_over_problems_only_and_say_so():
     assert two.high - two.low == pytest.approx(mean.high - mean.low, rel=0.02)
     assert "for these 2 policies: an interval over seeds takes 3" in two.note
     assert "these 2 policies" in mean_interval(a).note
+
+
+@pytest.mark.parametrize("seeds", [3, 5, 10])
+@pytest.mark.parametrize("alpha", [0.01, 5e-4])
+def test_where_holms_correction_decides_the_error_rate_is_kept(seeds, alpha):
+    """By integration over the seeds' mean square, whatever their true share of the variance: at most alpha."""
+    levels = np.sort(np.r_[(np.arange(1, 4000) - 0.5) / 4e6, (np.arange(1, 4000) - 0.5) / 4000])
+    seen = stats.chi2.ppf(levels, seeds - 1) / (seeds - 1)
+    chance = np.gradient(levels) / np.gradient(levels).sum()
+    for share in (0.02, 0.1, 0.3, 0.5, 0.7, 0.9, 0.97, 1.0):
+        variance = 1 - share + share * seen
+        half = quantile(share * seen / variance, seeds, 100_000, 1 - alpha) * np.sqrt(variance)
+        assert chance @ (2 * stats.norm.sf(half)) <= 1.05 * alpha, share
 
 
 @pytest.mark.parametrize("seeds", [1, 2, 3, 5])

@@ -126,8 +126,8 @@ def no_rise(low: float, high: float) -> str:
 def p_from_interval(low: float, high: float, null: float, degrees: int) -> float:
     """Two-sided p-value of `null`, from an interval of `intervals.paired_difference`. (Its centre is not quite the estimate.)
 
-    With `degrees` those of the seeds it is at least as large as the p-value of the interval's own test below 5 %, and the same
-    at 5 %: Student's t with few degrees has the heavier tails.
+    With `degrees` those of the seeds it is the p-value of the interval's own test at 5 %, and below 5 % at least four fifths of it:
+    Student's t with few degrees has the heavier tails, but between 5 and 1 % the interval's quantile goes over to Banerjee's.
     """
     centre, half = (low + high) / 2, (high - low) / 2
     if half <= 0:
