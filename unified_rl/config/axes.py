@@ -20,7 +20,7 @@ class RewardConfig:
     """The reward. `source` says who judges, `supervision` what is judged; they are independent.
 
     source: none | rule (final answer) | exact (final answer and every step, where the task can check steps) | model (a reward
-        model) | mixture (rule_weight x rule + (1 - rule_weight) x model) | FILE.py:NAME.
+        model) | mixture (rule_weight x rule + (1 - rule_weight) x model) | FILE.py:NAME, a function of (prompt, response, answer).
     supervision: outcome (one reward per response) | process (one per step) | none.
     correct, incorrect: outcome reward of a right and of any other answer; also of right and wrong steps (rule, exact).
     overlong: soft overlong penalty (DAPO, Eq. 13): the last `overlong` tokens before the length limit cost up to 1; 0 = off.

@@ -1,7 +1,8 @@
 """From `key=value` words to a checked `Config`. No torch.
 
-Order, later wins: schema defaults, configs/chain.yaml, the method's row of the table, configs/stack/STACK.yaml,
-that stack's `methods.METHOD` section (what is tuned for the stack; without one, its coefficient's), the command line.
+Order, later wins: schema defaults, configs/chain.yaml, the method's row of the table, configs/stack/STACK.yaml, that stack's
+`tasks.TASK` section (sizes for one task, which others need not have), its `methods.METHOD` section (what is tuned for the stack;
+without one, its coefficient's), the command line.
 `source=x`, `coefficient=x`, `aggregation=x`, `importance=x`, `task=x` and `reward=x` are short for the section's name, and
 `engine=x` for `trainer.name=x`.
 """
@@ -68,7 +69,8 @@ def compose(words: Sequence[str]) -> Config:
     stack_name = str(given.get("stack", Config.stack))
     stack = _read_yaml("stack", stack_name)
     tuned = _tuned(stack.pop("methods", None) or {}, method_name)
-    layers = (_chain(), _method_row(method_name), stack, tuned)
+    sized = stack.pop("tasks", None) or {}
+    layers = (_chain(), _method_row(method_name), stack, sized.get(_task_name(given, stack)) or {}, tuned)
     config = _typed([*map(_expand_shorthands, layers), given])
     return replace(config, init=chain.start(config))
 
@@ -218,6 +220,12 @@ def _structured(value: Any) -> DictConfig:
         if is_dataclass(held) or safe != held:
             OmegaConf.update(schema, item.name, safe, force_add=True)
     return schema
+
+
+def _task_name(*layers: Mapping[str, Any]) -> str:
+    """The task, by the first of these layers that names one."""
+    named = (_expand_shorthands(layer).get("task", {}).get("name") for layer in layers)
+    return str(next(filter(None, named), TaskConfig.name))
 
 
 @cache

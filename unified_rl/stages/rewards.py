@@ -26,6 +26,7 @@ from unified_rl.rewards import (
     build_segmenter,
 )
 from unified_rl.rewards.checked import CheckedReward
+from unified_rl.rewards.functions import FunctionReward, check_callable, is_function
 from unified_rl.stages import world
 from unified_rl.stages.chain import stage
 from unified_rl.stages.fingerprints import path_fingerprint
@@ -43,7 +44,7 @@ def preflight_reward(config: Config, task: Task) -> None:
     if reward.source == "exact":
         task.check_steps(task.problems("train", 1)[0], "")
     if ":" in reward.source:
-        import_by_path(reward.source, "reward.source")
+        check_callable(import_by_path(reward.source, "reward.source"), f"reward.source={reward.source}")
     if reward.learned and reward.model_path:
         kind = read_card(Path(reward.model_path)).kind
         reduction = reward.reduction or default_reduction(kind)
@@ -59,8 +60,8 @@ def build_reward(
     """The configured reward, and the keys of the artefacts it reads. A reward model that is missing is made first, by all ranks."""
     options = config.reward
     keys: dict[str, str] = {}
-    if ":" in options.source:  # a user's own, called with the task and the tokenizer
-        reward = import_by_path(options.source, "reward.source")(task, tokenizer)
+    if ":" in options.source:
+        reward = _users_reward(options.source, task, tokenizer)
     elif options.source == "none":
         reward = NoReward(task)
     elif options.learned:
@@ -72,6 +73,12 @@ def build_reward(
     if options.overlong:
         reward = OverlongPenalty(reward, max_tokens=config.generator.max_new_tokens, margin=options.overlong)
     return CheckedReward(reward, f"reward.source={options.source}"), keys
+
+
+def _users_reward(name: str, task: Task, tokenizer: PreTrainedTokenizerBase) -> Reward:
+    """A user's own reward: a plain function of texts, or what a factory makes of the task and the tokenizer."""
+    found = import_by_path(name, "reward.source")
+    return FunctionReward(task, found, f"reward.source={name}") if is_function(found) else found(task, tokenizer)
 
 
 def _made_up(text: str, tokenizer: PreTrainedTokenizerBase) -> Response:
@@ -92,7 +99,7 @@ def try_reward(config: Config, task: Task, tokenizer: PreTrainedTokenizerBase) -
     prompts = world.as_prompts(problems, tokenizer, config)
     responses = [[_made_up(text, tokenizer)] for text in (problems[0].gold, problems[-1].question)][: len(prompts)]
     try:
-        reward = CheckedReward(import_by_path(name, "reward.source")(task, tokenizer), f"reward.source={name}")
+        reward = CheckedReward(_users_reward(name, task, tokenizer), f"reward.source={name}")
         scores = reward.score(prompts, responses)
     except UnifiedRLError:
         raise
