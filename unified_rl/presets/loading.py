@@ -3,8 +3,8 @@
 Order, later wins: schema defaults, configs/chain.yaml, the method's row of the table, configs/stack/STACK.yaml, that stack's
 `tasks.TASK` section (sizes for one task, which others need not have), its `methods.METHOD` section (what is tuned for the stack;
 without one, its coefficient's), the command line.
-`source=x`, `coefficient=x`, `aggregation=x`, `importance=x`, `task=x` and `reward=x` are short for the section's name, and
-`engine=x` for `trainer.name=x`.
+`source=x`, `coefficient=x`, `aggregation=x`, `importance=x`, `task=x` and `reward=x` are short for the section's name, `data=x` and
+`model=x` for its path, `engine=x` for `trainer.name=x` and `steps=x` for `trainer.steps=x`.
 """
 
 from __future__ import annotations
@@ -37,11 +37,13 @@ SHORTHANDS = {
     "aggregation": "name",
     "importance": "name",
     "task": "name",
+    "data": "path",
+    "model": "path",
     "generator": "name",
     "trainer": "name",
     "reward": "source",
 }
-OTHER_NAMES = {"engine": "trainer"}
+OTHER_NAMES = {"engine": "trainer", "steps": "trainer.steps"}
 
 
 def load_config(words: Sequence[str]) -> Config:

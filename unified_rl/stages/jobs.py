@@ -68,8 +68,8 @@ def _true_or_false(name: str, text: str) -> bool:
     return text.lower() == "true"
 
 
-def evaluate(words: Sequence[str]) -> None:
-    """Sample from a run's latest checkpoint and store every response.
+def evaluate(words: Sequence[str]) -> Path:
+    """Sample from a run's latest checkpoint and store every response; returns the evaluation's folder.
 
     Raises:
         UnifiedRLError: settings, data or files that cannot be used.
@@ -96,6 +96,7 @@ def evaluate(words: Sequence[str]) -> None:
 
     folder = stage.evaluate(run_dir, options, name, int(threads), task, data, allow_code)
     print(f"finished: {folder}; next: {_tables(run_dir)}")
+    return folder
 
 
 def _other_problems(config: Config, words: Sequence[str]) -> tuple[TaskConfig, DataConfig]:
@@ -106,4 +107,4 @@ def _other_problems(config: Config, words: Sequence[str]) -> tuple[TaskConfig, D
     return task, data
 
 
-JOBS: Mapping[str, Callable[[Sequence[str]], None]] = {"train": train, "iterate": iterate, "evaluate": evaluate}
+JOBS: Mapping[str, Callable[[Sequence[str]], object]] = {"train": train, "iterate": iterate, "evaluate": evaluate}
