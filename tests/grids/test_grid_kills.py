@@ -80,6 +80,7 @@ def same_as(undisturbed: Path, cwd: Path) -> None:
         assert ours[name] == table, f"{name} differs"
 
 
+@pytest.mark.long
 def test_killed_at_several_phases(tmp_path):
     """The launcher while the shared SFT stage is half done, a worker while it trains, the launcher when a cell is finished."""
     undisturbed, cwd = tmp_path / "undisturbed", tmp_path / "killed"

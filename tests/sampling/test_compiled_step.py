@@ -24,19 +24,25 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 KIND = "qwen2"  # grouped queries, biases on some of the projections, none on the head
 
 
+@pytest.fixture(scope="module", params=[1, pytest.param(2, marks=pytest.mark.long)], ids=["one layer", "two layers"])
+def built(request):
+    """A model of the shape that is compiled; compiling takes a minute and grows with the layers."""
+    return lambda **changes: build(KIND, num_hidden_layers=request.param, **changes)
+
+
 @pytest.fixture(scope="module")
-def config(tmp_path_factory):
+def config(tmp_path_factory, built):
     return Config(generator=GeneratorConfig(compiled=True), artifacts=str(tmp_path_factory.mktemp("artifacts")))
 
 
 @pytest.fixture(scope="module")
-def step(config):
+def step(config, built):
     torch.set_num_threads(1)
-    return compiled_step(config, build(KIND))
+    return compiled_step(config, built())
 
 
-def test_greedy_equals_transformers_generate(step):
-    model, prompts = build(KIND).eval(), make_prompts([1, 2, 9, 16, 17, 18, 30])
+def test_greedy_equals_transformers_generate(step, built):
+    model, prompts = built().eval(), make_prompts([1, 2, 9, 16, 17, 18, 30])
     caller = TorchGenerator(model, IdTokenizer(), compiled_step=step)
     ours = caller.generate(prompts, [[0]] * 7, Decoding(temperature=0, max_new_tokens=24), 0)
     for prompt, (response,) in zip(prompts, ours, strict=True):
@@ -46,8 +52,8 @@ def test_greedy_equals_transformers_generate(step):
 
 
 @pytest.mark.parametrize("decoding", [Decoding(max_new_tokens=40), Decoding(temperature=0.7, max_new_tokens=40)])
-def test_behaviour_logp_equals_a_full_forward(step, decoding):
-    model, prompts = build(KIND), make_prompts([1, 5, 17, 23])
+def test_behaviour_logp_equals_a_full_forward(step, built, decoding):
+    model, prompts = built(), make_prompts([1, 5, 17, 23])
     caller = TorchGenerator(model, IdTokenizer(), eos_token_ids=[], compiled_step=step)
     for prompt, group in zip(prompts, caller.generate(prompts, [range(12)] * 4, decoding, 0), strict=True):
         for response in group:
@@ -57,11 +63,11 @@ def test_behaviour_logp_equals_a_full_forward(step, decoding):
 
 
 @pytest.mark.parametrize("settings", [{"temperature": 1.3}, {"top_k": 3}, {"top_p": 0.8}, {"temperature": 0}])
-def test_it_draws_what_the_plain_step_draws_whatever_the_weights(step, settings):
+def test_it_draws_what_the_plain_step_draws_whatever_the_weights(step, built, settings):
     """The same uniform numbers give the same tokens, but where one falls within rounding of an edge: none of these does."""
     decoding = Decoding(max_new_tokens=40, **settings)
     for scale in (0.0, 0.1):
-        model, prompts = build(KIND), make_prompts([5, 17])
+        model, prompts = built(), make_prompts([5, 17])
         with torch.no_grad():
             for parameter in model.parameters():
                 parameter.add_(torch.randn_like(parameter) * scale)
@@ -76,9 +82,9 @@ def test_it_draws_what_the_plain_step_draws_whatever_the_weights(step, settings)
 
 @pytest.mark.bit_equality
 @pytest.mark.parametrize("threads", [1, 2])
-def test_a_response_does_not_depend_on_its_company(step, threads):
+def test_a_response_does_not_depend_on_its_company(step, built, threads):
     """Bit for bit, over random batches, orders, concurrency caps and prefill chunks."""
-    model, decoding = build(KIND), Decoding(temperature=0.9, max_new_tokens=40)
+    model, decoding = built(), Decoding(temperature=0.9, max_new_tokens=40)
     prompts = make_prompts(generator(1, "lengths").integers(1, 40, size=24))
     alone = [[generate_one(model, prompt, seed, decoding, compiled_step=step) for seed in (7, 8)] for prompt in prompts[:16]]
     torch.set_num_threads(threads)
@@ -95,33 +101,33 @@ def test_a_response_does_not_depend_on_its_company(step, threads):
     assert len({len(response) for group in alone for response in group}) > 3, "the responses should be ragged"
 
 
-def test_a_damaged_step_is_not_loaded(step, config):
+def test_a_damaged_step_is_not_loaded(step, built, config):
     (stored,) = Path(config.artifacts).glob("decoding_step/*/step.pt2")
     whole = stored.read_bytes()
     stored.write_bytes(whole[:-1])
     with pytest.raises(CheckpointError, match=r"is damaged.*delete that folder"):
-        compiled_step(config, build(KIND))
+        compiled_step(config, built())
     stored.write_bytes(whole)
 
 
-def test_it_is_compiled_once_for_all_weights_of_a_shape(step, config, monkeypatch):
-    built = []
-    monkeypatch.setattr(recipe, "export", lambda module, *_, **__: built.append(module.step.shape))
+def test_it_is_compiled_once_for_all_weights_of_a_shape(step, built, config, monkeypatch):
+    compiled = []
+    monkeypatch.setattr(recipe, "export", lambda module, *_, **__: compiled.append(module.step.shape))
     monkeypatch.setattr(recipe, "aoti_compile_and_package", lambda _, package_path: Path(package_path).write_bytes(b""))
     monkeypatch.setattr(recipe, "load_step", lambda path: path)
-    again = build(KIND)
+    again = built()
     torch.nn.init.normal_(again.lm_head.weight)
     compiled_step(config, again)
-    assert built == []
-    other = build(KIND, intermediate_size=112)
+    assert compiled == []
+    other = built(intermediate_size=112)
     compiled_step(config, other)
-    assert built == [StepShape.of(other)]
+    assert compiled == [StepShape.of(other)]
     torch.set_num_threads(2)
     compiled_step(config, other)
-    assert len(built) == 2, "the code of two threads is not that of one"
+    assert len(compiled) == 2, "the code of two threads is not that of one"
     monkeypatch.setattr(recipe, "draw_by_inversion", compiled_step)
     compiled_step(config, other)
-    assert len(built) == 3, "other code is compiled again"
+    assert len(compiled) == 3, "other code is compiled again"
 
 
 def test_a_compiler_that_fails_is_reported_in_a_line(tmp_path, monkeypatch):
