@@ -100,8 +100,8 @@ def grid(out: str | Path = "", seeds: Sequence[int] = (0,), workers: int = 0, **
     from unified_rl.grids import runner
     from unified_rl.grids.line import HYPOTHESIS, grid_of_line
 
-    line = grid_of_line(list(_axes(settings)))
-    plan = runner.make_plan(line, HYPOTHESIS, runner.Choices(out=str(out), seeds=list(seeds), workers=workers), {})
+    line = grid_of_line([*_axes(settings), f"seed={','.join(map(str, seeds))}"])
+    plan = runner.make_plan(line, HYPOTHESIS, runner.Choices(out=str(out), workers=workers), {})
     failed = runner.run(plan)
     return GridRun(plan.folder, failed == 0)
 
