@@ -99,6 +99,8 @@ CASES |= {
     "grpo_dual_clip": _case(c.Grpo(kl_coef=0, dual_clip=1.5), gates.dual_clip),
     "grpo_clip_higher": _case(c.Grpo(kl_coef=0, clip_high=0.28), gates.clipped_with(gates.zscore, 0.2, 0.28)),
     "max_rl": _case(c.MaxRl(), gates.clipped_with(gates.over_mean)),
+    "gdpo": _case(c.Gdpo(), gates.several_apart, "batch_token_mean"),
+    "gdpo_sample": _case(c.Gdpo(over_batch="sample"), lambda *a: gates.several_apart(*a, ddof=1), "batch_token_mean"),
     "best_of_group": _case(c.BestOfGroup(), gates.clipped_with(gates.lead)),
     "reinforce_pp": _case(c.ReinforcePlusPlus(kl_coef=0.3), gates.reinforce_pp, "batch_token_mean"),
     "reinforce_pp_baseline": _case(c.ReinforcePlusPlusBaseline(kl_coef=0.3), gates.reinforce_pp_baseline, "batch_token_mean"),

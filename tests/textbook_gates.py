@@ -77,6 +77,20 @@ def clipped_with(rule, low=0.2, high=0.2, average=sequence_mean):
     return objective
 
 
+def several_apart(b, logp, old, ref, ddof=0, low=0.2, high=0.2):
+    """GDPO: each reward's z-score in its group, weighted and added up; then the z-score of the sums over the batch."""
+    summed = [0.0] * len(logp)
+    for k in range(b.inputs.reward_parts_BK.shape[1]):
+        for rows in members(b):
+            rewards = np.array([float(b.inputs.reward_parts_BK[r, k]) for r in rows])
+            for row, reward in zip(rows, rewards, strict=True):
+                z = (reward - rewards.mean()) / rewards.std() if rewards.std() > 0 else 0.0
+                summed[row] += float(b.inputs.reward_weights_BK[row, k]) * z
+    summed = np.array(summed)
+    advantage = (summed - summed.mean()) / summed.std(ddof=ddof)
+    return token_mean(b, logp, lambda i, lp: _clipped(lp, old[i], [advantage[i]] * len(lp), low, high))
+
+
 def dual_clip(b, logp, old, ref, eps=0.2, c=1.5):
     """Ye et al. 2020, Eq. 5: for A < 0, max(min(rho A, clip(rho) A), c A)."""
     advantage = outcome_advantages(b)

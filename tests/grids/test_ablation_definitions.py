@@ -7,6 +7,7 @@ from functools import cache
 
 import pytest
 
+from unified_rl.grids import tuning
 from unified_rl.grids.definition import START_LABEL, Grid, cells, with_choices
 from unified_rl.grids.runner import load_grid
 from unified_rl.grids.shared_stages import shared_stages
@@ -127,7 +128,11 @@ def test_a_definition_says_what_it_must(name):
     runs = len(grid.arms) * len(grid.preset("default").seeds)
     assert f"Budget: {runs} " in text, f"the docstring's budget is not the grid's {runs} runs"
     assert set(grid.figures) <= set(FIGURES)
-    assert "sweep" in grid.tuning
+    said = tuning.sentence(cells(grid, "default"))
+    for arm in grid.arms:
+        if arm.command == "train":
+            rate = loading.load_config(next(cell for cell in cells(grid, "default") if cell.label == arm.label).train)
+            assert f"{arm.label} {rate.trainer.learning_rate:g} (" in said
     assert len(grid.preset("default").seeds) == 5
     assert len(grid.preset("testing").seeds) == 1
 

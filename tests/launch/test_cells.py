@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from tiny import WORDS
 
-from unified_rl.config.axes import RewardConfig
+from unified_rl.config.rewards import RewardConfig
 from unified_rl.grids.definition import cells
 from unified_rl.grids.reproduce import FURTHER, GRID, PAPER
 from unified_rl.grids.runner import load_grid

@@ -115,7 +115,8 @@ def _realigned(inputs, shift_B, width):
         )
         if getattr(inputs, name) is not None
     }
-    return replace(inputs, **changed, more={name: move(value) for name, value in inputs.more.items()}), move
+    more = {name: move(value) if name.endswith("_BT") else value for name, value in inputs.more.items()}
+    return replace(inputs, **changed, more=more), move
 
 
 @pytest.mark.parametrize("name", [*CASES, "dpo_as_printed"])

@@ -82,6 +82,18 @@ def test_what_nothing_supplies_is_refused(tmp_path):
         load_config(["method=grpo", "losses.entropi=0.1"])
 
 
+def test_a_second_model_whose_distributions_are_compared_is_refused(monkeypatch):
+    """Each alone enters the policy's pass over the vocabulary; two at once would be read off one pass, which compares two."""
+    other = replace(signals.ROLES["teacher"], name="amateur", weights=lambda config: config.reference, setting="reference=DIR")
+    monkeypatch.setitem(signals.ROLES, "amateur", other)
+    monkeypatch.setitem(signals.SIGNALS, "forward_kl", replace(signals.SIGNALS["forward_kl"], role="amateur"))
+    backward, forward = ("teacher=a", "losses.teacher_reverse_kl=1"), ("reference=b", "losses.teacher_forward_kl=1")
+    load_config(["method=online_rft", *backward])
+    load_config(["method=online_rft", *forward])
+    with pytest.raises(ConfigError, match="compare the policy's distributions with those of teacher and amateur; leave out"):
+        load_config(["method=online_rft", *backward, *forward])
+
+
 def test_a_signal_that_was_not_declared_is_not_there():
     batch = ragged_batch(0)
     assert not hasattr(batch.inputs, "curvature_BT")

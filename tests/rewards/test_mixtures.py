@@ -1,15 +1,16 @@
-"""Mixtures by hand; noise of the stated rates, the same for the same response."""
+"""Several rewards and mixtures of two, by hand."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy import stats
+import torch
 
 from unified_rl.base.errors import ConfigError, DataError
-from unified_rl.base.types import Response, Score
-from unified_rl.loop.rollout import collate
-from unified_rl.rewards import ExactProcessReward, MixedReward, NoisyReward, OutcomeReward
+from unified_rl.base.types import NamedReward, Response, Score
+from unified_rl.loop.rollout import collate, facts
+from unified_rl.rewards import OverlongPenalty, SeveralRewards, mixture
+from unified_rl.rewards.checked import problem
 from unified_rl.sources.online import score_groups
 from unified_rl.tasks.arithmetic import Arithmetic
 from unified_rl.tasks.templates import encode
@@ -42,97 +43,74 @@ def only(reward):
 
 @pytest.mark.parametrize(("weight", "accepted"), [(0.25, True), (0.5, False), (0.75, False)])
 def test_outcomes_are_mixed(weight, accepted):
-    found = only(MixedReward(Given(0.0), Given(0.8, accepted=True), weight))
+    found = only(mixture(Given(0.0), Given(0.8, accepted=True), weight))
     assert found.reward == pytest.approx((1 - weight) * 0.8)
     assert found.judged_correct is accepted
     assert found.verdict == "incorrect"
 
 
 def test_both_judges_at_equal_weight():
-    assert only(MixedReward(Given(1.0, "correct"), Given(0.8, "correct", accepted=True), 0.5)).judged_correct
+    assert only(mixture(Given(1.0, "correct"), Given(0.8, "correct", accepted=True), 0.5)).judged_correct
 
 
 def test_an_outcome_rule_is_added_to_the_last_step():
     model = Given(0.3, steps=[0.9, 0.3], ends=[0, 1])
-    assert only(MixedReward(Given(1.0, "correct"), model, 0.4)).step_rewards.tolist() == pytest.approx([0.54, 0.4 + 0.18])
+    assert only(mixture(Given(1.0, "correct"), model, 0.4)).step_rewards.tolist() == pytest.approx([0.54, 0.4 + 0.18])
 
 
 def test_step_rules_are_mixed_step_by_step():
     model, rule = Given(0.3, steps=[0.9, 0.3], ends=[0, 1]), Given(1.0, steps=[1.0, 0.0], ends=[0, 1])
-    assert only(MixedReward(rule, model, 0.4)).step_rewards.tolist() == pytest.approx([0.94, 0.18])
+    assert only(mixture(rule, model, 0.4)).step_rewards.tolist() == pytest.approx([0.94, 0.18])
 
 
 def test_steps_that_end_elsewhere_are_refused():
     model, rule = Given(0.3, steps=[0.9, 0.3], ends=[0, 1]), Given(1.0, steps=[1.0], ends=[1])
     with pytest.raises(DataError, match="segment both alike"):
-        only(MixedReward(rule, model, 0.4))
+        only(mixture(rule, model, 0.4))
 
 
 def test_a_weight_outside_0_1_is_refused():
     with pytest.raises(ConfigError, match=r"reward\.rule_weight"):
-        MixedReward(Given(1.0), Given(1.0), 1.2)
+        mixture(Given(1.0), Given(1.0), 1.2)
 
 
-def within(count, total, rate):
-    """Whether a count is one of the 99.9 % usual ones at this rate."""
-    return stats.binomtest(int(count), int(total), rate).pvalue > 0.001
+def test_several_rewards_are_weighted_and_kept_by_name():
+    parts = {"right": Given(1.0, "correct"), "short": Given(-0.5, accepted=False), "judge": Given(0.3, accepted=True)}
+    found = only(SeveralRewards(parts, {"right": 2.0, "short": 4.0, "judge": -1.0}))
+    assert found.reward == pytest.approx(2 * 1 - 4 * 0.5 - 0.3)
+    assert [(one.name, one.reward, one.weight) for one in found.parts] == [
+        ("right", 1.0, 2.0),
+        ("short", -0.5, 4.0),
+        ("judge", 0.3, -1.0),
+    ]
+    assert not found.judged_correct, "2 of 6 accept: what lowers the reward has no vote"
+    assert found.verdict == "correct"
 
 
-@pytest.mark.parametrize(("false_positive", "false_negative", "values"), [(0.1, 0.3, (1.0, 0.0)), (0.25, 0.0, (1.0, -1.0))])
-def test_outcome_noise_has_the_stated_rates(false_positive, false_negative, values):
-    groups = [[respond(TASK.solution(prompt.problem)), *(respond(f"#### {k}") for k in (1000, 1001))] for prompt in PROMPTS]
-    names = {"correct": values[0], "incorrect": values[1]}
-    rule = OutcomeReward(TASK, **names)
-    noisy = NoisyReward(rule, false_positive=false_positive, false_negative=false_negative, seed=3, **names)
-    found = noisy.score(PROMPTS, groups)
-    assert {one.reward for group in found for one in group} <= set(values)
-    assert all(one.accepted == (one.reward == values[0]) for group in found for one in group)
-    assert all(group[0].verdict == "correct" and group[1].verdict == "incorrect" for group in found), "facts are not disturbed"
-    missed = sum(not group[0].accepted for group in found)
-    passed = sum(one.accepted for group in found for one in group[1:])
-    assert within(missed, len(found), false_negative)
-    assert within(passed, 2 * len(found), false_positive)
+def test_a_penalty_for_length_is_one_of_several():
+    several = SeveralRewards({"right": Given(1.0, "correct")}, {"right": 2.0})
+    found = only(OverlongPenalty(several, max_tokens=2, margin=2))
+    assert [(one.name, one.reward) for one in found.parts] == [("right", 1.0), ("overlong", -1.0)]
+    assert found.reward == 1.0
 
 
-def test_step_noise_is_independent_and_has_the_stated_rates():
-    groups = [[respond(TASK.solution(prompt.problem))] for prompt in PROMPTS]
-    noisy = NoisyReward(ExactProcessReward(TASK, WORDS), false_positive=0.0, false_negative=0.2, seed=0)
-    steps = [group[0].step_rewards for group in noisy.score(PROMPTS, groups)]
-    flipped = np.concatenate([row == 0 for row in steps])
-    assert within(flipped.sum(), len(flipped), 0.2)
-    first, second = (np.array([row[place] == 0 for row in steps]) for place in (0, 1))
-    assert within((first & second).sum(), len(steps), 0.04), "neighbouring steps err independently"
+def test_parts_are_what_the_coefficient_reads_and_the_metrics_name():
+    several = SeveralRewards({"right": Given(1.0, "correct"), "short": Given(-0.5)}, {"right": 1.0, "short": 0.5})
+    rollout = collate(score_groups(several, PROMPTS[:2], [[respond("1")], [respond("2")]]), "cpu", process=False, pairs=False)
+    assert rollout.inputs.reward_parts_BK.tolist() == [[1.0, -0.5]] * 2
+    assert rollout.inputs.rows(torch.tensor([1])).reward_weights_BK.tolist() == [[1.0, 0.5]]
+    metrics = facts(rollout)
+    assert (metrics["reward/right/mean"], metrics["reward/short/mean"], metrics["reward/right/std"]) == (1.0, -0.5, 0.0)
+    assert metrics["reward/mean"] == 0.75
 
 
-def test_the_same_response_is_always_judged_alike():
-    groups = [[respond(TASK.solution(prompt.problem))] for prompt in PROMPTS[:60]]
-    make = lambda seed: NoisyReward(OutcomeReward(TASK), false_positive=0.0, false_negative=0.5, seed=seed)  # noqa: E731
-    whole = [group[0].reward for group in make(0).score(PROMPTS[:60], groups)]
-    single = [make(0).score([prompt], [group])[0][0].reward for prompt, group in zip(PROMPTS[:60], groups, strict=True)]
-    assert whole == single
-    assert whole != [group[0].reward for group in make(1).score(PROMPTS[:60], groups)], "another seed, other errors"
-    assert len(set(whole)) == 2
-
-
-def test_no_noise_changes_nothing_and_full_noise_everything():
-    groups = [[respond(TASK.solution(prompt.problem)), respond("#### 1000")] for prompt in PROMPTS[:20]]
-    for rate, expected in ((0.0, [1.0, 0.0]), (1.0, [0.0, 1.0])):
-        noisy = NoisyReward(OutcomeReward(TASK), false_positive=rate, false_negative=rate, seed=0)
-        assert all([one.reward for one in group] == expected for group in noisy.score(PROMPTS[:20], groups))
-
-
-def test_training_sees_the_noise_and_the_record_the_truth():
-    groups = [[respond(TASK.solution(PROMPTS[0].problem)), respond("#### 1000")]]
-    noisy = NoisyReward(OutcomeReward(TASK), false_positive=1.0, false_negative=1.0, seed=0)
-    rollout = collate(score_groups(noisy, PROMPTS[:1], groups), "cpu", process=False, pairs=False)
-    assert rollout.inputs.correct_B.tolist() == [0.0, 1.0]
-    assert [one.score.verdict for one in rollout.scored] == ["correct", "incorrect"]
-
-
-def test_graded_rewards_and_empty_scales_are_refused():
-    with pytest.raises(ConfigError, match="not a graded reward"):
-        only(NoisyReward(Given(0.7), false_positive=0.1, false_negative=0.1, seed=0))
-    with pytest.raises(ConfigError, match="nothing to confuse"):
-        NoisyReward(Given(1.0), false_positive=0.1, false_negative=0.1, seed=0, correct=1.0, incorrect=1.0)
-    with pytest.raises(ConfigError, match=r"reward\.false_positive"):
-        NoisyReward(Given(1.0), false_positive=-0.1, false_negative=0.1, seed=0)
+def test_parts_that_do_not_add_up_or_have_one_name_are_refused():
+    for parts, wrong in (
+        ((NamedReward("a", 0.5),), "add up to 0.5"),
+        ((NamedReward("a", 0.5), NamedReward("a", 0.5)), "a name of its own"),
+        ((NamedReward("a", float("nan")),), "finite number"),
+        ((NamedReward("a", 1.0, float("inf")),), "weight of 'a'"),
+        (({"a": 1.0},), "NamedReward"),
+    ):
+        assert wrong in problem(Score(1.0, "correct", None, None, parts=parts), respond("1"))
+    assert problem(Score(1.0, "correct", None, None, parts=(NamedReward("a", 0.5, 2.0),)), respond("1")) is None

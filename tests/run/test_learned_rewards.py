@@ -51,6 +51,8 @@ def train(artifacts: Path, folder: Path, method: str, *more: str) -> list[dict]:
         ("grpo", ("reward.false_positive=0.3", "reward.false_negative=0.1")),
         ("grpo_ps", ("reward.false_positive=0.3",)),
         ("rft", ("reward.false_negative=0.5",)),
+        ("gdpo", ("reward.parts.judge={source: model, weight: 0.5}", "rollout.staleness=1", "importance=truncated")),
+        ("grpo_ps", ("reward=several", "reward.parts.steps.source=exact", "reward.parts.answer={source: rule, weight: 0.3}")),
     ],
     ids=lambda value: value if isinstance(value, str) else " ".join(value),
 )
@@ -110,6 +112,33 @@ def test_noise_is_in_the_reward_and_not_in_the_record(artifacts, tmp_path):
         (("reward=rule", "reward.supervision=process"), r"reward\.source=model"),
         (("reward_model.labels=guess",), r"reward_model\.labels='guess'"),
         (("reward_model.kinds=process",), "did you mean reward_model.kind"),
+        (("reward.noise_by=length", "reward.false_positive=0.1"), "set both or neither"),
+        (("reward.noise_unit=problem",), "but none does"),
+        (("reward.noise_centre=3",), r"reward\.noise_centre=3.* is read by nothing here"),
+        (("reward.assumed_false_positive=0.1",), r"reward\.assumed_false_positive.*correction_rates"),
+        (("reward.loophole=ends_in:7", "reward.correction=backward"), "accepted right or wrong"),
+        (("reward.false_positive=0.6", "reward.false_negative=0.4", "reward.correction=backward"), "below 1"),
+        (("reward=model", "reward.correction=backward"), r"reward\.correction=backward means nothing.*rule or exact"),
+        (("method=online_rft", "reward.correction=backward"), r"method=online_rft coefficient\.by=reward"),
+        (("method=dpo", "reward.correction=backward"), "which responses are accepted"),
+        (("reward=format",), r"reward\.pattern=contains"),
+        (("reward=majority", "reward.supervision=process"), r"reward\.source=majority judges the final answer only"),
+        (("reward=several",), r"reward\.parts names none"),
+        (("reward.parts.a.source=rule",), r"belongs to reward\.source=several"),
+        (("reward=several", "reward.parts.a.source=several"), r"reward\.parts\.a\.source=several is no single reward"),
+        (
+            ("reward=several", "reward.parts.a.settings={corect: 2}"),
+            r"reward\.parts\.a\.settings\.corect.*did you mean 'correct'",
+        ),
+        (("reward=several", "reward.parts.a.settings={form: min}"), r"reward\.parts\.a\.form=min means nothing"),
+        (("reward=several", "reward.parts.a.settings={false_positive: 2}"), r"reward\.parts\.a: reward\.false_positive=2"),
+        (("reward=several", "reward.parts.a.wieght=2"), r"parts\.a\.wieght.*Did you mean.*weight"),
+        (
+            ("reward=several", "reward.parts.a.source=rule", "reward.supervision=process"),
+            r"reward\.parts\.a\.source=rule judges",
+        ),
+        (("coefficient=gdpo",), r"normalises several rewards apart.*reward\.source=several"),
+        (("method=gdpo", "coefficient.kl_coef=0.1", "coefficient.kl_in=reward"), r"set coefficient\.kl_in=loss"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
@@ -139,3 +168,9 @@ def test_explain_says_how_a_model_becomes_a_reward():
     assert "min form, PURE" in says("reward=model", "reward.supervision=process", "reward.form=min")
     assert "0.3 rule + 0.7 r" in says("reward=mixture", "reward.rule_weight=0.3")
     assert "rates 0.2 (wrong as right) and 0 (right as wrong)" in says("reward.false_positive=0.2")
+    corrected = ("reward.false_positive=0.2", "reward.correction=backward")
+    assert "a baseline and a std over the group cancel it" in says(*corrected)
+    assert "cancel it" not in says(
+        *corrected, "coefficient=policy_gradient", "coefficient.baseline=none", "coefficient.std=none"
+    )
+    assert "cancel it" not in says(*corrected, "reward.noise_by=length", "reward.noise_slope=0.1")

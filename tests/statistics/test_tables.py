@@ -105,7 +105,7 @@ def test_curves_per_seed_and_pooled(experiment):
     assert (pooled["num_seeds"], pooled["num_problems"]) == (2, 12)
     assert pooled["low"] < pooled["accuracy"] < pooled["high"]
     assert "over problems only" in seeds[0]["note"]
-    assert "over problems only" not in pooled["note"]
+    assert "for these 2 policies: an interval over seeds takes 3" in pooled["note"]
     assert pooled["sampled_tokens"] == 8000 * 16
     assert "SFT" not in set(curves["label"])
 
@@ -255,7 +255,7 @@ def test_the_command_writes_tables_that_read_back(experiment, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "Maj@8" in printed
     assert "GRPO+OS" in printed
-    assert "interval over problems and seeds" in printed
+    assert "interval over problems only: fewer than 3" in printed
     results, provenance = read_table(tmp_path / "tables" / "results.csv")
     assert provenance["ties"]["rule"] == "wrong"
     assert provenance["seeds"] == [0, 1]

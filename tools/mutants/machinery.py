@@ -189,7 +189,7 @@ MUTANTS = (
         "loop/rollout.py", "training sees the rule", "float(score.judged_correct)", 'float(score.verdict == "correct")', NOISE
     ),
     Mutant(LEAN, "decoding: a token does not see itself", "> positions[:, None]", ">= positions[:, None]", DECODING),
-    Mutant(LEAN, "rotation: halves not exchanged", "qk.roll(dim // 2, dims=-1)", "qk", DECODING),
+    Mutant(LEAN, "rotation: halves not exchanged", "reversed(_halves(qk))", "_halves(qk)", DECODING),
     Mutant(LEAN, "rotation: sign of the first half", "// 2].neg_()", "// 2].abs_()", DECODING),
     Mutant(LEAN, "a norm's weight is forgotten", " * layer.post_attention_layernorm.weight", "", DECODING),
     Mutant(LEAN, "the last norm's weight is forgotten", "head.weight * body.norm.weight", "head.weight", DECODING),

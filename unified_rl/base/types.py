@@ -106,6 +106,15 @@ class Response:
 
 
 @dataclass(frozen=True, slots=True)
+class NamedReward:
+    """One of several rewards of a response: its value before it is weighted, and its weight in their sum."""
+
+    name: str
+    reward: float
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
 class Score:
     """What a reward says of one response: raw facts, kept apart so that every statistic can be derived later.
 
@@ -118,6 +127,10 @@ class Score:
         step_ends: int64 [K], index into the response's tokens of each step's last token, strictly increasing.
         accepted: the reward's own judgement that the answer is right, where it may differ from the grader's (a reward model, a
             noisy reward); None where it is the grader's.
+        steps_right: bool [K], the exact checker's word on each step, where it is asked. steps_accepted: bool [K], the reward's own,
+            where it may differ from it.
+        parts: the rewards that add up to `reward`, weighted, by name and in one order for all responses of a run; () where there
+            is one reward only.
     """
 
     reward: float
@@ -127,6 +140,9 @@ class Score:
     step_rewards: np.ndarray | None = None
     step_ends: np.ndarray | None = None
     accepted: bool | None = None
+    steps_right: np.ndarray | None = None
+    steps_accepted: np.ndarray | None = None
+    parts: tuple[NamedReward, ...] = ()
 
     @property
     def judged_correct(self) -> bool:

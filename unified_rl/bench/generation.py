@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import numpy as np
@@ -120,31 +120,9 @@ def bench_generation(
         by name ("plain", "compiled", "transformers"): tokens/s; mean response lengths "... mean_length"; "... ratio" over
         transformers; and "threads".
     """
-    model = random_model(vocabulary, mean_length)
-    eos = None if mean_length is None else EOS
-    decoding = Decoding(max_new_tokens=max_new_tokens)
-    prompts = random_prompts(batch // group_size, vocabulary, 10, 20)
-    repeated = [prompt for prompt in prompts for _ in range(group_size)]
-    ends = [] if eos is None else [eos]
-    rows = max_concurrent_sequences
-    build = partial(TorchGenerator, model, IdTokenizer(vocabulary), max_concurrent_sequences=rows, eos_token_ids=ends)
-    plain, compiled = build(), build(compiled_step=compiled_step(Config(), model))
-    seeds = np.arange(batch).reshape(-1, group_size).tolist()
-
-    def run_ours(ours: TorchGenerator) -> int:
-        return sum(len(response) for group in ours.generate(prompts, seeds, decoding, 0) for response in group)
-
-    contestants: dict[str, Callable[[], int]] = {
-        "plain": lambda: run_ours(plain),
-        "compiled": lambda: run_ours(compiled),
-        "transformers": lambda: transformers_generate(model, repeated, decoding, eos),
-    }
-    torch.manual_seed(0)
-    runs: dict[str, list[tuple[float, int]]] = {name: [] for name in contestants}
-    for _ in range(repeats + 1):
-        for name, contestant in contestants.items():
-            runs[name].append(_timed(contestant))
-    best = {name: max(measured[1:], key=lambda run: run[1] / run[0]) for name, measured in runs.items()}
+    seeds = np.arange(batch).reshape(-1, group_size)
+    contestants = _contestants(seeds, max_new_tokens, mean_length, vocabulary, max_concurrent_sequences)
+    best = _best_of(contestants, repeats)
     result = {name: tokens / seconds for name, (seconds, tokens) in best.items()}
     result |= {f"{name} mean_length": tokens / batch for name, (_, tokens) in best.items()}
     result |= {f"{name} ratio": result[name] / result["transformers"] for name in ("plain", "compiled")}
@@ -154,6 +132,39 @@ def bench_generation(
         f"ours {rates}, transformers {result['transformers']:,.0f} tokens/s"
     )
     return {**result, "threads": torch.get_num_threads()}
+
+
+def _contestants(
+    seeds: np.ndarray, max_new_tokens: int, mean_length: float | None, vocabulary: int, rows: int
+) -> dict[str, Callable[[], int]]:
+    """By name what each runs: a call that samples `seeds` [prompts, responses of each] and returns how many tokens it made."""
+    model = random_model(vocabulary, mean_length)
+    eos = None if mean_length is None else EOS
+    decoding = Decoding(max_new_tokens=max_new_tokens)
+    prompts = random_prompts(len(seeds), vocabulary, 10, 20)
+    repeated = [prompt for prompt in prompts for _ in range(seeds.shape[1])]
+    ends = [] if eos is None else [eos]
+    build = partial(TorchGenerator, model, IdTokenizer(vocabulary), max_concurrent_sequences=rows, eos_token_ids=ends)
+    plain, compiled = build(), build(compiled_step=compiled_step(Config(), model))
+
+    def run_ours(ours: TorchGenerator) -> int:
+        return sum(len(response) for group in ours.generate(prompts, seeds.tolist(), decoding, 0) for response in group)
+
+    return {
+        "plain": lambda: run_ours(plain),
+        "compiled": lambda: run_ours(compiled),
+        "transformers": lambda: transformers_generate(model, repeated, decoding, eos),
+    }
+
+
+def _best_of(contestants: Mapping[str, Callable[[], int]], repeats: int) -> dict[str, tuple[float, int]]:
+    """(seconds, tokens) of each contestant's fastest run, taken in turns; the first round warms up."""
+    torch.manual_seed(0)
+    runs: dict[str, list[tuple[float, int]]] = {name: [] for name in contestants}
+    for _ in range(repeats + 1):
+        for name, contestant in contestants.items():
+            runs[name].append(_timed(contestant))
+    return {name: max(measured[1:], key=lambda run: run[1] / run[0]) for name, measured in runs.items()}
 
 
 def _timed(run: Callable[[], int]) -> tuple[float, int]:

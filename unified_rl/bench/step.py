@@ -117,17 +117,7 @@ def bench_step(
     parts, config = _parts(max_new_tokens, mean_length, reward, ranks, compiled)
     ranks.barrier()
     peak = sum(ranks.gather(matmul_peak()))
-    measured: list[dict[str, float]] = []
-    for step in range(1, steps + 2):
-        timings: dict[str, float] = {}
-        ranks.barrier()
-        start = time.perf_counter()
-        entry, _ = run_step(parts, config, step, timings)
-        seconds = time.perf_counter() - start
-        timings["reward"] = reward.seconds
-        timings["generation"] = timings.pop("source") - reward.seconds
-        measured.append({"seconds": seconds, "tokens": entry["response/tokens"], **timings})
-    typical = _mean(measured[1:])
+    typical = _mean([_measured(parts, config, step, reward) for step in range(1, steps + 2)][1:])
     parameters = sum(parameter.numel() for parameter in parts.policy.model.parameters())
     typical["peak_gflops"] = peak
     typical["share_of_peak"] = FLOPS_PER_PARAMETER * parameters * typical["tokens"] / typical["seconds"] / 1e9 / peak
@@ -140,6 +130,18 @@ def bench_step(
         print(_FIGURES + json.dumps(shown), flush=True)
     ranks.barrier()
     return typical
+
+
+def _measured(parts: Parts, config: Config, step: int, reward: Parity) -> dict[str, float]:
+    """Seconds of one step, in all and by phase, and its response tokens."""
+    timings: dict[str, float] = {}
+    parts.ranks.barrier()
+    start = time.perf_counter()
+    entry, _ = run_step(parts, config, step, timings)
+    seconds = time.perf_counter() - start
+    timings["reward"] = reward.seconds
+    timings["generation"] = timings.pop("source") - reward.seconds
+    return {"seconds": seconds, "tokens": entry["response/tokens"], **timings}
 
 
 def bench_waiting_step(max_new_tokens: int = 200, mean_length: float = 40.0, steps: int = 3) -> dict[str, float]:

@@ -25,13 +25,21 @@ GPU = "gpu"
 class CoverageOptions:
     """How much is simulated.
 
-    tables: simulated tables per cell. seeds, problems: of a table. kinds: of tables; none = all.
+    tables: simulated tables per cell. seeds, problems: of a table. kinds: accuracy, pass, difference; none = all. out: file for
+    the table; none = it is printed only.
     """
 
-    tables: int = 2000
-    seeds: list[int] = field(default_factory=lambda: [1, 3, 5, 10])
-    problems: list[int] = field(default_factory=lambda: [30, 300, 3000])
+    tables: int = 10_000
+    seeds: list[int] = field(default_factory=lambda: [1, 2, 3, 5, 10])
+    problems: list[int] = field(default_factory=lambda: [100, 1000])
     kinds: list[str] = field(default_factory=list)
+    out: Path | None = None
+
+    def __post_init__(self) -> None:
+        at_least("tables", self.tables, 2)
+        for name, sizes, least in (("seeds", self.seeds, 1), ("problems", self.problems, 2)):
+            for size in sizes:
+                at_least(name, size, least)
 
 
 @dataclass(frozen=True)
@@ -104,16 +112,22 @@ def _first_error(call: Call) -> None:
 
 
 def _interval_coverage(call: Call) -> None:
-    from unified_rl.statistics.interval_coverage import KINDS, coverage_table
+    import pandas as pd
+
+    from unified_rl.statistics import interval_coverage as simulated
+    from unified_rl.statistics.table_files import SCHEMA, write_table
 
     options: CoverageOptions = call.options
     for kind in options.kinds:
-        one_of("kinds", kind, list(KINDS))
-    print("coverage of nominal 95 % intervals: mean [worst] over 5 accuracies x 3 seed spreads")
-    for kind in options.kinds or KINDS:
-        for row in coverage_table(kind, options.seeds, options.problems, options.tables):
-            size = f"{kind:<11} {row['seeds']:>3} seeds {row['problems']:>5} problems"
-            print(f"{size}  {row['mean']:6.1%} [{row['worst']:.1%}]", flush=True)
+        one_of("kinds", kind, list(simulated.KINDS))
+    chosen = simulated.cells(options.seeds, options.problems, options.kinds or simulated.KINDS)
+    rows = []
+    for row in simulated.coverage_table(chosen, options.tables):
+        rows.append(row)
+        print(simulated.format_row(row), flush=True)
+    print(f"\nnominal 95 %, {options.tables} tables per cell\n{simulated.format_summary(rows)}")
+    if options.out is not None:
+        write_table(pd.DataFrame(rows), options.out, {"schema": SCHEMA, "table": "interval_coverage", "command": call.line})
 
 
 def _bench(call: Call) -> int:

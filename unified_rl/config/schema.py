@@ -10,13 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from unified_rl.config.axes import AggregationConfig, ImportanceConfig, RewardConfig
+from unified_rl.config.axes import AggregationConfig, ImportanceConfig
 from unified_rl.config.engines import DeepSpeedConfig, VllmConfig
 from unified_rl.config.plan import ArchitectureConfig, PlanConfig
 from unified_rl.config.problems import DataConfig, ModelConfig, TaskConfig
 from unified_rl.config.ranges import at_least
 from unified_rl.config.records import EvaluationConfig, IterateConfig, RunConfig
 from unified_rl.config.reward_models import RewardModelConfig
+from unified_rl.config.rewards import RewardConfig
 from unified_rl.config.stages import StageConfig
 from unified_rl.config.training import GeneratorConfig, RolloutConfig, SftStageConfig, TrainerConfig
 from unified_rl.sources.settings import SourceConfig

@@ -24,10 +24,6 @@ START_SECTIONS = frozenset(
     {"stack", "init", "stages", "task", "data", "model", "sft", "generator", "logging", "evaluation", "artifacts"}
 )
 GROUPS = {"train": "runs", "iterate": "iterative"}
-DEFAULT_TUNING = (
-    "learning rates are those of one sweep on the validation split, the same rates for every method "
-    "(experiments/lr_sweep.py, recorded in experiments/results/lr_sweep.csv)"
-)
 
 
 @dataclass(frozen=True)
@@ -140,7 +136,8 @@ class Grid:
 
     presets: at least "testing" (a minute or two on one core in all) and "default". baseline: label that the others are compared
     with. contrasts: further planned (label, baseline) pairs. common: words of every arm. figures: those of `unified-rl figures`.
-    tuning: where the learning rates come from, one sentence. start_folder: as `Arm.folder`, of the start policy.
+    tuning: one sentence on the learning rates, besides what the configurations say (`grids.tuning`). start_folder: as
+    `Arm.folder`, of the start policy.
     """
 
     name: str
@@ -152,7 +149,7 @@ class Grid:
     contrasts: tuple[tuple[str, str], ...] = ()
     common: tuple[str, ...] = ()
     figures: tuple[str, ...] = ("learning_curves", "contrasts", "results_table")
-    tuning: str = DEFAULT_TUNING
+    tuning: str = ""
     start_folder: str = ""
 
     def __post_init__(self) -> None:

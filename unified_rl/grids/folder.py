@@ -12,6 +12,7 @@ from typing import Any
 
 from unified_rl.base import files
 from unified_rl.base.errors import RunDirectoryError
+from unified_rl.grids import tuning
 from unified_rl.grids.definition import GROUPS, Grid
 from unified_rl.launch.cells import Cell
 
@@ -35,7 +36,7 @@ def describe(grid: Grid, preset: str, cells: Sequence[Cell], hypothesis: str) ->
         "baseline": grid.baseline,
         "contrasts": [list(pair) for pair in grid.contrasts],
         "figures": list(grid.figures),
-        "tuning": grid.tuning,
+        "tuning": ". ".join(filter(None, [tuning.sentence(cells), grid.tuning])),
         "common": list(grid.common),
         "arms": [asdict(arm) for arm in grid.arms_in(preset)],
         "cells": [_cell(cell) for cell in cells],

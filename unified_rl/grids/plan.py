@@ -10,6 +10,7 @@ from unified_rl.base.errors import UnifiedRLError
 from unified_rl.config.schema import Config
 from unified_rl.grids import costs as grid_costs
 from unified_rl.grids import status as grid_status
+from unified_rl.grids import tuning
 from unified_rl.grids.definition import Grid
 from unified_rl.grids.shared_stages import SharedStage, shared_stages
 from unified_rl.launch.cells import Cell
@@ -29,7 +30,7 @@ def render(grid: Grid, preset: str, cells: Sequence[Cell], folder: Path, cores: 
     lines = [
         f"{grid.name}: {grid.title}; preset {preset}, into {folder}",
         grid.matching_in(preset).caption,
-        f"tuning: {grid.tuning}",
+        f"learning rates: {'. '.join(filter(None, [tuning.sentence(cells), grid.tuning]))}",
         "",
         *_stages(configs),
         "",

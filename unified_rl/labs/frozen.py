@@ -23,7 +23,7 @@ from unified_rl.loop.surrogate import CompanionLoss, aggregation_weights
 from unified_rl.methods import COEFFICIENTS, METHODS
 from unified_rl.methods.base import Coefficient, Inputs
 from unified_rl.methods.losses import of_role
-from unified_rl.methods.signals import SIGNALS, beside_policy
+from unified_rl.methods.signals import SIGNALS, beside_policy, of_reward
 from unified_rl.models.policy_model import ValueModel, build_value_model, load_policy
 from unified_rl.models.roles import policy_role, value_role
 from unified_rl.ops.terms import Terms
@@ -189,12 +189,19 @@ def score(frozen: Frozen, groups: Sequence[Group]) -> Scored:
     logp_BT = outputs["logp"]
     beside = {one.field: outputs[one.output] for one in SIGNALS.values() if one.when == "micro_batch" and one.output in outputs}
     inputs = replace(
-        rollout.inputs.adding(beside),
+        rollout.inputs,
         old_logp_BT=logp_BT,  # one update per rollout: the policy is the one that sampled
         ref_logp_BT=evaluate_role(frozen.reference, role, rollout.sequences, frozen.layout)["logp"],
         values_BT=frozen.value.outputs(rollout.sequences)["value"],
+        more={**_one_part(rollout.inputs.rewards_B), **rollout.inputs.more, **beside},
     )
     return Scored(rollout.groups, list(rollout.sequences), inputs, logp_BT)
+
+
+def _one_part(rewards_B: Tensor) -> dict[str, Tensor]:
+    """One reward as several are given to coefficients."""
+    value, weight = of_reward(("reward_parts", "reward_weights"))
+    return {value.field: rewards_B[:, None], weight.field: torch.ones_like(rewards_B)[:, None]}
 
 
 def measure(frozen: Frozen, method: str, scored: Scored) -> Measured:

@@ -12,6 +12,7 @@ from torch import Tensor
 from unified_rl.base.errors import DataError
 from unified_rl.base.types import Group, ScoredResponse
 from unified_rl.methods.base import Inputs
+from unified_rl.methods.signals import of_reward
 from unified_rl.ops.advantages import zero_variance_groups
 from unified_rl.packing.packed_rows import TokenSequence
 from unified_rl.training.batch import Batch
@@ -59,6 +60,7 @@ def collate(groups: Sequence[Group], device: torch.device | str, *, process: boo
         step_rewards_BT=step_rewards,
         step_ends_BT=step_ends,
         chosen_B=torch.tensor([True, False] * len(groups), device=device) if pairs else None,
+        more=_parts(scored, device),
     )
     return Rollout(list(groups), sequences, inputs)
 
@@ -69,19 +71,24 @@ def facts(rollout: Rollout) -> dict[str, float]:
     lengths = inputs.response_mask_BT.sum(1).double().cpu().numpy()  # tokens that the policy wrote
     verdicts = [item.score.verdict for item in rollout.scored]
     rewards = inputs.rewards_B.double()
-    return {
-        "reward/mean": rewards.mean().item(),
-        "reward/std": rewards.std(correction=0).item(),
-        "reward/correct": verdicts.count("correct") / len(verdicts),
-        "reward/accepted": inputs.correct_B.double().mean().item(),
-        "reward/unparsable": verdicts.count("unparsable") / len(verdicts),
-        "groups/count": float(len(rollout.groups)),
-        "groups/zero_variance": zero_variance_groups(inputs.rewards_B, inputs.group_B).double().mean().item(),
-        "response/tokens": float(lengths.sum()),
-        "response/length": float(lengths.mean()),
-        "response/longest": float(lengths.max()),
-        "response/truncated": inputs.truncated_B.double().mean().item(),
-    } | _step_facts(rollout)
+    return (
+        {
+            "reward/mean": rewards.mean().item(),
+            "reward/std": rewards.std(correction=0).item(),
+            "reward/correct": verdicts.count("correct") / len(verdicts),
+            "reward/accepted": inputs.correct_B.double().mean().item(),
+            "reward/unparsable": verdicts.count("unparsable") / len(verdicts),
+            "groups/count": float(len(rollout.groups)),
+            "groups/zero_variance": zero_variance_groups(inputs.rewards_B, inputs.group_B).double().mean().item(),
+            "response/tokens": float(lengths.sum()),
+            "response/length": float(lengths.mean()),
+            "response/longest": float(lengths.max()),
+            "response/truncated": inputs.truncated_B.double().mean().item(),
+        }
+        | _step_facts(rollout)
+        | _part_facts(rollout)
+        | _error_facts(rollout)
+    )
 
 
 def staleness(groups: Sequence[Group], updates: int) -> dict[str, float]:
@@ -101,6 +108,56 @@ def _step_facts(rollout: Rollout) -> dict[str, float]:
         return {}
     every = np.concatenate(rewards).astype(np.float64)
     return {"reward/step_mean": float(every.mean()), "reward/steps": len(every) / len(rewards)}
+
+
+def _error_facts(rollout: Rollout) -> dict[str, float]:
+    """How often the reward's judgement errs on these responses: of what is wrong the share accepted, of what is right the rejected.
+
+    The same of steps, where the exact checker has looked at them. A share of nothing is left out.
+    """
+    scores = [item.score for item in rollout.scored]
+    outcomes = [(score.verdict == "correct", bool(score.judged_correct)) for score in scores]
+    steps = [
+        pair
+        for score in scores
+        if score.steps_right is not None and score.steps_accepted is not None
+        for pair in zip(score.steps_right.tolist(), score.steps_accepted.tolist(), strict=True)
+    ]
+    found: dict[str, float] = {}
+    for of, pairs in (("", outcomes), ("step_", steps)):
+        for name, truth in (("false_positive", False), ("false_negative", True)):
+            wrong = [accepted is not truth for right, accepted in pairs if right is truth]
+            found |= {f"reward/{of}{name}": float(np.mean(wrong))} if wrong else {}
+    return found
+
+
+def _part_facts(rollout: Rollout) -> dict[str, float]:
+    """Mean and spread of each of several rewards, by name."""
+    names = [part.name for part in rollout.scored[0].score.parts]
+    rewards_BK = np.array([[part.reward for part in item.score.parts] for item in rollout.scored], dtype=np.float64)
+    return {
+        f"reward/{name}/{of}": float(value)
+        for place, name in enumerate(names)
+        for of, value in (("mean", rewards_BK[:, place].mean()), ("std", rewards_BK[:, place].std()))
+    }
+
+
+def _parts(scored: Sequence[tuple], device: torch.device | str) -> dict[str, Tensor]:
+    """The signals of the reward: each response's several rewards [B, K] and their weights; none where there is one reward."""
+    parts = [item.score.parts for *_, item in scored]
+    if not any(parts):
+        return {}
+    names = [part.name for part in parts[0]]
+    for (_, prompt, _), found in zip(scored, parts, strict=True):
+        if [part.name for part in found] != names:
+            raise DataError(
+                f"a response to prompt {prompt.id!r} has rewards named {[part.name for part in found]}, another one {names}; give "
+                "all of them the same, in one order"
+            )
+    return {
+        signal.field: torch.tensor([[getattr(part, of) for part in row] for row in parts], dtype=torch.float32, device=device)
+        for signal, of in zip(of_reward(("reward_parts", "reward_weights")), ("reward", "weight"), strict=True)
+    }
 
 
 def _steps(scored: Sequence[tuple], device: torch.device | str) -> tuple[Tensor, Tensor]:

@@ -246,6 +246,7 @@ def _samples(parts: Parts, rollout: Rollout, rows: np.ndarray, loss: SurrogateLo
                 "decoding": None if response.decoding is None else asdict(response.decoding),
                 "behaviour_logp": None if response.decoding is None else response.behaviour_logp.tolist(),
                 "reward": score.reward,
+                "rewards": {part.name: part.reward for part in score.parts},
                 "verdict": score.verdict,
                 "step_ends": None if score.step_ends is None else score.step_ends.tolist(),
                 "step_rewards": None if score.step_rewards is None else score.step_rewards.tolist(),

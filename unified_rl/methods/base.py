@@ -93,6 +93,7 @@ class Coefficient:
     constant             whether it is the same for every response, whatever its reward and its probability
     any_sampler          whether it only raises or lowers the likelihood of the texts it is given, and so means something whoever
                          chose them; the others estimate an expectation over samples of a policy, and need its whole support
+    reads_reward         whether it reads what the reward is worth, and not only which responses it accepts
     formula, equation    for the table: GC in words, and where it is from
     """
 
@@ -104,6 +105,7 @@ class Coefficient:
     contains_weights: ClassVar[bool] = False
     constant: ClassVar[bool] = False
     any_sampler: ClassVar[bool] = False
+    reads_reward: ClassVar[bool] = True
     formula: ClassVar[str] = ""
     equation: ClassVar[str] = ""
 
@@ -124,8 +126,8 @@ class Coefficient:
 class Method:
     """One row of the table.
 
-    source: where (q, o) come from (sources.registry.SOURCES). reward: who judges (config.REWARD_SOURCES). supervision: "none",
-    "outcome" or "process". coefficient: a coefficient's name, or FILE.py:CLASS. label: how figures and tables call it.
+    source: where (q, o) come from (sources.registry.SOURCES). reward: who judges (config.rewards.REWARD_SOURCES). supervision:
+    "none", "outcome" or "process". coefficient: a coefficient's name, or FILE.py:CLASS. label: how figures and tables call it.
     aggregation: how token gradients are averaged. settings: whatever else the method sets, by section.
     """
 

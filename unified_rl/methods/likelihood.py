@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from unified_rl import ops
+from unified_rl.config.ranges import one_of
 from unified_rl.methods.base import Coefficient, Inputs, Method
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ class Sft(Coefficient):
     supervisions: ClassVar[frozenset[str]] = frozenset({"none", "outcome"})
     constant: ClassVar[bool] = True
     any_sampler: ClassVar[bool] = True
+    reads_reward: ClassVar[bool] = False
     formula: ClassVar[str] = "1"
     equation: ClassVar[str] = "Eq. 7"
 
@@ -29,13 +31,28 @@ class Sft(Coefficient):
 
 @dataclass
 class Rft(Coefficient):
+    """The accepted responses' likelihood.
+
+    by: judgement (the paper: 1 for what is accepted) | reward (the reward itself, as a correction for a judge's errors sets it).
+    """
+
     name: str = "rft"
+    by: str = "judgement"
     any_sampler: ClassVar[bool] = True
+    reads_reward: ClassVar[bool] = False
     formula: ClassVar[str] = "I(o): 1 if the answer is right, else 0"
     equation: ClassVar[str] = "Eq. 10"
 
+    def __post_init__(self) -> None:
+        one_of("coefficient.by", self.by, ("judgement", "reward"))
+        if self.by == "reward":
+            vars(self)["reads_reward"] = True
+
+    def describe(self, supervision: str) -> str:
+        return self.formula if self.by == "judgement" else "r"
+
     def terms(self, logp_BT: Tensor, inputs: Inputs) -> Terms:
-        return ops.coefficients.rft(inputs.correct_B.to(logp_BT))
+        return ops.coefficients.rft((inputs.correct_B if self.by == "judgement" else inputs.rewards_B).to(logp_BT))
 
 
 @dataclass
@@ -45,6 +62,7 @@ class Dft(Coefficient):
     name: str = "dft"
     supervisions: ClassVar[frozenset[str]] = frozenset({"none", "outcome"})
     any_sampler: ClassVar[bool] = True
+    reads_reward: ClassVar[bool] = False
     formula: ClassVar[str] = "pi"
     equation: ClassVar[str] = "arXiv 2508.05629"
 

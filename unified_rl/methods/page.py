@@ -14,12 +14,14 @@ def signals_table() -> str:
         "rollout": "once per rollout",
         "micro_batch": "with every micro-batch",
         "prompt": "once per rollout, kept in checkpoints",
+        "reward": "with each response's rewards",
     }
+    without_role = {"prompt": "{} of the prompt's earlier rewards", "reward": "{} of each of several rewards, in their order"}
     rows = [
         (
             f"`{one.name}`",
             f"`inputs.{one.field}`",
-            f"{one.output} of the {ROLES[one.role].label}" if one.role else f"{one.output} of the prompt's earlier rewards",
+            f"{one.output} of the {ROLES[one.role].label}" if one.role else without_role[one.when].format(one.output),
             when[one.when],
         )
         for one in SIGNALS.values()

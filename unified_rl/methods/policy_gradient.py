@@ -6,9 +6,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from unified_rl import ops
-from unified_rl.config.ranges import not_negative
+from unified_rl.base.errors import ConfigError
+from unified_rl.config.ranges import not_negative, one_of
 from unified_rl.methods.base import Inputs, Method, given
 from unified_rl.methods.composition import Clipped, PolicyGradient
+from unified_rl.methods.options import WHITENINGS
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -186,6 +188,44 @@ class MaxRl(Clipped):
 
 
 @dataclass
+class Gdpo(Clipped):
+    """Several rewards, each normalised in its group by itself, weighted, added up, then whitened over the batch's responses.
+
+    over_batch: how: population | sample (ddof 1) | none.
+    """
+
+    name: str = "gdpo"
+    over_batch: str = "population"
+    needs: ClassVar[frozenset[str]] = frozenset({"groups", "reward_parts", "reward_weights"})
+    formula: ClassVar[str] = "rho 1[not clipped] A, A = sum of w_k (r_k - mean_k)/std_k in the group, whitened over the batch"
+    equation: ClassVar[str] = "arXiv 2601.05242"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        one_of("coefficient.over_batch", self.over_batch, WHITENINGS)
+        if self.kl_coef and self.kl_in != "loss":
+            raise ConfigError(
+                f"coefficient.kl_in={self.kl_in} adds the KL to one reward, and gdpo has several; set coefficient.kl_in=loss"
+            )
+
+    def advantage_in_words(self, reward: str = "r") -> str:
+        each = super().advantage_in_words("r_k").replace(" in the group", "").replace("mean", "mean_k").replace("std", "std_k")
+        return f"sum of w_k {each} in the group{'' if self.over_batch == 'none' else ', whitened over the batch'}"
+
+    def advantages(self, rewards_B: Tensor, inputs: Inputs) -> Tensor:
+        summed_B = ops.advantages.apart(
+            inputs.reward_parts_BK,
+            inputs.reward_weights_BK,
+            inputs.group_B,
+            inputs.response_mask_BT.sum(1),
+            baseline=self.baseline,
+            std=self.std,
+            epsilon=self.std_epsilon,
+        )
+        return ops.advantages.over_batch(summed_B, self.over_batch, self.std_epsilon)
+
+
+@dataclass
 class BestOfGroup(Clipped):
     """Only the best response of a group, by its lead over the second best: what a group's maximum gains from it."""
 
@@ -211,6 +251,7 @@ class Signed(Clipped):
     wrong: float = 1.0
     needs: ClassVar[frozenset[str]] = frozenset({"samples"})
     corrects_staleness: ClassVar[bool] = False
+    reads_reward: ClassVar[bool] = False
     formula: ClassVar[str] = "right 1[right] - wrong 1[wrong]"
     equation: ClassVar[str] = "arXiv 2506.01347"
 
@@ -241,6 +282,7 @@ COEFFICIENTS = (
     Opo,
     Gpg,
     MaxRl,
+    Gdpo,
     BestOfGroup,
     Signed,
 )
@@ -283,6 +325,16 @@ ROWS = {
     "opo": Method("online_samples", "rule", "outcome", "opo", "OPO", aggregation="batch_token_mean"),
     "gpg": Method("online_samples", "rule", "outcome", "gpg", "GPG", aggregation="batch_token_mean"),
     "max_rl": Method("online_samples", "rule", "outcome", "max_rl", "MaxRL"),
+    # Its reward is several: here being right, and the soft overlong penalty.
+    "gdpo": Method(
+        "online_samples",
+        "several",
+        "outcome",
+        "gdpo",
+        "GDPO",
+        aggregation="batch_token_mean",
+        settings={"reward": {"parts": {"right": {"source": "rule"}}, "overlong": 16}},
+    ),
     "best_of_group": Method("online_samples", "rule", "outcome", "best_of_group", "Best of the group"),
     "psr": Method(
         "online_samples",

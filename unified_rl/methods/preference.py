@@ -1,4 +1,4 @@
-"""Preferences: a score of each response of a pair, and a link of the pair's two. DPO in three forms, and the losses since.
+"""Preferences: a score of each response of a pair, and a link of the pair's two. DPO in three forms, and losses since.
 
     coefficient = side . beta . slope(link; margin, own score) . |o| d score / d logp
 
@@ -33,6 +33,7 @@ class Preference(Coefficient):
     unit: ClassVar[str] = "pair"
     needs: ClassVar[frozenset[str]] = frozenset({"ref_logp", "pairs"})
     any_sampler: ClassVar[bool] = True
+    reads_reward: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         positive("coefficient.beta", self.beta)
@@ -224,79 +225,6 @@ class Ipo(Preference):
 
 
 @dataclass
-class SimPo(Preference):
-    """Mean log-probs, no reference, and a margin of `gamma` to be reached."""
-
-    name: str = "simpo"
-    beta: float = 2.0
-    gamma: float = 1.0
-    label_smoothing: float = 0.0
-    needs: ClassVar[frozenset[str]] = frozenset({"pairs"})
-    formula: ClassVar[str] = "+-beta sigma(-m), m = beta [mean log pi(o+) - mean log pi(o-)] - gamma"
-    equation: ClassVar[str] = "arXiv 2405.14734"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_smoothing(self.label_smoothing)
-
-    def score(self, logp_BT: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
-        zeros_BT = logp_BT.new_zeros(logp_BT.shape)
-        return ops.preferences.mean_log_ratio(logp_BT, zeros_BT, inputs.response_mask_BT), logp_BT.new_ones(())
-
-    def slope(self, margin_B: Tensor, scaled_B: Tensor, chosen_B: Tensor) -> Tensor:
-        return ops.links.logistic(margin_B - self.gamma, self.label_smoothing)
-
-
-@dataclass
-class Cpo(Preference):
-    """Summed log-probs, no reference, and the likelihood of the chosen response: `nll_coef` times its mean (TRL) over tokens."""
-
-    name: str = "cpo"
-    nll_coef: float = 1.0
-    label_smoothing: float = 0.0
-    needs: ClassVar[frozenset[str]] = frozenset({"pairs"})
-    formula: ClassVar[str] = "+-|o| beta sigma(-m) + 1[o+], m = beta [sum log pi(o+) - sum log pi(o-)]"
-    equation: ClassVar[str] = "arXiv 2401.08417, as TRL has it"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_smoothing(self.label_smoothing)
-        not_negative("coefficient.nll_coef", self.nll_coef)
-
-    def terms(self, logp_BT: Tensor, inputs: Inputs) -> Terms:
-        return {**super().terms(logp_BT, inputs), "likelihood": likelihood_of_chosen(logp_BT, inputs, self.nll_coef)}
-
-    def score(self, logp_BT: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
-        mask_BT = inputs.response_mask_BT
-        score_B = ops.preferences.summed_log_ratio(logp_BT, logp_BT.new_zeros(logp_BT.shape), mask_BT)
-        return score_B, mask_BT.sum(1, keepdim=True).to(logp_BT)
-
-    def slope(self, margin_B: Tensor, scaled_B: Tensor, chosen_B: Tensor) -> Tensor:
-        return ops.links.logistic(margin_B, self.label_smoothing)
-
-
-@dataclass
-class Orpo(Preference):
-    """The odds of the mean probabilities, no reference, and the chosen response's mean log-likelihood; beta is the odds' weight."""
-
-    name: str = "orpo"
-    needs: ClassVar[frozenset[str]] = frozenset({"pairs"})
-    formula: ClassVar[str] = "1[o+] +- beta sigma(-u)/(1 - p), u = logit p(o+) - logit p(o-), p = exp(mean log pi)"
-    equation: ClassVar[str] = "arXiv 2403.07691"
-
-    def terms(self, logp_BT: Tensor, inputs: Inputs) -> Terms:
-        return {**super().terms(logp_BT, inputs), "likelihood": likelihood_of_chosen(logp_BT, inputs, 1.0)}
-
-    def score(self, logp_BT: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
-        zeros_BT = logp_BT.new_zeros(logp_BT.shape)
-        mean_B = ops.preferences.mean_log_ratio(logp_BT, zeros_BT, inputs.response_mask_BT)
-        return ops.preferences.log_odds(mean_B)
-
-    def slope(self, margin_B: Tensor, scaled_B: Tensor, chosen_B: Tensor) -> Tensor:
-        return ops.links.logistic(margin_B / self.beta)
-
-
-@dataclass
 class Bco(Preference):
     """Each response classified by itself; without the shift by a moving average (TRL's bco_pair)."""
 
@@ -411,9 +339,6 @@ COEFFICIENTS = (
     Exo,
     Hinge,
     Ipo,
-    SimPo,
-    Cpo,
-    Orpo,
     Bco,
     Nca,
     Sppo,
@@ -424,7 +349,7 @@ COEFFICIENTS = (
 )
 
 
-def _row(coefficient: str, label: str, **options: float | str) -> Method:
+def row(coefficient: str, label: str, **options: float | str) -> Method:
     """A row on pairs of a right and a wrong stored sample; at most responses_per_prompt / 2 pairs per prompt and step."""
     return Method(
         "preference_pairs",
@@ -438,23 +363,20 @@ def _row(coefficient: str, label: str, **options: float | str) -> Method:
 
 
 ROWS = {
-    "dpo": _row("dpo", "DPO"),
-    "cdpo": _row("dpo", "cDPO", label_smoothing=0.1),
-    "f_dpo": _row("dpo", "f-DPO (JS)", divergence="js"),
-    "ld_dpo": _row("dpo", "LD-DPO", tail_weight=0.5),
-    "dpo_nll": _row("dpo", "DPO + NLL", nll_coef=1.0),
-    "robust_dpo": _row("robust_dpo", "Robust DPO"),
-    "exo": _row("exo", "EXO"),
-    "hinge": _row("hinge", "Hinge (SLiC)"),
-    "ipo": _row("ipo", "IPO"),
-    "simpo": _row("simpo", "SimPO"),
-    "cpo": _row("cpo", "CPO"),
-    "orpo": _row("orpo", "ORPO"),
-    "bco": _row("bco", "BCO"),
-    "nca": _row("nca", "NCA"),
-    "sppo": _row("sppo", "SPPO"),
-    "apo_zero": _row("apo_zero", "APO-zero"),
-    "apo_down": _row("apo_down", "APO-down"),
-    "discopop": _row("discopop", "DiscoPOP"),
-    "aot": _row("aot", "AOT"),
+    "dpo": row("dpo", "DPO"),
+    "cdpo": row("dpo", "cDPO", label_smoothing=0.1),
+    "f_dpo": row("dpo", "f-DPO (JS)", divergence="js"),
+    "ld_dpo": row("dpo", "LD-DPO", tail_weight=0.5),
+    "dpo_nll": row("dpo", "DPO + NLL", nll_coef=1.0),
+    "robust_dpo": row("robust_dpo", "Robust DPO"),
+    "exo": row("exo", "EXO"),
+    "hinge": row("hinge", "Hinge (SLiC)"),
+    "ipo": row("ipo", "IPO"),
+    "bco": row("bco", "BCO"),
+    "nca": row("nca", "NCA"),
+    "sppo": row("sppo", "SPPO"),
+    "apo_zero": row("apo_zero", "APO-zero"),
+    "apo_down": row("apo_down", "APO-down"),
+    "discopop": row("discopop", "DiscoPOP"),
+    "aot": row("aot", "AOT"),
 }

@@ -45,8 +45,9 @@ class Signal:
     field: where it is in `Inputs`. role: whose pass gives it, under the name `output`.
     when: once per "rollout", before its first update and without gradient; or at every "micro_batch", as a side output of the very
     pass that gives the policy's log-probs, detached; or, of the "prompt", what the run remembers of it from before this rollout
-    (role ""). The hidden states of a frozen role whose signal is of the micro-batch enter the policy's pass: its distributions over
-    the vocabulary, which nobody could keep for a rollout, are compared with the policy's.
+    (role ""); or, of the "reward", what it says of each response by name (role ""). The hidden states of a frozen role whose signal
+    is of the micro-batch enter the policy's pass: its distributions over the vocabulary, which nobody could keep for a rollout, are
+    compared with the policy's.
     also: config -> whether the loop wants it even where the coefficient does not ask for it.
     words, spared: for `explain`: what it is, and what stands in its place where it is not needed; "" = the role's words say it all.
     """
@@ -55,7 +56,7 @@ class Signal:
     field: str
     role: str
     output: str
-    when: Literal["rollout", "micro_batch", "prompt"] = "rollout"
+    when: Literal["rollout", "micro_batch", "prompt", "reward"] = "rollout"
     also: Callable[[Any], bool] = lambda config: False
     words: tuple[str, str] = ("", "")
     spared: str = "not needed"
@@ -112,6 +113,8 @@ SIGNALS: dict[str, Signal] = {
         Signal("prompt_count", "prompt_count_B", "", "count", when="prompt"),
         Signal("prompt_mean", "prompt_mean_B", "", "mean", when="prompt"),
         Signal("prompt_std", "prompt_std_B", "", "std", when="prompt"),
+        Signal("reward_parts", "reward_parts_BK", "", "value", when="reward"),
+        Signal("reward_weights", "reward_weights_BK", "", "weight", when="reward"),
     )
 }
 #: What a coefficient may need of its source rather than of the loop: pairs, groups, or samples that a policy wrote.
@@ -139,6 +142,11 @@ def per_prompt(needs: Iterable[str]) -> list[Signal]:
     return [one for one in SIGNALS.values() if one.when == "prompt" and one.name in needs]
 
 
+def of_reward(needs: Iterable[str]) -> list[Signal]:
+    """The signals that only a reward of several named parts has."""
+    return [one for one in SIGNALS.values() if one.when == "reward" and one.name in needs]
+
+
 def passes(needs: Iterable[str], config: Any) -> list[str]:
     """The roles whose pass over the rollout is run before its first update, each once."""
     return list(dict.fromkeys(signal.role for signal in per_rollout(needs, config)))
@@ -157,7 +165,13 @@ def check_needs(needs: Mapping[str, Iterable[str]], coefficient: Any, config: An
     """
     for who, names in needs.items():
         _check_needs_of(who, names, coefficient, config)
-    used = beside_policy({name for names in needs.values() for name in names})
+    wanted = {name for names in needs.values() for name in names}
+    used, along = beside_policy(wanted), within_update(wanted)
+    if len(along) > 1:  # the head's pass compares two distributions
+        raise ConfigError(
+            f"{' and '.join(needs)} compare the policy's distributions with those of {' and '.join(role.name for role in along)}; "
+            "leave out all but one of them, or read the log-probs of the others"
+        )
     for role in ROLES.values():
         if role.weights is not None and role.setting and role.weights(config) and role not in used:
             raise ConfigError(

@@ -16,13 +16,24 @@ from unified_rl.methods import (
     other_gates,
     policy_gradient,
     preference,
+    reference_free,
     selected_tokens,
     sequence_ratio,
 )
 from unified_rl.methods.base import Coefficient, Method
 from unified_rl.sources.registry import SOURCES
 
-FAMILIES = (likelihood, preference, critic, policy_gradient, sequence_ratio, other_gates, selected_tokens, distillation)
+FAMILIES = (
+    likelihood,
+    preference,
+    reference_free,
+    critic,
+    policy_gradient,
+    sequence_ratio,
+    other_gates,
+    selected_tokens,
+    distillation,
+)
 METHODS: dict[str, Method] = {name: row for family in FAMILIES for name, row in family.ROWS.items()}
 COEFFICIENTS: dict[str, type[Coefficient]] = {
     coefficient.name: coefficient for family in FAMILIES for coefficient in family.COEFFICIENTS

@@ -89,6 +89,34 @@ def where_alone(advantages_B: Tensor, others_B: Tensor, group_B: Tensor) -> Tens
     return torch.where(count[index] == 1, others_B, advantages_B)
 
 
+def apart(
+    rewards_BK: Tensor, weights_BK: Tensor, group_B: Tensor, lengths_B: Tensor, *, baseline: str, std: str, epsilon: float
+) -> Tensor:
+    """sum over k of w_k (r_k - baseline_k)/std_k: several rewards normalised each by itself (GDPO, arXiv 2601.05242). -> [B].
+
+    baseline, std, epsilon: as in `relative`. A reward that does not vary within a group adds nothing there.
+    """
+    columns = zip(rewards_BK.unbind(1), weights_BK.unbind(1), strict=True)
+    return sum(
+        weight_B * relative(reward_B, group_B, lengths_B, baseline=baseline, std=std, epsilon=epsilon)
+        for reward_B, weight_B in columns
+    )  # type: ignore[return-value]
+
+
+def over_batch(values_B: Tensor, convention: str, epsilon: float = 0.0) -> Tensor:
+    """(value - mean) / (std + epsilon) over all responses; 0 where they are all alike. [B] -> [B].
+
+    convention: "population" (ddof 0), "sample" (ddof 1), or "none": the values as they are.
+    """
+    if convention == "none":
+        return values_B
+    centred_B = values_B - values_B.mean()
+    freedom = max(len(values_B) - (1 if convention == "sample" else 0), 1)
+    std = (centred_B.square().sum() / freedom).sqrt()
+    flat = std <= MIN_STD * values_B.abs().amax().clamp(min=1.0)
+    return torch.where(flat, 0, centred_B / (torch.where(flat, 1, std) + epsilon))
+
+
 def best_over_second(rewards_B: Tensor, group_B: Tensor) -> Tensor:
     """The best response of each group gets its lead over the second best, all others 0 (arXiv 2503.19595). [B], [B] -> [B].
 

@@ -74,10 +74,7 @@ class Bfloat16Head(torch.autograd.Function):
         teacher_lse_N = None if teacher is None else torch.empty_like(lse_N)
         for chunk in chunks(*shape, chunk_elements):
             logits = bfloat16_logits(hidden_ND[chunk], weight_VD, bias_V, temperature)
-            if teacher is None:
-                found = _read(logits, targets_N[chunk], names, None if residual_NV is None else residual_NV[chunk])
-            else:
-                found = statistics(logits, targets_N[chunk], names, _teacher_logits(teacher, chunk))
+            found = _read(logits, targets_N[chunk], names, residual_NV, teacher, chunk)
             for name in names:
                 values[name][chunk] = found.values[name]
             lse_N[chunk] = found.lse_n
@@ -113,8 +110,18 @@ class Bfloat16Head(torch.autograd.Function):
         return *sums.rounded(), None, None, None, None, None, None, None
 
 
-def _read(logits_nV: Tensor, targets_n: Tensor, names: tuple[str, ...], residual_nV: Tensor | None) -> Statistics:
-    """The policy's statistics and residuals: many logits on a GPU by one program, few or on a CPU by torch, one by one."""
+def _read(
+    logits_nV: Tensor,
+    targets_n: Tensor,
+    names: tuple[str, ...],
+    residual_NV: Tensor | None,
+    teacher: Teacher | None,
+    chunk: slice,
+) -> Statistics:
+    """A chunk's statistics, and without a teacher its residuals: many logits on a GPU by one program, else by torch, one by one."""
+    if teacher is not None:
+        return statistics(logits_nV, targets_n, names, _teacher_logits(teacher, chunk))
+    residual_nV = None if residual_NV is None else residual_NV[chunk]
     run = _program() if logits_nV.is_cuda and logits_nV.numel() >= COMPILED_ELEMENTS else policy_statistics
     values, lse_n = run(logits_nV, targets_n, names, residual_nV)
     return Statistics(dict(zip(names, values, strict=True)), lse_n)

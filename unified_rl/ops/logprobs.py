@@ -86,8 +86,7 @@ def token_outputs(
     _check(head, targets_N, wanted, temperature, teacher)
     computed = tuple(dict.fromkeys(["logp", *("entropy" if name == "uniform_kl" else name for name in wanted)]))
     through = {"entropy" if name == "uniform_kl" else name for name in free}
-    used = teacher if any(name in OF_TEACHER for name in computed) else None
-    found = _computed(head, targets_N, computed, through, temperature, used, chunk_elements)
+    found = _computed(head, targets_N, computed, through, temperature, teacher, chunk_elements)
     if "uniform_kl" in wanted:
         found["uniform_kl"] = math.log(len(head.weight_VD)) - found["entropy"]
     return {name: found[name] if name in free else found[name].detach() for name in wanted}
@@ -104,6 +103,7 @@ def _computed(
 ) -> dict[str, Tensor]:
     """The outputs by the way that suits device, dtype and size."""
     hidden_ND, weight_VD, bias_V, scale, cap = head
+    teacher = teacher if any(name in OF_TEACHER for name in names) else None
     if cap or (teacher is not None and teacher.cap):
         return _capped(head, targets_N, names, differentiated, temperature, teacher, chunk_elements or CHUNK_ELEMENTS)
     through = tuple(name for name in names if name in differentiated)

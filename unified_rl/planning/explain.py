@@ -11,6 +11,7 @@ from typing import Any
 
 from unified_rl import planning
 from unified_rl.config.reward_models import default_reduction
+from unified_rl.config.rewards import CONTROLS, SEVERAL, RewardConfig
 from unified_rl.config.schema import Config
 from unified_rl.methods.losses import all_needs, of_policy
 from unified_rl.methods.options import Kl
@@ -150,23 +151,72 @@ def _reward(config: Config) -> str:
     reward = config.reward
     if reward.supervision == "none":
         return "none: answers are graded for the log only"
-    place = "one per response" if reward.supervision == "outcome" else "one per step, at its last token"
-    if reward.learned:
-        says = f"{reward.source}, {place}: {_learned_reward(config)}"
+    if reward.source == SEVERAL:
+        parts = [
+            f"{part.weight:g} x {name} ({_one_reward(config, judge)})"
+            for (name, part), judge in zip(reward.parts.items(), reward.judges.values(), strict=True)
+        ]
+        says = f"several, weighted and added up: {'; '.join(parts)}"
     else:
-        right = "the final answer is right" if reward.supervision == "outcome" else "right"
-        says = f"{reward.source}, {place}: {reward.correct:g} if {right}, else {reward.incorrect:g}"
-    if reward.noisy:
-        rates = f"{reward.false_positive:g} (wrong as right) and {reward.false_negative:g} (right as wrong)"
-        says += f"; judged wrongly with rates {rates}"
+        says = _one_reward(config, reward)
     if reward.overlong:
         says += f"; soft penalty over the last {reward.overlong} tokens before the length limit"
     return says
 
 
-def _learned_reward(config: Config) -> str:
+def _one_reward(config: Config, reward: RewardConfig) -> str:
+    """A single reward by its settings."""
+    place = "one per response" if reward.supervision == "outcome" else "one per step, at its last token"
+    if reward.learned:
+        says = f"{reward.source}, {place}: {_learned_reward(config, reward)}"
+    elif ":" in reward.source:
+        says = f"{reward.source}, {place}"
+    elif reward.source in CONTROLS:
+        accepted = {
+            "random": f"with chance {reward.random_rate:g}",
+            "format": f"where the response has the form {reward.pattern}",
+            "wrong": "where the final answer is there and wrong",
+            "majority": "where the final answer is that of most responses to the prompt",
+        }[reward.source]
+        says = f"{reward.source}, {place}: {reward.correct:g} {accepted}, else {reward.incorrect:g}"
+    else:
+        right = "the final answer is right" if reward.supervision == "outcome" else "right"
+        says = f"{reward.source}, {place}: {reward.correct:g} if {right}, else {reward.incorrect:g}"
+    if reward.noisy:
+        rates = f"{reward.false_positive:g} (wrong as right) and {reward.false_negative:g} (right as wrong)"
+        says += f"; judged wrongly with rates {rates}{_which_errors(reward)}"
+    if reward.correction != "none":
+        says += f"; {_correction(config, reward)}"
+    return says
+
+
+def _which_errors(reward: RewardConfig) -> str:
+    """What errs together, along what the rates change, and what is always let through."""
+    words = "" if reward.noise_unit == "response" else f", all of one {reward.noise_unit} alike"
+    if reward.noise_by:
+        words += f", their log-odds rising by {reward.noise_slope:g} ({reward.noise_by} - {reward.noise_centre:g})"
+    return words + (f"; a wrong answer of the form {reward.loophole} is always accepted" if reward.loophole else "")
+
+
+def _correction(config: Config, reward: RewardConfig) -> str:
+    """The correction for a judge's errors, and whether the coefficient sees it at all."""
+    by = {
+        "known": "the rates themselves",
+        "given": f"assumed rates {reward.assumed_false_positive:g} and {reward.assumed_false_negative:g}",
+        "estimated": f"rates counted on {reward.audited} audited responses of the initial policy",
+    }[reward.correction_rates]
+    coefficient = config.coefficient
+    grouped = getattr(coefficient, "baseline", "none") != "none" and getattr(coefficient, "std", "none") not in (
+        "none",
+        "batch",
+    )
+    same = reward.correction_rates != "known" or reward.noise_by != "length"
+    cancels = " (a baseline and a std over the group cancel it: the rates are the same for all of a group)"
+    return f"{reward.correction} correction by {by}{cancels if grouped and same else ''}"
+
+
+def _learned_reward(config: Config, reward: RewardConfig) -> str:
     """How the reward model's logits s become the reward, and which model it is."""
-    reward = config.reward
     value = "sigma(s)" if reward.output == "probability" else "s"
     if reward.supervision == "process":
         formula = (
@@ -184,12 +234,12 @@ def _learned_reward(config: Config) -> str:
         }.get(reduction, f"r = {value}, reduced {reduction}")
     if reward.source == "mixture":
         formula += f"; r <- {reward.rule_weight:g} rule + {1 - reward.rule_weight:g} r"
-    return f"{formula}; {_which_reward_model(config)}"
+    return f"{formula}; {_which_reward_model(config, reward)}"
 
 
-def _which_reward_model(config: Config) -> str:
-    if config.reward.model_path:
-        return f"the model in {config.reward.model_path}"
+def _which_reward_model(config: Config, reward: RewardConfig) -> str:
+    if reward.model_path:
+        return f"the model in {reward.model_path}"
     section = replace(config.reward_model, kind=config.reward_model.kind_for(config.reward.supervision))
     return (
         f"a {section.kind} model trained on {section.prompts} x {section.samples_per_prompt} responses of the initial policy, "
@@ -232,7 +282,7 @@ def _roles(config: Config) -> dict[str, str]:
     return {
         "policy": f"{model}; starts from {_start(config)}",
         **frozen,
-        "reward model": _which_reward_model(config) if config.reward.learned else "not needed",
+        "reward model": "; ".join(_which_reward_model(config, one) for one in config.reward.models) or "not needed",
         **companions,
         **{one.words[0]: one.words[1] if one in wanted else one.spared for one in SIGNALS.values() if one.words[0]},
         "sampler": declared(config.source).sampler(config),

@@ -59,6 +59,10 @@ class Sharding:
         """Over how many GPUs a part lies that ZeRO divides from `stage` on."""
         return self.gpus if self.zero_stage >= stage else 1
 
+    def ways(self, stage: int) -> str:
+        """The same in words, to follow a formula; "" for one GPU."""
+        return f" / {self.gpus} GPUs (ZeRO-{self.zero_stage})" if self.divided(stage) > 1 else ""
+
 
 def weight_bytes(parameters: int, sharding: Sharding) -> float:
     """precision x P, divided from ZeRO-3 on; in the host's memory under offload=optimizer_and_parameters, which needs ZeRO-3."""
@@ -196,9 +200,17 @@ def pass_parts(
             see `logit_bytes`. accumulated: see `trained_model`; layers' inputs go as gradients come, and meet all of them only
             where these were there before.
     """
+    layers = layer_parts(shape, tokens, row_tokens, precision, checkpointing, accumulated)
+    head = head_parts(shape, predicted or tokens, precision, more_chunks)
+    return [part for part in layers + head if part.bytes]
+
+
+def layer_parts(
+    shape: ModelShape, tokens: int, row_tokens: int, precision: int, checkpointing: str, accumulated: bool
+) -> list[Part]:
+    """What a pass keeps for the layers; see `pass_parts`."""
     says = "every layer's" if checkpointing == "none" else "layers' inputs"
-    predicted = predicted or tokens
-    parts = [
+    return [
         Part(
             "activations",
             activation_bytes(shape, tokens, precision, checkpointing),
@@ -214,6 +226,12 @@ def pass_parts(
             ("score", "head", "layers"),
             f"{tokens} x {row_tokens} tokens",
         ),
+    ]
+
+
+def head_parts(shape: ModelShape, predicted: int, precision: int, more_chunks: int) -> list[Part]:
+    """What a pass keeps for the log-probs of `predicted` tokens, and for what their gradient is."""
+    return [
         Part(
             "log-prob buffers",
             logit_bytes(shape, predicted, precision, more_chunks),
@@ -230,7 +248,6 @@ def pass_parts(
             "embedding's gradient", tied_gradient_bytes(shape, precision), ("layers",), "beside the head's, which is tied to it"
         ),
     ]
-    return [part for part in parts if part.bytes]
 
 
 def single_pass_bytes(
@@ -255,12 +272,6 @@ def trained_model(name: str, parameters: int, shape: ModelShape, sharding: Shard
         accumulated: over several micro-batches, so that gradients are there while the next one's activations are. Of an update of
             one micro-batch they are made as its activations go.
     """
-    ways = f"/ {sharding.gpus} GPUs" if sharding.gpus > 1 else ""
-    stage = sharding.zero_stage
-
-    def over(first: int) -> str:
-        return f" {ways} (ZeRO-{stage})" if ways and stage >= first else ""
-
     offloaded = "in the host's memory" if sharding.offload != "none" else ""
     parts = [
         Part(
@@ -269,19 +280,19 @@ def trained_model(name: str, parameters: int, shape: ModelShape, sharding: Shard
             PHASES,
             "in the host's memory"
             if sharding.offload == "optimizer_and_parameters"
-            else f"{sharding.precision} B x P{over(3)}",
+            else f"{sharding.precision} B x P{sharding.ways(3)}",
         ),
         Part(
             f"{name}: gradients",
             gradient_bytes(parameters, sharding),
             UPDATE if accumulated else UPDATE[1:],
-            offloaded if offloaded and stage >= 2 else f"{sharding.gradient} B x P{over(2)}",
+            offloaded if offloaded and sharding.zero_stage >= 2 else f"{sharding.gradient} B x P{sharding.ways(2)}",
         ),
         Part(
             f"{name}: optimiser",
             optimizer_bytes(parameters, sharding),
             PHASES,
-            offloaded or f"{sharding.optimizer} B x P{over(1)}",
+            offloaded or f"{sharding.optimizer} B x P{sharding.ways(1)}",
         ),
     ]
     extra = [
@@ -289,7 +300,7 @@ def trained_model(name: str, parameters: int, shape: ModelShape, sharding: Shard
             f"{name}: gradients in float32",
             gradient_copy_bytes(parameters, sharding),
             ("step",),
-            f"4 B x P{over(1)}, for the optimiser's step",
+            f"4 B x P{sharding.ways(1)}, for the optimiser's step",
         ),
         Part(f"{name}: gathered layer", gathered_bytes(shape, sharding), PHASES, "the largest layer and its gradients, whole"),
     ]

@@ -103,8 +103,10 @@ def memory_parts(config: Config, shape: ModelShape, tokens: work.StepTokens, gpu
             parts.append(Part(f"{role.label}: weights", float(size * shape.parameters), PHASES, f"{size} B x P"))
         else:
             parts += memory.trained_model(role.label, shape.scalar_parameters, shape, sharding, accumulated=several)
-    if config.reward.learned:
-        parts.append(Part("reward model: weights", float(size * shape.scalar_parameters), PHASES, f"{size} B x its P"))
+    parts += [
+        Part("reward model: weights", float(size * shape.scalar_parameters), PHASES, f"{size} B x its P")
+        for _ in config.reward.models
+    ]
     more = any(loss.differentiates for loss in of_policy(config.losses)) + 2 * len(within_update(needs))
     parts += memory.pass_parts(shape, micro_batch, row, size, checkpointing(config), more_chunks=more, accumulated=several)
     return parts + (generator_parts(config, shape, tokens, gpu) if tokens.sampled else [])
@@ -201,7 +203,7 @@ def scoring_passes(config: Config) -> int:
     """Forward passes without gradient over a step's sequences: those of the signals that are needed, those of frozen models that
     read along in every update, and the reward model's."""
     needs = all_needs(config)
-    return len(passes(needs, config)) + config.rollout.epochs * len(within_update(needs)) + config.reward.learned
+    return len(passes(needs, config)) + config.rollout.epochs * len(within_update(needs)) + len(config.reward.models)
 
 
 def _companions(config: Config) -> int:

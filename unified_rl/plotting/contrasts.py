@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from unified_rl.plotting import inputs, style
 from unified_rl.plotting.output import save
+from unified_rl.statistics.intervals import FEWEST_SEEDS
 
 INPUTS = ("contrasts.csv",)
 COLUMNS = ("label", "baseline", "slice", "metric", "k", "estimate", "low", "high", "verdict", "num_problems", "num_seeds")
@@ -61,7 +62,9 @@ def _panel(axis: Axes, part: pd.DataFrame, pairs: list[tuple[str, str]]) -> None
 def _caption(table: pd.DataFrame, source: inputs.Input) -> list[str]:
     seeds = sorted(set(table["num_seeds"].astype(int)))
     problems = ", ".join(f"{name} {count}" for name, count in table.groupby("slice", sort=False)["num_problems"].max().items())
-    over = "problems only (one training seed)" if seeds == [1] else f"problems and {seeds[-1]} training seeds, crossed"
+    over = f"problems and {seeds[-1]} training seeds, crossed"
+    if seeds[-1] < FEWEST_SEEDS:
+        over = f"problems only ({'one training seed' if seeds == [1] else 'two training seeds, too few to speak of others'})"
     named = " ".join(str(seed) for seed in source.provenance.get("seeds", [])) or "not recorded"
     return [
         "**Paired differences.** Accuracy of one policy minus another's on the same problems and seeds. Blue: the interval lies",

@@ -20,6 +20,8 @@ POOLED = "all"
 #: Column -> title of its panel, and whether it is a share (shown in percent).
 PANELS = {
     "reward": ("Mean reward", False),
+    "false_positive": ("Wrong answers accepted, %", True),
+    "false_negative": ("Right answers rejected, %", True),
     "kl": ("KL to the reference (k3), nats/token", False),
     "entropy": ("Entropy, nats/token", False),
     "length": ("Response length, tokens", False),
@@ -27,6 +29,8 @@ PANELS = {
     "clip_fraction": ("Clipped tokens, %", True),
     "grad_norm": ("Gradient norm before clipping", False),
 }
+#: How the column of one of several rewards begins; its name follows.
+NAMED = "reward_"
 SMOOTHING = 5  # steps
 NUM_COLUMNS = 3
 LONGEST_OF_FOUR = 18  # characters of a label, where a legend has four columns
@@ -41,7 +45,7 @@ def draw(tables: Path | str, out: Path | str) -> list[Path]:
     source = inputs.load(tables, INPUTS[0], COLUMNS)
     table = inputs.with_numbers(source, "step")
     table = table[table["seed"] == POOLED]
-    shown = [name for name in PANELS if name in table and table[name].notna().any()]
+    shown = [name for name in (*PANELS, *_named(table)) if name in table and table[name].notna().any()]
     flat = [name for name in shown if table[name].dropna().eq(0).all()]  # a line at 0 shows nothing: the caption says it
     shown = [name for name in shown if name not in flat]
     if not shown:
@@ -63,8 +67,18 @@ def draw(tables: Path | str, out: Path | str) -> list[Path]:
         return save(figure, out, "dynamics", _caption(table, source, flat))
 
 
+def _named(table: pd.DataFrame) -> list[str]:
+    """The columns of several rewards, each under its name."""
+    return [name for name in table if name.startswith(NAMED) and not name.endswith("_sd")]
+
+
+def _title(name: str) -> tuple[str, bool]:
+    """The title of a column's panel, and whether it is a share."""
+    return PANELS.get(name, (f"Mean reward: {name.removeprefix(NAMED)}", False))
+
+
 def _panel(axis: Axes, table: pd.DataFrame, name: str) -> None:
-    title, share = PANELS[name]
+    title, share = _title(name)
     for label, look in style.styles(table["label"].unique()).items():
         line = table[(table["label"] == label) & table[name].notna()].sort_values("step")
         if line.empty:
@@ -91,7 +105,7 @@ def _caption(table: pd.DataFrame, source: inputs.Input, flat: list[str]) -> list
         if most > 1
         else f"One training seed ({seeds}): no bands"
     )
-    zero = [PANELS[name][0].split(",")[0] for name in flat]
+    zero = [_title(name)[0].split(",")[0] for name in flat]
     return [
         "**Training dynamics.** Means over the responses that each step trains on: the policy's own for online methods, stored",
         "samples or demonstrations for offline ones (their reward, length and truncation are then those of the data; SFT has no",

@@ -11,6 +11,7 @@ import pandas as pd
 from unified_rl.base.errors import DataError
 from unified_rl.base.terminal import shown
 from unified_rl.statistics.grid_file import NOT_STATED, matching_sentence
+from unified_rl.statistics.intervals import FEWEST_SEEDS
 from unified_rl.statistics.table_files import MAKE_COMMAND, TEXT_COLUMNS, read_table
 
 
@@ -64,13 +65,20 @@ def intervals_sentence(drawn_as: str, table: pd.DataFrame, source: Input) -> str
     counts = table.groupby("label", sort=False)["num_seeds"].max().astype(int)
     level = f"{drawn_as} are {100 * source.provenance.get('confidence', 0.95):g} % intervals over problems"
     seeds = " ".join(str(seed) for seed in source.provenance.get("seeds", []))
-    if (counts == 1).all():
+    if (counts < FEWEST_SEEDS).all() and counts.max() > 1:
+        text = (
+            f"{level} only, for these very policies: {counts.max()} training seeds per method (seeds: {seeds}) are too few to "
+            "speak of others."
+        )
+    elif (counts == 1).all():
         text = (
             f"{level} only, because there is one training seed per method (seeds: {seeds}); other training seeds may differ "
             "by more than they show."
         )
     else:
-        fewer = [f"{label} {count}" + (" (over problems only)" if count == 1 else "") for label, count in counts.items()]
+        fewer = [
+            f"{label} {count}" + (" (over problems only)" if count < FEWEST_SEEDS else "") for label, count in counts.items()
+        ]
         fewer = [words for words, count in zip(fewer, counts, strict=True) if count < counts.max()]
         exceptions = f"; except {', '.join(fewer)}" if fewer else ""
         text = f"{level} and training seeds, crossed; {counts.max()} seeds per method (seeds: {seeds}){exceptions}."
@@ -92,9 +100,10 @@ def source_sentence(source: Input) -> str:
     mixed = "; ".join(f"{cell}: {words}" for cell, words in facts.get("mixed_code", {}).items())
     more_than_one = f" More than one code made {mixed}." if mixed else ""
     experiments = ", ".join(facts.get("experiments", [])) or "not recorded"
+    evaluated = f" Evaluated: {facts['decoding']}." if facts.get("decoding") else ""
     return (
         f"{matching} Source: {source.path.name} of experiment {experiments}; code commit {commits}; made by "
-        f"`{facts.get('command', '?')}`.{more_than_one}"
+        f"`{facts.get('command', '?')}`.{evaluated}{more_than_one}"
     )
 
 

@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 
 from unified_rl.plotting import inputs, style
 from unified_rl.plotting.output import save
+from unified_rl.statistics.intervals import FEWEST_SEEDS
 
 INPUTS = ("iteration_curves.csv", "iteration_drift.csv")
 CURVE_COLUMNS = ("iteration", "step", "slice", "part", "seed", "accuracy", "low", "high", "num_problems", "num_seeds")
@@ -101,7 +102,8 @@ def _look(iteration: int) -> tuple[str, str]:
 def _caption(curves: pd.DataFrame, source: inputs.Input) -> list[str]:
     options = source.provenance.get("iterate", {})
     seeds = " ".join(str(seed) for seed in source.provenance.get("seeds", []))
-    few = int(curves["num_seeds"].max()) == 1
+    few = int(curves["num_seeds"].max()) < FEWEST_SEEDS
+    over = f" only (fewer than {FEWEST_SEEDS} training seeds)" if few else " and training seeds"
     return [
         "**Iterative RL.** Greedy accuracy by training step. Iteration i + 1 starts from iteration i's policy after",
         f"{options.get('steps', '?')} steps; reference {options.get('reference', '?')}, reward model",
@@ -109,7 +111,7 @@ def _caption(curves: pd.DataFrame, source: inputs.Input) -> list[str]:
         "which goes on with the old reward model on the same prompts. Right: mean reward that the reward model gives to the",
         "training samples (solid) and the share of them that is right (dotted), means over five steps: the gap between the two is",
         "the reward model's drift.",
-        f"Bands are 95 % intervals over problems{' only (one training seed)' if few else ' and training seeds'}; seeds: {seeds}.",
+        f"Bands are 95 % intervals over problems{over}; seeds: {seeds}.",
         inputs.status_sentence(source),
         inputs.source_sentence(source),
     ]

@@ -15,6 +15,7 @@ from unified_rl.plotting import inputs, style
 from unified_rl.plotting.iterations import COLORS, CURVE_COLUMNS, MARKERS, POOLED
 from unified_rl.plotting.output import save
 from unified_rl.statistics import reference
+from unified_rl.statistics.intervals import FEWEST_SEEDS
 
 #: Drawn from the paper's points alone where our table is missing.
 INPUTS: tuple[str, ...] = ()
@@ -40,7 +41,8 @@ def draw(tables: Path | str, out: Path | str) -> list[Path]:
     if source is not None and ours is not None:
         options = source.provenance.get("iterate", {})
         seeds = " ".join(str(seed) for seed in source.provenance.get("seeds", []))
-        over = "problems only (one training seed)" if int(ours["num_seeds"].max()) == 1 else "problems and training seeds"
+        few = int(ours["num_seeds"].max()) < FEWEST_SEEDS
+        over = f"problems only (fewer than {FEWEST_SEEDS} training seeds)" if few else "problems and training seeds"
         caption += [
             "Upper panels: greedy validation accuracy; iteration i + 1 starts from iteration i's policy after",
             f"{options.get('steps', '?')} steps.",

@@ -114,8 +114,10 @@ def with_ancestors(config: Config, names: list[str]) -> list[str]:
 def read_by(config: Config) -> list[str]:
     """The stages that a run of this configuration reads itself."""
     names = [start(config)]
-    if config.reward.learned and not config.reward.model_path:
+    if config.reward.made:
         names.append(provider(config, REWARD))
+    if config.reward.audits:
+        names.append(provider(config, RESPONSES))
     if STORED in declared(config.source).artefacts:
         names.append(provider(config, STORED))
     return names

@@ -28,7 +28,7 @@ from unified_rl.config.schema import Config
 from unified_rl.methods import Coefficient
 from unified_rl.methods.users import check_class
 from unified_rl.presets import chain, rules
-from unified_rl.records.config_file import escaped, plain, read_settings
+from unified_rl.records.config_file import escaped, flat, plain, read_settings
 
 CONFIGS = Path(__file__).parent / "configs"
 SHORTHANDS = {
@@ -43,6 +43,8 @@ SHORTHANDS = {
     "trainer": "name",
     "reward": "source",
 }
+#: The sections in which a method is a row of the table: a run that is otherwise in them is not that row, and is not called so.
+AXES = ("source", "reward", "coefficient", "aggregation", "importance", "losses")
 OTHER_NAMES = {"engine": "trainer", "steps": "trainer.steps"}
 
 
@@ -74,7 +76,21 @@ def compose(words: Sequence[str]) -> Config:
     sized = stack.pop("tasks", None) or {}
     layers = (_chain(), _method_row(method_name), stack, sized.get(_task_name(given, stack)) or {}, tuned)
     config = _typed([*map(_expand_shorthands, layers), given])
-    return replace(config, init=chain.start(config))
+    label = config.label if "label" in given else _label(config, given, layers)
+    return replace(config, init=chain.start(config), label=label)
+
+
+def _label(config: Config, given: Mapping[str, Any], layers: Sequence[Mapping[str, Any]]) -> str:
+    """What a run is called that was given no name: its row, and what of its axes is otherwise than the row's."""
+    if not any(section in given for section in AXES):
+        return config.label
+    row, own = (
+        flat({name: as_dict(one)[name] for name in AXES}) for one in (_typed([*map(_expand_shorthands, layers)]), config)
+    )
+    words = flat({name: given[name] for name in AXES if name in given})
+    short = {f"{section}.{leaf}": section for section, leaf in SHORTHANDS.items()}
+    apart = [f"{short.get(name, name)}={own.get(name)}" for name in words if own.get(name) != row.get(name)]
+    return ", ".join([config.label, *apart])
 
 
 def stage_config(config: Config, name: str) -> Config:
@@ -306,6 +322,7 @@ def _schema(name: str, options: Callable[..., Any]) -> DictConfig:
     OmegaConf.set_struct(schema.task.options, False)  # the task's own constructor checks these
     OmegaConf.set_struct(schema.losses, False)  # `methods.losses` knows the names
     OmegaConf.set_struct(schema.stages, False)  # the user names them
+    OmegaConf.set_struct(schema.reward.parts, False)  # so he does these
     schema.coefficient = OmegaConf.structured(options(name=name))
     return schema
 

@@ -6,11 +6,12 @@ What a source must provide is matched in `match.py`; here are the rules about ev
 from __future__ import annotations
 
 from unified_rl.base.errors import ConfigError
-from unified_rl.config.axes import ImportanceConfig, RewardConfig
+from unified_rl.config.axes import ImportanceConfig
 from unified_rl.config.reward_models import check_settings, default_reduction
+from unified_rl.config.rewards import CONTROLS, SEVERAL, RewardConfig
 from unified_rl.config.schema import Config
 from unified_rl.methods.losses import check_losses, needs
-from unified_rl.methods.signals import check_needs
+from unified_rl.methods.signals import check_needs, of_reward
 from unified_rl.presets import match
 from unified_rl.sources.registry import SOURCES, declared
 from unified_rl.sources.settings import SourceConfig
@@ -69,9 +70,11 @@ def _supervision(config: Config) -> None:
             f"{sorted(config.coefficient.supervisions)}, not for {supervision!r}: its formula is {config.coefficient.formula}; "
             "set reward.supervision=outcome, or a coefficient that grades steps (grpo, ppo)"
         )
-    if supervision == "process" and config.reward.source == "rule":
+    if supervision == "process" and all(judge.source in ("rule", *CONTROLS) for judge in config.reward.judges.values()):
+        where, judge = next(iter(config.reward.judges.items()))
         raise ConfigError(
-            "reward.source=rule judges the final answer only and has no step rewards, but reward.supervision=process; set "
+            f"{where}.source={judge.source} judges the final answer only and has no step rewards, but "
+            "reward.supervision=process; set "
             "reward.source=exact (tasks with an exact step checker), reward.source=model (a process reward model) or "
             "reward.supervision=outcome"
         )
@@ -79,12 +82,31 @@ def _supervision(config: Config) -> None:
 
 def _reward_options(config: Config) -> None:
     """An option that the chosen source does not read is refused rather than ignored."""
-    reward = config.reward
+    if config.reward.parts and config.reward.source != SEVERAL:
+        raise ConfigError(
+            f"reward.parts means nothing to reward.source={config.reward.source}; it belongs to reward.source={SEVERAL}: leave it "
+            "out, or set that source"
+        )
+    _check_options(config.reward, "reward")
+    for name, judge in config.reward.judges.items():
+        _check_options(judge, name)
+    if config.reward.source == SEVERAL and config.reward.supervision == "outcome":
+        for name, judge in config.reward.judges.items():
+            if judge.supervision == "process":
+                raise ConfigError(f"{name} judges steps, but reward.supervision=outcome; set reward.supervision=process")
+
+
+def _check_options(reward: RewardConfig, where: str) -> None:
+    """Refuse an option that this one reward does not read; `where` it is set."""
     if ":" in reward.source:
         return
     readers = {
-        **dict.fromkeys(("correct", "incorrect"), ("rule", "exact")),
-        **dict.fromkeys(("false_positive", "false_negative", "noise_seed"), ("rule", "exact")),
+        **dict.fromkeys(("correct", "incorrect"), ("rule", "exact", *CONTROLS)),
+        "noise_seed": ("rule", "exact", "random"),
+        **dict.fromkeys(("false_positive", "false_negative", "noise_unit", "noise_by"), ("rule", "exact")),
+        **dict.fromkeys(("loophole", "correction"), ("rule", "exact")),
+        "pattern": ("format",),
+        "random_rate": ("random",),
         **dict.fromkeys(("model_path", "output", "reduction", "form", "temperature"), ("model", "mixture")),
         "rule_weight": ("mixture",),
     }
@@ -92,22 +114,44 @@ def _reward_options(config: Config) -> None:
         value = getattr(reward, name)
         if value != getattr(RewardConfig, name) and reward.source not in sources:
             raise ConfigError(
-                f"reward.{name}={value} means nothing to reward.source={reward.source}; it belongs to reward.source="
+                f"{where}.{name}={value} means nothing to {where}.source={reward.source}; it belongs to {where}.source="
                 f"{' or '.join(sources)}: leave it out, or set that source"
             )
+    for name, read in {
+        "correction_rates": reward.correction != "none",
+        **dict.fromkeys(("assumed_false_positive", "assumed_false_negative"), reward.correction_rates == "given"),
+        "audited": reward.correction_rates == "estimated",
+        "noise_centre": bool(reward.noise_by),
+    }.items():
+        if getattr(reward, name) != getattr(RewardConfig, name) and not read:
+            raise ConfigError(
+                f"{where}.{name}={getattr(reward, name)} is read by nothing here; leave it out, or set "
+                f"{where}.{'noise_by' if name == 'noise_centre' else 'correction and ' + where + '.correction_rates'}"
+            )
+    if where != "reward" and reward.overlong:
+        raise ConfigError(f"{where}.overlong is of the whole reward; set reward.overlong, which is a part by itself")
+
+
+def _correction(config: Config) -> None:
+    if config.reward.corrected and not config.coefficient.reads_reward:
+        raise ConfigError(
+            f"reward.correction changes what a judgement is worth, but coefficient={config.coefficient.name} reads only which "
+            "responses are accepted; set coefficient=policy_gradient (method=reinforce), or method=online_rft coefficient.by=reward"
+        )
 
 
 def _reward_model(config: Config) -> None:
-    reward, kind = config.reward, config.reward_model.kind_for(config.reward.supervision)
-    if reward.learned and not reward.model_path:  # the kind of a model given by its path is read from its card, before the run
-        check_settings(
-            kind,
-            reward.supervision,
-            reward.output,
-            reward.reduction or default_reduction(kind),
-            reward.form,
-            reward.temperature,
-        )
+    kind = config.reward_model.kind_for(config.reward.supervision)
+    for reward in config.reward.judges.values():
+        if reward.made:  # the kind of a model given by its path is read from its card, before the run
+            check_settings(
+                kind,
+                reward.supervision,
+                reward.output,
+                reward.reduction or default_reduction(kind),
+                reward.form,
+                reward.temperature,
+            )
 
 
 def _overlong(config: Config) -> None:
@@ -135,6 +179,11 @@ def _mixed_demonstrations(config: Config) -> None:
 
 def _needs(config: Config) -> None:
     check_needs(needs(config), config.coefficient, config)
+    if of_reward(config.coefficient.needs) and not config.reward.several and ":" not in config.reward.source:
+        raise ConfigError(
+            f"coefficient={config.coefficient.name} normalises several rewards apart, but reward.source={config.reward.source} "
+            f"is one; set reward.source={SEVERAL} and reward.parts, or coefficient=grpo"
+        )
 
 
 def _aggregation(config: Config) -> None:
@@ -269,6 +318,7 @@ RULES = (
     _reward,
     _supervision,
     _reward_options,
+    _correction,
     _reward_model,
     _overlong,
     _mixed_demonstrations,

@@ -100,3 +100,13 @@ def _changed(value: Any, change: Callable[[str], str]) -> Any:
     if isinstance(value, (list, tuple)):
         return [_changed(item, change) for item in value]
     return value
+
+
+def flat(settings: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested settings as dotted name -> value. An empty section has no names."""
+    if not isinstance(settings, Mapping):
+        return {prefix[:-1]: settings}
+    found: dict[str, Any] = {}
+    for name, value in settings.items():
+        found |= flat(value, f"{prefix}{name}.")
+    return found

@@ -16,7 +16,7 @@ from typing import Any
 from unified_rl.base import files
 from unified_rl.base.errors import CheckpointError, ConfigError, DataError, RunDirectoryError
 from unified_rl.records import logs, provenance, seals
-from unified_rl.records.config_file import as_text, read_settings
+from unified_rl.records.config_file import as_text, flat, read_settings
 from unified_rl.records.progress import announce
 
 DETERMINISTIC = ("metrics.jsonl", "curve.jsonl", "samples.jsonl")
@@ -233,7 +233,7 @@ class Run:
                 self._log(name)
 
     def _refuse_other_settings(self, config: Mapping[str, Any]) -> None:
-        before, now = _flatten(read_settings(self.path / "config.yaml")), _flatten(config)
+        before, now = flat(read_settings(self.path / "config.yaml")), flat(config)
         changed = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key) and key not in RESUMABLE)
         # Evaluation has its own settings afterwards; only the length limit also shapes the learning curve.
         changed = [key for key in changed if not key.startswith("evaluation.") or key == "evaluation.max_new_tokens"]
@@ -352,12 +352,3 @@ def held(path: Path) -> Any:
             f"{path.parent} is in use by another process ({path.name}); wait for it, or choose another"
         ) from error
     return file
-
-
-def _flatten(node: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(node, Mapping):
-        return {prefix[:-1]: node}
-    flat: dict[str, Any] = {}
-    for key, value in node.items():
-        flat |= _flatten(value, f"{prefix}{key}.")
-    return flat

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from unified_rl.base.errors import DataError
-from unified_rl.base.types import VERDICTS, Prompt, Response, Reward, Score
+from unified_rl.base.types import VERDICTS, NamedReward, Prompt, Response, Reward, Score
 
 
 class CheckedReward:
@@ -54,7 +54,7 @@ def problem(score: Any, response: Response) -> str | None:
             return f"{name} is {kind(getattr(score, name))}; give a text, or None for no answer"
     if not isinstance(score.accepted, (bool, np.bool_, type(None))):
         return f"accepted is {kind(score.accepted)}; give True, False or None"
-    return _steps_problem(score, len(response))
+    return _parts_problem(score) or _steps_problem(score, len(response))
 
 
 def number_problem(name: str, value: Any) -> str | None:
@@ -63,6 +63,23 @@ def number_problem(name: str, value: Any) -> str | None:
         return f"{name} is {kind(value)}; give a finite number (of a tensor, its .item())"
     if not math.isfinite(value):
         return f"{name} is {value}; give a finite number"
+    return None
+
+
+def _parts_problem(score: Score) -> str | None:
+    if not isinstance(score.parts, tuple) or not all(isinstance(part, NamedReward) for part in score.parts):
+        return f"parts is {kind(score.parts)}; give a tuple of unified_rl.base.types.NamedReward, or () for one reward"
+    names = [part.name for part in score.parts]
+    for part in score.parts:
+        if not isinstance(part.name, str) or not part.name or names.count(part.name) > 1:
+            return f"a part is called {part.name!r:.40}; give each a name of its own"
+        if wrong := number_problem(f"the reward {part.name!r}", part.reward) or number_problem(
+            f"the weight of {part.name!r}", part.weight
+        ):
+            return wrong
+    total = sum(part.weight * part.reward for part in score.parts)
+    if score.parts and not math.isclose(total, score.reward, rel_tol=1e-6, abs_tol=1e-6):
+        return f"reward is {score.reward:g}, but its parts add up to {total:g}; give their weighted sum"
     return None
 
 

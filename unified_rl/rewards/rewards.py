@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from unified_rl.base.errors import ConfigError
-from unified_rl.base.types import AnswerCheck, Prompt, Response, Reward, Score, Task, Tokenizer
+from unified_rl.base.types import AnswerCheck, NamedReward, Prompt, Response, Reward, Score, Task, Tokenizer
 
 
 class OutcomeReward:
@@ -72,7 +72,8 @@ class ExactProcessReward:
             right[-1] = False  # cut off in the middle: whatever it would have become, it was not finished
         tokens, kept = self._locator.end_tokens(response, ends)
         rewards = np.array([self._values[right[index]] for index in kept], dtype=np.float32)
-        return Score(outcome.reward, outcome.verdict, outcome.answer, outcome.answer_class, rewards, tokens)
+        known = np.array([right[index] for index in kept], dtype=bool)
+        return replace(outcome, step_rewards=rewards, step_ends=tokens, steps_right=known)
 
 
 class StepLocator:
@@ -147,4 +148,6 @@ class NoReward:
 
 
 def _add(score: Score, amount: float) -> Score:
-    return replace(score, reward=score.reward + amount)
+    """The score with a penalty in its reward, and, where there are several, as one of them."""
+    parts = (*score.parts, NamedReward("overlong", amount)) if score.parts else ()
+    return replace(score, reward=score.reward + amount, parts=parts)

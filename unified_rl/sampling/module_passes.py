@@ -6,7 +6,8 @@ whole response as the response has tokens; an engine of its own (vLLM) is what l
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -101,3 +102,32 @@ class WholePasses:
         hidden_RLD = last_hidden(self._decoder, ids_RL, given, None)
         head: Any = self._head
         return self._transform(head(hidden_RLD[torch.arange(len(rows), device=self._device), last_R]))
+
+
+@contextmanager
+def sampling_mode(model: PreTrainedModel) -> Iterator[None]:
+    """Evaluation mode without gradients, and on the CPU the attention whose rows do not depend on each other.
+
+    The training flag of every submodule is put back as it was. `no_grad` rather than `inference_mode`: a module may keep a
+    buffer that it makes on the way (rotary frequencies), and an inference tensor among them would break training.
+    """
+    training = {module: module.training for module in model.modules()}
+    attention = model.config._attn_implementation
+    model.eval()
+    model.set_attn_implementation(_sampling_attention(model))
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        model.set_attn_implementation(attention)
+        for module, flag in training.items():
+            module.training = flag
+
+
+def _sampling_attention(model: PreTrainedModel) -> str:
+    """The attention implementation that suits rows of different lengths, whose mask is a full matrix."""
+    if next(model.parameters()).device.type == "cpu":
+        # The fused CPU kernel gives its threads differently aligned scratch memory, hence different rounding.
+        return "eager"
+    current = model.config._attn_implementation
+    return "sdpa" if "flash" in current or "flex" in current else current

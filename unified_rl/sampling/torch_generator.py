@@ -28,7 +28,7 @@ from unified_rl.sampling.cache_probe import NoText, decodes_by_cache
 from unified_rl.sampling.draws import draw, request_uniforms
 from unified_rl.sampling.kv_cache import RowCache, round_up
 from unified_rl.sampling.llama_decoder import CompiledStep, LlamaDecoder, PromptKV
-from unified_rl.sampling.module_passes import CachedPasses, WholePasses
+from unified_rl.sampling.module_passes import CachedPasses, WholePasses, sampling_mode
 from unified_rl.sampling.requests import check_requests
 from unified_rl.sampling.static_decoder import StaticDecoder
 from unified_rl.sampling.static_step import supports
@@ -149,7 +149,7 @@ class TorchGenerator:
     @contextmanager
     def _decoding(self, requests: list[_Request], decoding: Decoding, policy_version: int) -> Iterator[_Decoding]:
         if self.static is not None and supports(self.model):  # what is hooked in later is not in the graphs
-            with _sampling_mode(self.model):
+            with sampling_mode(self.model):
                 yield _WindowedDecoding(self, self.static, requests, decoding, policy_version)
         else:
             with self._passes() as passes:
@@ -162,7 +162,7 @@ class TorchGenerator:
             with torch.no_grad():
                 yield LlamaDecoder(self.model, self.compiled_step)
         elif decodes_by_cache(self.model, self._drawn_by_cache):
-            with _sampling_mode(self.model):
+            with sampling_mode(self.model):
                 yield CachedPasses(self.model)
         else:
             with quiet(self.model):
@@ -172,7 +172,7 @@ class TorchGenerator:
         """A response to each prompt, beside each other, decoded by a cache whether or not that is right for the model."""
         owner, requests = TorchGenerator(self.model, NoText(), eos_token_ids=[]), list(enumerate(prompts))
         waiting = [_Request(place, 0, prompt, place) for place, prompt in requests]
-        with _sampling_mode(self.model):
+        with sampling_mode(self.model):
             ended = chain.from_iterable(_Decoding(owner, CachedPasses(self.model), waiting, decoding, 0).run())
             found = {request.prompt_index: response for request, response in ended}
         return [found[place] for place, _ in requests]
@@ -377,32 +377,3 @@ class _WindowedDecoding(_Decoding):
             self.last_token[row] = drawn[row, taken - 1]
             self.count[row] += taken
             self.position[row] += taken
-
-
-@contextmanager
-def _sampling_mode(model: PreTrainedModel) -> Iterator[None]:
-    """Evaluation mode without gradients, and on the CPU the attention whose rows do not depend on each other.
-
-    The training flag of every submodule is put back as it was. `no_grad` rather than `inference_mode`: a module may keep a
-    buffer that it makes on the way (rotary frequencies), and an inference tensor among them would break training.
-    """
-    training = {module: module.training for module in model.modules()}
-    attention = model.config._attn_implementation
-    model.eval()
-    model.set_attn_implementation(_sampling_attention(model))
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        model.set_attn_implementation(attention)
-        for module, flag in training.items():
-            module.training = flag
-
-
-def _sampling_attention(model: PreTrainedModel) -> str:
-    """The attention implementation that suits rows of different lengths, whose mask is a full matrix."""
-    if next(model.parameters()).device.type == "cpu":
-        # The fused CPU kernel gives its threads differently aligned scratch memory, hence different rounding.
-        return "eager"
-    current = model.config._attn_implementation
-    return "sdpa" if "flash" in current or "flex" in current else current

@@ -19,6 +19,7 @@ from unified_rl.base.types import (
     Generator,
     GeneratorInfo,
     Group,
+    NamedReward,
     Prompt,
     Response,
     Score,
@@ -154,8 +155,18 @@ def _scored(stored: Mapping[str, Any]) -> ScoredResponse:
     decoding = None if response["decoding"] is None else Decoding(**response["decoding"])
     return ScoredResponse(
         Response(**{**response, **_arrays(response, types), "decoding": decoding}),
-        Score(**{**score, **_arrays(score, {"step_rewards": np.float32, "step_ends": np.int64})}),
+        Score(
+            **{
+                **score,
+                **_arrays(score, _STEP_TYPES),
+                "parts": tuple(NamedReward(**part) for part in score["parts"]),
+            }
+        ),
     )
+
+
+#: Of a score's arrays.
+_STEP_TYPES = {"step_rewards": np.float32, "step_ends": np.int64, "steps_right": bool, "steps_accepted": bool}
 
 
 def _arrays(values: Mapping[str, Any], types: Mapping[str, Any]) -> dict[str, Any]:

@@ -77,13 +77,9 @@ def assemble(
     trained = _trained(config, weights, checkpoint, ranks, [role for role in roles if not role.frozen], loaded)
     frozen = {role.name: _frozen(config, role, loaded[role.name], trained, ranks) for role in roles if role.frozen}
     reward, reward_inputs = build_reward(config, store, task, trained.tokenizer)
-    live, reward = _sampling(config, trained, weights, task, reward, ranks, samples_beside_training(config))
-    engines.callback(live.close)
+    live, reward = _sampling(config, trained, weights, task, reward, ranks, engines)
     given = _collaborators(config, store, task, trained, live, reward, ranks, policy_key, policy_path)
-    source, inputs = build_source(given)
-    if checkpoint and isinstance(source, StatefulSource):
-        source.load(checkpoint / "source")
-    evaluator = _beside_source(live.generator, source, engines)
+    source, source_inputs = _source_at(checkpoint, given)
     memory = _memory(coefficient, checkpoint)
     parts = Parts(
         source=source,
@@ -91,18 +87,23 @@ def assemble(
         policy=trained.policy,
         frozen=frozen,
         companions=trained.companions,
-        curve=curve.Curve(config, task, trained.tokenizer, evaluator).entries,
+        curve=curve.Curve(config, task, trained.tokenizer, _beside_source(live.generator, source, engines)).entries,
         save=lambda folder: _save(config, trained, source, memory, folder, ranks),
         decode=partial(_pieces, trained.tokenizer),
         ranks=ranks,
         memory=memory,
         sampler_metrics=live.metrics,
     )
-    return (
-        parts,
-        {**reward_inputs, **inputs, **_given_weights(config, roles)},
-        {"company": live.company, **world.shown_prompt(task, trained.tokenizer, config)},
-    )
+    read = {**reward_inputs, **source_inputs, **_given_weights(config, roles)}
+    return parts, read, {"company": live.company, **world.shown_prompt(task, trained.tokenizer, config)}
+
+
+def _source_at(checkpoint: Path | None, given: Collaborators) -> tuple[Source, dict[str, Any]]:
+    """The source, where the run goes on, and what it read."""
+    source, inputs = build_source(given)
+    if checkpoint and isinstance(source, StatefulSource):
+        source.load(checkpoint / "source")
+    return source, inputs
 
 
 def _memory(coefficient: Coefficient, checkpoint: Path | None) -> PromptMemory | None:
@@ -237,17 +238,25 @@ def _given_weights(config: Config, roles: Sequence[ModelRole]) -> dict[str, Any]
 
 
 def _sampling(
-    config: Config, trained: _Trained, weights: Path, task: Task, reward: Reward, ranks: Ranks, beside: bool
+    config: Config,
+    trained: _Trained,
+    weights: Path,
+    task: Task,
+    reward: Reward,
+    ranks: Ranks,
+    engines: contextlib.ExitStack,
 ) -> tuple[Synced, Reward]:
-    """The generator of the policy, and the reward, each doing this rank's share; `beside` the training, if need be."""
+    """The generator of the policy, and the reward, each doing this rank's share."""
     copied = _copy_to_sample(config, trained.policy)
     model = copied.model if copied else trained.model
     assert isinstance(model, PreTrainedModel)
     sampler = live_sampler(config, model, trained.tokenizer, weights)
     solver = solution_generator(config, sampler, trained.tokenizer)
-    generator, reward = divided(solver, reward, ranks.apart() if beside else ranks)
+    generator, reward = divided(solver, reward, ranks.apart() if samples_beside_training(config) else ranks)
     generator = FollowingGenerator(generator, copied) if copied else generator
-    return synced(config, generator, sampler, trained.policy, task, ranks), reward
+    live = synced(config, generator, sampler, trained.policy, task, ranks)
+    engines.callback(live.close)
+    return live, reward
 
 
 def _frozen_copy(

@@ -18,7 +18,7 @@ import transformers
 
 from unified_rl.base import files, rng
 from unified_rl.base.errors import CheckpointError, RunDirectoryError
-from unified_rl.base.types import Decoding, Problem, Prompt, Response, Score
+from unified_rl.base.types import Decoding, Problem, Prompt, Response, Score, Task
 from unified_rl.config.problems import DataConfig, TaskConfig
 from unified_rl.config.records import EvaluationConfig
 from unified_rl.config.schema import Config
@@ -182,16 +182,7 @@ def _sample_all(
     generator = solution_generator(config, sampler, tokenizer)
     reward = OutcomeReward(task)
     version = _updates(checkpoint)
-    split = world.split_of(options.split)
-    prompts = {
-        name: world.fitting(
-            world.as_prompts(list(task.problems(split, options.problems or None, name)), tokenizer, config),
-            sampler.info.context,
-            options.max_new_tokens,
-            config,
-        )
-        for name in task.slices
-    }
+    prompts = _prompts(config, task, sampler)
     chunks = list(_chunks(prompts, options))
     total = sum(_responses(chunk, options) for chunk in chunks)
     done = 0
@@ -205,6 +196,27 @@ def _sample_all(
                 _store(_table(chunk.mode, chunk.slice, options.split, chunk.prompts, responses, reward), aside / chunk.file)
             done += _responses(chunk, options)
             hook(done, {})
+    return _facts(config, task, checkpoint, prompts), chunks
+
+
+def _prompts(config: Config, task: Task, sampler: TorchGenerator | VllmGenerator) -> dict[str, Sequence[Prompt]]:
+    """Slice -> its problems as prompts, those that fit into the sampler's context."""
+    options = config.evaluation
+    split = world.split_of(options.split)
+    return {
+        name: world.fitting(
+            world.as_prompts(list(task.problems(split, options.problems or None, name)), sampler.tokenizer, config),
+            sampler.info.context,
+            options.max_new_tokens,
+            config,
+        )
+        for name in task.slices
+    }
+
+
+def _facts(config: Config, task: Task, checkpoint: Path, prompts: Mapping[str, Sequence[Prompt]]) -> dict[str, Any]:
+    """What is said of an evaluation beside its responses."""
+    options = config.evaluation
     return {
         "method": config.method,
         "label": config.label,
@@ -218,7 +230,7 @@ def _sample_all(
         "samples_per_problem": options.samples,
         "problems": {name: len(of_slice) for name, of_slice in prompts.items()},
         "code": code_hash(),
-    }, chunks
+    }
 
 
 def _chunks(prompts: Mapping[str, Sequence[Prompt]], options: EvaluationConfig) -> Iterator[_Chunk]:

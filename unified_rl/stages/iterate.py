@@ -96,6 +96,10 @@ def check_iterate(config: Config) -> None:
             f"iterate renews the reward model, but reward.source={config.reward.source} has none; set reward.source=model, or "
             "iterate.reward_model=kept"
         )
+    if len(config.reward.models) > 1:
+        raise ConfigError(
+            f"iterate renews one reward model, but {len(config.reward.models)} of reward.parts are models; leave one of them"
+        )
     if config.trainer.schedule != "constant":
         raise ConfigError(
             f"trainer.schedule={config.trainer.schedule} has an end, but iterations go on from each other; set "
@@ -133,10 +137,10 @@ def _iterations(config: Config, root: Path, ranks: Ranks) -> Iterator[Iteration]
     """Each iteration, trained up to its fork."""
     store = ArtifactStore(Path(config.artifacts), ranks)
     start = initial_policy(config, store)
-    reward = initial_reward_model(config, store) if config.reward.learned else None
+    reward = initial_reward_model(config, store, config.reward.models[0]) if config.reward.learned else None
     renewal = Renewal(config, store)
     renews = config.iterate.reward_model == "renewed"
-    if renews and not config.reward.model_path:
+    if renews and config.reward.made:
         renewal.remember_initial(start)
     fixed = _agreement_samples(config, store, start) if reward else None
     policy, reference = start, None
@@ -162,7 +166,7 @@ def iteration_config(config: Config, root: Path, iteration: Iteration, steps: in
     if iteration.reference is not None:
         options["reference"] = str(iteration.reference.path)
     if iteration.reward is not None:
-        options["reward"] = replace(config.reward, model_path=str(iteration.reward.path))
+        options["reward"] = config.reward.with_model(str(iteration.reward.path))
     return replace(
         config,
         run_dir=str(root / f"iteration_{index}"),
@@ -254,7 +258,8 @@ def _write_agreement(config: Config, root: Path, index: int, reward: Artifact, f
     path = root / "agreement" / f"{index}.parquet"
     if path.exists():
         return
-    judge = model_reward(config, reward.path, world.make_task(config), load_tokenizer(start.path))
+    (options,) = config.reward.models
+    judge = model_reward(config, options, reward.path, world.make_task(config), load_tokenizer(start.path))
     scores = judge.score(fixed.prompts, fixed.responses)
     rows = [
         {

@@ -70,9 +70,7 @@ def write_quality(
     sampled = samples_of(config, policy, split=split, problems=problems, per_prompt=per_prompt).build(store)
     labelled = facts_of(config, sampled, policy, segmentation, completions).build(store)
     samples, facts = read_samples(config, sampled, load_tokenizer(policy.path)), read_step_facts(labelled, completions)
-    with files.disk_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        pq.write_table(pa.Table.from_pylist(_step_rows(samples, facts), schema=STEPS), folder / "steps.parquet")
+    _write_steps(samples, facts, folder)
     meta = {
         "schema": SCHEMA,
         "task": config.task.name,
@@ -87,6 +85,12 @@ def write_quality(
     }
     files.write_json(folder / "meta.json", meta)
     return folder
+
+
+def _write_steps(samples: Samples, facts: Sequence[Sequence[StepFacts]], folder: Path) -> None:
+    with files.disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        pq.write_table(pa.Table.from_pylist(_step_rows(samples, facts), schema=STEPS), folder / "steps.parquet")
 
 
 def _write_scores(

@@ -11,25 +11,32 @@ from unified_rl.base.errors import ConfigError, UnifiedRLError
 from unified_rl.base.plugins import import_by_path
 from unified_rl.base.types import Response, Reward, Task
 from unified_rl.config.reward_models import check_settings, default_reduction
+from unified_rl.config.rewards import CONTROLS, SEVERAL, RewardConfig
 from unified_rl.config.schema import Config
 from unified_rl.models.reward_model import read_card
 from unified_rl.presets import chain
 from unified_rl.records.artifacts import Artifact, ArtifactStore, built
 from unified_rl.rewards import (
     ExactProcessReward,
-    MixedReward,
     ModelReward,
     NoisyReward,
     NoReward,
     OutcomeReward,
     OverlongPenalty,
+    SeveralRewards,
     build_segmenter,
+    controls,
+    mixture,
 )
 from unified_rl.rewards.checked import CheckedReward
+from unified_rl.rewards.corrections import CorrectedReward, Rates, measured_rates
 from unified_rl.rewards.functions import FunctionReward, check_callable, is_function
+from unified_rl.rewards.judges import Dial
+from unified_rl.rewards.patterns import pattern
 from unified_rl.stages import world
 from unified_rl.stages.chain import stage
 from unified_rl.stages.fingerprints import path_fingerprint
+from unified_rl.stages.kinds.reward_samples import read_samples
 from unified_rl.stages.reward_model import load_scorer
 
 
@@ -40,15 +47,18 @@ def preflight_reward(config: Config, task: Task) -> None:
         ConfigError, CheckpointError: a task without an exact step checker, a reward model that is missing, damaged, or of a kind
             that the reward's settings do not fit; a user's file that cannot be used.
     """
-    reward = config.reward
-    if reward.source == "exact":
-        task.check_steps(task.problems("train", 1)[0], "")
-    if ":" in reward.source:
-        check_callable(import_by_path(reward.source, "reward.source"), f"reward.source={reward.source}")
-    if reward.learned and reward.model_path:
-        kind = read_card(Path(reward.model_path)).kind
-        reduction = reward.reduction or default_reduction(kind)
-        check_settings(kind, reward.supervision, reward.output, reduction, reward.form, reward.temperature)
+    for where, reward in config.reward.judges.items():
+        if reward.source == "exact":
+            task.check_steps(task.problems("train", 1)[0], "")
+        if ":" in reward.source:
+            check_callable(import_by_path(reward.source, f"{where}.source"), f"{where}.source={reward.source}")
+        for name in ("loophole", "pattern"):
+            if getattr(reward, name):
+                pattern(getattr(reward, name), f"{where}.{name}")
+        if reward.learned and reward.model_path:
+            kind = read_card(Path(reward.model_path)).kind
+            reduction = reward.reduction or default_reduction(kind)
+            check_settings(kind, reward.supervision, reward.output, reduction, reward.form, reward.temperature)
 
 
 def build_reward(
@@ -60,25 +70,46 @@ def build_reward(
     """The configured reward, and the keys of the artefacts it reads. A reward model that is missing is made first, by all ranks."""
     options = config.reward
     keys: dict[str, str] = {}
-    if ":" in options.source:
-        reward = _users_reward(options.source, task, tokenizer)
-    elif options.source == "none":
-        reward = NoReward(task)
-    elif options.learned:
-        judge = initial_reward_model(config, store)
-        keys[chain.provider(config, chain.REWARD)] = judge.key
-        reward = model_reward(config, judge.path, task, tokenizer)
+    made = {name: _one(config, name, judge, store, task, tokenizer, keys) for name, judge in options.judges.items()}
+    if options.source == SEVERAL:
+        named = dict(zip(options.parts, made.values(), strict=True))
+        reward: Reward = SeveralRewards(named, {name: part.weight for name, part in options.parts.items()})
     else:
-        reward = _checking_reward(config, task, tokenizer)
+        (reward,) = made.values()
     if options.overlong:
         reward = OverlongPenalty(reward, max_tokens=config.generator.max_new_tokens, margin=options.overlong)
     return CheckedReward(reward, f"reward.source={options.source}"), keys
 
 
-def _users_reward(name: str, task: Task, tokenizer: PreTrainedTokenizerBase) -> Reward:
+def _one(
+    config: Config,
+    where: str,
+    options: RewardConfig,
+    store: ArtifactStore,
+    task: Task,
+    tokenizer: PreTrainedTokenizerBase,
+    keys: dict[str, str],
+) -> Reward:
+    """One reward by its settings, which stand at `where`; the keys of the artefacts that it reads go into `keys`."""
+    if ":" in options.source:
+        return _users_reward(options.source, where, task, tokenizer)
+    if options.source == "none":
+        return NoReward(task)
+    if options.source in CONTROLS:
+        return _control(options, where, task)
+    if not options.learned:
+        return _checking_reward(config, options, where, store, task, tokenizer, keys)
+    judge = initial_reward_model(config, store, options)
+    provider = chain.provider(config, chain.REWARD)
+    keys[f"{where}/{provider}" if config.reward.source == SEVERAL else provider] = judge.key
+    return model_reward(config, options, judge.path, task, tokenizer)
+
+
+def _users_reward(name: str, where: str, task: Task, tokenizer: PreTrainedTokenizerBase) -> CheckedReward:
     """A user's own reward: a plain function of texts, or what a factory makes of the task and the tokenizer."""
-    found = import_by_path(name, "reward.source")
-    return FunctionReward(task, found, f"reward.source={name}") if is_function(found) else found(task, tokenizer)
+    found, called = import_by_path(name, f"{where}.source"), f"{where}.source={name}"
+    made = FunctionReward(task, found, called) if is_function(found) else found(task, tokenizer)
+    return CheckedReward(made, called)
 
 
 def _made_up(text: str, tokenizer: PreTrainedTokenizerBase) -> Response:
@@ -94,51 +125,104 @@ def try_reward(config: Config, task: Task, tokenizer: PreTrainedTokenizerBase) -
     Raises:
         ConfigError, DataError: it fails, or what it says is nothing that can be learned from.
     """
-    name = config.reward.source
+    for where, judge in config.reward.judges.items():
+        if ":" in judge.source:
+            _try_one(config, where, judge, task, tokenizer)
+
+
+def _try_one(config: Config, where: str, judge: RewardConfig, task: Task, tokenizer: PreTrainedTokenizerBase) -> None:
+    name, called = judge.source, f"{where}.source={judge.source}"
     problems = world.training_problems(task, config)[:2]
     prompts = world.as_prompts(problems, tokenizer, config)
     responses = [[_made_up(text, tokenizer)] for text in (problems[0].gold, problems[-1].question)][: len(prompts)]
     try:
-        reward = CheckedReward(_users_reward(name, task, tokenizer), f"reward.source={name}")
+        reward = _users_reward(name, where, task, tokenizer)
         scores = reward.score(prompts, responses)
     except UnifiedRLError:
         raise
     except Exception as error:
-        raise ConfigError(
-            f"reward.source={name}: it fails on a made-up response ({type(error).__name__}: {error}); mend it"
-        ) from error
-    if config.reward.supervision == "process" and any(score.step_rewards is None for group in scores for score in group):
-        raise ConfigError(
-            f"reward.source={name} gives no step rewards, which reward.supervision=process needs; give them, or set outcome"
-        )
+        raise ConfigError(f"{called}: it fails on a made-up response ({type(error).__name__}: {error}); mend it") from error
+    if judge.supervision == "process" and any(score.step_rewards is None for group in scores for score in group):
+        raise ConfigError(f"{called} gives no step rewards, which reward.supervision=process needs; give them, or set outcome")
 
 
-def _checking_reward(config: Config, task: Task, tokenizer: PreTrainedTokenizerBase) -> Reward:
-    """Rule or exact, with errors where some are asked for."""
-    options = config.reward
+def _control(options: RewardConfig, where: str, task: Task) -> Reward:
+    """A reward that knows nothing of the right answer."""
+    accepts: controls.Accepts = {
+        "random": lambda: controls.by_chance(options.random_rate, options.noise_seed),
+        "format": lambda: controls.by_form(pattern(options.pattern, f"{where}.pattern")),
+        "wrong": lambda: controls.wrong,
+        "majority": lambda: controls.majority,
+    }[options.source]()
+    return controls.ControlReward(task, accepts, correct=options.correct, incorrect=options.incorrect)
+
+
+def _checking_reward(
+    config: Config,
+    options: RewardConfig,
+    where: str,
+    store: ArtifactStore,
+    task: Task,
+    tokenizer: PreTrainedTokenizerBase,
+    keys: dict[str, str],
+) -> Reward:
+    """Rule or exact, with errors where some are asked for, and corrected for them."""
     values = {"correct": options.correct, "incorrect": options.incorrect}
     exact = options.supervision == "process"
-    reward = ExactProcessReward(task, tokenizer, **values) if exact else OutcomeReward(task, **values)
-    if not options.noisy:
+    reward: Reward = ExactProcessReward(task, tokenizer, **values) if exact else OutcomeReward(task, **values)
+    if not options.noisy and options.correction == "none":
         return reward
-    rates = {"false_positive": options.false_positive, "false_negative": options.false_negative}
-    return NoisyReward(reward, **rates, seed=options.noise_seed, **values)
+    judge = NoisyReward(reward, _dial(options, where), seed=options.noise_seed, **values)
+    if options.correction == "none":
+        return judge
+    rates: Rates = judge.dial.rates
+    if options.correction_rates != "known":
+        constant = (options.assumed_false_positive, options.assumed_false_negative)
+        if options.correction_rates == "estimated":
+            constant = _audited(config, judge, options.audited, store, tokenizer, keys)
+        rates = lambda prompt, response: constant  # noqa: E731
+    return CorrectedReward(judge, judge.values, options.correction, rates)
 
 
-def initial_reward_model(config: Config, store: ArtifactStore) -> Artifact:
+def _dial(options: RewardConfig, where: str) -> Dial:
+    return Dial(
+        options.false_positive,
+        options.false_negative,
+        options.noise_unit,
+        options.noise_by,
+        options.noise_slope,
+        options.noise_centre,
+        pattern(options.loophole, f"{where}.loophole") if options.loophole else None,
+    )
+
+
+def _audited(
+    config: Config, judge: Reward, count: int, store: ArtifactStore, tokenizer: PreTrainedTokenizerBase, keys: dict[str, str]
+) -> tuple[float, float]:
+    """The judge's rates as counted on the first `count` responses of the chain's sampled ones. Called by all ranks."""
+    name = chain.provider(config, chain.RESPONSES)
+    made = built(stage(config, name), store)
+    keys[name] = made.key
+    samples = read_samples(config, made, tokenizer)
+    pairs = zip(samples.prompts, samples.responses, strict=True)
+    flat = [(prompt, response) for prompt, group in pairs for response in group][:count]
+    scores = judge.score([prompt for prompt, _ in flat], [[response] for _, response in flat])
+    return measured_rates(score for group in scores for score in group)
+
+
+def initial_reward_model(config: Config, store: ArtifactStore, options: RewardConfig) -> Artifact:
     """The reward model that a run begins with: the one given by its path, or one made by its stage. Called by all ranks."""
-    if config.reward.model_path:
-        return Artifact(path_fingerprint(config.reward.model_path), Path(config.reward.model_path))
+    if options.model_path:
+        return Artifact(path_fingerprint(options.model_path), Path(options.model_path))
     return built(stage(config, chain.provider(config, chain.REWARD)), store)
 
 
-def model_reward(config: Config, path: Path, task: Task, tokenizer: PreTrainedTokenizerBase) -> Reward:
+def model_reward(config: Config, options: RewardConfig, path: Path, task: Task, tokenizer: PreTrainedTokenizerBase) -> Reward:
     """The reward of the model in `path`, or the mixture of it with the rule.
 
     Args:
-        tokenizer: the policy's.
+        options: this reward's settings. tokenizer: the policy's.
     """
-    options = config.reward
     scorer, model_tokenizer, card = load_scorer(config, path)
     if model_tokenizer.get_vocab() != tokenizer.get_vocab():
         raise ConfigError(
@@ -155,4 +239,4 @@ def model_reward(config: Config, path: Path, task: Task, tokenizer: PreTrainedTo
         form=options.form,
         temperature=options.temperature,
     )
-    return MixedReward(OutcomeReward(task), model, options.rule_weight) if options.source == "mixture" else model
+    return mixture(OutcomeReward(task), model, options.rule_weight) if options.source == "mixture" else model

@@ -93,15 +93,7 @@ def label_steps(
         One `StepFacts` per response, in the order of `responses`.
     """
     ends = [[segmenter.step_ends(prompt, response) for response in group] for prompt, group in _pairs(prompts, responses)]
-    prefixes = sorted(
-        {
-            _prefix(place, response, end)
-            for place, group in enumerate(responses)
-            for response, ends_K in zip(group, ends[place], strict=True)
-            for end in ends_K[:-1]
-        },
-        key=lambda prefix: (len(prefix[1]), prefix),
-    )
+    prefixes = _unfinished(responses, ends)
     reached = _complete(task, tokenizer, generator, decoding, prompts, prefixes, completions, policy_version)
     outcome, exact = OutcomeReward(task), ExactSteps(task, tokenizer)
     return [
@@ -127,6 +119,17 @@ def _pairs(prompts: Sequence[Prompt], responses: Sequence[Sequence[Response]]) -
 def _prefix(place: int, response: Response, end: int) -> Prefix:
     """A prompt's place and the response's tokens up to and with `end`."""
     return place, tuple(response.token_ids[: end + 1].tolist())
+
+
+def _unfinished(responses: Sequence[Sequence[Response]], ends: Sequence[Sequence[np.ndarray]]) -> list[Prefix]:
+    """What is to be completed, shortest first: each response up to the end of each of its steps but the last; equal ones once."""
+    found = {
+        _prefix(place, response, end)
+        for place, group in enumerate(responses)
+        for response, ends_K in zip(group, ends[place], strict=True)
+        for end in ends_K[:-1]
+    }
+    return sorted(found, key=lambda prefix: (len(prefix[1]), prefix))
 
 
 def _exact_or_unknown(exact: ExactSteps, prompt: Prompt, response: Response, ends_K: np.ndarray) -> np.ndarray:

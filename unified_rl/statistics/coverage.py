@@ -84,7 +84,7 @@ def coverage_split(
     ):
         centred = sum(one * (table - mean) for one, table, mean in zip(slope, tables, means, strict=True))
         bounds = [float(bound) for bound in difference_bounds(np.broadcast_to(part + centred, shape), confidence)]
-        intervals.append(Interval(part, bounds[0], bounds[1], "delta method, two-way variance", shape[1], shape[0], note))
+        intervals.append(Interval(part, bounds[0], bounds[1], "delta method", shape[1], shape[0], note))
     return Split(*intervals)
 
 

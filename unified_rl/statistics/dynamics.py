@@ -1,11 +1,13 @@
 """What training did to the policy, step by step: reward, KL, entropy, length, clipping, gradients. From metrics.jsonl.
 
 A row per (label, seed, step), and a pooled row with seed "all": the mean over the seeds and, in `NAME_sd`, their standard deviation
-(n - 1; empty with one seed). A metric that a method does not have (KL without a reference, say) is empty.
+(n - 1; empty with one seed). A metric that a method does not have (KL without a reference, say) is empty. Of several rewards each
+has a column of its own, `reward_NAME`.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import pandas as pd
@@ -20,6 +22,8 @@ POOLED = "all"
 METRICS = {
     "reward": "reward/mean",
     "correct": "reward/correct",
+    "false_positive": "reward/false_positive",
+    "false_negative": "reward/false_negative",
     "kl": "kl/k3",
     "entropy": "entropy/mean",
     "length": "response/length",
@@ -27,11 +31,8 @@ METRICS = {
     "clip_fraction": "ratio/clip_fraction",
     "grad_norm": "grad_norm",
 }
-COLUMNS = [
-    *("label", "method", "seed", "step"),
-    *(f"{name}{suffix}" for name in METRICS for suffix in ("", "_sd")),
-    *("num_seeds", "status"),
-]
+_FACTS = ("label", "method", "seed", "step")
+_NAMED = re.compile(r"reward/(.+)/mean")
 
 
 def dynamics(cells: Sequence[Cell]) -> pd.DataFrame:
@@ -43,7 +44,9 @@ def dynamics(cells: Sequence[Cell]) -> pd.DataFrame:
         pooled = [_of_cell(cell) for cell in pool(group, lambda cell: cell.status)]
         parts.append(_pooled(pooled, status) if pooled else pd.DataFrame([_facts(group[0], POOLED) | {"status": status}]))
     table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
-    return table.reindex(columns=COLUMNS).astype({"step": "Int64", "num_seeds": "Int64"})
+    named = sorted(name for name in table if name.startswith("reward_") and not name.endswith("_sd"))
+    numbers = [f"{name}{suffix}" for name in (*METRICS, *named) for suffix in ("", "_sd")]
+    return table.reindex(columns=[*_FACTS, *numbers, "num_seeds", "status"]).astype({"step": "Int64", "num_seeds": "Int64"})
 
 
 def _of_cell(cell: Cell) -> pd.DataFrame:
@@ -53,7 +56,9 @@ def _of_cell(cell: Cell) -> pd.DataFrame:
     metrics = run_reading.read_metrics(path) if path is not None else pd.DataFrame()
     if metrics.empty:
         return pd.DataFrame([facts])
-    found = pd.DataFrame({name: metrics.get(source) for name, source in METRICS.items()}, index=metrics.index)
+    named = {f"reward_{match[1]}": match[0] for match in map(_NAMED.fullmatch, metrics) if match}
+    sources = {**METRICS, **named}
+    found = pd.DataFrame({name: metrics.get(source) for name, source in sources.items()}, index=metrics.index)
     return found.astype(float).assign(step=metrics["step"], num_seeds=1, **facts)
 
 
@@ -68,5 +73,6 @@ def _pooled(parts: list[pd.DataFrame], status: str) -> pd.DataFrame:
     if "step" not in table:
         return pd.DataFrame([facts])
     groups = table.groupby("step")
-    means, spreads = groups[list(METRICS)].mean(), groups[list(METRICS)].std().add_suffix("_sd")
+    numbers = [name for name in table if name in METRICS or name.startswith("reward_")]
+    means, spreads = groups[numbers].mean(), groups[numbers].std().add_suffix("_sd")
     return pd.concat([means, spreads, groups["seed"].nunique().rename("num_seeds")], axis=1).reset_index().assign(**facts)

@@ -19,7 +19,7 @@ from scipy import stats
 
 from unified_rl.base.errors import DataError
 from unified_rl.statistics.grid_file import read_grid
-from unified_rl.statistics.intervals import CONFIDENCE
+from unified_rl.statistics.intervals import CONFIDENCE, FEWEST_SEEDS
 from unified_rl.statistics.table_files import read_table
 
 SUPPORTS, CONTRADICTS, CANNOT_TELL = "supports", "contradicts", "cannot tell"
@@ -243,5 +243,5 @@ def _finding(
 
 
 def _degrees(row: Any) -> int:
-    """Degrees of freedom of the seeds; of the problems where there is one seed (with the two that `paired_difference` adds)."""
-    return int(row["num_seeds"]) - 1 if row["num_seeds"] > 1 else int(row["num_problems"]) + 1
+    """Degrees of freedom of the seeds; of the problems where the seeds are too few (with the two that `paired_difference` adds)."""
+    return int(row["num_seeds"]) - 1 if row["num_seeds"] >= FEWEST_SEEDS else int(row["num_problems"]) + 1

@@ -18,7 +18,9 @@ import pandas as pd
 
 from unified_rl.base.errors import DataError
 from unified_rl.records import reading as run_reading
+from unified_rl.records.config_file import flat
 from unified_rl.records.provenance import code_by_steps
+from unified_rl.statistics import comparable
 from unified_rl.statistics.maj_at_k import NoAnswer, Ties, maj_at_k
 from unified_rl.statistics.pass_at_k import pass_at_k
 
@@ -38,6 +40,7 @@ class Scores:
         greedy: float [P], 1 where the greedy answer is right; None without greedy answers.
         num_correct: int [P], right samples; num_no_answer: int [P]; class_counts: P lists of samples per answer;
         correct_class: int [P], see `maj_at_k`. num_samples: samples per problem (0 without samples).
+        digest: of ids and gold answers (`comparable.problems_digest`); "" where the gold answers are not at hand.
     """
 
     problem_ids: tuple[str, ...]
@@ -47,12 +50,18 @@ class Scores:
     num_no_answer: np.ndarray
     class_counts: list[list[int]]
     correct_class: np.ndarray
+    digest: str = ""
     _maj: dict[tuple[str, str], np.ndarray] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def ks(self) -> tuple[int, ...]:
         """1, 2, 4, ... up to the number of samples."""
         return tuple(2**i for i in range(self.num_samples.bit_length()))
+
+    def same_problems(self, other: Scores) -> bool:
+        """Whether both are on the same problems, by ids and, where both know them, gold answers."""
+        golds = not self.digest or not other.digest or self.digest == other.digest
+        return golds and self.problem_ids == other.problem_ids
 
     def average(self) -> np.ndarray:
         """Share of right samples per problem: [P]."""
@@ -85,6 +94,7 @@ class Cell:
             more than one; "" where it was one.
         evaluation: name of the evaluation to read, None for all those of the last evaluated step.
         metas: its evaluations, directory -> meta.json.
+        settings: its resolved configuration, dotted name -> value; empty for a policy without one.
     """
 
     label: str
@@ -99,6 +109,7 @@ class Cell:
     mixed_code: str = ""
     evaluation: str | None = None
     metas: dict[Path, dict[str, Any]] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def is_baseline(self) -> bool:
@@ -133,6 +144,19 @@ class Cell:
             return {path: meta for path, meta in complete.items() if path.name == self.evaluation}
         last = max((meta["step"] for meta in complete.values()), default=None)
         return {path: meta for path, meta in complete.items() if meta["step"] == last}
+
+    @cached_property
+    def protocol(self) -> dict[str, Any]:
+        """How its final evaluation was made (`comparable.protocol`); empty without one."""
+        found: dict[str, Any] = {}
+        for meta in self.final_metas.values():
+            found |= comparable.protocol(meta)
+        return found
+
+    @property
+    def decoding(self) -> str:
+        """Task and decoding of its final evaluation, in words; "" without one."""
+        return comparable.decoding_words(self.protocol)
 
     @property
     def temperature(self) -> float | None:
@@ -178,7 +202,8 @@ def read_experiment(folders: Sequence[Path | str], evaluation: str | None = None
         folders: directories with runs at or below them. evaluation: name of the evaluation to read where a run has several.
 
     Raises:
-        DataError: no run is found, two runs have the same label and seed, or a file is malformed.
+        DataError: no run is found, two runs have the same label and seed, runs of one label differ in more than seeds, evaluations
+            were not made alike, or a file is malformed.
     """
     paths = [path for folder in folders for path in run_reading.list_runs(folder)]
     cells = [cell for path in paths if (cell := _read_cell(path, evaluation)) is not None]
@@ -193,7 +218,35 @@ def read_experiment(folders: Sequence[Path | str], evaluation: str | None = None
                 f"{other.path} and {cell.path} both have label={cell.label!r} and seed={cell.seed}; "
                 "give one of them another label, or analyse them apart"
             )
+    _refuse_unlike_seeds(cells)
+    _refuse_unlike_evaluations(cells)
     return sorted([*cells, *_missing(cells)], key=lambda cell: (_rank(cell), cell.label, cell.seed))
+
+
+def _refuse_unlike_seeds(cells: Sequence[Cell]) -> None:
+    """Runs of one label are pooled as seeds: their configurations may differ in nothing else."""
+    first: dict[str, Cell] = {}
+    for cell in cells:
+        other = first.setdefault(cell.label, cell) if cell.settings else cell
+        if apart := comparable.settings_apart(other.settings, cell.settings):
+            raise DataError(
+                f"{other.path} and {cell.path} both have label={cell.label!r} and would be pooled as seeds, but differ in "
+                f"{comparable.apart_in_words(apart)}; {comparable.REMEDY}"
+            )
+
+
+def _refuse_unlike_evaluations(cells: Sequence[Cell]) -> None:
+    """Everything in one table is compared: at one decoding, on one task."""
+    evaluated = [cell for cell in cells if cell.protocol]
+    for cell in evaluated[1:]:
+        both = evaluated[0].protocol, cell.protocol
+        # What only one of them states is unknown of the other: greedy evaluations have no temperature.
+        apart = {name: (both[0][name], both[1][name]) for name in both[0] if name in both[1] and both[0][name] != both[1][name]}
+        if apart:
+            raise DataError(
+                f"{evaluated[0].path} and {cell.path} were evaluated differently, so that their numbers cannot stand in one table: "
+                f"{comparable.apart_in_words(apart)}; evaluate both alike, or choose one that both have with evaluation=NAME"
+            )
 
 
 def _read_cell(path: Path, evaluation: str | None) -> Cell | None:
@@ -215,6 +268,7 @@ def _read_cell(path: Path, evaluation: str | None) -> Cell | None:
         "mixed_code": _mixed_code(made_of, status),
         "evaluation": evaluation,
         "metas": metas,
+        "settings": flat(config or {}),
     }
     if config is None:
         return Cell(state="evaluated", **common)
@@ -271,6 +325,7 @@ def _scores(samples: pd.DataFrame, where: str) -> Scores:
         )
     greedy, drawn = samples[samples["mode"] == "greedy"], samples[samples["mode"] == "sample"]
     problem_ids = tuple(sorted(samples["problem_id"].unique()))
+    asked = samples.drop_duplicates("problem_id")
     if samples.duplicated(["problem_id", "mode", "sample_index"]).any():
         row = samples[samples.duplicated(["problem_id", "mode", "sample_index"])].iloc[0]
         raise DataError(
@@ -294,6 +349,7 @@ def _scores(samples: pd.DataFrame, where: str) -> Scores:
         num_no_answer=silent.to_numpy(dtype=np.int64),
         class_counts=counts,
         correct_class=correct_class,
+        digest=comparable.problems_digest(zip(asked["problem_id"], asked["gold"], strict=True)) if "gold" in samples else "",
     )
 
 

@@ -19,10 +19,12 @@ from unified_rl.statistics.maj_at_k import NoAnswer, Ties
 from unified_rl.statistics.pooling import baseline_of, label_facts, same_problems, slices_of, stack
 
 FACTS = ("label", "method", "seeds", "slice", "split")
-COVERAGE_COLUMNS = [*FACTS, "score", "k", "part", "estimate", "low", "high", "num_problems", "num_seeds", "status", "note"]
+COVERAGE_COLUMNS = [
+    *(*FACTS, "score", "k", "part", "estimate", "low", "high", "num_problems", "num_seeds", "decoding", "status", "note"),
+]
 CROSSOVER_COLUMNS = [
     *(*FACTS, "leader", "crossings", "overtaking", "low", "high", "crossing_share", "num_samples", "num_problems", "num_seeds"),
-    *("status", "note"),
+    *("decoding", "status", "note"),
 ]
 NO_BASELINE = "no SFT policy with samples of these problems to compare with"
 

@@ -22,7 +22,8 @@ import numpy as np
 
 from unified_rl.base.errors import DataError
 from unified_rl.records import reading as run_reading
-from unified_rl.statistics.counts import StoredCell, read_cells
+from unified_rl.statistics import comparable
+from unified_rl.statistics.counts import read_cells
 from unified_rl.statistics.experiment import COMPLETE, MISSING, Cell
 from unified_rl.statistics.grid_file import GridFacts, PlannedCell, read_grid
 from unified_rl.statistics.learning import LearningCurve, area, best_by_validation, curves_of
@@ -30,7 +31,7 @@ from unified_rl.statistics.maj_at_k import NoAnswer, Ties
 
 METRICS = ("greedy", "best", "area", "avg", "maj", "pass")
 #: Settings that are no part of what an arm is: names, places, and what does not change the numbers.
-NOT_SETTINGS = frozenset({"run_dir", "resume", "threads", "artifacts", "label", "seed", "method"})
+NOT_SETTINGS = comparable.PLACES | {"seed", "method"}
 ITERATIVE = "iterative run: its numbers are in iteration_curves.csv"
 
 
@@ -42,6 +43,7 @@ class Score:
     problem_ids: tuple[str, ...]
     values: np.ndarray
     k: int | None = None
+    digest: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,10 +65,7 @@ class GridCell:
     @cached_property
     def settings(self) -> dict[str, Any]:
         """Dotted name -> value, from the run's own config.yaml; empty for a run that is missing or not at hand."""
-        if self.cell.path is None or isinstance(self.cell, StoredCell):
-            return {}
-        flat = _flat(run_reading.read_config(self.cell.path) or {})
-        return {name: value for name, value in flat.items() if name not in NOT_SETTINGS}
+        return {name: value for name, value in self.cell.settings.items() if name not in NOT_SETTINGS}
 
     @cached_property
     def curves(self) -> dict[str, LearningCurve]:
@@ -106,7 +105,7 @@ class GridCell:
                 values["maj"] = scores.maj_at(ties, no_answer)[:, scores.ks.index(k)], k
                 values["pass"] = scores.pass_at()[:, scores.ks.index(k)], k
             for metric, (score_P, k_of) in values.items():
-                found[key[0], metric] = Score(key[1], scores.problem_ids, np.asarray(score_P, dtype=float), k_of)
+                found[key[0], metric] = Score(key[1], scores.problem_ids, np.asarray(score_P, dtype=float), k_of, scores.digest)
         return found
 
 
@@ -168,12 +167,3 @@ def _without_numbers(folder: Path, planned: PlannedCell) -> GridCell:
 def _last_words(log: Path) -> str:
     lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() if log.exists() else []
     return lines[-1] if lines else ""
-
-
-def _flat(node: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(node, Mapping):
-        return {prefix[:-1]: node}
-    flat: dict[str, Any] = {}
-    for name, value in node.items():
-        flat |= _flat(value, f"{prefix}{name}.")
-    return flat

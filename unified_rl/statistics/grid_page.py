@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from unified_rl.statistics.grid_file import GridFacts, matching_sentence
+from unified_rl.statistics.intervals import FEWEST_SEEDS
 from unified_rl.statistics.page_parts import as_table, link, paragraphs
 from unified_rl.statistics.table_files import read_table
 
@@ -148,7 +149,8 @@ def _reading(summary: pd.DataFrame, facts: Mapping[str, Any]) -> str:
     start = f"{escape(str(facts.get('baseline', '')))} is what every arm is compared with. " if facts.get("baseline") else ""
     return (
         f'<p class="note prose">How to read it. {start}{meanings}. In brackets: {level} % intervals over problems and training '
-        f"seeds (over problems only where there is one seed); for tokens, the range over seeds.{gain} A coloured difference with * "
+        f"seeds (over problems only where there are fewer than {FEWEST_SEEDS}); for tokens, the range over seeds.{gain} A coloured "
+        "difference with * "
         "remains after Holm's correction for all differences of its column.</p>"
     )
 

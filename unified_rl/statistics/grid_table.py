@@ -48,11 +48,11 @@ CELL_NUMBERS = [
 ]
 GRID_COLUMNS = [
     *("label", "method", "seeds", "slice", "split", "metric", "k", "estimate", "low", "high", "spread"),
-    *("num_problems", "num_seeds", "status", "note"),
+    *("num_problems", "num_seeds", "decoding", "status", "note"),
 ]
 CONTRAST_COLUMNS = [
     *("label", "baseline", "slice", "split", "metric", "k", "estimate", "low", "high", "verdict", "p", "p_holm", "comparisons"),
-    *("decision", "num_problems", "num_seeds", "note"),
+    *("decision", "num_problems", "num_seeds", "decoding", "note"),
 ]
 OFFLINE = "its samples were drawn before the run: sampled tokens are not its own"
 
@@ -78,6 +78,11 @@ class GridData:
     @property
     def labels(self) -> list[str]:
         return list(dict.fromkeys(cell.label for cell in self.cells))
+
+    @property
+    def decoding(self) -> str:
+        """Task and decoding of the evaluations, in words: one for all, or they would not have been read."""
+        return max((cell.cell.decoding for cell in self.cells), key=len, default="")
 
     def of(self, label: str, slice_name: str, metric: str) -> dict[int, Score]:
         """Seed -> score of the cells that have one."""
@@ -198,7 +203,8 @@ def summary(data: GridData) -> pd.DataFrame:
         for label in data.labels:
             group = [cell for cell in data.cells if cell.label == label]
             facts = {"label": label, "method": group[0].cell.method, "slice": slice_name, "status": _status(group)}
-            found = [facts | row for metric in METRICS for row in _metric_rows(data, label, slice_name, metric)]
+            measured = facts | {"decoding": data.decoding}
+            found = [measured | row for metric in METRICS for row in _metric_rows(data, label, slice_name, metric)]
             found += [facts | row for row in _token_rows(data, group, slice_name)]
             rows += found or [facts | {"note": group[0].note}]
     return pd.DataFrame(rows, columns=GRID_COLUMNS).astype({name: "Int64" for name in ("k", "num_problems", "num_seeds")})
@@ -285,7 +291,7 @@ def _contrast(data: GridData, pair: tuple[str, str], slice_name: str, metric: st
     ours, theirs = (data.of(label, slice_name, metric) for label in pair)
     if not ours and not theirs:
         return None
-    facts = {"label": pair[0], "baseline": pair[1], "slice": slice_name, "metric": metric}
+    facts = {"label": pair[0], "baseline": pair[1], "slice": slice_name, "metric": metric, "decoding": data.decoding}
     seeds = sorted(ours.keys() & theirs.keys())
     is_start = any(cell.label == pair[1] and cell.cell.is_baseline for cell in data.cells)
     if len(theirs) == 1 and is_start:  # the start policy serves every seed
@@ -318,7 +324,8 @@ def _decision(estimate: float, p_holm: float) -> str:
 
 
 def _same_problems(who: str, scores: Iterable[Score], slice_name: str) -> None:
-    if len({score.problem_ids for score in scores}) > 1:
+    found = list(scores)
+    if len({score.problem_ids for score in found}) > 1 or len({score.digest for score in found} - {""}) > 1:
         raise DataError(
             f"{who}: cells were measured on different problems of {slice_name}; evaluate all with the same "
             "evaluation.problems, "
@@ -369,6 +376,7 @@ def provenance_of(data: GridData, folders: Sequence[Path | str]) -> dict[str, An
         "seeds": sorted({cell.seed for cell in data.cells if not cell.cell.is_baseline}),
         "confidence": CONFIDENCE,
         "holm": "over all comparisons of one metric on one slice",
+        "decoding": data.decoding,
         "levels": data.levels,
         "unfinished": {f"{cell.label}, seed {cell.seed}": short for cell in data.cells if (short := lack(cell))},
     }

@@ -8,6 +8,7 @@ import pandas as pd
 from unified_rl.statistics.grid_cells import METRICS
 from unified_rl.statistics.grid_file import matching_sentence
 from unified_rl.statistics.grid_table import ALPHA, TO_LEVEL, GridData, comparisons, lack
+from unified_rl.statistics.intervals import FEWEST_SEEDS
 
 TITLES = {"greedy": "final", "best": "best by validation", "area": "mean over training", "avg": "avg@1"}
 
@@ -20,8 +21,8 @@ def format_tables(data: GridData, table: pd.DataFrame, contrasts: pd.DataFrame) 
     blocks = [_block(data, table[table["slice"] == name], contrasts, name) for name in data.slices]
     lacking = [f"  {cell.label}, seed {cell.seed} ({cell.id}): {lack(cell)}" for cell in data.cells if lack(cell)]
     foot = [
-        "In brackets: 95 % intervals over problems and seeds (over problems only where there is one seed); of tokens: the "
-        "range.",
+        f"In brackets: 95 % intervals over problems and seeds (over problems only where there are fewer than {FEWEST_SEEDS}); of "
+        "tokens: the range.",
         f"*: differs after Holm's correction at {100 * ALPHA:g} % for all comparisons of that column.",
     ]
     return "\n\n".join(

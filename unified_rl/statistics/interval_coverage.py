@@ -1,99 +1,207 @@
-"""How often the 95 % intervals of `statistics.intervals` cover the truth, by simulation. `unified-rl interval-coverage`.
+"""How often the 95 % intervals of `statistics.intervals` hold the truth, and how wide they are, by simulation.
+
+`unified-rl interval-coverage` prints the table and writes it (experiments/results/interval_coverage.csv).
 
 The simulated world: seed s solves problem p, whose ability is drawn as
 
-    logit P(right) = m + seed_s + problem_p + rest_sp,   problem ~ N(0, 1.5^2),   rest ~ N(0, 0.5^2),   seed ~ N(0, sd^2)
+    logit P(right) = 0.5 + seed_s + problem_p + rest_sp,   rest ~ N(0, 0.5^2),   seed ~ N(0, seed_sd^2)
 
-with m in -2.5, -1, 0, 1, 2.5 (mean accuracies of about 12 % to 88 %) and seed sd in 0, 0.1, 0.3 logits (up to about 5 points of
-accuracy). Scores are one right/wrong answer per cell ("greedy"), the mean of 16 ("avg@16") or Pass@8 of 16; a difference
-compares two methods 0.3 logits apart that share the problems' ability but not the rest. The truth of several seeds is the mean
-over problems and seeds; that of one seed is the accuracy of that seed's policy over all problems, which is all that its
-interval claims.
+A cell fixes the kind of score, the size of the table, the answers per problem and seed, whether problems matter, and the spread
+of the seeds (0.5 logits are some 9 points of accuracy):
+
+    accuracy     the share of right answers; problem ~ N(0, 1.5^2), or 0 where problems do not matter
+    pass         Pass@8 of 16 answers, likewise
+    difference   two methods that share problem ~ N(0, 1.5^2) and nothing else. Where problems do not matter the two are equal,
+                 and the problems' ability cancels by pairing; where they do, the second is better by N(0.3, 0.7^2) logits
+
+Truth: the mean over problems and seeds. With fewer seeds than an interval over seeds takes: the mean over problems of the very
+policies that were drawn, which is all that such an interval claims.
+
+The width is given in half-widths of a t interval that knows the true standard error (that of the simulated estimates), twice:
+with the quantile that the interval itself uses at the true share of the seeds (`width`), and with the smaller one of
+Satterthwaite's degrees of freedom at the true variances (`width_satterthwaite`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
+import pandas as pd
+from scipy import stats
 from scipy.special import expit
 
-from unified_rl.statistics.intervals import difference_bounds, mean_bounds, mean_interval
+from unified_rl.statistics.intervals import (
+    CONFIDENCE,
+    FEWEST_SEEDS,
+    MeanSquares,
+    difference_bounds,
+    mean_bounds,
+    mean_interval,
+    mean_squares,
+    quantile,
+)
 from unified_rl.statistics.pass_at_k import pass_at_k
 
-MEANS = (-2.5, -1.0, 0.0, 1.0, 2.5)
-SEED_SDS = (0.0, 0.1, 0.3)
-PROBLEM_SD, REST_SD, EFFECT = 1.5, 0.5, 0.3
-KINDS = {"greedy": 1, "avg@16": 16, "pass@8": 16, "difference": 1}  # -> answers per cell
-PASS_K = 8
-_CELLS_AT_ONCE = 2_000_000
+MEAN, PROBLEM_SD, REST_SD, EFFECT, EFFECT_SD = 0.5, 1.5, 0.5, 0.3, 0.7
+SEED_SDS = (0.0, 0.1, 0.5)
+KINDS = ("accuracy", "pass", "difference")
+PASS_K, MANY = 8, 16
+_SCORES_AT_ONCE = 1_000_000
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(80)
 
 
-def coverage(
-    kind: str, num_seeds: int, num_problems: int, mean: float, seed_sd: float, num_tables: int, rng: np.random.Generator
-) -> float:
-    """Share of simulated tables whose 95 % interval holds the truth.
+@dataclass(frozen=True)
+class Cell:
+    """What is simulated: see the module. answers: per problem and seed. seed_sd: in logits."""
 
-    Args:
-        kind: a key of `KINDS`. mean, seed_sd: m and sd of the module's formula, in logits. num_tables: simulated tables.
-    """
-    covered, left = 0, num_tables
-    while left:
-        now = min(left, max(1, _CELLS_AT_ONCE // (num_seeds * num_problems)))
-        covered += int(_covered(kind, (now, num_seeds, num_problems), mean, seed_sd, rng).sum())
-        left -= now
-    return covered / num_tables
+    kind: str
+    seeds: int
+    problems: int
+    answers: int
+    problems_matter: bool
+    seed_sd: float
+
+    @property
+    def over_seeds(self) -> bool:
+        return self.seeds >= FEWEST_SEEDS
 
 
-def _covered(kind: str, shape: tuple[int, int, int], mean: float, seed_sd: float, rng: np.random.Generator) -> np.ndarray:
-    """Simulate tables of shape [tables, S, P]: whether each one's interval holds the truth, [tables]."""
-    ability = PROBLEM_SD * rng.standard_normal((shape[0], 1, shape[2]))
-    scores, truth = _method(kind, shape, ability, mean, seed_sd, rng)
-    if kind == "difference":
-        better, better_truth = _method(kind, shape, ability, mean + EFFECT, seed_sd, rng)
+@dataclass(frozen=True)
+class Simulated:
+    """Tables of one cell: estimate - truth, bounds - truth, each [tables]; and the mean of their mean squares."""
+
+    error: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    squares: MeanSquares
+
+
+def cells(seeds: Sequence[int], problems: Sequence[int], kinds: Sequence[str] = KINDS) -> list[Cell]:
+    """Every kind x seeds x problems x one or many answers x problems matter or not x spread of seeds."""
+    answers = {"accuracy": (1, MANY), "pass": (MANY,), "difference": (1, MANY)}
+    sizes = [(kind, count) for kind in kinds for count in answers[kind]]
+    return [
+        Cell(kind, S, P, count, matter, sd)
+        for (kind, count), S, P, matter, sd in product(sizes, seeds, problems, (False, True), SEED_SDS)
+    ]
+
+
+def coverage_row(cell: Cell, num_tables: int, rng: np.random.Generator) -> dict[str, object]:
+    """One row of the table: the cell, the share of intervals that hold the truth with its standard error, the widths."""
+    found = _joined([_simulate(cell, size, rng) for size in _batches(cell, num_tables)], num_tables)
+    covered = float(((found.low <= 0) & (found.high >= 0)).mean())
+    own, satterthwaite = _quantiles(cell, found.squares)
+    half = float((found.high - found.low).mean() / 2 / found.error.std())
+    facts = {name: getattr(cell, name) for name in ("kind", "seeds", "problems", "answers", "problems_matter", "seed_sd")}
+    return facts | {
+        "over": "problems and seeds" if cell.over_seeds else "problems",
+        "tables": num_tables,
+        "coverage": covered,
+        "error": float(np.sqrt(covered * (1 - covered) / num_tables)),
+        "width": half / own,
+        "width_satterthwaite": half / satterthwaite,
+    }
+
+
+def coverage_table(chosen: Sequence[Cell], num_tables: int, rng_seed: int = 0) -> Iterator[dict[str, object]]:
+    """The rows of these cells, each from random numbers of its own: a cell's row does not depend on which others are simulated."""
+    for cell in chosen:
+        sizes = [cell.seeds, cell.problems, cell.answers, cell.problems_matter, round(1000 * cell.seed_sd)]
+        yield coverage_row(cell, num_tables, np.random.default_rng([rng_seed, KINDS.index(cell.kind), *map(int, sizes)]))
+
+
+def format_row(row: dict[str, object]) -> str:
+    """A row as a line for the terminal."""
+    size = f"{row['kind']:<10} {row['seeds']:>2} seeds {row['problems']:>5} problems {row['answers']:>2} answers"
+    world = f"{'problems matter' if row['problems_matter'] else 'problems equal':<15} seed sd {row['seed_sd']:.1f}"
+    covered = f"{row['coverage']:6.1%} +- {row['error']:.1%}"
+    return f"{size}  {world}  {covered}  width {row['width']:.2f} ({row['width_satterthwaite']:.2f})  over {row['over']}"
+
+
+def format_summary(rows: Sequence[dict[str, object]]) -> str:
+    """Per kind and number of seeds: the lowest, mean and highest coverage of its cells, and the largest widths."""
+    table = pd.DataFrame(rows)
+    found = table.groupby(["kind", "seeds", "over"], sort=False).agg(
+        cells=("coverage", "size"),
+        lowest=("coverage", "min"),
+        mean=("coverage", "mean"),
+        highest=("coverage", "max"),
+        width=("width", "max"),
+        width_satterthwaite=("width_satterthwaite", "max"),
+    )
+    percent = {name: "{:.1%}".format for name in ("lowest", "mean", "highest")}
+    return found.to_string(formatters=percent | dict.fromkeys(("width", "width_satterthwaite"), "{:.2f}".format))
+
+
+def _batches(cell: Cell, num_tables: int) -> list[int]:
+    most = max(1, _SCORES_AT_ONCE // (cell.seeds * cell.problems))
+    return [min(most, num_tables - start) for start in range(0, num_tables, most)]
+
+
+def _joined(parts: Sequence[Simulated], num_tables: int) -> Simulated:
+    error, low, high = (np.concatenate([getattr(part, name) for part in parts]) for name in ("error", "low", "high"))
+    sums = [[getattr(part.squares, name).sum() for name in ("problem", "seed", "rest")] for part in parts]
+    return Simulated(error, low, high, MeanSquares(*(np.sum(sums, axis=0) / num_tables)))
+
+
+def _quantiles(cell: Cell, squares: MeanSquares) -> tuple[float, float]:
+    """The interval's own quantile at the true variances, and that of Satterthwaite's degrees of freedom."""
+    if not cell.over_seeds:
+        own = float(quantile(0.0, cell.seeds, cell.problems))
+        return own, own
+    problem = max(float(squares.problem - squares.rest), 0.0)
+    share = float(squares.seed) / (problem + float(squares.seed))
+    degrees = 1 / (share**2 / (cell.seeds - 1) + (1 - share) ** 2 / (cell.problems - 1))
+    return float(quantile(share, cell.seeds, cell.problems)), float(stats.t.ppf((1 + CONFIDENCE) / 2, degrees))
+
+
+def _simulate(cell: Cell, num_tables: int, rng: np.random.Generator) -> Simulated:
+    shape = (num_tables, cell.seeds, cell.problems)
+    difference = cell.kind == "difference"
+    problem_sd = PROBLEM_SD if difference or cell.problems_matter else 0.0
+    ability = problem_sd * rng.standard_normal((num_tables, 1, cell.problems))
+    scores, truth = _method(cell, shape, ability, MEAN, problem_sd, rng)
+    if difference:
+        effect, effect_sd = (EFFECT, EFFECT_SD) if cell.problems_matter else (0.0, 0.0)
+        own = ability + effect_sd * rng.standard_normal(ability.shape)
+        better, better_truth = _method(cell, shape, own, MEAN + effect, np.hypot(problem_sd, effect_sd), rng)
         scores, truth = better - scores, better_truth - truth
-        low, high = difference_bounds(scores)
-    elif kind == "greedy" and shape[1] == 1:  # SciPy's Wilson interval, which depends on the count alone
-        by_count = [mean_interval(np.arange(shape[2]) < count) for count in range(shape[2] + 1)]
-        counts = scores.sum((1, 2)).astype(int)
-        low, high = np.array([i.low for i in by_count])[counts], np.array([i.high for i in by_count])[counts]
-    else:
-        low, high = mean_bounds(scores)
-    return (low <= truth) & (truth <= high)
+    low, high = difference_bounds(scores) if difference else _bounds(cell, scores)
+    return Simulated(scores.mean((1, 2)) - truth, low - truth, high - truth, mean_squares(scores))
+
+
+def _bounds(cell: Cell, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    if cell.seeds > 1 or cell.answers > 1:
+        return mean_bounds(scores)
+    # One answer of one seed: SciPy's Wilson interval, which depends on the count alone.
+    by_count = [mean_interval(np.arange(cell.problems) < count) for count in range(cell.problems + 1)]
+    counts = scores.sum((1, 2)).astype(int)
+    return np.array([i.low for i in by_count])[counts], np.array([i.high for i in by_count])[counts]
 
 
 def _method(
-    kind: str, shape: tuple[int, int, int], ability: np.ndarray, mean: float, seed_sd: float, rng: np.random.Generator
+    cell: Cell, shape: tuple[int, int, int], ability: np.ndarray, mean: float, problem_sd: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Scores [tables, S, P] of a method, and what its interval is about: [tables]."""
-    answers = KINDS[kind]
-    seed = seed_sd * rng.standard_normal((*shape[:2], 1))
-    chance = expit(mean + seed + ability + REST_SD * rng.standard_normal(shape))
-    right = rng.binomial(answers, chance)
-    score_of = pass_at_k(answers, np.arange(answers + 1), PASS_K) if kind == "pass@8" else np.arange(answers + 1) / answers
-    scores = np.asarray(score_of)[right]
-    spread = np.hypot(PROBLEM_SD, REST_SD)
-    if shape[1] == 1:
-        return scores, _expected(kind, mean + seed[:, 0, 0], spread)
-    return scores, np.full(shape[0], _expected(kind, np.array([mean]), np.hypot(spread, seed_sd))[0])
+    seed = cell.seed_sd * rng.standard_normal((*shape[:2], 1))
+    logit = REST_SD * rng.standard_normal(shape, dtype=np.float32) + np.float32(mean) + (seed + ability).astype(np.float32)
+    chance = expit(logit)
+    right = (rng.random(shape, np.float32) < chance).astype(int) if cell.answers == 1 else rng.binomial(cell.answers, chance)
+    share = np.arange(cell.answers + 1) / cell.answers
+    score_of = pass_at_k(cell.answers, np.arange(cell.answers + 1), PASS_K) if cell.kind == "pass" else share
+    spread = float(np.hypot(problem_sd, REST_SD))
+    if cell.over_seeds:
+        truth = np.full(shape[0], _expected(cell, np.array([mean]), float(np.hypot(spread, cell.seed_sd)))[0])
+    else:
+        truth = _expected(cell, (mean + seed[..., 0]).ravel(), spread).reshape(shape[:2]).mean(1)
+    return np.asarray(score_of)[right], truth
 
 
-def _expected(kind: str, mean: np.ndarray, sd: float) -> np.ndarray:
-    """Expected score where the logit is Normal(mean, sd^2), by Gauss-Hermite quadrature: [tables]."""
+def _expected(cell: Cell, mean: np.ndarray, sd: float) -> np.ndarray:
+    """Expected score where the logit is Normal(mean, sd^2), by Gauss-Hermite quadrature: [n] -> [n]."""
     chance = expit(mean[:, None] + sd * _NODES)
-    score = 1 - (1 - chance) ** PASS_K if kind == "pass@8" else chance
+    score = 1 - (1 - chance) ** PASS_K if cell.kind == "pass" else chance
     return score @ _WEIGHTS / _WEIGHTS.sum()
-
-
-def coverage_table(kind: str, seeds: Sequence[int], problems: Sequence[int], num_tables: int, rng_seed: int = 0) -> list[dict]:
-    """Mean and worst coverage over `MEANS` x `SEED_SDS`: one dict per (seeds, problems)."""
-    rng = np.random.default_rng(rng_seed)
-    rows = []
-    for num_seeds in seeds:
-        for num_problems in problems:
-            cells = [coverage(kind, num_seeds, num_problems, m, sd, num_tables, rng) for m in MEANS for sd in SEED_SDS]
-            rows.append(
-                {"seeds": num_seeds, "problems": num_problems, "mean": float(np.mean(cells)), "worst": float(min(cells))}
-            )
-    return rows

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import optimize, stats
 
-from unified_rl.statistics.intervals import FEW_PROBLEMS, difference_bounds, reading_note, score_table
+from unified_rl.statistics.intervals import FEW_PROBLEMS, FEWEST_SEEDS, difference_bounds, quantile, reading_note, score_table
 
 #: Middles of equally likely parts of a distribution.
 _LEVELS = (np.arange(200) + 0.5) / 200
@@ -89,17 +89,18 @@ def minimum_detectable_effect(
 
 def _half_widths(num_problems: int, num_seeds: int, spread: Spread, alpha: float) -> tuple[np.ndarray, np.ndarray, float]:
     """Half-widths that the interval may have, the chance of each, and the sd of the mean."""
-    rest_part = spread.rest_sd**2 / (num_seeds * num_problems)
-    problem_part = spread.problem_sd**2 / num_problems + rest_part
-    seed_part = spread.seed_sd**2 / num_seeds if num_seeds > 1 else 0.0
-    problem_t, seed_t = (stats.t.ppf(1 - alpha / 2, max(size - 1, 1)) for size in (num_problems, num_seeds))
-    seen_problems = problem_part * stats.chi2.ppf(_LEVELS, num_problems - 1) / (num_problems - 1)
-    seen_seeds = np.zeros(1)
-    if num_seeds > 1:  # the residual is taken out of the seeds' mean square, as the interval does
-        seen = (seed_part + rest_part) * stats.chi2.ppf(_LEVELS, num_seeds - 1) / (num_seeds - 1)
-        seen_seeds = np.maximum(seen - rest_part, 0.0)
-    half = np.sqrt(problem_t**2 * seen_problems[:, None] + seed_t**2 * seen_seeds).ravel()
-    return half, np.full(half.size, 1 / half.size), float(np.sqrt(problem_part + seed_part))
+    problem_part, rest_part = spread.problem_sd**2 / num_problems, spread.rest_sd**2 / (num_seeds * num_problems)
+    seen = stats.chi2.ppf(_LEVELS, num_problems - 1) / (num_problems - 1)
+    if num_seeds < FEWEST_SEEDS:  # for these very policies: what they differ by is no error
+        variance = (problem_part + rest_part) * seen
+        half = quantile(np.zeros(variance.size), num_seeds, num_problems, 1 - alpha) * np.sqrt(variance)
+        return half, np.full(half.size, 1 / half.size), float(np.sqrt(problem_part + rest_part))
+    of_seeds = spread.seed_sd**2 / num_seeds + rest_part  # the interval leaves the residual with the seeds
+    seen_seeds = of_seeds * stats.chi2.ppf(_LEVELS, num_seeds - 1) / (num_seeds - 1)
+    variance = (problem_part * seen[:, None] + seen_seeds).ravel()
+    share = np.divide(np.tile(seen_seeds, seen.size), variance, out=np.zeros_like(variance), where=variance > 0)
+    half = quantile(share, num_seeds, num_problems, 1 - alpha) * np.sqrt(variance)
+    return half, np.full(half.size, 1 / half.size), float(np.sqrt(problem_part + of_seeds))
 
 
 def problems_needed(

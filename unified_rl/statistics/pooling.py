@@ -45,6 +45,7 @@ def label_facts(group: list[Cell], pooled: list[Cell]) -> dict[str, Any]:
         "method": group[0].method,
         "seeds": " ".join(str(cell.seed) for cell in pooled if cell.scores),
         "temperature": temperatures.pop() if len(temperatures) == 1 else None,
+        "decoding": next((cell.decoding for cell in pooled if cell.decoding), ""),
         "status": pooled_status(group, lambda cell: cell.evaluation_status),
     }
 
@@ -86,7 +87,7 @@ def stack(cells: list[Cell], values: Callable[[Cell], np.ndarray]) -> np.ndarray
 def same_problems(cells: list[Cell], key: tuple[str, str]) -> None:
     """Raise DataError where the cells were measured on different problems."""
     for cell in cells[1:]:
-        if cell.scores[key].problem_ids != cells[0].scores[key].problem_ids:
+        if not cell.scores[key].same_problems(cells[0].scores[key]):
             raise DataError(
                 f"{cells[0].path} and {cell.path} were evaluated on different problems of {key[1]}/{key[0]}; "
                 "evaluate both with the same evaluation.problems and task settings"

@@ -41,6 +41,7 @@ TEXT_COLUMNS = (
     "part",
     "leader",
     "crossings",
+    "decoding",
 )
 
 

@@ -28,7 +28,7 @@ from unified_rl.statistics.dynamics import dynamics
 from unified_rl.statistics.experiment import COMPLETE, Cell, commits_of, mixed_code_of
 from unified_rl.statistics.gains import coverage_gains, crossovers
 from unified_rl.statistics.grid_file import experiment_name, matching_of
-from unified_rl.statistics.intervals import CONFIDENCE, Interval, mean_interval, paired_difference
+from unified_rl.statistics.intervals import CONFIDENCE, FEWEST_SEEDS, Interval, mean_interval, paired_difference
 from unified_rl.statistics.maj_at_k import NO_ANSWER_RULES, TIE_RULES, NoAnswer, Ties
 from unified_rl.statistics.pooling import (
     baseline_of,
@@ -54,13 +54,13 @@ CURVES_COLUMNS = [
 ]
 PASS_MAJ_COLUMNS = [
     *("label", "method", "seeds", "slice", "split", "k", "metric", "estimate", "low", "high", "difference", "difference_low"),
-    *("difference_high", "num_problems", "num_seeds", "num_samples", "temperature", "status", "note"),
+    *("difference_high", "num_problems", "num_seeds", "num_samples", "temperature", "decoding", "status", "note"),
 ]
 _MEASURES = ("greedy", "avg", "maj", "pass", "difference")
 RESULTS_COLUMNS = [
     *("label", "method", "seeds", "slice", "split", "step", "k"),
     *(f"{name}{suffix}" for name in _MEASURES for suffix in ("", "_low", "_high")),
-    *("num_problems", "num_seeds", "num_samples", "temperature", "status", "note"),
+    *("num_problems", "num_seeds", "num_samples", "temperature", "decoding", "status", "note"),
 ]
 
 
@@ -177,13 +177,12 @@ def format_results(table: pd.DataFrame) -> str:
         problems = block["num_problems"].dropna()
         title = f"{split} / {slice_name}" + (f" ({int(problems.iloc[0])} problems)" if len(problems) else "")
         blocks.append("\n".join([title, *_aligned(lines)]))
-    one_seed = table["num_seeds"].dropna() == 1
-    if one_seed.all():
-        foot = "[95 % interval over problems only: one training seed; other seeds may differ by more]"
+    few = table["num_seeds"].dropna() < FEWEST_SEEDS
+    if few.all():
+        foot = f"[95 % interval over problems only: fewer than {FEWEST_SEEDS} training seeds; other seeds may differ by more]"
     else:
-        foot = "[95 % interval over problems and seeds" + (
-            "; rows with one seed: over problems only]" if one_seed.any() else "]"
-        )
+        exceptions = f"; rows with fewer than {FEWEST_SEEDS} seeds: over problems only" if few.any() else ""
+        foot = f"[95 % interval over problems and seeds{exceptions}]"
     return "\n\n".join([*blocks, foot])
 
 
@@ -307,6 +306,7 @@ def _provenance(cells: Sequence[Cell], folders: Sequence[Path | str], ties: Ties
         "commits": commits_of(cells),
         "mixed_code": mixed_code_of(cells),
         "seeds": sorted({cell.seed for cell in cells if not cell.is_baseline}),
+        "decoding": max((cell.decoding for cell in cells), key=len, default=""),
         "confidence": CONFIDENCE,
         "ties": {"rule": ties, "meaning": TIE_RULES[ties]},
         "no_answer": {"rule": no_answer, "meaning": NO_ANSWER_RULES[no_answer]},

@@ -13,6 +13,7 @@ import numpy as np
 from unified_rl.base.errors import ConfigError, DataError
 from unified_rl.base.rng import generator
 from unified_rl.base.types import SPLITS, AnswerCheck, Demonstration, Problem, Split, StepCheck
+from unified_rl.config.ranges import between
 
 MEN, WOMEN = ("Tom", "Ben", "Sam", "Max"), ("Ann", "Eve", "Mia", "Zoe")
 PEOPLE = tuple((name, "He") for name in MEN) + tuple((name, "She") for name in WOMEN)
@@ -143,19 +144,23 @@ class Arithmetic:
     ) -> None:
         self.seed = int(seed)
         self.steps = {"main": _step_range("main_steps", main_steps), "hard": _step_range("hard_steps", hard_steps)}
-        self.max_start = _bounded("max_start", max_start, SMALLEST_START, MAX_VALUE)
-        self.max_operand = _bounded("max_operand", max_operand, SMALLEST_OPERAND, MAX_VALUE // 2)
+        between("max_start", max_start, SMALLEST_START, MAX_VALUE)
+        between("max_operand", max_operand, SMALLEST_OPERAND, MAX_VALUE // 2)
+        self.max_start, self.max_operand = int(max_start), int(max_operand)
         if not SMALLEST_OPERAND <= max_long_operand < self.max_operand:
             raise ConfigError(
                 f"max_long_operand={max_long_operand} must lie between {SMALLEST_OPERAND} and max_operand - 1 = "
                 f"{self.max_operand - 1}: hard problems are long ones with larger numbers than that"
             )
         self.max_long_operand = int(max_long_operand)
-        self.bulk_probability = _probability("bulk_probability", bulk_probability)
+        between("bulk_probability", bulk_probability, 0, 1)
+        self.bulk_probability = float(bulk_probability)
         slips = DEFAULT_SLIPS if slip_probability is None else slip_probability
         if unknown := sorted(set(slips) - set(DEFAULT_SLIPS)):
             raise ConfigError(f"slip_probability names unknown contexts {unknown}; the contexts are {sorted(DEFAULT_SLIPS)}")
-        self.slip_probability = {c: _probability(f"slip_probability.{c}", slips.get(c, 0.0)) for c in DEFAULT_SLIPS}
+        for context, probability in slips.items():
+            between(f"slip_probability.{context}", probability, 0, 1)
+        self.slip_probability = {context: float(slips.get(context, 0.0)) for context in DEFAULT_SLIPS}
         self._made: dict[tuple[str, str], tuple[list[Problem], Iterator[Problem]]] = {}
 
     def problems(self, split: Split, count: int | None = None, slice: str | None = None) -> Sequence[Problem]:
@@ -393,15 +398,3 @@ def _step_range(field: str, steps: Sequence[int]) -> tuple[int, int]:
     if len(steps) != 2 or not 1 <= steps[0] <= steps[1] <= 20:
         raise ConfigError(f"{field}={list(steps)} must be two numbers [fewest, most] between 1 and 20")
     return int(steps[0]), int(steps[1])
-
-
-def _bounded(field: str, value: int, low: int, high: int) -> int:
-    if not low <= value <= high:
-        raise ConfigError(f"{field}={value} must lie between {low} and {high}")
-    return int(value)
-
-
-def _probability(field: str, value: float) -> float:
-    if not 0.0 <= value <= 1.0:
-        raise ConfigError(f"{field}={value} must lie between 0 and 1")
-    return float(value)

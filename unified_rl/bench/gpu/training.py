@@ -7,17 +7,19 @@ bfloat16 (float32 on a CPU), with each layer's activations kept and with layers 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import torch
+from transformers import PreTrainedModel
 
 from unified_rl.bench.gpu.device import best_seconds, memory_in_use, peak_flops, peak_memory
 from unified_rl.bench.gpu.models import dtype_on, filled_rows, layout_of, random_model, shape_named
 from unified_rl.models.compiled_forward import compiled_forward
 from unified_rl.models.forward import Forward, plain_forward, response_outputs
 from unified_rl.models.policy_model import decoder_of
+from unified_rl.packing.packed_rows import PackedRows
 from unified_rl.planning import memory
 from unified_rl.planning.gpus import GIB
 from unified_rl.planning.shapes import ModelShape
@@ -45,15 +47,7 @@ def training_pass(
     if checkpointing == "layers":
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         model.train()  # transformers checkpoints only then; there is no dropout
-    optimizer = torch.optim.SGD(model.parameters(), lr=1e-6)
-
-    def step() -> None:
-        optimizer.zero_grad(set_to_none=True)
-        logp_N = response_outputs(model, packed, forward=forward)["logp"]
-        (logp_N.sum() / len(logp_N)).neg().backward()
-        optimizer.step()
-
-    seconds = best_seconds(step, rounds, device)
+    seconds = best_seconds(_update(model, packed, forward), rounds, device)
     lengths = np.array([sequence.input_tokens for sequence in sequences], dtype=float)
     context = float((lengths**2).sum() / (2 * lengths.sum()))
     flops = 3 * shape.forward_flops(float(lengths.sum()), context, float(len(packed.targets_N)))
@@ -73,3 +67,16 @@ def training_pass(
         "peak_gib": (peak_memory(device) - base) / GIB,
         "planned_peak_gib": planned / GIB,
     }
+
+
+def _update(model: PreTrainedModel, packed: PackedRows, forward: Forward) -> Callable[[], None]:
+    """One update on the packed rows, as a call."""
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-6)
+
+    def update() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        logp_N = response_outputs(model, packed, forward=forward)["logp"]
+        (logp_N.sum() / len(logp_N)).neg().backward()
+        optimizer.step()
+
+    return update

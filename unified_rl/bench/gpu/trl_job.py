@@ -36,7 +36,7 @@ def _trained(folder: Path, device: str, new_tokens: int, micro: int) -> dict[str
     """Seconds of the last of `STEPS` steps (the first one compiles and fills caches), and its peak memory."""
     from datasets import Dataset
     from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
-    from trl import GRPOConfig, GRPOTrainer
+    from trl import GRPOTrainer
 
     ends: list[float] = []
 
@@ -49,7 +49,27 @@ def _trained(folder: Path, device: str, new_tokens: int, micro: int) -> dict[str
     gpu = device == "cuda"
     rows = [json.loads(line) for line in (folder / "data" / "train.jsonl").read_text(encoding="utf-8").splitlines()]
     model = AutoModelForCausalLM.from_pretrained(folder / "model", dtype=torch.bfloat16 if gpu else torch.float32)
-    options = GRPOConfig(
+    trainer = GRPOTrainer(
+        model=model,
+        reward_funcs=lambda completions, **_: [float(len(set(one)) % 7) for one in completions],
+        args=_options(gpu, new_tokens, micro),
+        train_dataset=Dataset.from_dict({"prompt": [row["question"] + "\n" for row in rows]}),
+        processing_class=AutoTokenizer.from_pretrained(folder / "model"),
+        callbacks=[Clock()],
+    )
+    if gpu:
+        torch.cuda.reset_peak_memory_stats()
+    trainer.train()
+    peak = torch.cuda.max_memory_allocated() / 2**30 if gpu else 0.0
+    length = [entry["completions/mean_length"] for entry in trainer.state.log_history if "completions/mean_length" in entry]
+    return {"seconds": ends[-1] - ends[-2], "peak_gib": peak, "mean_length": length[-1] if length else None}
+
+
+def _options(gpu: bool, new_tokens: int, micro: int) -> Any:
+    """The step's settings in TRL's words."""
+    from trl import GRPOConfig
+
+    return GRPOConfig(
         output_dir=tempfile.mkdtemp(),
         report_to=[],
         save_strategy="no",
@@ -67,20 +87,6 @@ def _trained(folder: Path, device: str, new_tokens: int, micro: int) -> dict[str
         beta=0.04,
         loss_type=Grpo().name,
     )
-    trainer = GRPOTrainer(
-        model=model,
-        reward_funcs=lambda completions, **_: [float(len(set(one)) % 7) for one in completions],
-        args=options,
-        train_dataset=Dataset.from_dict({"prompt": [row["question"] + "\n" for row in rows]}),
-        processing_class=AutoTokenizer.from_pretrained(folder / "model"),
-        callbacks=[Clock()],
-    )
-    if gpu:
-        torch.cuda.reset_peak_memory_stats()
-    trainer.train()
-    peak = torch.cuda.max_memory_allocated() / 2**30 if gpu else 0.0
-    length = [entry["completions/mean_length"] for entry in trainer.state.log_history if "completions/mean_length" in entry]
-    return {"seconds": ends[-1] - ends[-2], "peak_gib": peak, "mean_length": length[-1] if length else None}
 
 
 if __name__ == "__main__":

@@ -1,0 +1,222 @@
+"""The section of the reward axis: who judges, what is judged, and how judgements become numbers. No torch."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+from unified_rl.base.errors import ConfigError
+from unified_rl.config.ranges import at_least, between, one_of, positive
+
+#: Rewards that are added up of named parts.
+SEVERAL = "several"
+CONTROLS = ("random", "format", "wrong", "majority")
+REWARD_SOURCES = ("none", "rule", "exact", "model", "mixture", SEVERAL, *CONTROLS)
+MODEL_SOURCES = frozenset({"model", "mixture"})
+#: Rewards of ours that can judge steps.
+STEP_SOURCES = MODEL_SOURCES | {"exact"}
+SUPERVISIONS = ("none", "outcome", "process")
+
+
+@dataclass
+class RewardPart:
+    """One of several rewards: `reward.parts.NAME`.
+
+    source: who judges, as `reward.source`. weight: of this part in their sum; of any sign. settings: other settings of section
+        reward for this part alone, e.g. {correct: 2.0}.
+    """
+
+    source: str = "rule"
+    weight: float = 1.0
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class RewardConfig:
+    """The reward. `source` says who judges, `supervision` what is judged; they are independent.
+
+    source: none | rule (final answer) | exact (final answer and every step, where the task can check steps) | model (a reward
+        model) | mixture (rule_weight x rule + (1 - rule_weight) x model) | several (the weighted sum of `parts`) | controls that
+        know nothing of the right answer: random, format, wrong, majority (rewards/controls.py) | FILE.py:NAME (CONTRIBUTING.md).
+    supervision: outcome (one reward per response) | process (one per step) | none.
+    parts: of several rewards, by name: {NAME: {source: ..., weight: ..., settings: {...}}}.
+    correct, incorrect: outcome reward of a right and of any other answer; also of right and wrong steps (rule, exact).
+    overlong: soft overlong penalty (DAPO, Eq. 13): the last `overlong` tokens before the length limit cost up to 1; 0 = off.
+    false_positive, false_negative: chance that a wrong answer or step is judged right, and a right one wrong (rule, exact; the
+        same response is always judged alike). noise_seed: which ones.
+    noise_unit: what errs together: response | answer (all with the same one) | problem. noise_by, noise_slope, noise_centre: the
+        rates' log-odds change by noise_slope (x - noise_centre), x being the length in tokens (length) or a number of the problem's
+        info, such as steps; "" = they do not.
+    loophole: a form in which a wrong answer is always accepted, as ends_in:7 (rewards/patterns.py; rule, exact).
+    pattern: the form that source=format pays for. random_rate: the chance of source=random.
+    correction: for a judge that errs (rewards/corrections.py): none | backward | forward. correction_rates: known (those set, for
+        each response) | given (assumed_false_positive, assumed_false_negative) | estimated (counted on `audited` responses of
+        stage reward_samples, whose truth is looked up).
+    model_path: directory of a trained reward model; "" = the one that section reward_model describes, made where it is missing.
+    output, reduction, form, temperature: how a reward model's logits become rewards (rewards/model.py has the formulas).
+        output: probability | logit. reduction (of steps to one reward, under outcome supervision): min | product | last; "" = min
+        for a process model, last for an outcome model. form (of step rewards, under process supervision): sum (the paper) | min
+        (PURE), `temperature` being that of its softmax.
+    rule_weight: the rule's share in a mixture.
+    """
+
+    source: str = "rule"
+    supervision: str = "outcome"
+    parts: dict[str, RewardPart] = field(default_factory=dict)
+    correct: float = 1.0
+    incorrect: float = 0.0
+    overlong: int = 0
+    false_positive: float = 0.0
+    false_negative: float = 0.0
+    noise_seed: int = 0
+    noise_unit: str = "response"
+    noise_by: str = ""
+    noise_slope: float = 0.0
+    noise_centre: float = 0.0
+    loophole: str = ""
+    pattern: str = ""
+    random_rate: float = 0.5
+    correction: str = "none"
+    correction_rates: str = "known"
+    assumed_false_positive: float = 0.0
+    assumed_false_negative: float = 0.0
+    audited: int = 256
+    model_path: str = ""
+    output: str = "probability"
+    reduction: str = ""
+    form: str = "sum"
+    temperature: float = 0.1
+    rule_weight: float = 0.5
+
+    def __post_init__(self) -> None:
+        if ":" not in self.source:
+            one_of("reward.source", self.source, REWARD_SOURCES)
+        one_of("reward.supervision", self.supervision, SUPERVISIONS)
+        at_least("reward.overlong", self.overlong, 0)
+        between("reward.false_positive", self.false_positive, 0.0, 1.0)
+        between("reward.false_negative", self.false_negative, 0.0, 1.0)
+        one_of("reward.noise_unit", self.noise_unit, ("response", "answer", "problem"))
+        between("reward.random_rate", self.random_rate, 0.0, 1.0)
+        one_of("reward.correction", self.correction, ("none", "backward", "forward"))
+        one_of("reward.correction_rates", self.correction_rates, ("known", "given", "estimated"))
+        between("reward.assumed_false_positive", self.assumed_false_positive, 0.0, 1.0)
+        between("reward.assumed_false_negative", self.assumed_false_negative, 0.0, 1.0)
+        at_least("reward.audited", self.audited, 1)
+        self._check_judge()
+        one_of("reward.output", self.output, ("probability", "logit"))
+        one_of("reward.reduction", self.reduction, ("", "min", "product", "last"))
+        one_of("reward.form", self.form, ("sum", "min"))
+        positive("reward.temperature", self.temperature)
+        between("reward.rule_weight", self.rule_weight, 0.0, 1.0)
+
+    def _check_judge(self) -> None:
+        """Refuse settings of noise and correction that mean nothing together."""
+        if (self.noise_slope != 0) != bool(self.noise_by):
+            raise ConfigError(
+                f"reward.noise_by={self.noise_by!r} with reward.noise_slope={self.noise_slope:g}: rates change along "
+                "something by a slope; set both or neither"
+            )
+        rates_set = self.false_positive > 0 or self.false_negative > 0
+        if not rates_set and (self.noise_by or self.noise_unit != "response"):
+            raise ConfigError(
+                "reward.noise_unit and reward.noise_by say which judgements err, but none does; set reward.false_positive or "
+                "reward.false_negative"
+            )
+        if self.source == "format" and not self.pattern:
+            raise ConfigError(
+                "reward.source=format pays for a form; set reward.pattern, for example reward.pattern=contains:####"
+            )
+        if self.correction == "none":
+            return
+        if self.correction_rates == "known" and self.loophole:
+            raise ConfigError(
+                f"reward.loophole={self.loophole} is accepted right or wrong, so that nothing corrects what a judge with known "
+                "rates says of it; set reward.correction_rates=given or estimated"
+            )
+        given = {
+            "known": (self.false_positive, self.false_negative),
+            "given": (self.assumed_false_positive, self.assumed_false_negative),
+            "estimated": (0.0, 0.0),
+        }[self.correction_rates]
+        if sum(given) >= 1:
+            raise ConfigError(
+                f"reward.correction={self.correction} of a judge with rates {given[0]:g} and {given[1]:g}: together they must be "
+                "below 1, or it says nothing; lower them"
+            )
+
+    @property
+    def noisy(self) -> bool:
+        return self.false_positive > 0 or self.false_negative > 0 or bool(self.loophole)
+
+    @property
+    def audits(self) -> bool:
+        """Whether rates are counted on responses of the initial policy before training."""
+        return any(one.correction != "none" and one.correction_rates == "estimated" for one in self.judges.values())
+
+    @property
+    def corrected(self) -> bool:
+        """Whether a reward is corrected for its judge's errors."""
+        return any(one.correction != "none" for one in self.judges.values())
+
+    @property
+    def learned(self) -> bool:
+        """Whether a reward model has a say."""
+        return bool(self.models)
+
+    @property
+    def made(self) -> bool:
+        """Whether the reward model of section reward_model has a say, and not only models given by their paths."""
+        return any(not one.model_path for one in self.models)
+
+    @property
+    def several(self) -> bool:
+        """Whether each response has several rewards, by name."""
+        return self.source in (SEVERAL, "mixture")
+
+    @property
+    def judges(self) -> dict[str, RewardConfig]:
+        """The settings of each part by the name of its setting; of one reward its own.
+
+        Raises:
+            ConfigError: no parts at all, a part of parts, or a setting that is not known.
+        """
+        if self.source != SEVERAL:
+            return {"reward": self}
+        if not self.parts:
+            raise ConfigError(
+                "reward.source=several adds named rewards up, but reward.parts names none; set for example "
+                "reward.parts.right.source=rule reward.parts.right.weight=1"
+            )
+        return {f"reward.parts.{name}": self._judge(name, part) for name, part in self.parts.items()}
+
+    @property
+    def models(self) -> list[RewardConfig]:
+        """The judges that are reward models."""
+        return [one for one in self.judges.values() if one.source in MODEL_SOURCES]
+
+    def with_model(self, path: str) -> RewardConfig:
+        """The same with the reward model in `path` for every judge that is one."""
+        if self.source != SEVERAL:
+            return replace(self, model_path=path)
+        parts = {
+            name: replace(part, settings={**part.settings, "model_path": path}) if part.source in MODEL_SOURCES else part
+            for name, part in self.parts.items()
+        }
+        return replace(self, parts=parts)
+
+    def _judge(self, name: str, part: RewardPart) -> RewardConfig:
+        where, known = f"reward.parts.{name}", [item.name for item in fields(self) if item.name not in ("source", "parts")]
+        if part.source in (SEVERAL, "none"):
+            raise ConfigError(f"{where}.source={part.source} is no single reward; name one of the others")
+        for key in part.settings:
+            if key not in known:
+                near = difflib.get_close_matches(str(key), known, n=1)
+                meant = f"; did you mean {near[0]!r}?" if near else f"; choose one of: {', '.join(known)}"
+                raise ConfigError(f"{where}.settings.{key} is not known{meant}")
+        judges_steps = self.supervision == "process" and (part.source in STEP_SOURCES or ":" in part.source)
+        given = {"supervision": "process" if judges_steps else "outcome", **part.settings}
+        try:
+            return RewardConfig(source=part.source, **given)
+        except (ConfigError, TypeError) as error:
+            raise ConfigError(f"{where}: {error}") from error

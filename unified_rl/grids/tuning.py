@@ -1,0 +1,55 @@
+"""Where the learning rates of a grid come from, read off the cells' own configurations and the sweep's table."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+from unified_rl.base.errors import UnifiedRLError
+from unified_rl.config.schema import Config
+from unified_rl.launch.cells import Cell
+from unified_rl.presets import loading
+
+#: What `unified-rl grid lr_sweep` measured; without it nothing is said to be swept.
+SWEEP = Path("experiments/results/lr_sweep.csv")
+
+
+def sentence(cells: Sequence[Cell], sweep: Path = SWEEP) -> str:
+    """Per label the rate that its configuration has, and whether that rate was swept for it.
+
+    "best of n swept" where the arm is a row of the method table as it stands and no swept rate of that row did better; "swept, not
+    the best"; or "not swept": no sweep of that row, or the arm is otherwise than the row that was swept.
+    """
+    found: dict[str, str] = {}
+    measured = _measured(sweep)
+    for cell in cells:
+        if cell.label in found or "trainer.steps=0" in cell.train:
+            continue
+        try:
+            config = loading.load_config(cell.train)
+        except UnifiedRLError:
+            continue  # the plan says what is wrong with it
+        found[cell.label] = f"{cell.label} {config.trainer.learning_rate:g} ({_standing(config, measured)})"
+    source = f"; sweep: {sweep}" if measured else ""
+    return "; ".join(found.values()) + source
+
+
+def _standing(config: Config, measured: dict[str, dict[float, float]]) -> str:
+    row = loading.load_config([f"method={config.method}", f"stack={config.stack}"])
+    as_row = all(getattr(config, name) == getattr(row, name) for name in loading.AXES)
+    by_rate = measured.get(config.method, {})
+    if not as_row or config.trainer.learning_rate not in by_rate:
+        return "not swept"
+    best = by_rate[config.trainer.learning_rate] >= max(by_rate.values())
+    return f"best of {len(by_rate)} swept" if best else f"swept, not the best of {len(by_rate)}"
+
+
+def _measured(sweep: Path) -> dict[str, dict[float, float]]:
+    """Method -> rate -> mean validation accuracy; empty where there is no such table."""
+    found: dict[str, dict[float, float]] = {}
+    if sweep.is_file():
+        with sweep.open(encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(line for line in file if not line.startswith("#")):
+                found.setdefault(row["method"], {})[float(row["learning_rate"])] = float(row["mean"])
+    return found

@@ -1,0 +1,42 @@
+"""Forms of a response, told without knowing the right answer: what a format reward pays for, and what a loophole lets through.
+
+    ends_in:TEXT       the final answer ends in TEXT
+    contains:TEXT      the response has TEXT in it
+    lines_under:N      it has fewer than N lines
+    tokens_over:N      it is longer than N tokens
+
+Text is compared, never read as an expression, so the time is linear in the response whatever a policy writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from unified_rl.base.errors import ConfigError
+from unified_rl.base.types import Response, Score
+
+Pattern = Callable[[Response, Score], bool]
+
+NAMES = ("ends_in:TEXT", "contains:TEXT", "lines_under:N", "tokens_over:N")
+
+
+def pattern(name: str, where: str) -> Pattern:
+    """The form called `name`.
+
+    Args:
+        where: the setting that holds the name.
+
+    Raises:
+        ConfigError: no form has that name, or its TEXT or N is missing.
+    """
+    kind, _, value = name.partition(":")
+    if kind == "ends_in" and value:
+        return lambda response, score: score.answer is not None and score.answer.endswith(value)
+    if kind == "contains" and value:
+        return lambda response, score: value in response.text
+    if kind in ("lines_under", "tokens_over") and value.isdecimal():
+        limit = int(value[:9])
+        if kind == "lines_under":
+            return lambda response, score: len(response.text.strip().splitlines()) < limit
+        return lambda response, score: len(response) > limit
+    raise ConfigError(f"{where}={name!r} is not known; choose one of: {', '.join(NAMES)}")

@@ -1,0 +1,68 @@
+"""What may be pooled, and what compared: by what runs were configured to be and how they were evaluated, never by their labels.
+
+Runs are seeds of one another if and only if their resolved configurations differ in seeds alone (`settings_apart`). Evaluations are
+comparable if and only if they were decoded alike on the same problems of the same task, in the same template (`protocol`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from unified_rl.records.config_file import flat
+
+#: Settings that say where a run is and what it is called, not what it does; and those of the planner, which runs nothing.
+PLACES = frozenset({"run_dir", "resume", "threads", "artifacts", "label"})
+_PLANNER = "plan."
+_SHOWN = 3
+REMEDY = "analyse them apart, or train one of them under a label of its own (label=NAME)"
+#: Of the decoding, what means nothing to greedy answers.
+_SAMPLING = ("temperature", "top_p", "top_k")
+
+
+def is_seed(name: str) -> bool:
+    """Whether a setting is a seed: `seed`, `sft.seed`, `reward.noise_seed` ..."""
+    return name.rpartition(".")[2].endswith("seed")
+
+
+def settings_apart(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """What keeps two runs from being seeds of one another: dotted name -> both values; empty if they may be pooled.
+
+    Args:
+        a, b: resolved configurations, as `flat` gives them. A name that only one has is a difference (the other value is None).
+    """
+    names = [name for name in {**a, **b} if name not in PLACES and not name.startswith(_PLANNER) and not is_seed(name)]
+    return {name: (a.get(name), b.get(name)) for name in names if a.get(name) != b.get(name)}
+
+
+def apart_in_words(apart: Mapping[str, tuple[Any, Any]]) -> str:
+    """The first differences, as a message quotes them."""
+    shown = [f"{name} {ours!r} against {theirs!r}" for name, (ours, theirs) in list(apart.items())[:_SHOWN]]
+    return ", ".join(shown) + (f" and {len(apart) - _SHOWN} more" if len(apart) > _SHOWN else "")
+
+
+def protocol(meta: Mapping[str, Any]) -> dict[str, Any]:
+    """What an evaluation's numbers depend on besides the policy: task, its settings, decoding. Dotted name -> value.
+
+    Args:
+        meta: an evaluation's meta.json. Temperature, top_p and top_k are left out where nothing was sampled.
+    """
+    decoding = dict(meta.get("decoding") or {})
+    if not meta.get("samples_per_problem"):
+        decoding = {name: value for name, value in decoding.items() if name not in _SAMPLING}
+    return flat({"task": meta.get("task"), "task_settings": meta.get("task_settings") or {}, "decoding": decoding})
+
+
+def decoding_words(found: Mapping[str, Any]) -> str:
+    """A protocol as captions state it: task, then how was decoded."""
+    names = {"decoding.temperature": "T", "decoding.top_p": "top_p", "decoding.top_k": "top_k"}
+    parts = [f"{short}={found[name]:g}" for name, short in names.items() if found.get(name) is not None]
+    if found.get("decoding.max_new_tokens") is not None:
+        parts.append(f"at most {found['decoding.max_new_tokens']} tokens")
+    return ", ".join(filter(None, [str(found.get("task") or ""), *parts]))
+
+
+def problems_digest(problems: Iterable[tuple[str, str]]) -> str:
+    """A hash of (id, gold answer), in any order: two sets may have the same ids and not be the same problems."""
+    return hashlib.sha256("\n".join(sorted(f"{name}\t{gold}" for name, gold in problems)).encode()).hexdigest()[:16]
