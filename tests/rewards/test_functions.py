@@ -50,7 +50,8 @@ def test_a_batch_is_asked_once_and_in_order():
 def test_true_and_false_are_a_judgement_and_named_parts_are_summed():
     judged = scores(lambda response: response == "T", ["H", "T"])[0]
     assert [(one.reward, one.accepted, one.judged_correct) for one in judged] == [(0.0, False, False), (1.0, True, True)]
-    assert scores(lambda response: {"form": 0.25, "right": True}, ["H"])[0][0].reward == 1.25
+    named = scores(lambda response: {"form": 0.25, "right": True}, ["H"])[0][0]
+    assert (named.reward, [(part.name, part.reward) for part in named.parts]) == (1.25, [("form", 0.25), ("right", 1.0)])
 
 
 def test_what_a_function_does_wrong_is_one_line():

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 from unified_rl.base.errors import ConfigError, DataError
-from unified_rl.base.types import Prompt, Response, Score, Task
+from unified_rl.base.types import NamedReward, Prompt, Response, Score, Task
 from unified_rl.rewards.checked import number_problem
 from unified_rl.rewards.rewards import OutcomeReward
 
@@ -80,7 +80,8 @@ class FunctionReward:
         for part, one in value.items():
             if not isinstance(one, bool) and (wrong := number_problem(f"part {part!r}", one)):
                 raise DataError(f"{self._name}: {wrong}")
-        return replace(score, reward=total({str(part): float(one) for part, one in value.items()}))
+        parts = tuple(NamedReward(str(part), float(one)) for part, one in value.items())
+        return replace(score, reward=sum(part.reward for part in parts), parts=parts)
 
 
 def is_function(found: Any) -> bool:
@@ -101,11 +102,6 @@ def check_callable(found: Any, name: str) -> None:
         raise ConfigError(f"{name} takes ({', '.join(_parameters(found))}); {_REMEDY}") from None
     except ValueError:  # a builtin that does not say
         return
-
-
-def total(named: Mapping[str, float]) -> float:
-    """The reward of several named parts: their sum."""
-    return sum(named.values())
 
 
 _REMEDY = (
