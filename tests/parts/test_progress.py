@@ -13,13 +13,14 @@ def clock(monkeypatch):
 
 
 def test_a_line_at_intervals_and_at_the_end_with_the_pace_of_all_steps(clock, capsys):
+    metrics = {"reward/mean": 0.25, "reward/correct": 0.125, "response/length": 31.5, "kl/k3": 0.00123, "logp/mean": -0.7}
     with module.progress("GRPO", 40) as hook:
         for done in range(1, 41):
             clock[0] += 0.5
-            hook(done, {"reward/mean": 0.25, "reward/correct": 0.125} if done == 40 else {})
+            hook(done, metrics if done == 40 else {})
     assert capsys.readouterr().err.splitlines() == [
         "GRPO: 30/40 steps, 2.00 steps/s, 5 s left",
-        "GRPO: 40/40 steps, 2.00 steps/s, 0 s left, reward 0.250, correct 0.125",
+        "GRPO: 40/40 steps, 2.00 steps/s, reward 0.250, correct 0.125, KL 0.0012, length 31.5, log p -0.700",
     ]
 
 
@@ -27,3 +28,15 @@ def test_one_step_has_no_pace(clock, capsys):
     with module.progress("samples", 1, "responses") as hook:
         hook(1, {})
     assert capsys.readouterr().err == "samples: 1/1 responses\n"
+
+
+def test_a_slow_pace_is_seconds_for_each(clock, capsys):
+    with module.progress("PPO", 3) as hook:
+        for done in range(1, 4):
+            clock[0] += 40.0
+            hook(done, {})
+    assert capsys.readouterr().err.splitlines() == [
+        "PPO: 1/3 steps",
+        "PPO: 2/3 steps, 40.0 s/step, 40 s left",
+        "PPO: 3/3 steps, 40.0 s/step",
+    ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig, Qwen2Config, Qwen3Config
@@ -109,3 +111,30 @@ def test_a_layers_activations_are_what_autograd_saves(dtype, kv_heads, intermedi
 def test_the_planners_chunks_are_the_heads():
     assert memory.CHUNK_ELEMENTS == exact_head.CHUNK_ELEMENTS
     assert (memory.GPU_CHUNK_ELEMENTS, memory.KEPT_BYTES) == (bfloat16_head.GPU_CHUNK_ELEMENTS, bfloat16_head.KEPT_BYTES)
+
+
+def test_no_other_model_is_planned_than_the_one_named(tmp_path, monkeypatch):
+    """A name of the Hub is looked up in the cache (and on the network, which is off here); without it there is no plan."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    words = ["method=grpo", "model.path=some-one/their-model"]
+    for more in ([], ["stack=deepseekmath_7b"]):
+        with pytest.raises(
+            ConfigError, match=r"some-one/their-model has no config\.json here, and the Hugging Face Hub gives none"
+        ):
+            shape_of(loading.load_config([*words, *more]))
+    snapshot = tmp_path / "models--some-one--their-model" / "snapshots" / "abc"
+    snapshot.mkdir(parents=True)
+    (snapshot.parents[1] / "refs").mkdir()
+    (snapshot.parents[1] / "refs" / "main").write_text("abc")
+    sizes = {"hidden_size": 8, "num_attention_heads": 2, "num_hidden_layers": 1, "intermediate_size": 16}
+    (snapshot / "config.json").write_text(
+        json.dumps({"model_type": "llama", "vocab_size": 10, "max_position_embeddings": 32, **sizes})
+    )
+    shape, origin = shape_of(loading.load_config(words))
+    assert (shape.hidden_size, shape.vocabulary) == (8, 10)
+    assert "some-one/their-model on the Hugging Face Hub" in origin
+    with pytest.raises(ConfigError, match=r"nowhere has no config\.json here; set model.path to the folder"):
+        shape_of(loading.load_config(["method=grpo", "model.path=nowhere"]))

@@ -6,6 +6,7 @@ import difflib
 import hashlib
 import importlib
 import importlib.util
+import inspect
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,6 +14,40 @@ from types import ModuleType
 from typing import Any
 
 from unified_rl.base.errors import ConfigError
+
+#: Objects given in Python, by the name that stands for them in a configuration.
+_GIVEN: dict[str, Any] = {}
+IN_MEMORY = "in_memory_"
+
+
+def named(given: Any) -> str:
+    """The name by which a configuration holds a function or class of this process: `FILE.py:NAME` where it is a file's.
+
+    `import_by_path` gives the same object back, so that a script which is being run is not imported a second time. What was typed
+    at a prompt or in a notebook is named by its source, and another process has to be given it again.
+    """
+    name, file = str(getattr(given, "__qualname__", "")), _file_of(given)
+    if file is None or not name.isidentifier():
+        source = hashlib.sha256(_source_of(given)).hexdigest()[:12]
+        file, name = f"{IN_MEMORY}{source}", name.rpartition(".")[2] if name.rpartition(".")[2].isidentifier() else "function"
+    _GIVEN[f"{file}:{name}"] = given
+    return f"{file}:{name}"
+
+
+def _file_of(given: Any) -> str | None:
+    try:
+        file = inspect.getsourcefile(given)
+    except TypeError:  # an instance, or a builtin
+        return None
+    return file if file and file.endswith(".py") and Path(file).is_file() else None
+
+
+def _source_of(given: Any) -> bytes:
+    try:
+        return inspect.getsource(given).encode()
+    except (OSError, TypeError):
+        code = getattr(given, "__code__", None)
+        return repr((code.co_code, code.co_names, code.co_consts)).encode() if code else repr(type(given)).encode()
 
 
 def import_by_path(path: str, field: str) -> Any:
@@ -24,7 +59,11 @@ def import_by_path(path: str, field: str) -> Any:
     Raises:
         ConfigError: no such file, module or name, or the module cannot be imported.
     """
+    if path in _GIVEN:
+        return _GIVEN[path]
     place, _, attribute = path.rpartition(":")
+    if place.startswith(IN_MEMORY):
+        raise ConfigError(f"{field}={path} was given in Python by another process; give it again, or put it into a file")
     try:
         module = _import_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
     except FileNotFoundError as error:

@@ -143,12 +143,19 @@ def typed(name: str, command: Command, given: Mapping[str, Sequence[str]]) -> An
         if get_origin(kind) in (list, tuple):
             separator = item.metadata.get("separator", ",")
             parts = [part for text in texts for part in (text.split(separator) if item.name != command.place else [text])]
+            parts = [one for part in parts for one in (_counted(part) if get_args(kind)[0] is int else [part])]
             values[item.name] = get_origin(kind)(_value(item.name, part, get_args(kind)[0]) for part in parts if part)
         elif item.name == command.place and len(texts) > 1:
             raise ConfigError(f"{name} takes one {item.name}, got {', '.join(texts)}")
         else:
             values[item.name] = _value(item.name, texts[-1], kind)  # the later wins, as in the configuration
     return command.options(**values)
+
+
+def _counted(text: str) -> list[str]:
+    """`0..4` as its five numbers; anything else as it is."""
+    ends = re.fullmatch(r"(\d{1,6})\.\.(\d{1,6})", text)
+    return [str(number) for number in range(int(ends[1]), int(ends[2]) + 1)] if ends else [text]
 
 
 def _value(name: str, text: str, kind: Any) -> Any:

@@ -37,7 +37,11 @@ def _iterate(call: Call) -> None:
 
 
 def _evaluate(call: Call) -> None:
-    jobs.evaluate(call.words)
+    folder = jobs.evaluate(call.words)
+    from unified_rl.statistics import experiment, tables
+
+    cells = experiment.read_experiment([folder.parents[1]], folder.name)
+    print(f"\n{tables.format_results(tables.results(cells))}")
 
 
 def _compose_data(call: Call) -> None:

@@ -26,7 +26,7 @@ class TaskConfig:
     """
 
     name: str = "arithmetic"
-    template: str = "arithmetic"
+    template: str = "completion"
     solution: str = "chain_of_thought"
     max_rounds: int = 3
     shots: int = 0
@@ -54,7 +54,7 @@ class DataConfig:
     """
 
     path: str = ""
-    prompts: int = 2048
+    prompts: int = 0
     slices: list[str] = field(default_factory=list)
     demonstrations: list[DemonstrationFile] = field(default_factory=list)
     batch: str = "demonstrations"

@@ -11,7 +11,8 @@ from unified_rl.config.ranges import at_least, between, one_of
 
 @dataclass
 class RunConfig:
-    """checkpoint_every, curve_every, samples_every: in steps, 0 = only at the end. curve_problems: per slice, on `curve_split`.
+    """checkpoint_every, curve_every, samples_every: in steps, 0 = only at the end. curve_problems: per slice, on
+    `curve_split`, or all that there are.
 
     sinks: tensorboard, wandb: where the numbers of metrics.jsonl and curve.jsonl go as well.
     """
@@ -42,7 +43,7 @@ class EvaluationConfig:
     """
 
     split: str = "test"
-    problems: int = 200
+    problems: int = 0
     samples: int = 64
     temperature: float = 0.7
     top_p: float = 1.0

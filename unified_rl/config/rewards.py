@@ -38,7 +38,7 @@ class RewardConfig:
 
     source: none | rule (final answer) | exact (final answer and every step, where the task can check steps) | model (a reward
         model) | mixture (rule_weight x rule + (1 - rule_weight) x model) | several (the weighted sum of `parts`) | controls that
-        know nothing of the right answer: random, format, wrong, majority (rewards/controls.py) | FILE.py:NAME.
+        know nothing of the right answer: random, format, wrong, majority (rewards/controls.py) | FILE.py:NAME (CONTRIBUTING.md).
     supervision: outcome (one reward per response) | process (one per step) | none.
     parts: of several rewards, by name: {NAME: {source: ..., weight: ..., settings: {...}}}.
     correct, incorrect: outcome reward of a right and of any other answer; also of right and wrong steps (rule, exact).

@@ -128,7 +128,7 @@ class SftStageConfig(LearningRateConfig):
     SECTION = "sft"
 
     seed: int = 0
-    demonstrations: int = 20000
+    demonstrations: int = 0
     steps: int = 1800
     sequences_per_step: int = 32
     learning_rate: float = 3e-3

@@ -37,11 +37,11 @@ class Choices:
     """What the command line chooses for a whole grid.
 
     preset: how large it is run; a grid's file names its presets. out: folder for runs, tables, figures and page; by default
-    runs/NAME_PRESET. workers: most cells at a time; 0 = as many as there are cores or GPUs for. launcher: where cells run:
-    local (this machine) or slurm. seeds: how many, or which, as in 0,1,2; none = those of the preset. matching: equal_updates,
+    runs/NAME_PRESET. workers: most cells at a time; 0 = as many as there are cores or GPUs for. launcher: where cells run: local
+    (this machine) or slurm. seeds: how many, or which, as in 0,1,2 or 0..4; none = those of the preset. matching: equal_updates,
     equal_sampled_tokens:TOKENS or equal_training_tokens:TOKENS; none = the grid's. arms: only those whose names match one of
-    these patterns, as in grpo*; none = all. artifacts: folder of shared stages; none = what the configuration says.
-    cell_cores: cores of each cell; 0 = the preset's. cell_gpus: GPUs of each cell; -1 = the preset's.
+    these patterns, as in grpo*; none = all. artifacts: folder of shared stages; none = what the configuration says. cell_cores:
+    cores of each cell; 0 = the preset's. cell_gpus: GPUs of each cell; -1 = the preset's.
     """
 
     preset: str = "default"

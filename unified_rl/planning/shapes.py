@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from unified_rl.config.schema import Config
 
 #: Families that differ from Llama only in the biases of query, key and value, or in norms of query and key.
 FAMILIES = ("llama", "mistral", "qwen2", "qwen3")
+
+_HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 
 
 @dataclass(frozen=True)
@@ -82,11 +85,13 @@ def shape_of(config: Config) -> tuple[ModelShape, str]:
     """The policy's shape, and in words where it is from: the model's own files, the stack, or the sections of the configuration.
 
     Raises:
-        ConfigError, DataError: the model's config.json is damaged, or of a family that is not known here.
+        ConfigError, DataError: the model's config.json is damaged, of a family that is not known here, or cannot be had.
     """
-    if config.model.path and (file := Path(config.model.path) / "config.json").is_file():
-        return shape_from_file(file), f"{config.model.path}/config.json"
-    found = config.architecture
+    found, path = config.architecture, config.model.path
+    if path and (file := Path(path) / "config.json").is_file():
+        return shape_from_file(file), f"{path}/config.json"
+    if path and path != found.name and (not found.name or _HUB_NAME.fullmatch(path)):
+        return shape_from_file(_fetched(path)), f"config.json of {path} on the Hugging Face Hub"
     if found.name:
         return (
             ModelShape(
@@ -116,6 +121,23 @@ def shape_of(config: Config) -> tuple[ModelShape, str]:
         tied_embeddings=True,
     )
     return shape, f"section model, from scratch; the vocabulary is at most {model.vocabulary}"
+
+
+def _fetched(name: str) -> Path:
+    """The config.json of a model of the Hub, from its cache or the network. Raises ConfigError where neither has it."""
+    failed = f"model.path={name} has no config.json here"
+    if Path(name).exists() or not _HUB_NAME.fullmatch(name):
+        raise ConfigError(f"{failed}; set model.path to the folder of a model in Hugging Face format, or leave it out")
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        return Path(hf_hub_download(name, "config.json"))
+    except (HfHubHTTPError, OSError, ValueError) as error:
+        raise ConfigError(
+            f"{failed}, and the Hugging Face Hub gives none ({str(error).splitlines()[0]}); check the name and the network, or "
+            f"fetch it elsewhere (hf download {name} config.json --local-dir DIR) and set model.path=DIR"
+        ) from error
 
 
 def shape_from_file(file: Path) -> ModelShape:

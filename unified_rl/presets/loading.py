@@ -1,9 +1,10 @@
 """From `key=value` words to a checked `Config`. No torch.
 
-Order, later wins: schema defaults, configs/chain.yaml, the method's row of the table, configs/stack/STACK.yaml,
-that stack's `methods.METHOD` section (what is tuned for the stack; without one, its coefficient's), the dialect, the command line.
-`source=x`, `coefficient=x`, `aggregation=x`, `importance=x`, `task=x` and `reward=x` are short for the section's name, and
-`engine=x` for `trainer.name=x`.
+Order, later wins: schema defaults, configs/chain.yaml, the method's row of the table, configs/stack/STACK.yaml, that stack's
+`tasks.TASK` section (sizes for one task, which others need not have), its `methods.METHOD` section (what is tuned for the stack;
+without one, its coefficient's), the dialect, the command line.
+`source=x`, `coefficient=x`, `aggregation=x`, `importance=x`, `task=x` and `reward=x` are short for the section's name, `data=x` and
+`model=x` for its path, `engine=x` for `trainer.name=x` and `steps=x` for `trainer.steps=x`.
 """
 
 from __future__ import annotations
@@ -36,13 +37,15 @@ SHORTHANDS = {
     "aggregation": "name",
     "importance": "name",
     "task": "name",
+    "data": "path",
+    "model": "path",
     "generator": "name",
     "trainer": "name",
     "reward": "source",
 }
 #: The sections in which a method is a row of the table: a run that is otherwise in them is not that row, and is not called so.
 AXES = ("source", "reward", "coefficient", "aggregation", "importance", "losses")
-OTHER_NAMES = {"engine": "trainer"}
+OTHER_NAMES = {"engine": "trainer", "steps": "trainer.steps"}
 
 
 def load_config(words: Sequence[str]) -> Config:
@@ -70,8 +73,9 @@ def compose(words: Sequence[str]) -> Config:
     stack_name = str(given.get("stack", Config.stack))
     stack = _read_yaml("stack", stack_name)
     tuned = _tuned(stack.pop("methods", None) or {}, method_name)
+    sized = (stack.pop("tasks", None) or {}).get(_task_name(given, stack)) or {}
     dialect = parse_words(dialects.words(str(given.get("dialect", dialects.PAPER)), method_name))
-    layers = (_chain(), _method_row(method_name), stack, tuned, dialect)
+    layers = (_chain(), _method_row(method_name), stack, sized, tuned, dialect)
     config = _typed([*map(_expand_shorthands, layers), given])
     label = config.label if "label" in given else _label(config, given, layers)
     return replace(config, init=chain.start(config), label=label)
@@ -236,6 +240,12 @@ def _structured(value: Any) -> DictConfig:
         if is_dataclass(held) or safe != held:
             OmegaConf.update(schema, item.name, safe, force_add=True)
     return schema
+
+
+def _task_name(*layers: Mapping[str, Any]) -> str:
+    """The task, by the first of these layers that names one."""
+    named = (_expand_shorthands(layer).get("task", {}).get("name") for layer in layers)
+    return str(next(filter(None, named), TaskConfig.name))
 
 
 @cache

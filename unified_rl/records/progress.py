@@ -37,17 +37,17 @@ def _bar(label: str, total: int, unit: str) -> Iterator[Callable[[int, Mapping[s
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
+        TextColumn("{task.fields[rate]}", markup=False),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
     )
     with Progress(*columns, console=Console(stderr=True)) as shown:
         bar = shown.add_task(label, total=total, rate="", note="")
         clock = _Rate()
 
         def hook(done: int, metrics: Mapping[str, float]) -> None:
-            shown.update(bar, completed=done, rate=f"{clock.per_second(done):.2f} {unit}/s", note=_note(metrics))
+            shown.update(bar, completed=done, rate=_pace(clock.per_second(done), unit), note=_note(metrics))
 
         yield hook
 
@@ -60,16 +60,34 @@ def _plain(label: str, total: int, unit: str) -> Callable[[int, Mapping[str, flo
         now, rate = time.monotonic(), clock.per_second(done)
         if done == total or now - last[0] >= PLAIN_INTERVAL_SECONDS:
             last[0] = now
-            pace = f", {rate:.2f} {unit}/s, {(total - done) / rate:.0f} s left" if rate else ""
-            print(f"{label}: {done}/{total} {unit}{pace}{_note(metrics)}", file=sys.stderr, flush=True)
+            parts = [_pace(rate, unit), f"{(total - done) / rate:.0f} s left" if rate and done < total else "", _note(metrics)]
+            more = "".join(f", {part}" for part in parts if part)
+            print(f"{label}: {done}/{total} {unit}{more}", file=sys.stderr, flush=True)
 
     return hook
 
 
-def _note(metrics: Mapping[str, float]) -> str:
-    if "reward/mean" not in metrics:
+#: What is shown of a step's metrics, those that it has.
+_SHOWN = {
+    "reward": "reward/mean",
+    "correct": "reward/correct",
+    "KL": "kl/k3",
+    "length": "response/length",
+    "entropy": "entropy/mean",
+    "log p": "logp/mean",
+}
+
+
+def _pace(rate: float, unit: str) -> str:
+    """A rate in the unit in which it is no small number; "" where there is none yet."""
+    if not rate:
         return ""
-    return f", reward {metrics['reward/mean']:.3f}, correct {metrics['reward/correct']:.3f}"
+    return f"{rate:.2f} {unit}/s" if rate >= 0.5 else f"{1 / rate:.1f} s/{unit.removesuffix('s')}"
+
+
+def _note(metrics: Mapping[str, float]) -> str:
+    digits = {"length": 1, "KL": 4}
+    return ", ".join(f"{words} {metrics[name]:.{digits.get(words, 3)}f}" for words, name in _SHOWN.items() if name in metrics)
 
 
 class _Rate:

@@ -6,7 +6,8 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from unified_rl.base.types import Decoding, Generator, Prompt, Task
+from unified_rl.base.errors import DataError
+from unified_rl.base.types import Decoding, Generator, Problem, Prompt, Task
 from unified_rl.config.schema import Config
 from unified_rl.rewards import OutcomeReward
 from unified_rl.stages import world
@@ -21,7 +22,7 @@ class Curve:
         count = config.logging.curve_problems
         self._prompts: dict[str, list[Prompt]] = {
             name: world.fitting(
-                world.as_prompts(list(task.problems(world.split_of(self._split), count, name)), tokenizer, config),
+                world.as_prompts(_up_to(count, task, config, name), tokenizer, config),
                 generator.info.context,
                 self._decoding.max_new_tokens,
                 config,
@@ -42,3 +43,12 @@ class Curve:
             "problem_ids": [prompt.id for prompt in prompts],
             "correct": [int(group[0].verdict == "correct") for group in scores],
         }
+
+
+def _up_to(count: int, task: Task, config: Config, name: str) -> list[Problem]:
+    """The first problems of a slice: so many, or all where there are fewer."""
+    split = world.split_of(config.logging.curve_split)
+    try:
+        return list(task.problems(split, count, name))
+    except DataError:
+        return list(task.problems(split, None, name))

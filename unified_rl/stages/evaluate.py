@@ -14,6 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import transformers
 
 from unified_rl.base import files, rng
 from unified_rl.base.errors import CheckpointError, RunDirectoryError
@@ -106,6 +107,7 @@ def evaluate(
     if checkpoint is None:
         raise CheckpointError(f"{run_dir} has no checkpoint to evaluate; train it first (or go on with resume=true)")
     use_threads(threads or config.threads)
+    transformers.utils.logging.disable_progress_bar()  # one bar for the evaluation, none for the weights
     aside = files.aside_of(final)
     with files.disk_errors(final):
         final.parent.mkdir(exist_ok=True)

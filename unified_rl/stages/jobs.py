@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from unified_rl.base.errors import ConfigError
+from unified_rl.config.problems import DataConfig, TaskConfig
+from unified_rl.config.schema import Config
 from unified_rl.presets import loading
 from unified_rl.stages import stored
 
@@ -66,8 +68,8 @@ def _true_or_false(name: str, text: str) -> bool:
     return text.lower() == "true"
 
 
-def evaluate(words: Sequence[str]) -> None:
-    """Sample from a run's latest checkpoint and store every response.
+def evaluate(words: Sequence[str]) -> Path:
+    """Sample from a run's latest checkpoint and store every response; returns the evaluation's folder.
 
     Raises:
         UnifiedRLError: settings, data or files that cannot be used.
@@ -80,8 +82,11 @@ def evaluate(words: Sequence[str]) -> None:
     run_dir = Path(given["run"])
     allow_code = _true_or_false("allow_code", given.get("allow_code", "false"))
     config = stored.read_run(run_dir, allow_code)
-    task, data = loading.other_problems(config, other)
-    options = loading.override(config.evaluation, [word for word in words if word.split("=")[0] not in given], "evaluation")
+    task, data = _other_problems(config, other)
+    words = [word for word in words if word.split("=")[0] not in given]
+    if (task.name, data.path) != (config.task.name, config.data.path):
+        words = ["problems=0", *words]  # how many it has, the run's own settings do not know
+    options = loading.override(config.evaluation, words, "evaluation")
     name, threads = given.get("name", options.split if task.name == config.task.name else task.name), given.get("threads", "0")
     if not threads.isdecimal():
         raise ConfigError(f"threads={threads} must be a whole number")
@@ -91,6 +96,15 @@ def evaluate(words: Sequence[str]) -> None:
 
     folder = stage.evaluate(run_dir, options, name, int(threads), task, data, allow_code)
     print(f"finished: {folder}; next: {_tables(run_dir)}")
+    return folder
 
 
-JOBS: Mapping[str, Callable[[Sequence[str]], None]] = {"train": train, "iterate": iterate, "evaluate": evaluate}
+def _other_problems(config: Config, words: Sequence[str]) -> tuple[TaskConfig, DataConfig]:
+    """The task and data that words of `evaluate` choose: of a table that the run was not trained on, all are test problems."""
+    task, data = loading.other_problems(config, words)
+    if task.name == "table" and data.path != config.data.path:
+        task, data = loading.other_problems(config, ["task.options.test_fraction=1", *words])
+    return task, data
+
+
+JOBS: Mapping[str, Callable[[Sequence[str]], object]] = {"train": train, "iterate": iterate, "evaluate": evaluate}

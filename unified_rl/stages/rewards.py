@@ -33,6 +33,7 @@ from unified_rl.rewards import (
 from unified_rl.rewards.checked import CheckedReward
 from unified_rl.rewards.corrections import CorrectedReward, Rates, measured_rates
 from unified_rl.rewards.ensembles import EnsembleScorer
+from unified_rl.rewards.functions import FunctionReward, check_callable, is_function
 from unified_rl.rewards.judges import Dial
 from unified_rl.rewards.model import Scorer
 from unified_rl.rewards.patterns import pattern
@@ -54,7 +55,7 @@ def preflight_reward(config: Config, task: Task) -> None:
         if reward.source == "exact":
             task.check_steps(task.problems("train", 1)[0], "")
         if ":" in reward.source:
-            import_by_path(reward.source, f"{where}.source")
+            check_callable(import_by_path(reward.source, f"{where}.source"), f"{where}.source={reward.source}")
         for name in ("loophole", "pattern"):
             if getattr(reward, name):
                 pattern(getattr(reward, name), f"{where}.{name}")
@@ -94,10 +95,8 @@ def _one(
     keys: dict[str, str],
 ) -> Reward:
     """One reward by its settings, which stand at `where`; the keys of the artefacts that it reads go into `keys`."""
-    if ":" in options.source:  # a user's own, called with the task and the tokenizer
-        return CheckedReward(
-            import_by_path(options.source, f"{where}.source")(task, tokenizer), f"{where}.source={options.source}"
-        )
+    if ":" in options.source:
+        return _users_reward(options.source, where, task, tokenizer)
     if options.source == "none":
         return NoReward(task)
     if options.source in CONTROLS:
@@ -116,6 +115,13 @@ def _of_member(config: Config, place: int) -> Config:
     """The configuration of a member of an ensemble: the seed of its training is its own."""
     section = config.reward_model
     return replace(config, reward_model=replace(section, seed=section.seed + place)) if place else config
+
+
+def _users_reward(name: str, where: str, task: Task, tokenizer: PreTrainedTokenizerBase) -> CheckedReward:
+    """A user's own reward: a plain function of texts, or what a factory makes of the task and the tokenizer."""
+    found, called = import_by_path(name, f"{where}.source"), f"{where}.source={name}"
+    made = FunctionReward(task, found, called) if is_function(found) else found(task, tokenizer)
+    return CheckedReward(made, called)
 
 
 def _made_up(text: str, tokenizer: PreTrainedTokenizerBase) -> Response:
@@ -142,7 +148,7 @@ def _try_one(config: Config, where: str, judge: RewardConfig, task: Task, tokeni
     prompts = world.as_prompts(problems, tokenizer, config)
     responses = [[_made_up(text, tokenizer)] for text in (problems[0].gold, problems[-1].question)][: len(prompts)]
     try:
-        reward = CheckedReward(import_by_path(name, f"{where}.source")(task, tokenizer), called)
+        reward = _users_reward(name, where, task, tokenizer)
         scores = reward.score(prompts, responses)
     except UnifiedRLError:
         raise

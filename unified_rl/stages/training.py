@@ -9,7 +9,7 @@ import torch
 import transformers
 
 from unified_rl.base.errors import ConfigError
-from unified_rl.base.types import ONE_RANK, Ranks
+from unified_rl.base.types import ONE_RANK, Ranks, Task
 from unified_rl.config.schema import Config
 from unified_rl.loop.train import train
 from unified_rl.methods.signals import ROLES
@@ -18,6 +18,7 @@ from unified_rl.models.policy_model import load_tokenizer
 from unified_rl.presets import chain, loading
 from unified_rl.records import runs, sinks
 from unified_rl.records.artifacts import Artifact, ArtifactStore, built
+from unified_rl.records.progress import announce
 from unified_rl.stages import world
 from unified_rl.stages.assembly import assemble
 from unified_rl.stages.chain import initial_policy, stage
@@ -45,7 +46,9 @@ def run_training(
     use_threads(config.threads)
     transformers.utils.logging.disable_progress_bar()  # one bar for the run, none for each checkpoint
     store = ArtifactStore(Path(config.artifacts), ranks)
-    preflight(config)
+    task = preflight(config)
+    if start is None and ranks.first and hasattr(task, "in_words"):
+        announce(task.in_words())
     try_model(config)
     with opened(config, ranks) as run, contextlib.ExitStack() as engines:
         if ":" in config.reward.source:
@@ -60,8 +63,11 @@ def run_training(
     return run
 
 
-def preflight(config: Config) -> None:
+def preflight(config: Config) -> Task:
     """Look at everything outside the configuration that it names, before a run directory is made or a stage is built.
+
+    Returns:
+        The task.
 
     Raises:
         ConfigError, DataError: the task, its data, the model's folder, the device or a user's file cannot be used.
@@ -84,6 +90,7 @@ def preflight(config: Config) -> None:
         torch.zeros(1, device=config.model.device)
     except (RuntimeError, AssertionError) as error:
         raise ConfigError(f"model.device={config.model.device} cannot be used here: {str(error).splitlines()[0]}") from error
+    return task
 
 
 def _trainers_of_stages(config: Config) -> set[str]:

@@ -16,7 +16,7 @@ from unified_rl.tasks.benchmarks import BENCHMARKS
 TASKS = {
     "arithmetic": "unified_rl.tasks.arithmetic:Arithmetic",
     "gsm8k": "unified_rl.tasks.gsm8k:Gsm8k",
-    "table": "unified_rl.tasks.benchmark_task:Table",
+    "table": "unified_rl.tasks.table:Table",
 }
 
 _REQUIRED = ("name", "slices", "problems", "demonstrations", "check_answer", "check_steps")

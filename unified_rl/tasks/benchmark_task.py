@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import cache
 from itertools import count as counter
@@ -15,11 +14,12 @@ from typing import Any
 
 from unified_rl.base.errors import ConfigError, DataError
 from unified_rl.base.types import SPLITS, AnswerCheck, Demonstration, Problem, Split, StepCheck
-from unified_rl.grading import FORMATS, Grader, GradingPolicy, Limits, benchmark_policy
+from unified_rl.grading import Grader, GradingPolicy, Limits, benchmark_policy
 from unified_rl.grading.boxes import contents_of_last
 from unified_rl.grading.extract import clean
 from unified_rl.tasks.benchmarks import Benchmark
 from unified_rl.tasks.fields import field_text, field_value
+from unified_rl.tasks.hashed_split import position
 from unified_rl.tasks.reading import HUB, NAMED, all_of, find_files, local_path, read_records
 
 #: How the options of a multiple-choice question are announced.
@@ -204,70 +204,13 @@ class BenchmarkTask:
         return all(str(problem.info.get(name)) in values for name, values in self._where.items())
 
     def _held_out(self, problem: Problem) -> bool:
-        digest = hashlib.blake2b(problem.question.strip().encode(), digest_size=8).digest()
-        return int.from_bytes(digest, "big") / 2**64 < self.validation_fraction
+        return position(problem.question) < self.validation_fraction
 
     def _refuse_repeated_ids(self, problems: Sequence[Problem]) -> None:
         repeated = [identity for identity, times in Counter(problem.id for problem in problems).items() if times > 1]
         if repeated:
             named = ", ".join(f"{identity!r:.60}" for identity in repeated[:NAMED])
             raise DataError(f"task {self.name}: {self.path} holds two problems of id {named}; ids must differ")
-
-
-_TABLE_GLOBS = ("{}*.jsonl", "{}*.parquet", "data/{}*.parquet", "{}*.csv", "{}*.tsv", "{}*.json")
-_TABLE_LAYOUTS = {split: tuple(glob.format(split) for glob in _TABLE_GLOBS) for split in ("test", "validation", "train")}
-
-
-class Table(BenchmarkTask):
-    """Problems from any JSON-lines, JSON, Parquet, CSV or TSV files, described by their fields (`unified_rl.tasks.benchmarks`).
-
-    Args:
-        path: one file (a test file unless its name says "train" or "validation"), or a folder with files whose names begin with
-            their split.
-        question, gold, solution, choices, id: fields; a text with fields in braces (`"{passage}\\n{problem}"`) is put together.
-        gold_form, format, language, columns: see `Benchmark`. info: name -> field, what else to keep.
-        name: what the problems' ids begin with. policy_name: whose grading policy to begin with. Others: see `BenchmarkTask`.
-    """
-
-    def __init__(
-        self,
-        path: str | Path,
-        question: str,
-        gold: str,
-        solution: str = "",
-        choices: str = "",
-        id: str = "",
-        gold_form: str = "plain",
-        format: str = "",
-        language: str = "en",
-        info: Mapping[str, str] | None = None,
-        columns: Sequence[str] = (),
-        name: str = "table",
-        policy_name: str = "default",
-        validation_fraction: float = 0.05,
-        where: Mapping[str, object] | None = None,
-        policy: Mapping[str, object] | None = None,
-        final_line: str = "",
-        grading_seconds: float = 5.0,
-        grading_workers: int = 0,
-    ) -> None:
-        answer_format = format or ("choice" if choices else "auto")
-        _check_words(gold_form=gold_form, language=language, format=answer_format)
-        row = Benchmark(
-            question=question,
-            gold=gold,
-            layouts=_TABLE_LAYOUTS,
-            gold_form=gold_form,
-            solution=solution,
-            choices=choices,
-            id=id,
-            format=answer_format,  # type: ignore[arg-type]
-            policy=policy_name,
-            language=language,
-            info=dict(info or {}),
-            columns=tuple(columns),
-        )
-        super().__init__(name, row, path, validation_fraction, where, policy, final_line, grading_seconds, grading_workers)
 
 
 @cache
@@ -346,11 +289,3 @@ def _wanted(where: Mapping[str, object], info: Mapping[str, str]) -> dict[str, l
         name: [str(value) for value in values] if isinstance(values, list | tuple) else [str(values)]
         for name, values in where.items()
     }
-
-
-def _check_words(**given: str) -> None:
-    """Raise ConfigError unless each field's word is one that it can be."""
-    words: dict[str, Collection[str]] = {"gold_form": GOLD_FORMS, "language": CHOICE_LINE, "format": FORMATS}
-    for field, value in given.items():
-        if value not in words[field]:
-            raise ConfigError(f"{field}={value!r} is unknown; choose one of {', '.join(words[field])}")

@@ -1,0 +1,45 @@
+"""The examples, run as a reader would; what they print is the file beside them, numbers apart."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tiny import environment
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+RUN = [path.stem for path in sorted(EXAMPLES.glob("*.py")) if path.stem != "tiny"]
+
+
+def masked(text: str) -> list[str]:
+    """The lines that do not depend on time, without numbers and columns' widths."""
+    text = text.replace(str(EXAMPLES), "examples")
+    lines = [" ".join(re.sub(r"-?\d+(\.\d+)?(e-?\d+)?", "#", line).split()) for line in text.splitlines()]
+    return [line for line in lines if line and not line.startswith(("[#/#]", "made by"))]
+
+
+def test_every_example_is_listed_and_says_what_it_prints():
+    listed = (EXAMPLES / "README.md").read_text()
+    assert RUN and all(f"[{name}.py]" in listed and (EXAMPLES / f"{name}.expected").is_file() for name in RUN)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", RUN)
+def test_an_example_prints_what_it_says(name, tmp_path):
+    line = [sys.executable, str(EXAMPLES / f"{name}.py")]
+    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, env=environment(), timeout=280, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert masked(done.stdout) == masked((EXAMPLES / f"{name}.expected").read_text())
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_a_strangers_hour(tmp_path):
+    there = {**os.environ, "PYTHON": sys.executable, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([EXAMPLES / "stranger.sh"], cwd=tmp_path, capture_output=True, text=True, env=there, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.rstrip().endswith("== done")
