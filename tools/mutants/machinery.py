@@ -30,9 +30,9 @@ LEAN = "sampling/llama_decoder.py"
 SOFTMAX, BF16_HEAD = "ops/distribution.py", "ops/bfloat16_head.py"
 LOSSES = "methods/losses.py"
 MEMORY_FILE = "loop/memory.py"
-MIXED = "rewards/mixtures.py"
 MIXED_GROUPS = "sources/mixed.py"
 MODEL = "rewards/model.py"
+JUDGES, SEVERAL, DENOISED, ENSEMBLE = (f"rewards/{name}.py" for name in ("judges", "several", "corrections", "ensembles"))
 PACK = "packing/packed_rows.py"
 PAIRS = "sources/pairs.py"
 RATIO = "methods/sequence_ratio.py"
@@ -56,9 +56,28 @@ MUTANTS = (
     Mutant(MODEL, "minimum becomes mean", "float(values_K.min())", "float(values_K.mean())", REWARDS),
     Mutant(MODEL, "min form: weight on the best step", "exponents_K = -(rewards_K", "exponents_K = (rewards_K", REWARDS),
     Mutant(MODEL, "everything is accepted", "accepted=probability > 0.5", "accepted=probability > 0.0", REWARDS),
-    Mutant(MIXED, "rates swapped", "draw < self._rates[right]", "draw < self._rates[not right]", REWARDS),
-    Mutant(MIXED, "noise: the same for all steps", "step, *response.token_ids", "*response.token_ids", REWARDS),
-    Mutant(MIXED, "rule given to every step", "of_rule[-1] = rule.reward", "of_rule[:] = rule.reward", REWARDS),
+    Mutant(
+        JUDGES,
+        "rates swapped",
+        "(false_negative if right else false_positive)",
+        "(false_positive if right else false_negative)",
+        REWARDS,
+    ),
+    Mutant(JUDGES, "noise: the same for all steps", '{answer}", step, *tokens', '{answer}", *tokens', REWARDS),
+    Mutant(JUDGES, "a dial that shifts nothing", "+ shift\n    return", "+ 0 * shift\n    return", REWARDS),
+    Mutant(JUDGES, "a loophole that refuses", "            accepted = True", "            accepted = False", REWARDS),
+    Mutant(
+        SEVERAL, "outcome given to every step", "total[-1] += weight * score.reward", "total += weight * score.reward", REWARDS
+    ),
+    Mutant(
+        DENOISED,
+        "backward: the wrong rate",
+        "span * (1 - false_positive) / knows",
+        "span * (1 - false_negative) / knows",
+        REWARDS,
+    ),
+    Mutant(DENOISED, "forward: accepting unpaid", "return span * false_negative, span", "return 0.0, span", REWARDS),
+    Mutant(ENSEMBLE, "the best instead of the worst", "values_MT.min(0)", "values_MT.max(0)", REWARDS),
     Mutant(REPLAY, "share of the fresh data", "len(fresh) * share / (1 - share)", "len(fresh) * share", REWARDS),
     Mutant(
         REPLAY,

@@ -103,7 +103,7 @@ MUTANTS = (
         "1.0 / lengths.sum().clamp(min=1)",
         "1.0 / torch.tensor(float(len(lengths)))",
     ),
-    Mutant(AGG, "constant length ignored", "1.0 / (len(lengths) * length)", "1.0 / len(lengths)"),
+    Mutant(AGG, "constant length ignored", "1.0 / (max(len(lengths), 1) * length)", "1.0 / max(len(lengths), 1)"),
     Mutant(AGG, "pair loss halved", "return 2.0 * sequence_mean(lengths_B)", "return sequence_mean(lengths_B)"),
     Mutant(
         AGG,

@@ -120,8 +120,9 @@ def _copy(folder: Path, mutant: Mutant | None) -> None:
 
 
 def mutated(mutant: Mutant) -> str:
-    """The mutant's file. Raises ValueError where its text is no longer there."""
-    text = (ROOT / "unified_rl" / mutant.file).read_text(encoding="utf-8")
+    """The mutant's file. Raises ValueError where it, or its text, is no longer there."""
+    file = ROOT / "unified_rl" / mutant.file
+    text = file.read_text(encoding="utf-8") if file.exists() else ""
     if mutant.old not in text:
         raise ValueError(f"mutant {mutant.what!r}: its text is no longer in {mutant.file}; update tools/mutants")
     return text.replace(mutant.old, mutant.new, 1)
