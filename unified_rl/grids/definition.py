@@ -134,21 +134,19 @@ class Preset:
 class Primary:
     """The contrast that an ablation is about: `label` minus `baseline`, on every slice. Declared before it runs.
 
-    metric: greedy, avg, maj or pass. margin: differences within it, either way, do not matter. half_width: of the interval that the
-    grid is to have; `unified-rl grid NAME --dry-run` says what it takes. Both in accuracy (0..1).
+    metric: greedy, avg, maj or pass. margin: differences of accuracy (0..1) within it, either way, do not matter.
     """
 
     label: str
     baseline: str
     metric: str = "greedy"
     margin: float = 0.02
-    half_width: float = 0.02
 
     def __post_init__(self) -> None:
         if self.metric not in ("greedy", "avg", "maj", "pass"):
             raise ConfigError(f"primary contrast: metric={self.metric} is none of greedy, avg, maj, pass")
-        if not 0 < self.margin < 1 or not 0 < self.half_width < 1:
-            raise ConfigError(f"primary contrast: margin={self.margin:g} and half_width={self.half_width:g} must lie in 0..1")
+        if not 0 < self.margin < 1:
+            raise ConfigError(f"primary contrast: margin={self.margin:g} must lie in 0..1")
 
 
 @dataclass(frozen=True)
