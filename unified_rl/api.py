@@ -20,6 +20,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from unified_rl import methods
 from unified_rl.base import plugins
 from unified_rl.base.errors import ConfigError, DataError
 
@@ -44,7 +45,7 @@ def train(run_dir: str | Path = "", **settings: Any) -> Run:
     """
     from unified_rl.stages import jobs
 
-    folder = Path(run_dir) if run_dir else _new_folder(str(settings.get("method") or "grpo"))
+    folder = Path(run_dir) if run_dir else _new_folder(str(settings.get("method") or methods.DEFAULT))
     jobs.train(words({**settings, "run_dir": str(folder)}))
     return load(folder)
 

@@ -24,7 +24,15 @@ from unified_rl.sources.registry import SOURCES
 PACKAGE = Path(__file__).parents[2] / "unified_rl"
 #: Where the names of rows and coefficients belong: their own files, the arms of experiments, what theory says of each, and which of
 #: them is which loss of another project.
-OF_ROWS = ("methods/", "grids/", "statistics/pass_rate.py", "labs/conformance_lines.py")
+OF_ROWS = (
+    "methods/",
+    "grids/",
+    "statistics/pass_rate.py",
+    "labs/conformance_lines.py",
+    "labs/bias/questions.py",
+    "planning/dialects.py",
+    "presets/dialects.py",
+)
 #: Where the names of sources belong: their own files, and the rows of the table.
 OF_SOURCES = ("sources/", "methods/")
 #: Words that are names of other things too: the SFT stage, demonstrations as data, the stage that stores samples; of roles, the

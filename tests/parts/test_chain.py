@@ -28,7 +28,7 @@ PRESET = OmegaConf.to_container(OmegaConf.load(PACKAGE / "presets" / "configs" /
 ANNEAL = ("stages.anneal.kind=sft", "stages.anneal.inputs.policy=sft", "stages.anneal.settings.trainer.steps=5")
 SMALL = ("reward_model.prompts=8", "reward_model.samples_per_prompt=2", "reward_model.epochs=1", "sft.steps=10")
 #: Packages that know no configuration, and so no stages: the word "base" is one of numbers there.
-NO_CONFIGURATION = {"grading", "isolation", "ops"}
+NO_CONFIGURATION = {"corpus", "grading", "isolation", "ops"}
 #: Files in which the word for a stage is a word for something else as well.
 OTHER_MEANINGS = {
     "sft": {
@@ -36,10 +36,15 @@ OTHER_MEANINGS = {
         "grids/reproduce.py": "a method",
         "statistics/pass_rate.py": "a coefficient",
         "labs/conformance_lines.py": "a loss of another project",
+        "labs/bias/questions.py": "a method",
         "config/training.py": "a section",
         "grids/definition.py": "a section",
     },
-    "offline_samples": {"methods/likelihood.py": "a source", "sources/offline.py": "a source"},
+    "offline_samples": {
+        "methods/likelihood.py": "a source",
+        "methods/preference_scores.py": "a source",
+        "sources/offline.py": "a source",
+    },
     "reward_model": {
         "config/reward_models.py": "a section",
         "stages/iterate.py": "an option of section iterate",

@@ -9,7 +9,7 @@ import pytest
 from tiny import wants
 
 from unified_rl.cli import main
-from unified_rl.methods import METHODS
+from unified_rl.methods import COEFFICIENTS, METHODS
 from unified_rl.planning import explain
 from unified_rl.presets import loading
 
@@ -22,6 +22,8 @@ def test_every_method_explains_under_every_stack(stack, method):
     words = [f"stack={stack}", f"method={method}", *wants(method)]
     if method == "grpo_ps" and stack == "qwen2_5_0_5b":
         words.append("reward=model")  # GSM8K has no exact step checker
+    if "demonstrated" in COEFFICIENTS[METHODS[method].coefficient].needs:
+        words.append("data.batch=demonstrations")  # answers to given prompts, where the 7B stack's own SFT fills rows with a mix
     config = loading.load_config(words)
     found = explain.facts(config, words)
     assert found["plan"]["memory"]["fits"], f"{stack} {method} does not fit the machine it is planned for"

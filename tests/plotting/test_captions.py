@@ -36,7 +36,7 @@ def grid(tmp_path):
 def test_with_a_matching_rule(grid):
     (grid / "grid.json").write_text(json.dumps({"matching": {"rule": "equal_updates", "caption": RULE}}))
     for name, caption in captions(grid).items():
-        for words in ("seeds: 3 4", "95 % intervals over problems and", RULE, "code commit 0123456789ab", "of experiment toy"):
+        for words in ("seeds: 3 4", "95 % intervals over problems only", RULE, "code commit 0123456789ab", "of experiment toy"):
             assert words in caption, (name, words)
 
 

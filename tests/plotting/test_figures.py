@@ -60,8 +60,8 @@ def test_all_figures_are_drawn(drawn):
         assert (tmp_path / f"{name}.pdf").read_bytes().startswith(b"%PDF")
         assert (tmp_path / f"{name}.png").stat().st_size > 10_000
         caption = " ".join((tmp_path / f"{name}.md").read_text().split())
-        assert "2 seeds per method (seeds: 3 4)" in caption
-        assert "95 % intervals over problems and training seeds" in caption
+        assert "2 training seeds per method (seeds: 3 4) are too few" in caption
+        assert "95 % intervals over problems only, for these very policies" in caption
         assert "main 12" in caption
         assert "of experiment exp" in caption
         assert "RFT, seed 4: missing" in caption

@@ -57,7 +57,7 @@ def test_figure_5_shows_the_papers_methods_of_ours_above(tables, tmp_path):
     assert [len(axis.lines) for axis in figure.axes] == [2, 2, 4, 4]
     paper_figure5.draw(tables, tmp_path)
     words = caption(tmp_path, "paper_figure5")
-    assert "2 seeds per method (seeds: 3 4)" in words and "Lower panels" in words
+    assert "2 training seeds per method (seeds: 3 4) are too few" in words and "Lower panels" in words
 
 
 def test_figure_6_by_iteration(tables, tmp_path):
@@ -70,7 +70,7 @@ def test_figure_6_by_iteration(tables, tmp_path):
     paper_figure6.draw(tables, tmp_path)
     words = caption(tmp_path, "paper_figure6")
     assert "starts from iteration i's policy after 4 steps" in words
-    assert "over problems only (one training seed); seeds: 0" in words and "Incomplete: run: running" in words
+    assert "over problems only (fewer than 3 training seeds); seeds: 0" in words and "Incomplete: run: running" in words
 
 
 def test_a_table_without_numbers_is_refused(tables, tmp_path):

@@ -40,8 +40,9 @@ def _evaluate(call: Call) -> None:
     folder = jobs.evaluate(call.words)
     from unified_rl.statistics import experiment, tables
 
-    cells = experiment.read_experiment([folder.parents[1]], folder.name)
-    print(f"\n{tables.format_results(tables.results(cells))}")
+    run_dir = folder.parents[1]
+    found = tables.results(experiment.read_experiment([run_dir], folder.name))
+    print(f"\n{tables.format_results(found)}\nfinished: {folder}; next: {jobs.tables_of(run_dir)}")
 
 
 def _compose_data(call: Call) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -18,7 +19,8 @@ from unified_rl.base import rng
 from unified_rl.base.errors import CheckpointError, ConfigError, DataError
 from unified_rl.base.types import Group, Prompt, Reward, ScoredResponse, Split, Task
 from unified_rl.config.schema import Config
-from unified_rl.loop.rollout import collate
+from unified_rl.loop.mismatched import mismatched_kl
+from unified_rl.loop.rollout import Rollout, collate
 from unified_rl.loop.surrogate import CompanionLoss, aggregation_weights
 from unified_rl.methods import COEFFICIENTS, METHODS
 from unified_rl.methods.base import Coefficient, Inputs
@@ -185,17 +187,30 @@ def score(frozen: Frozen, groups: Sequence[Group]) -> Scored:
     device = next(frozen.policy.parameters()).device
     rollout = collate(groups, device, process=has_step_checks(frozen), pairs=False)
     role = policy_role(frozen.config.generator.temperature)
-    outputs = evaluate_role(frozen.policy, role, rollout.sequences, frozen.layout)
+    of_pass = {one.field: one.output for one in SIGNALS.values() if one.when == "micro_batch" and not beside_policy({one.name})}
+    with_all = policy_role(frozen.config.generator.temperature, beside=frozenset(of_pass.values()))
+    outputs = evaluate_role(frozen.policy, with_all, rollout.sequences, frozen.layout)
     logp_BT = outputs["logp"]
-    beside = {one.field: outputs[one.output] for one in SIGNALS.values() if one.when == "micro_batch" and one.output in outputs}
+    beside = {field: outputs[output] for field, output in of_pass.items()}
     inputs = replace(
         rollout.inputs,
         old_logp_BT=logp_BT,  # one update per rollout: the policy is the one that sampled
         ref_logp_BT=evaluate_role(frozen.reference, role, rollout.sequences, frozen.layout)["logp"],
         values_BT=frozen.value.outputs(rollout.sequences)["value"],
-        more={**_one_part(rollout.inputs.rewards_B), **rollout.inputs.more, **beside},
+        more={**_one_part(rollout.inputs.rewards_B), **_mismatched(frozen, rollout), **rollout.inputs.more, **beside},
     )
     return Scored(rollout.groups, list(rollout.sequences), inputs, logp_BT)
+
+
+def _mismatched(frozen: Frozen, rollout: Rollout) -> dict[str, Tensor]:
+    """What responses after others' prompts say, in place of the update that they would precede."""
+    role = policy_role(frozen.config.generator.temperature)
+    policy, reference = (
+        partial(evaluate_role, model, role, layout=frozen.layout) for model in (frozen.policy, frozen.reference)
+    )
+    inputs = rollout.inputs
+    found = mismatched_kl(rollout.sequences, inputs.response_mask_BT, inputs.group_B, policy, reference)
+    return {signal.field: found for signal in SIGNALS.values() if signal.when == "update"}
 
 
 def _one_part(rewards_B: Tensor) -> dict[str, Tensor]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from unified_rl.base.errors import ConfigError
 from unified_rl.base.types import Split
 from unified_rl.config.ranges import at_least, one_of
+from unified_rl.methods import DEFAULT
 
 #: Their content is in `labs.reward_models`.
 REWARD_MODEL_PRESETS = ("smoke", "default", "full")
@@ -40,7 +41,7 @@ class AuditOptions:
     rollouts: Path
     as_: str = "paper"
     against: str = "paper"
-    method: str = "grpo"
+    method: str = DEFAULT
     tokenizer: str = ""
     model: str = ""
     reference: str = ""

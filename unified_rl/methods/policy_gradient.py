@@ -272,6 +272,7 @@ class Signed(Clipped):
     wrong: float = 1.0
     needs: ClassVar[frozenset[str]] = frozenset({"samples"})
     corrects_staleness: ClassVar[bool] = False
+    reads_reward: ClassVar[bool] = False
     formula: ClassVar[str] = "right 1[right] - wrong 1[wrong]"
     equation: ClassVar[str] = "arXiv 2506.01347"
 

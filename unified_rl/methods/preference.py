@@ -31,6 +31,7 @@ class Preference(Coefficient):
     unit: ClassVar[str] = "pair"
     needs: ClassVar[frozenset[str]] = frozenset({"ref_logp", "pairs"})
     any_sampler: ClassVar[bool] = True
+    reads_reward: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         positive("coefficient.beta", self.beta)

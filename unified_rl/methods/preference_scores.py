@@ -90,6 +90,7 @@ class Kto(Coefficient):
     unit: ClassVar[str] = "sequence"
     needs: ClassVar[frozenset[str]] = frozenset({"ref_logp", "mismatched_kl"})
     any_sampler: ClassVar[bool] = True
+    reads_reward: ClassVar[bool] = False
     formula: ClassVar[str] = (
         "+-|o| lambda beta sigma(v) sigma(-v), v = beta [sum log(pi/pi_ref) - z0], z0 = max(0, mean log-ratio of mismatched pairs)"
     )

@@ -119,7 +119,8 @@ def _check(beside: SourceDeclaration, config: Any, inside: SourceDeclaration) ->
         )
     if config.data.mixed and not beside.provides.sampled:
         raise ConfigError(
-            f"source.mixed_with={beside.name} answers given prompts, which the mix in data.demonstrations does not; leave one out"
+            f"source.mixed_with={beside.name} answers given prompts, which a mix of demonstrations does not; leave "
+            "data.demonstrations out, and set data.batch=demonstrations"
         )
     beside.check(config)
 

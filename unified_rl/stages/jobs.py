@@ -55,10 +55,11 @@ def iterate(words: Sequence[str]) -> None:
     ranks = join_ranks()
     folder = stage.iterate(config, ranks)
     if ranks.first:
-        print(f"finished: {folder}; next: {_tables(folder)}")
+        print(f"finished: {folder}; next: {tables_of(folder)}")
 
 
-def _tables(folder: Path) -> str:
+def tables_of(folder: Path) -> str:
+    """The command that makes tables of a folder of runs."""
     return shlex.join(["unified-rl", "tables", str(folder), "out=TABLES"])
 
 
@@ -94,9 +95,7 @@ def evaluate(words: Sequence[str]) -> Path:
         raise ConfigError(f"name={name} must be a plain folder name")
     from unified_rl.stages import evaluate as stage
 
-    folder = stage.evaluate(run_dir, options, name, int(threads), task, data, allow_code)
-    print(f"finished: {folder}; next: {_tables(run_dir)}")
-    return folder
+    return stage.evaluate(run_dir, options, name, int(threads), task, data, allow_code)
 
 
 def _other_problems(config: Config, words: Sequence[str]) -> tuple[TaskConfig, DataConfig]:

@@ -202,8 +202,8 @@ def _head(tests: int) -> str:
             "nothing were true. The column *p (Holm)* is adjusted for all of them together: at most 0.05, and the verdict "
             "stands "
             "even so. Where a table has no p-value it is read off the interval, with the seeds' degrees of freedom, which "
-            "below 0.05 may give up to a fifth less than the test itself. Seeds change prompt order and sampling, not the SFT policy, the stored samples or the "
-            "reward models: "
+            "below 0.05 may give up to a fifth less than the test itself. Seeds change prompt order and sampling, not the SFT "
+            "policy, the stored samples or the reward models: "
             "all intervals are conditional on these."
         ),
         _wrapped(

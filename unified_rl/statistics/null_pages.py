@@ -42,7 +42,7 @@ def null_page(size: PageSize, rng: np.random.Generator) -> GridData:
     labels = [f"arm {number}" for number in range(size.arms)]
     primary = Primary(labels[1], labels[0], "greedy", 0.02) if size.primary else None
     facts = GridFacts(baseline=BASELINE, contrasts=tuple(zip(labels[1:], labels[:-1], strict=True)), primary=primary)
-    cells = [GridCell(Cell(BASELINE, BASELINE_METHOD, 0, None, "finished"), "sft")]
+    cells = [GridCell(Cell(BASELINE, BASELINE_METHOD, 0, None, "finished"), BASELINE_METHOD)]
     cells += [GridCell(Cell(label, label, seed, None, "finished"), label) for label in labels for seed in range(size.seeds)]
     ids = tuple(str(number) for number in range(size.problems))
     scores: list[dict[tuple[str, str], Score]] = [{} for _ in cells]

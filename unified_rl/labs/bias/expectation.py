@@ -174,6 +174,6 @@ def _signals(situation: Situation, rows: Tensor) -> dict[str, Tensor]:
     return {**found, "teacher_logp_BT": teacher[world.state_RT, world.token_RT][rows]}
 
 
-def responses_of(situation: Situation, name: str) -> Tensor:
-    """The distribution over responses by whose they are: "sampler", "reference" (stored samples), "teacher" (demonstrations)."""
-    return situation.world.probability(getattr(situation, name))
+def responses_of(situation: Situation, logits: Tensor) -> Tensor:
+    """The distribution over responses of one of the situation's policies, by its logits."""
+    return situation.world.probability(logits)

@@ -42,6 +42,9 @@ from unified_rl.methods import COEFFICIENTS, METHODS
 from unified_rl.methods.base import Inputs
 from unified_rl.presets.dialects import DIALECTS, PAPER
 from unified_rl.presets.loading import compose
+from unified_rl.sources.declaration import Writer
+from unified_rl.sources.informative import DECLARATION as filtered_samples
+from unified_rl.sources.registry import SOURCES
 
 GROUP, SUCCESS, KL_COEF = 4, 0.3, 0.04
 SUCCESSES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 0.95, 0.99)
@@ -94,13 +97,14 @@ def many_prompts(config: Config, around: Situation) -> Config:
 
 def sampled(config: Config, around: Situation, group: int) -> Sampled:
     """Everything that the source of a configuration can yield for one prompt, with its probability."""
-    source, needs = config.source.name, config.coefficient.needs
+    source, needs = SOURCES[config.source.name], config.coefficient.needs
     if "pairs" in needs:
-        return right_wrong_pairs(responses_of(around, "reference"), around.world.right_R)
-    if source == "demonstrations":
-        return multisets(responses_of(around, "teacher"), 1)
-    found = multisets(responses_of(around, "reference" if source == "offline_samples" else "sampler"), group)
-    return informative(found, around.world.right_R) if source == "informative_samples" else found
+        return right_wrong_pairs(responses_of(around, around.reference), around.world.right_R)
+    if not source.provides.sampled:  # the teacher demonstrates
+        return multisets(responses_of(around, around.teacher), 1)
+    wrote = around.reference if source.provides.writer is Writer.FROZEN else around.sampler
+    found = multisets(responses_of(around, wrote), group)
+    return informative(found, around.world.right_R) if source == filtered_samples else found
 
 
 def measurable() -> list[str]:
@@ -215,7 +219,7 @@ def _pushes(label: str, around: Situation, group: int) -> Iterator[Row]:
 
 def _push_of_responses(config: Config, around: Situation, group: int) -> Tensor:
     """E of the coefficient times weight on a token of each response, given that it is in the group. [R]."""
-    every = multisets(responses_of(around, "sampler"), group)
+    every = multisets(responses_of(around, around.sampler), group)
     found, seen = (torch.zeros(len(around.world.names), dtype=torch.float64) for _ in range(2))
     inputs, logp_BT = inputs_of(around, every.rows_MG)
     ascent_B = -len(every.rows_MG) * of_logp(config, inputs, logp_BT)[:, 0]
@@ -270,7 +274,7 @@ def kl_targets(around: Situation) -> dict[str, Tensor]:
 def kl_alone(words: Sequence[str], around: Situation) -> Gradient:
     """A configuration's gradient where all rewards are 0."""
     silent = replace(around, reward_R=torch.zeros(len(around.world.names), dtype=torch.float64))
-    return expected(compose(words), silent, multisets(responses_of(silent, "sampler"), 2))
+    return expected(compose(words), silent, multisets(responses_of(silent, silent.sampler), 2))
 
 
 STALE = {
