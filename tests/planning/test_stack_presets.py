@@ -23,7 +23,7 @@ def test_every_method_explains_under_every_stack(stack, method):
     if method == "grpo_ps" and stack == "qwen2_5_0_5b":
         words.append("reward=model")  # GSM8K has no exact step checker
     if "demonstrated" in COEFFICIENTS[METHODS[method].coefficient].needs:
-        words.append("data.batch=demonstrations")  # answers to given prompts, where the 7B stack's own SFT fills rows with a mix
+        words.append("data.batch=demonstrations")  # the larger stacks' own SFT fills rows with a mix
     config = loading.load_config(words)
     found = explain.facts(config, words)
     assert found["plan"]["memory"]["fits"], f"{stack} {method} does not fit the machine it is planned for"

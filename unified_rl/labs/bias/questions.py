@@ -57,7 +57,7 @@ CLAIMS = {
     **dict.fromkeys(("sft", "dft"), "likelihood"),
     **dict.fromkeys(("opd", "minillm"), "-KL to teacher"),
     "max_rl": "log p",
-    "best_of_group": "Pass@4",
+    **dict.fromkeys(("best_of_group", "pass_at_k", "pkpo"), "Pass@4"),
 }
 SUPPLIED = frozenset(
     {"groups", "samples", "pairs", "old_logp", "ref_logp", "teacher_logp", "values", "entropy", "squared_probs"}
