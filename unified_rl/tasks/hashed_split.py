@@ -32,9 +32,13 @@ def hashed_split(questions: Sequence[str], validation: float, test: float, of: s
             f"{of} holds {len(distinct)} different questions, too few for {wanted} splits; add some, or set "
             "task.options.test_fraction=1 to make all of it test problems"
         )
-    low = max(validation, distinct[0] + 2**-53) if validation > 0 else 0.0
-    high = min(1 - test, distinct[-1]) if test > 0 else 1.0
-    splits: dict[float, Split] = {one: "test" if one >= high else "validation" if one < low else "train" for one in distinct}
+    splits: dict[float, Split] = {
+        one: "test" if one >= 1 - test else "validation" if one < validation else "train" for one in distinct
+    }
+    if validation > 0:
+        splits[distinct[0]] = "validation"
+    if test > 0:
+        splits[distinct[-1]] = "test"
     if validation + test < 1 and "train" not in splits.values():
-        splits[distinct[len(distinct) // 2]] = "train"
+        splits[distinct[(len(distinct) - (validation == 0)) // 2]] = "train"
     return [splits[one] for one in places]
