@@ -276,11 +276,14 @@ def _text(key: str, value: Any) -> str:
 
 
 def _read(text: str) -> Any:
+    """What a text is read as on the command line; None where its grammar refuses it."""
     from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
 
     try:
         return OmegaConf.to_container(OmegaConf.from_dotlist([f"text={text}"]))["text"]  # type: ignore[index,call-overload]
-    except Exception:  # whatever its parser says of a text that is none of its values
+    except (OmegaConfBaseException, YAMLError, UnicodeEncodeError):
         return None
 
 

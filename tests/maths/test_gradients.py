@@ -81,6 +81,28 @@ def test_equals_autograd_where_the_clip_bites(name):
 
 
 @pytest.mark.parametrize("name", CASES)
+def test_a_coefficient_says_whether_it_reads_what_the_reward_is_worth(name):
+    """Other rewards with the same judgements, on which the refusal rests of corrections that nothing would see."""
+    changed = []
+    for seed in (0, 1, 2):
+        batch, coefficient, aggregation, _ = case(name, seed)
+        before = our_gradient(batch, coefficient, aggregation)
+        worth = torch.rand(batch.inputs.rewards_B.shape, generator=torch.Generator().manual_seed(seed)).to(
+            batch.inputs.rewards_B
+        )
+        parts = {key: value + worth[:, None] for key, value in batch.inputs.more.items() if key == "reward_parts_BK"}
+        steps = batch.inputs.step_rewards_BT
+        batch.inputs = replace(
+            batch.inputs,
+            rewards_B=batch.inputs.rewards_B + worth,
+            step_rewards_BT=None if steps is None else steps + worth[:, None] * (steps != 0),
+            more={**batch.inputs.more, **parts},
+        )
+        changed.append(relative(our_gradient(batch, coefficient, aggregation), before) > 1e-9)
+    assert any(changed) == coefficient.reads_reward
+
+
+@pytest.mark.parametrize("name", CASES)
 def test_same_under_packing_split_and_order(name):
     batch, coefficient, aggregation, _ = case(name, seed=11)
     whole = our_gradient(batch, coefficient, aggregation, row_tokens=64, micro_batch_tokens=10_000)

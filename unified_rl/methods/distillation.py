@@ -39,6 +39,7 @@ class OnPolicyDistillation(Coefficient):
     squared_drift: float = 0.0
     needs: ClassVar[frozenset[str]] = frozenset({"teacher_logp", "samples"})
     supervisions: ClassVar[frozenset[str]] = frozenset({"none", "outcome"})
+    reads_reward: ClassVar[bool] = False
     formula: ClassVar[str] = "log pi_T - log pi"
     equation: ClassVar[str] = "arXiv 2306.08543"
 

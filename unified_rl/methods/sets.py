@@ -36,6 +36,7 @@ class PassAtK(Clipped):
 
     name: str = "pass_at_k"
     k: int = 4
+    reads_reward: ClassVar[bool] = False
     formula: ClassVar[str] = (
         "rho 1[not clipped] A, A = (1 - R)/sigma if right, (1 - R - C(w-1, k-1)/C(n-1, k-1))/sigma if wrong"
     )
