@@ -163,7 +163,7 @@ def _costs(cells: Sequence[Cell]) -> dict[str, float]:
     costs = dict.fromkeys((cell.name for cell in cells), 0.0)
     for cell in cells:
         with contextlib.suppress(UnifiedRLError):
-            costs[cell.name] = grid_costs.work(cell, loading.load_config(cell.train))
+            costs[cell.name] = grid_costs.work(cell, loading.load_config(cell.train)).units
     return costs
 
 
