@@ -85,7 +85,7 @@ class ModelConfig:
 
     init_std: std of the initial weights; small widths learn several times faster with more than the usual 0.02.
     vocabulary: size of the tokenizer trained on the task's text, where the task does not bring its own.
-    dtype: float32 | bfloat16. device: cpu | cuda | cuda:N.
+    dtype: float32 | bfloat16 | float16. device: cpu | cuda | cuda:N.
     """
 
     path: str = ""
@@ -101,7 +101,7 @@ class ModelConfig:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        one_of("model.dtype", self.dtype, ("float32", "bfloat16"))
+        one_of("model.dtype", self.dtype, ("float32", "bfloat16", "float16"))
         positive("model.init_std", self.init_std)
         for name in ("hidden_size", "num_layers", "num_heads", "intermediate_size", "max_positions", "vocabulary"):
             at_least(f"model.{name}", getattr(self, name), 1)

@@ -310,6 +310,11 @@ def _deepspeed(config: Config) -> None:
     if config.trainer.name != "deepspeed":
         return
     options = config.deepspeed
+    if config.model.dtype == "float16":
+        raise ConfigError(
+            "model.dtype=float16 with engine=deepspeed is refused: DeepSpeed leaves out the updates whose gradients overflow, so "
+            "its runs would make fewer than others; set trainer=torch, or model.dtype=bfloat16"
+        )
     if options.zero_stage == 0 and config.model.dtype == "bfloat16":
         raise ConfigError(
             "deepspeed.zero_stage=0 with model.dtype=bfloat16 is refused: DeepSpeed's bfloat16 optimiser without ZeRO takes other "
