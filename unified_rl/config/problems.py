@@ -43,7 +43,9 @@ class TaskConfig:
 
 @dataclass
 class DataConfig:
-    """path: file or directory of the task's data, or hub:OWNER/NAME. prompts: training prompts in the pool (0 = all).
+    """The data of the task.
+
+    path: file or directory of the task's data, or hub:OWNER/NAME. prompts: training prompts in the pool (0 = all).
 
     slices: the task's slices that training prompts come from, in equal shares; [] = the task's first, on which it is demonstrated.
     demonstrations: files of demonstrations and their weights in the mix (docs/demonstrations.md); [] = the task's own solutions.
@@ -81,8 +83,11 @@ class DataConfig:
 
 @dataclass
 class ModelConfig:
-    """The policy before any training: a Hugging Face directory (`path`), or a Llama of this shape from scratch.
+    """The policy before any training: a Hugging Face directory, or a Llama of this shape from scratch.
 
+    path: directory of a Hugging Face causal language model, or its name on the Hub; "" = from scratch, with the fields below.
+    hidden_size: width. num_layers: decoder layers. num_heads: attention heads, which divide the width. intermediate_size: width of
+        the feed-forward layers. max_positions: the longest prompt with its response, in tokens. seed: of the initial weights.
     init_std: std of the initial weights; small widths learn several times faster with more than the usual 0.02.
     vocabulary: size of the tokenizer trained on the task's text, where the task does not bring its own.
     dtype: float32 | bfloat16 | float16. device: cpu | cuda | cuda:N.
