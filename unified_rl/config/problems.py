@@ -9,16 +9,19 @@ from unified_rl.base.errors import ConfigError
 from unified_rl.config.demonstrations import BATCHES, DemonstrationFile
 from unified_rl.config.ranges import at_least, one_of, positive
 
+SOLUTIONS = ("chain_of_thought", "program_of_thought", "tool_integrated", "letter_likelihood")
+
 
 @dataclass
 class TaskConfig:
     """The problems, and how they are put to the policy.
 
     name: arithmetic | gsm8k | a benchmark (docs/benchmarks.md) | table (any file of records) | FILE.py:CLASS.
-    template: see tasks/templates.py: deepseek | chat | few_shot | completion | arithmetic | a text with "{question}".
+    template: see tasks/templates.py: deepseek | chat | few_shot | letters | completion | arithmetic | a text with "{question}".
     solution: chain_of_thought | program_of_thought (the response is a program, what it prints is the answer) | tool_integrated
-        (the programs in a response are run, and it goes on after their output).
-    max_rounds: programs that are run in one tool-integrated response. shots: worked examples of template few_shot (0 = all).
+        (the programs in a response are run, and it goes on after their output) | letter_likelihood (evaluation of multiple choice:
+        nothing is sampled, the answer is the most likely letter).
+    max_rounds: programs that are run in one tool-integrated response. shots: worked examples of a few-shot template (0 = all).
     examples: file of worked examples (records with question and solution); "" = the built-in ones.
     stop: texts at which a response ends, as at EOS; template few_shot stops by itself where the next example would begin.
     allow_unsandboxed: run model-written programs even where the machine cannot contain them (docs/sandbox.md).
@@ -36,7 +39,7 @@ class TaskConfig:
     options: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        one_of("task.solution", self.solution, ("chain_of_thought", "program_of_thought", "tool_integrated"))
+        one_of("task.solution", self.solution, SOLUTIONS)
         at_least("task.max_rounds", self.max_rounds, 1)
         at_least("task.shots", self.shots, 0)
 

@@ -260,6 +260,11 @@ def _bypass(config: Config) -> None:
         )
 
 
+def _letters(config: Config) -> None:
+    if config.task.solution == "letter_likelihood":
+        raise ConfigError("task.solution=letter_likelihood is a way to evaluate; train with another task.solution")
+
+
 def _greedy(config: Config) -> None:
     if config.generator.temperature == 0 and declared(config.source).provides.samples:
         raise ConfigError(
@@ -345,6 +350,7 @@ RULES = (
     _importance,
     _rejection,
     _bypass,
+    _letters,
     _greedy,
     _compiled,
     _vllm,
