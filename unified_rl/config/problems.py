@@ -7,6 +7,7 @@ from typing import Any
 
 from unified_rl.base.errors import ConfigError
 from unified_rl.config.demonstrations import BATCHES, DemonstrationFile
+from unified_rl.config.lora import LoraConfig
 from unified_rl.config.ranges import at_least, one_of, positive
 
 
@@ -81,11 +82,11 @@ class DataConfig:
 
 @dataclass
 class ModelConfig:
-    """The policy before any training: a Hugging Face directory (`path`), or a Llama of this shape from scratch.
+    """The policy before any training: a Hugging Face or adapter's directory (`path`), or a Llama of this shape from scratch.
 
     init_std: std of the initial weights; small widths learn several times faster with more than the usual 0.02.
     vocabulary: size of the tokenizer trained on the task's text, where the task does not bring its own.
-    dtype: float32 | bfloat16. device: cpu | cuda | cuda:N.
+    dtype: float32 | bfloat16. device: cpu | cuda | cuda:N. lora: train low-rank adapters in place of all weights.
     """
 
     path: str = ""
@@ -99,6 +100,7 @@ class ModelConfig:
     seed: int = 0
     dtype: str = "float32"
     device: str = "cpu"
+    lora: LoraConfig = field(default_factory=LoraConfig)
 
     def __post_init__(self) -> None:
         one_of("model.dtype", self.dtype, ("float32", "bfloat16"))
