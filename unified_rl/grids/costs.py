@@ -64,7 +64,8 @@ def work(cell: Cell, config: Config) -> Work:
     evaluation = 0.0
     if cell.evaluate is not None:
         options = loading.override(config.evaluation, _options(cell.evaluate), "evaluation")
-        evaluation = SLICES * options.problems * (1 + options.samples) * options.max_new_tokens / 2
+        responses = sum(problems * (1 + samples) for problems, samples in options.parts(options.problems))
+        evaluation = SLICES * responses * options.max_new_tokens / 2
     return Work(_training(config, cell.command), evaluation)
 
 

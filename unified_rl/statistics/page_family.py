@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,13 +16,13 @@ SUPPORTED, CONTRADICTED, EQUIVALENT, CANNOT_TELL = "supported", "contradicted", 
 HOLM_FAMILY = "over all comparisons, slices and metrics of the page"
 
 
-def with_holm(rows: list[dict[str, Any]], primary: Primary | None = None) -> list[dict[str, Any]]:
+def with_holm(rows: list[dict[str, Any]], primary: Sequence[Primary] = ()) -> list[dict[str, Any]]:
     """The rows of a page with p-values adjusted over all of them, and what they decide.
 
     Args:
-        rows: as `contrast_table` has them; those without a `p` could not be tested. primary: its tests share half the error rate.
+        rows: as `contrast_table` has them; those without a `p` could not be tested. primary: their tests share half the error rate.
     """
-    first = [primary is not None and primary.is_of(row) and "p" in row for row in rows]
+    first = ["p" in row and any(one.is_of(row) for one in primary) for row in rows]
     tested = sum("p" in row for row in rows)
     others = tested - sum(first)
     weights = [1 / sum(first) if mine else 1 / max(others, 1) for mine in first] if any(first) else None
