@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from unified_rl.pages.html import as_table, link, paragraphs
 from unified_rl.statistics.comparable import starts_in_words
 from unified_rl.statistics.grid_file import GridFacts, matching_sentence
 from unified_rl.statistics.grid_table import HOLM_FAMILY
 from unified_rl.statistics.intervals import FEWEST_SEEDS
-from unified_rl.statistics.page_parts import as_table, link, paragraphs
 from unified_rl.statistics.table_files import read_table
 
 TABLES = ("grid.csv", "grid_contrasts.csv")
@@ -74,13 +74,16 @@ def _slice(name: str, summary: pd.DataFrame, contrasts: pd.DataFrame, facts: Map
     header = ("Arm", *titles, "Seeds", "Status")
     problems = summary[summary["metric"] == "greedy"]["num_problems"].dropna()
     size = f" ({int(problems.max())} test problems)" if len(problems) else ""
-    parts = [f"<h3>{escape(name)} problems{size}</h3>", as_table(header, arms, numbers=range(1, len(titles) + 1))]
+    parts = [
+        f"<h3>{escape(name)} problems{size}</h3>",
+        as_table(header, arms, numbers=range(1, len(titles) + 1), sortable=True),
+    ]
     pairs = contrasts.groupby(["label", "baseline"], sort=False)
     lines = [_pair(label, baseline, rows.set_index("metric"), metrics) for (label, baseline), rows in pairs]
     if lines:
         parts.append(f'<p class="note">Differences on the same {escape(name)} problems and seeds, in percentage points:</p>')
         points = [title.removesuffix(" %") for title in titles[: len(metrics)]]
-        parts.append(as_table(("Difference", *points, "Seeds"), lines, numbers=range(1, len(points) + 1)))
+        parts.append(as_table(("Difference", *points, "Seeds"), lines, numbers=range(1, len(points) + 1), sortable=True))
     return "\n".join(parts)
 
 
