@@ -73,7 +73,9 @@ def _slice(name: str, summary: pd.DataFrame, contrasts: pd.DataFrame, facts: Map
     arms = [_arm(label, rows.set_index("metric"), metrics) for label, rows in summary.groupby("label", sort=False)]
     header = ("Arm", *titles, "Seeds", "Status")
     problems = summary[summary["metric"] == "greedy"]["num_problems"].dropna()
-    size = f" ({int(problems.max())} test problems)" if len(problems) else ""
+    fewer = summary[summary["metric"] == "pass"]["num_problems"].dropna()
+    apart = f", Maj@K and Pass@K of {int(fewer.max())}" if len(fewer) and len(problems) and fewer.max() < problems.max() else ""
+    size = f" ({int(problems.max())} test problems{apart})" if len(problems) else ""
     parts = [
         f"<h3>{escape(name)} problems{size}</h3>",
         as_table(header, arms, numbers=range(1, len(titles) + 1), sortable=True),

@@ -20,7 +20,7 @@ from unified_rl.base.types import ONE_RANK, Decoding, Generator, GeneratorInfo, 
 from unified_rl.packing.packed_rows import TokenSequence
 
 #: Mean |log-prob difference| that two correct engines may show, by dtype of the weights.
-LIMITS = {torch.float32: 1e-4, torch.bfloat16: 0.05}
+LIMITS = {torch.float32: 1e-4, torch.bfloat16: 0.05, torch.float16: 0.01}
 #: Tokens of each probe response.
 PROBE_TOKENS = 32
 
