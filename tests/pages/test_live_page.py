@@ -29,7 +29,7 @@ def test_it_is_written_as_often_as_asked_and_a_last_time_at_the_end(tmp_path, mo
     written = []
     monkeypatch.setattr(live.page, "write", lambda content, out: written.append(content))
     clock = Clock()
-    shown = live.LivePage(run, 10.0, clock)
+    shown = live.LivePage(run, 10.0, clock, clock)
     for clock.now in range(31):
         shown.tick()
     assert len(written) == 4 and '"going":true' in written[-1]
@@ -46,7 +46,7 @@ def test_a_slow_page_is_written_seldom(tmp_path, monkeypatch):
         clock.now += 2.0
 
     monkeypatch.setattr(live.page, "write", slowly)
-    shown = live.LivePage(run, 10.0, clock)
+    shown = live.LivePage(run, 10.0, clock, clock)
     while clock.now < 500:
         shown.tick()
         clock.now += 1.0

@@ -38,18 +38,18 @@ TOKENS = {
 }
 
 
-def about(grid: GridFacts) -> str:
-    """Title, question, and how the arms are made comparable."""
+def about(grid: GridFacts, *, unfolded: bool) -> str:
+    """The question, and how the arms are made comparable; folded up where a reader wants to see what goes on."""
     facts = [f"Preset {grid.preset}" if grid.preset else "", f"seeds {_words(grid.seeds)}" if grid.seeds else ""]
     line = ", ".join(filter(None, facts))
     parts = [
-        f"<h1>{escape(grid.title or grid.name)}</h1>",
+        f"<details{' open' if unfolded else ''}><summary>What it asks, and how the arms are compared</summary>",
         f'<p class="note">{escape(grid.name)}{". " + escape(line) if line else ""}.</p>',
     ]
     if grid.hypothesis:
         parts += ["<h2>What it asks</h2>", paragraphs(grid.hypothesis)]
     tuning = f" Learning rates: {grid.tuning.rstrip('.')}." if grid.tuning else ""
-    parts += ["<h2>How the arms are compared</h2>", paragraphs(matching_sentence(grid.matching) + tuning)]
+    parts += ["<h2>How the arms are compared</h2>", paragraphs(matching_sentence(grid.matching) + tuning), "</details>"]
     return "\n".join(parts)
 
 

@@ -24,11 +24,18 @@ class LivePage:
     """The page of a folder, written anew when it is asked to be and it is time.
 
     Args of the constructor:
-        every: seconds between two pages, at least; 0 = there is none. clock: seconds, for the pauses.
+        every: seconds between two pages, at least; 0 = there is none. clock: seconds, for the pauses. cost: seconds of this
+            process's work, which a busy machine does not lengthen.
     """
 
-    def __init__(self, folder: Path, every: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._folder, self._every, self._clock = folder, every, clock
+    def __init__(
+        self,
+        folder: Path,
+        every: float,
+        clock: Callable[[], float] = time.monotonic,
+        cost: Callable[[], float] = time.process_time,
+    ) -> None:
+        self._folder, self._every, self._clock, self._cost = folder, every, clock, cost
         self._followed: FollowedExperiment | None = None
         self._next = 0.0 if every > 0 else float("inf")
 
@@ -43,7 +50,7 @@ class LivePage:
             self._write(going=False)
 
     def _write(self, *, going: bool) -> None:
-        start = self._clock()
+        start = self._cost()
         try:
             self._followed = self._followed or FollowedExperiment(self._folder)
             look = self._followed.look()
@@ -55,8 +62,7 @@ class LivePage:
             self._next = float("inf")
             announce(f"warning: the page is given up ({shown(str(error)) or type(error).__name__}); the run goes on without it")
             return
-        now = self._clock()
-        self._next = now + max(self._every, RELATIVE_PAUSE * (now - start))
+        self._next = self._clock() + max(self._every, RELATIVE_PAUSE * (self._cost() - start))
 
 
 @contextmanager

@@ -80,10 +80,11 @@ def page_of(folder: Path, look: Look, where: Places, *, every: float, going: boo
     drawn = curves(rows, look.runs)
     responses = samples.choose(_responses(look, going))
     parts = [
-        grid_parts.about(grid) if grid.cells else f"<h1>{escape(name)}</h1>",
+        f"<h1>{escape(name)}</h1>",
         f'<p id="news">Written {time.strftime("%Y-%m-%d %H:%M:%S %Z")}.</p>',
         f"<nav>{_LINKS}</nav>",
         summary(rows),
+        grid_parts.about(grid, unfolded=not going) if grid.cells else "",
         _heading("runs"),
         runs_table(rows, where.out),
         _heading("curves-of-runs"),

@@ -43,16 +43,16 @@ def runs_table(rows: Sequence[Standing], out: Path) -> str:
 
 def _line(row: Standing, out: Path, names: Iterable[str], pace_shown: bool) -> str:
     run = link(row.path, out, row.path.name) if row.path else escape(row.id) or "-"
-    step = "" if row.step is None else f"{row.step}" + ("" if row.steps is None else f" of {row.steps}")
+    step = f"{row.step} of {row.steps}" if row.step is not None and row.steps else ""  # of no steps: a start policy
     words = "".join(f"<td>{escape(word)}</td>" for word in (row.label, row.seed, _state(row)))
     left = "" if row.left is None else duration(row.left)
     paces = [number_cell(pace(row.rate, row.unit), row.rate or None), number_cell(left, row.left)]
     cells = [
         f"<td>{run}</td>{words}",
-        f'<td data-v="{"" if row.step is None else row.step}">{escape(step)}</td>',
+        f'<td data-v="{row.step if step else ""}">{escape(step)}</td>',
         *(paces if pace_shown else ()),
         *(number_cell(number(row.numbers.get(name)), row.numbers.get(name)) for name in names),
-        f"<td>{escape(row.evaluations)}</td><td>{_files(row, out)}</td>",
+        f"<td>{escape(row.evaluations)}</td><td class=files>{_files(row, out)}</td>",
         f'<td class="error">{escape(row.error)}</td>',
     ]
     return f"<tr{' class=bad' if row.bad else ''}>{''.join(cells)}</tr>"

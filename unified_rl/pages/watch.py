@@ -97,7 +97,7 @@ def _table(rows: Sequence[Standing]) -> Table:
     for title in ("step", *(("pace", "left") if paced else ()), *numbers):
         table.add_column(title, justify="right", no_wrap=True)
     for row in rows:
-        step = "" if row.step is None else f"{row.step}/{row.steps}"
+        step = f"{row.step}/{row.steps}" if row.step is not None and row.steps else ""
         left = "" if row.left is None else duration(row.left)
         paces = [Text(pace(row.rate, row.unit)), Text(left)] if paced else []
         values = [Text(number(row.numbers.get(name))) for name in numbers.values()]
