@@ -18,7 +18,7 @@ class RunConfig:
     that there are. curve_split: train | validation | test: where the learning curve is measured.
 
     keep_checkpoints: how many of the latest stay on the disk. samples: responses that are logged with their tokens.
-    sinks: tensorboard, wandb: where the numbers of metrics.jsonl and curve.jsonl go as well.
+    sinks: tensorboard, wandb: where metrics, learning curve, logged responses and the configuration go as well.
     page_every: seconds, at least, between two writings of RUN/index.html while the run goes on; 0 = no page.
     """
 
