@@ -2,12 +2,9 @@
 
 import base64
 import io
-import os
-import subprocess
-import sys
-import tempfile
 from pathlib import Path
 
+import notebooks
 import numpy as np
 import pytest
 
@@ -20,30 +17,10 @@ pytest.importorskip("ipykernel")
 
 NOTEBOOK = Path(__file__).parents[2] / "analysis" / "pass_at_k_vs_maj_at_k.ipynb"
 
-# In a process of its own, so that neither the kernel nor its event loop outlives the test, over files instead of ports.
-EXECUTE = """
-import sys, nbformat
-from jupyter_client.manager import AsyncKernelManager
-from nbclient import NotebookClient
-source, out, folder, runtime = sys.argv[1:]
-notebook = nbformat.read(source, as_version=4)
-manager = AsyncKernelManager(kernel_name="python3", transport="ipc", ip=runtime + "/socket")
-NotebookClient(notebook, km=manager, timeout=120, resources={"metadata": {"path": folder}}).execute()
-nbformat.write(notebook, out)
-"""
-
 
 @pytest.fixture(scope="module")
 def executed(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("nb")
-    environment = dict(os.environ)
-    for name in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "MPLCONFIGDIR"):
-        environment[name] = str(folder / name.lower())
-    with tempfile.TemporaryDirectory(prefix="nb") as runtime:  # a socket's path must be short
-        arguments = [str(NOTEBOOK), str(folder / "executed.ipynb"), str(NOTEBOOK.parent), runtime]
-        done = subprocess.run([sys.executable, "-c", EXECUTE, *arguments], env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-4000:]
-    return nbformat.read(folder / "executed.ipynb", as_version=4)
+    return notebooks.executed(NOTEBOOK, tmp_path_factory.mktemp("nb"))
 
 
 def outputs(notebook):
