@@ -76,12 +76,15 @@ class ExportOptions:
 
     runs: directories with runs at or below them. out: the Parquet file to write. evaluation: name of the evaluation to use where a
     run has several of its last step. runs_made_by: the command that made the runs, to be kept in the file.
+    run: a run whose policy is written to the folder `out` instead. merged: its adapter as a part of whole weights.
     """
 
-    runs: list[Path]
     out: Path
+    runs: list[Path] = field(default_factory=list)
     evaluation: str = ""
     runs_made_by: str = ""
+    run: Path | None = None
+    merged: bool = False
 
 
 @dataclass(frozen=True)
@@ -182,6 +185,16 @@ def _export(call: Call) -> None:
     from unified_rl.statistics.export import export
 
     options: ExportOptions = call.options
+    if (options.run is None) == (not options.runs) or (options.merged and options.run is None):
+        raise ConfigError(
+            "export writes the votes of directories of runs (unified-rl export RUNS out=FILE.parquet), or the policy of one run "
+            "(unified-rl export run=RUN merged=true out=DIR); give one of the two"
+        )
+    if options.run is not None:
+        from unified_rl.stages.export import export_policy
+
+        print(export_policy(options.run, options.out, options.merged))
+        return
     cells = export(options.runs, options.out, evaluation=options.evaluation or None, runs_made_by=options.runs_made_by)
     for cell in cells:
         slices = ", ".join(f"{split}/{name} {len(scores.problem_ids)}" for (name, split), scores in cell.scores.items())
@@ -252,11 +265,13 @@ COMMANDS: Mapping[str, Command] = {
         "the paper's claims beside what the shipped tables say", "out=analysis/CLAIMS.md", _claims, ClaimsOptions, "experiments"
     ),
     "export": Command(
-        "runs -> one small file of votes, enough for every table of Pass@K and Maj@K",
+        "runs -> one small file of votes, enough for every table of Pass@K and Maj@K; or a run's policy -> a folder for others",
         "runs/default/runs out=votes.parquet",
         _export,
         ExportOptions,
         "runs",
+        more="`unified-rl export run=RUN out=DIR` writes the policy of a run's latest checkpoint: an adapter (PEFT's format) where "
+        "the run trained one, else whole weights in Hugging Face format; with merged=true always whole weights.",
     ),
     "show": Command("what a run or an experiment holds", "runs/mine", _show, ShowOptions, "folder"),
     "browse": Command("single responses of a run", "runs/mine prompt=train verdict=incorrect", _browse, BrowseOptions, "run"),

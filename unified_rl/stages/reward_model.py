@@ -57,12 +57,16 @@ def labelled(samples: Samples, facts: Sequence[Sequence[StepFacts]], section: Re
 
 @dataclass(frozen=True)
 class Beginning:
-    """What a training begins with: weights and tokenizer, what will be said of the model, and what it is trained on."""
+    """What a training begins with: weights and tokenizer, what will be said of the model, and what it is trained on.
+
+    base: folder of the weights, which an adapter trained on them names.
+    """
 
     model: RewardModel
     tokenizer: PreTrainedTokenizerBase
     card: Card
     data: Sequence[LabelledResponse]
+    base: Path
 
 
 def train_initial(run: Config, inputs: Mapping[str, Artifact], folder: Path, ranks: Ranks) -> None:
@@ -76,7 +80,7 @@ def train_initial(run: Config, inputs: Mapping[str, Artifact], folder: Path, ran
     data = labelled(samples, read_step_facts(inputs["labels"], section.needed_completions), section)
     policy, tokenizer = load_policy(backbone.path, model_dtype(run), run.model.device)
     card = Card(section.kind, section.segmentation, section.trained_labels, {"init": run.init, "key": backbone.key})
-    beginning = Beginning(build_reward_model(policy), tokenizer, card, data)
+    beginning = Beginning(build_reward_model(policy), tokenizer, card, data, backbone.path)
     train_reward_model(run, beginning, {role: made.key for role, made in inputs.items()}, folder, ranks)
 
 
@@ -119,7 +123,13 @@ def _train(run: Config, beginning: Beginning, inputs: Mapping[str, str], ranks: 
 
 def _trainer_at(checkpoint: Path | None, run: Config, beginning: Beginning, ranks: Ranks) -> Trainer:
     """The configured trainer at the latest checkpoint, or at the start."""
-    model = RewardModel.load(checkpoint / MODEL_FOLDER, model_dtype(run), run.model.device) if checkpoint else beginning.model
+    model = beginning.model
+    if run.model.lora.rank:
+        model.add_adapter(run.model.lora, beginning.base, run.seed)
+        if checkpoint:
+            model.resume(checkpoint / MODEL_FOLDER)
+    elif checkpoint:
+        model = RewardModel.load(checkpoint / MODEL_FOLDER, model_dtype(run), run.model.device)
     layout, options = Layout(run.trainer.row_tokens, run.trainer.micro_batch_tokens), adamw(run.trainer)
     trainer = build_trainer(run.trainer.name, run.deepspeed, model, reward_role, options, layout, ranks)
     if checkpoint:
