@@ -137,8 +137,8 @@ def _paired(labels: set[str]) -> dict[str, Style]:
 
 
 def _lighter(color: str) -> str:
-    red, green, blue = to_rgb(color)
-    return to_hex(tuple(channel + 0.45 * (1 - channel) for channel in (red, green, blue)))
+    red, green, blue = (channel + 0.45 * (1 - channel) for channel in to_rgb(color))
+    return to_hex((red, green, blue))
 
 
 def sheet() -> AbstractContextManager[None]:
