@@ -11,8 +11,9 @@ from typing import Any
 from unified_rl.base.types import Task
 from unified_rl.config.schema import Config
 from unified_rl.presets.chain import POLICY, Kind
-from unified_rl.records.artifacts import Artifact, Stage
+from unified_rl.records.artifacts import Artifact, ArtifactStore, Stage
 from unified_rl.stages.fingerprints import path_fingerprint, world_settings
+from unified_rl.stages.pretraining_data import fingerprint, located
 from unified_rl.stages.world import problems_task
 from unified_rl.tasks.demonstration_files import read_demonstrations
 from unified_rl.tasks.tokenizers import train_tokenizer, word_tokenizer
@@ -24,21 +25,36 @@ def stage(config: Config, inputs: Mapping[str, Stage | Artifact]) -> Stage | Art
     """The untrained policy: the given Hugging Face directory, or a Llama built from the configuration."""
     if config.model.path:
         return Artifact(path_fingerprint(config.model.path), Path(config.model.path))
-    shape = {name: value for name, value in asdict(config.model).items() if name not in ("path", "dtype", "device")}
+    shape = {
+        name: value for name, value in asdict(config.model).items() if name not in ("path", "dtype", "device", "tokenizer")
+    }
+    shape["seed"] = _seed(config)
     return Stage(
         kind="base",
-        settings={**world_settings(config), "model": shape, "demonstrations": config.sft.demonstrations},
+        settings={"model": shape, **_words_from(config)},
         inputs={},
-        make=lambda folder, inputs, store: _build_base(config, folder),
+        make=lambda folder, inputs, store: _build_base(config, folder, store),
         recipe=RECIPE,
     )
 
 
-def _build_base(config: Config, folder: Path) -> None:
-    from unified_rl.models.policy_model import build_llama, save_policy
+def _words_from(config: Config) -> dict[str, Any]:
+    """What the tokenizer depends on: the one that is given, or the task."""
+    if config.model.tokenizer:
+        return {"tokenizer": fingerprint(config, config.model.tokenizer)}
+    return {**world_settings(config), "demonstrations": config.sft.demonstrations}
 
-    task, shape = problems_task(config), config.model
-    tokenizer = _make_tokenizer(task, config)
+
+def _seed(config: Config) -> int:
+    """Of the initial weights."""
+    return config.seed if config.model.seed < 0 else config.model.seed
+
+
+def _build_base(config: Config, folder: Path, store: ArtifactStore) -> None:
+    from unified_rl.models.policy_model import build_llama, load_tokenizer, save_policy
+
+    shape, given = config.model, config.model.tokenizer
+    tokenizer = load_tokenizer(located(config, given, store)) if given else _make_tokenizer(problems_task(config), config)
     model = build_llama(
         vocab_size=len(tokenizer),
         hidden_size=shape.hidden_size,
@@ -50,7 +66,7 @@ def _build_base(config: Config, folder: Path) -> None:
         pad_token_id=tokenizer.pad_token_id,
         bos_token_id=tokenizer.bos_token_id,
         init_std=shape.init_std,
-        seed=shape.seed,
+        seed=_seed(config),
     )
     shutil.rmtree(folder)  # whatever a killed attempt left
     save_policy(model, tokenizer, folder)
