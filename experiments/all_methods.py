@@ -1,4 +1,4 @@
-"""Every method of the paper from one SFT policy: SFT, RFT, DPO, Online RFT, PPO, GRPO+OS, GRPO+PS.
+"""Every method of the paper from the same SFT policies: SFT, RFT, DPO, Online RFT, PPO, GRPO+OS, GRPO+PS.
 
 Hypothesis (the paper's 5.2): online sources beat offline ones, graded and signed coefficients beat the plain indicator, process
 supervision beats outcome supervision, and RL raises Maj@K rather than Pass@K. Whatever comes out is what the tables say.
@@ -6,21 +6,21 @@ supervision beats outcome supervision, and RL raises Maj@K rather than Pass@K. W
 Arms: the rows of the method table, each as it stands, and the SFT policy itself (no steps), which all of them start from. GRPO+PS
 has the task's exact step checker, the others the final answer's rule.
 Settings: the tiny stack; 48 updates of 256 responses (32 prompts x 8), one update per rollout.
-Seeds: five, of prompt order and sampling. Budget: 35 runs of 48 steps and their evaluation, 64 samples of 200 problems per slice.
-Matching rule: equal updates of equally many responses, from the same SFT policy, on the same prompts in the same order; the online
-methods sample with common random numbers; RFT and DPO share one store of samples.
+Seeds: five, each with an SFT policy of its own. Budget: 35 runs of 48 steps and their evaluation.
+Matching rule: equal updates of equally many responses, from the seed's own SFT policy, on the same prompts in the same order; the
+online methods sample with common random numbers; RFT and DPO share one store of samples per seed.
 
 What cannot be matched: SFT has one demonstration per prompt, and so 256 prompts per update where the others have 32. DPO's update
 holds at most 128 pairs, and fewer where a prompt's samples are all right or all wrong. PPO trains a value model besides. The
 offline methods sample nothing during training, so "equal sampled tokens" means nothing for them.
 """
 
-from unified_rl.grids.definition import Arm, Grid, equal_updates
+from unified_rl.grids.definition import PER_SEED, Arm, Grid, equal_updates
 from unified_rl.grids.presets import DEFAULT_COVERAGE, RESPONSES_PER_STEP, SWEPT, TESTING, with_small_arms
 
 GRID = Grid(
     name="all_methods",
-    title="Methods of the unified paradigm, from one SFT policy",
+    title="Methods of the unified paradigm, from the same SFT policies",
     arms=(
         Arm(
             "SFT (continued)",
@@ -39,6 +39,7 @@ GRID = Grid(
         "default": DEFAULT_COVERAGE,
     },
     matching=equal_updates(),
+    starts=PER_SEED,
     contrasts=(
         ("Online RFT", "RFT"),
         ("GRPO+OS", "Online RFT"),

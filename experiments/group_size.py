@@ -4,7 +4,8 @@ Hypothesis: larger groups have better baselines, and fewer of them have no sprea
 At equal cost the middle is best.
 
 Arms: 128 prompts x 2 responses, 64 x 4, 32 x 8 and 16 x 16: 256 responses per update in each.
-Settings: the tiny stack. Seeds: five. Budget: 20 runs of 440 000 sampled tokens (about 48 steps each) and their evaluation.
+Settings: the tiny stack. Seeds: five, each with an SFT policy of its own. Budget: 20 runs of 440 000 sampled tokens (about 48
+steps each) and their evaluation.
 Matching rule: equal sampled tokens. A run ends with the step in which it reaches the budget.
 
 What cannot be matched: with responses per update fixed, prompts per update are not, nor how often the pool of 2048 prompts is gone
@@ -14,7 +15,7 @@ is shared only among equal places in a step.
 
 from dataclasses import replace
 
-from unified_rl.grids.definition import Arm, Grid, equal_sampled_tokens
+from unified_rl.grids.definition import PER_SEED, Arm, Grid, equal_sampled_tokens
 from unified_rl.grids.presets import DEFAULT, RESPONSES_PER_STEP, SAMPLED_TOKENS, SWEPT, TESTING, with_small_arms
 
 GROUP_SIZES = (2, 4, 8, 16)
@@ -39,6 +40,7 @@ GRID = Grid(
         "default": replace(DEFAULT, train=(*DEFAULT.train, "trainer.steps=80")),  # an upper limit: the budget ends a run
     },
     matching=equal_sampled_tokens(SAMPLED_TOKENS),
+    starts=PER_SEED,
     contrasts=(("G = 2", "G = 8"), ("G = 4", "G = 8"), ("G = 16", "G = 8")),
     tuning=f"all arms have the rate of GRPO+OS with groups of 8 (1e-4), the best of {SWEPT}; the other sizes were not swept",
 )

@@ -5,15 +5,16 @@ Hypothesis (the paper's 5.2.1, Figure 6): renewal helps, mostly in its first rou
 Arms: GRPO with an outcome reward model, two renewals; renewed both, only the reward model, only the reference, or neither. In each
 arm every iteration also goes on with its own old reward model: the control that the next iteration is compared with.
 Settings: the tiny stack; a renewal every 16 steps of 256 responses, then 32 control steps; a renewed reward model is trained on new
-samples and 10 % of the old ones. Seeds: five. Budget: 20 iterative runs of 144 steps, controls included, and up to two renewed
-reward models each; the first one is shared. There is no evaluation on the test split; the curves are on validation problems.
+samples and 10 % of the old ones. Seeds: five, each with an SFT policy of its own. Budget: 20 iterative runs of 144 steps, controls
+included, and up to two renewed reward models each; the first one is shared. There is no evaluation on the test split; the curves
+are on validation problems.
 Matching rule: equal updates of equally many responses to the same prompts in the same order with the same sampling noise.
 
 What cannot be matched: a renewal costs samples and training that the control does not have, and starts the optimiser anew. The arm
 with neither renewed still does the latter, and so tells that apart.
 """
 
-from unified_rl.grids.definition import Arm, Grid, equal_updates
+from unified_rl.grids.definition import PER_SEED, Arm, Grid, equal_updates
 from unified_rl.grids.presets import DEFAULT_ITERATED, SWEPT, TESTING_ITERATED
 
 
@@ -33,6 +34,7 @@ GRID = Grid(
     ),
     presets={"testing": TESTING_ITERATED, "default": DEFAULT_ITERATED},
     matching=equal_updates(),
+    starts=PER_SEED,
     contrasts=(
         ("Both renewed", "Both kept"),
         ("Reward model renewed", "Both kept"),

@@ -6,7 +6,7 @@ the expectation of its gradient is zero (of token sums; under 1/|o| only nearly)
 Arms of GRPO+OS, beta 0.04: k3 in the loss (the paper), k2, k1, none (beta 0), and the sum of log(pi_old/pi_ref) in the reward
 before the group is normalised. Arms of PPO: the token-wise penalty in the reward (Eq. 2; the paper's PPO), and none.
 Settings: the tiny stack; 48 updates of 256 responses, one update per rollout: importance-weighted k3 then has k2's gradient, and no
-arm of its own. Seeds: five. Budget: 35 runs of 48 steps and their evaluation.
+arm of its own. Seeds: five, each with an SFT policy of its own. Budget: 35 runs of 48 steps and their evaluation.
 Matching rule: equal updates of equally many responses to the same prompts in the same order with the same sampling noise.
 
 What cannot be matched: one beta is not one strength. In the loss it weighs a token's term against an advantage of size 1; in the
@@ -14,7 +14,7 @@ reward it weighs a response's sum against a reward of size 1, before the divisio
 over tokens and passes the value model.
 """
 
-from unified_rl.grids.definition import Arm, Grid, equal_updates
+from unified_rl.grids.definition import PER_SEED, Arm, Grid, equal_updates
 from unified_rl.grids.presets import DEFAULT, SWEPT, TESTING
 
 GRID = Grid(
@@ -31,6 +31,7 @@ GRID = Grid(
     ),
     presets={"testing": TESTING, "default": DEFAULT},
     matching=equal_updates(),
+    starts=PER_SEED,
     contrasts=(
         ("k3 in the loss", "No KL"),
         ("k2 in the loss", "No KL"),

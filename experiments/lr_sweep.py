@@ -2,11 +2,12 @@
 
 Arms: every method of the main job at four rates. Settings: the tiny stack; accuracy on 200 validation problems per slice at the
 fixed last step, greedy. The rate with the highest mean of both slices is the one to write into the stack's `methods` section;
-tables/lr_sweep.csv has them all. Seeds: one, 1000, not one of those that results are reported on. Budget: 40 runs of 48 steps.
+tables/lr_sweep.csv has them all. Seeds: one, 1000, and its own SFT policy: none of those that results are
+reported on. Budget: 40 runs of 48 steps.
 Matching rule: equal updates of equally many responses.
 """
 
-from unified_rl.grids.definition import Arm, Grid, Preset, equal_updates
+from unified_rl.grids.definition import PER_SEED, Arm, Grid, Preset, equal_updates
 from unified_rl.grids.presets import TESTING
 from unified_rl.grids.reproduce import FURTHER, PAPER
 
@@ -32,7 +33,8 @@ GRID = Grid(
         "default": Preset(seeds=(SEED,), train=("logging.curve_problems=200",), evaluate=None),
     },
     matching=equal_updates(),
+    starts=PER_SEED,
     figures=(),
     tuning="this is where learning rates come from",
-    start_folder="sft_policy",
+    start_folder="sft_policy-seed{seed}",
 )

@@ -6,7 +6,8 @@ rare they are. If the negative signal is what counts, GRPO without it falls back
 Arms: Online RFT (weight 1 on right answers, 0 on wrong ones), GRPO+OS, and GRPO+OS with max(A, 0) or min(A, 0) in place of A, the
 KL term as it is. Since GRPO has a KL term and Online RFT has none, also GRPO+OS with kl_coef=0; since their rates differ, also
 Online RFT at GRPO's.
-Settings: the tiny stack; 48 updates of 256 responses. Seeds: five. Budget: 30 runs of 48 steps and their evaluation.
+Settings: the tiny stack; 48 updates of 256 responses. Seeds: five, each with an SFT policy of its own. Budget: 30 runs of 48 steps
+and their evaluation.
 Matching rule: equal updates of equally many responses to the same prompts in the same order with the same sampling noise.
 
 What cannot be matched: the size of the gradient. Either half leaves out the other's tokens, and Online RFT also follows groups
@@ -14,7 +15,7 @@ that are all right, which have no advantage. Adam's steps hardly depend on a con
 term. The two halves' gradients add up to GRPO's with the KL term counted twice.
 """
 
-from unified_rl.grids.definition import Arm, Grid, equal_updates
+from unified_rl.grids.definition import PER_SEED, Arm, Grid, equal_updates
 from unified_rl.grids.presets import DEFAULT_COVERAGE, SWEPT, TESTING
 
 GRID = Grid(
@@ -30,6 +31,7 @@ GRID = Grid(
     ),
     presets={"testing": TESTING, "default": DEFAULT_COVERAGE},
     matching=equal_updates(),
+    starts=PER_SEED,
     contrasts=(
         ("GRPO+OS", "Online RFT"),
         ("GRPO+OS, no KL", "Online RFT, GRPO's rate"),

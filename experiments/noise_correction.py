@@ -9,7 +9,8 @@ three tenths at 36 tokens (right ones rejected half as often), log-odds rising b
 backward and forward by its own rates, and backward by the rates at 36 tokens. Arms of PPO, step rewards: the step checker; the
 same three judges of steps, uncorrected and corrected backward by their own rates. GRPO+OS at a fifth, with rates that do not
 change, uncorrected and corrected: the theorem's case, in which nothing may change.
-Settings: the tiny stack; 48 updates of 256 responses. Seeds: five. Budget: 110 runs of 48 steps and their evaluation.
+Settings: the tiny stack; 48 updates of 256 responses. Seeds: five, each with an SFT policy of its own. Budget: 110 runs of 48
+steps and their evaluation.
 Matching rule: equal updates of equally many responses to the same prompts in the same order with the same sampling noise; the
 judges err on the same responses.
 
@@ -17,7 +18,7 @@ What cannot be matched: a correction enlarges rewards, so gradients; Adam sees a
 does.
 """
 
-from unified_rl.grids.definition import Arm, Grid, equal_updates
+from unified_rl.grids.definition import PER_SEED, Arm, Grid, equal_updates
 from unified_rl.grids.presets import DEFAULT, TESTING
 
 LEVELS = (0.1, 0.2, 0.3)
@@ -27,7 +28,8 @@ BACKWARD, FORWARD = ("reward.correction=backward",), ("reward.correction=forward
 
 
 def _rates(level: float) -> tuple[str, ...]:
-    return (f"reward.false_positive={level:g}", f"reward.false_negative={level / 2:g}")
+    """Which judgements are turned over is drawn anew for every seed."""
+    return (f"reward.false_positive={level:g}", f"reward.false_negative={level / 2:g}", "reward.noise_seed={seed}")
 
 
 def _judge(level: float) -> tuple[str, ...]:
@@ -67,6 +69,7 @@ GRID = Grid(
     ),
     presets={"testing": TESTING, "default": DEFAULT},
     matching=equal_updates(),
+    starts=PER_SEED,
     contrasts=(
         *((f"{level:.0%} wrong", "Rule") for level in LEVELS),
         *(

@@ -5,14 +5,15 @@ own length favours long wrong answers; without both, accuracy is no lower and wr
 
 Arms: with std, a mean over the response (the paper), over the prompt's tokens, over the batch's tokens, or a constant length;
 without std, a mean over the response, or a constant length (Dr. GRPO). All without a KL term, which Dr. GRPO does not have.
-Settings: the tiny stack; 48 updates of 256 responses. Seeds: five. Budget: 30 runs of 48 steps and their evaluation.
+Settings: the tiny stack; 48 updates of 256 responses. Seeds: five, each with an SFT policy of its own. Budget: 30 runs of 48 steps
+and their evaluation.
 Matching rule: equal updates of equally many responses to the same prompts in the same order with the same sampling noise.
 
 What cannot be matched: the size of the gradient. A constant factor is one that Adam hardly sees; what differs between prompts or
 lengths is the effect in question. Gradients are clipped at norm 1, which acts on the larger ones more often.
 """
 
-from unified_rl.grids.definition import Arm, Grid, equal_updates
+from unified_rl.grids.definition import PER_SEED, Arm, Grid, equal_updates
 from unified_rl.grids.presets import DEFAULT, SWEPT, TESTING
 
 _WITH_STD = ("method=grpo", "coefficient.kl_coef=0")
@@ -31,6 +32,7 @@ GRID = Grid(
     ),
     presets={"testing": TESTING, "default": DEFAULT},
     matching=equal_updates(),
+    starts=PER_SEED,
     contrasts=(
         ("No std, response mean", "Std, response mean"),
         ("No std, constant length", "Std, constant length"),

@@ -6,7 +6,8 @@ wrote the stored samples. If staleness is the reason, accuracy falls as n grows 
 Arms: Online RFT (n = 1; `refreshed_samples` with refresh_every=1 is the same run, number by number), n = 4, n = 16, n = infinity
 (fresh samples of the SFT policy), and stored samples of the SFT policy, drawn again in every epoch. One coefficient (Eq. 10), one
 reward (the rule), one learning rate, that of Online RFT; and RFT and Online RFT at the rate that suits the other one's source.
-Settings: the tiny stack; 48 updates of 256 responses. Seeds: five. Budget: 35 runs of 48 steps and their evaluation.
+Settings: the tiny stack; 48 updates of 256 responses. Seeds: five, each with an SFT policy of its own. Budget: 35 runs of 48 steps
+and their evaluation.
 Matching rule: equal updates of equally many responses to the same prompts in the same order; arms that sample share the noise.
 
 What cannot be matched: the store holds 8 samples per prompt, the very 8 that an update uses, so a prompt that comes back brings no
@@ -14,7 +15,7 @@ other responses; n = infinity against it tells how much that costs. The shares o
 gradient, differ because the policies differ: that is the effect in question.
 """
 
-from unified_rl.grids.definition import Arm, Grid, equal_updates
+from unified_rl.grids.definition import PER_SEED, Arm, Grid, equal_updates
 from unified_rl.grids.presets import DEFAULT_COVERAGE, SWEPT, TESTING
 
 
@@ -36,6 +37,7 @@ GRID = Grid(
     ),
     presets={"testing": TESTING, "default": DEFAULT_COVERAGE},
     matching=equal_updates(),
+    starts=PER_SEED,
     contrasts=(
         ("Online RFT", "RFT"),
         ("Online RFT", "Stored samples"),

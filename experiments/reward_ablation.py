@@ -6,18 +6,20 @@ learned reward is one that can be wrong.
 Arms: {GRPO+OS, GRPO+PS} x {exact: the rule or the step checker; learned: an outcome or a process reward model trained on samples of
 the SFT policy, step labels as in Math-Shepherd; noisy: the exact reward with a fifth of its judgements turned over, each response
 always alike}. Since a faster policy also leaves a learned reward's home sooner, GRPO+OS with a learned reward is run at GRPO+PS's
-rate as well. Settings: the tiny stack; 48 updates of 256 responses. Seeds: five. Budget: 35 runs of 48 steps and their evaluation.
-Matching rule: equal updates of equally many responses to the same prompts in the same order, from the same SFT policy and with the
-same reward models. Seeds change the RL runs, not the SFT policy nor the reward models: intervals are conditional on these.
+rate as well. Settings: the tiny stack; 48 updates of 256 responses. Seeds: five, each with an SFT policy of its own. Budget: 35
+runs of 48 steps and their evaluation.
+Matching rule: equal updates of equally many responses to the same prompts in the same order, from the seed's SFT policy and with
+the reward models made from it.
 
 `rule_vs_model` and `outcome_vs_process` ask the same with more arms; this one has the labels of the tables in
-results/reward_ablation.
+results/reward_ablation, which are of one SFT policy for all seeds.
 """
 
-from unified_rl.grids.definition import Arm, Grid, Preset, equal_updates
+from unified_rl.grids.definition import PER_SEED, Arm, Grid, Preset, equal_updates
 from unified_rl.grids.presets import DEFAULT, SWEPT, TESTING_LEARNED
 
-NOISE = ("reward.false_positive=0.2", "reward.false_negative=0.2")
+#: Which judgements are turned over is drawn anew for every seed.
+NOISE = ("reward.false_positive=0.2", "reward.false_negative=0.2", "reward.noise_seed={seed}")
 LEARNED = ("reward=model",)
 SLOW = "GRPO+OS, learned, slow"
 
@@ -38,6 +40,7 @@ GRID = Grid(
         "default": DEFAULT,
     },
     matching=equal_updates(),
+    starts=PER_SEED,
     contrasts=(
         *((f"GRPO+PS, {reward}", f"GRPO+OS, {reward}") for reward in ("exact", "learned", "noisy")),
         ("GRPO+PS, learned", SLOW),

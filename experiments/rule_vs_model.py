@@ -8,19 +8,23 @@ step scores being the reward; rule and outcome model mixed half and half, and on
 fifth of its judgements turned over, each response always alike. Arms of GRPO+PS: the exact step checker and the process reward
 model. A faster policy leaves a learned reward's home sooner, so the outcome model is also run at a lower rate.
 Settings: the tiny stack; 48 updates of 256 responses; reward models trained on 4 samples each of 2048 problems by the SFT policy.
-Seeds: five. Budget: 50 runs of 48 steps and their evaluation, and two reward models that all runs share.
+Seeds: five, each with an SFT policy of its own. Budget: 50 runs of 48 steps and their evaluation, and two reward models per
+seed.
 Matching rule: equal updates of equally many responses to the same prompts in the same order with the same sampling noise, from the
-same SFT policy and with the same reward models.
+seed's SFT policy and with the reward models made from it.
 
 What cannot be matched: a reward model costs samples, labels and training of its own, which no rule counts here.
 """
 
-from unified_rl.grids.definition import Arm, Grid, equal_updates
+from unified_rl.grids.definition import PER_SEED, Arm, Grid, equal_updates
 from unified_rl.grids.presets import DEFAULT, SWEPT, TESTING_LEARNED
+
+#: Which judgements are turned over is drawn anew for every seed.
+JUDGE = "reward.noise_seed={seed}"
 
 
 def _noise(share: float) -> tuple[str, ...]:
-    return ("method=grpo", f"reward.false_positive={share:g}", f"reward.false_negative={share:g}")
+    return ("method=grpo", f"reward.false_positive={share:g}", f"reward.false_negative={share:g}", JUDGE)
 
 
 def _mixture(rule_weight: float) -> tuple[str, ...]:
@@ -44,6 +48,7 @@ GRID = Grid(
     ),
     presets={"testing": TESTING_LEARNED, "default": DEFAULT},
     matching=equal_updates(),
+    starts=PER_SEED,
     contrasts=(
         ("ORM", "Rule"),
         ("PRM, minimum", "Rule"),

@@ -8,7 +8,8 @@ rounds), from random steps or from those of the best responses so far. Arms of R
 temperature 1, 0.7 and 1.3, and nucleus sampling with top_p 0.9. Nucleus samples are data for RFT only: online sources and
 coefficients about the policy's samples need its whole support (`unified-rl` refuses them and says why), and tree search means
 nothing to coefficients with importance weights or group baselines.
-Settings: the tiny stack; 48 updates of 256 responses. Seeds: five. Budget: 45 runs of 48 steps and their evaluation.
+Settings: the tiny stack; 48 updates of 256 responses. Seeds: five, each with an SFT policy of its own. Budget: 45 runs of 48 steps
+and their evaluation.
 Matching rule: equal updates of equally many responses to the same prompts in the same order. Plain online arms and the roots of a
 tree share the sampling noise.
 
@@ -18,7 +19,7 @@ not independent. Log-probs are those at the sampling temperature, so at
 another temperature it is the tempered policy that is trained; evaluation is at 0.7 in every arm.
 """
 
-from unified_rl.grids.definition import Arm, Grid, equal_updates
+from unified_rl.grids.definition import PER_SEED, Arm, Grid, equal_updates
 from unified_rl.grids.presets import DEFAULT_COVERAGE, SWEPT, TESTING
 
 _ONLINE, _STORED = "method=online_rft", "method=rft"
@@ -40,6 +41,7 @@ GRID = Grid(
     ),
     presets={"testing": TESTING, "default": DEFAULT_COVERAGE},
     matching=equal_updates(),
+    starts=PER_SEED,
     contrasts=(
         ("Online RFT, T = 0.7", "Online RFT"),
         ("Online RFT, T = 1.3", "Online RFT"),

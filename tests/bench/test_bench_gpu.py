@@ -21,6 +21,7 @@ def bench(*words):
         torch.set_num_threads(threads)
 
 
+@pytest.mark.long
 def test_the_same_code_runs_on_a_cpu(tmp_path, capsys):
     out = tmp_path / "gpu.json"
     bench("only=training,head,attention,decoding", f"out={out}")

@@ -8,7 +8,7 @@ from functools import cache
 import pytest
 
 from unified_rl.grids import tuning
-from unified_rl.grids.definition import START_LABEL, Grid, cells, with_choices
+from unified_rl.grids.definition import ARM_SEEDS, PER_SEED, START_LABEL, START_SEEDS, Grid, cells, is_start, with_choices
 from unified_rl.grids.runner import load_grid
 from unified_rl.grids.shared_stages import shared_stages
 from unified_rl.launch.cells import Cell
@@ -90,8 +90,11 @@ def test_arms_of_one_seed_are_different_runs(name, preset):
 @pytest.mark.parametrize(("name", "preset"), CASES)
 def test_seeds_differ_in_nothing_else(name, preset):
     of_label = {}
-    for cell in cells(grid_of(name), preset)[1:]:
-        of_label.setdefault(cell.label, []).append([word for word in cell.train if word != f"seed={cell.seed}"])
+    for cell in cells(grid_of(name), preset):
+        seeds = {f"{key}={cell.seed}" for key in ("seed", *START_SEEDS, *ARM_SEEDS, "reward.noise_seed")}
+        of_label.setdefault(cell.label, []).append([word for word in cell.train if word not in seeds])
+        noisy = any(word.startswith("reward.noise_seed=") for word in cell.train)
+        assert len(cell.train) - len(of_label[cell.label][-1]) == (3 if is_start(cell) else 4 + noisy)
     for runs in of_label.values():
         assert len(runs) == len(grid_of(name).preset(preset).seeds)
         assert all(run == runs[0] for run in runs)
@@ -129,14 +132,14 @@ def test_a_definition_says_what_it_must(name):
     for part in ("Hypothesis", "Arms", "Settings:", "Seeds:", "Budget:", "Matching rule:", "What cannot be matched:"):
         assert part in text, f"the docstring has no {part!r}"
     runs = len(grid.arms) * len(grid.preset("default").seeds)
-    assert f"Budget: {runs} " in text, f"the docstring's budget is not the grid's {runs} runs"
+    assert f"Budget: {runs} " in " ".join(text.split()), f"the docstring's budget is not the grid's {runs} runs"
     assert set(grid.figures) <= set(FIGURES)
     said = tuning.sentence(cells(grid, "default"))
     for arm in grid.arms:
         if arm.command == "train":
             rate = loading.load_config(next(cell for cell in cells(grid, "default") if cell.label == arm.label).train)
             assert f"{arm.label} {rate.trainer.learning_rate:g} (" in said
-    assert len(grid.preset("default").seeds) == 5
+    assert len(grid.preset("default").seeds) == 5 and grid.starts == PER_SEED
     assert len(grid.preset("testing").seeds) == 1
 
 

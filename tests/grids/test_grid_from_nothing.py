@@ -17,6 +17,7 @@ ABLATION = str(Path(__file__).parents[2] / "experiments" / "online_vs_offline.py
 
 
 @pytest.mark.timeout(900)
+@pytest.mark.long
 def test_online_vs_offline(tmp_path):
     command = [
         sys.executable,

@@ -43,6 +43,7 @@ def store(tmp_path_factory):
     return cwd
 
 
+@pytest.mark.long
 def test_two_launchers_share_the_cells_of_one_folder(store):
     printed = (store / "printed.txt").read_text()
     assert "FAILED" not in printed and len(run_dirs(store)) == 2
@@ -51,6 +52,7 @@ def test_two_launchers_share_the_cells_of_one_folder(store):
         assert f"{run.name}: done (" in printed
 
 
+@pytest.mark.long
 def test_two_grids_share_the_stages_of_one_store(store):
     built = [path for path in (store / "store").glob("*/*") if path.is_dir()]
     assert sorted(path.parent.name for path in built) == ["base", "offline_samples", "sft"]
@@ -61,6 +63,7 @@ def test_two_grids_share_the_stages_of_one_store(store):
     assert _rows(ours["grid.csv"]) == _rows(theirs["grid.csv"]) and ours.keys() == theirs.keys()
 
 
+@pytest.mark.long
 def test_a_dry_run_and_a_status_start_nothing(store, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(store)
     before = sorted(store.rglob("*"))
@@ -86,6 +89,7 @@ def test_a_dry_run_and_a_status_start_nothing(store, tmp_path, monkeypatch, caps
     assert sorted(store.rglob("*")) == before and not list(tmp_path.iterdir())
 
 
+@pytest.mark.long
 def test_cells_run_as_submitit_jobs(store, capsys):
     words = ("method=grpo", *WORDS, "trainer.steps=1", f"artifacts={store / 'store'}")
     good, bad = Cell("job", words, None, label="GRPO+OS"), Cell("bad", (*words, "generator.top_k=5"), None)

@@ -93,6 +93,7 @@ def test_a_model_that_is_no_single_program_is_refused():
         CompiledForward(decoder)
 
 
+@pytest.mark.long
 def test_a_compiler_that_fails_is_reported_in_a_line(tmp_path):
     """In a process of its own, for torch keeps what it compiled by the process."""
     code = (

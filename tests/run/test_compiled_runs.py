@@ -61,6 +61,7 @@ def entries(run: Path) -> list[dict]:
     return [json.loads(line) for line in (run / "samples.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("more", [("source=offline_samples",), ("source=refreshed_samples", "source.refresh_every=2")])
 def test_every_source_samples_with_it(folder, monkeypatch, more):
     seen = []

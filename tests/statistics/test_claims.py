@@ -129,7 +129,7 @@ def test_coverage_is_judged_only_below_its_ceiling(tmp_path):
     assert [finding.verdict for finding in found] == ["not asked", CONTRADICTS]
     assert found[0].p is None and "SFT has Pass@64 = 95.0 %" in found[0].note
     text = claims.document([experiment(tmp_path, rows, {"main": 0.95, "hard": 0.7})])
-    assert "| GRPO+OS - SFT, Pass@64 | main | +3.0 [+2.5, +3.5] | 5 | 200 | - | - | not asked (at its ceiling" in text
+    assert "| GRPO+OS - SFT, Pass@64 | main | +3.0 [+2.5, +3.5] | 5 | 1 | 200 | - | - | not asked (at its ceiling" in text
 
 
 def test_holm_is_over_the_whole_document(tmp_path):

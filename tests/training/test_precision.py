@@ -125,6 +125,7 @@ def test_a_bfloat16_run_that_is_taken_up_again_is_the_same(tmp_path):
     assert json.loads(whole.splitlines()[-1])["updates"] == 4
 
 
+@pytest.mark.long
 def test_two_ranks_lose_no_small_update_either(tmp_path):
     finish(torchrun(2, str(Path(__file__)), str(tmp_path / "two.pt")))
     main_job(tmp_path / "one.pt")

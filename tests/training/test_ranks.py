@@ -76,7 +76,7 @@ def alone(tmp_path_factory, request):
 @pytest.mark.parametrize(
     ("alone", "which", "size"),
     [
-        ("own", "own", 3),
+        pytest.param("own", "own", 3, marks=pytest.mark.long),
         pytest.param("all", "all", 2, marks=pytest.mark.long),
         pytest.param("all", "all", 4, marks=pytest.mark.long),
     ],
@@ -170,6 +170,7 @@ def _ranks_of(launcher: subprocess.Popen) -> list[int]:
     return sorted(int(word) for word in listed.stdout.split())
 
 
+@pytest.mark.long
 def test_iterative_rl_with_a_renewed_reward_model(tmp_path):
     settings = ("reward_model.prompts=4", "reward_model.samples_per_prompt=2", "reward_model.epochs=1")
     plan = ("iterate.iterations=1", "iterate.steps=2", "iterate.control_steps=1", "iterate.agreement_problems=4")

@@ -121,8 +121,9 @@ class TrainerConfig(LearningRateConfig):
 class SftStageConfig(LearningRateConfig):
     """Training on demonstrations as a stage, which makes a policy from that of another stage.
 
-    demonstrations: how many to use (0 = all the task has). trainer: torch | deepspeed, "" = as `trainer.name`; named where runs on
-    different trainers are to start from the same policy, which two trainers make alike but for rounding.
+    seed: of the order of the demonstrations, and of what is later sampled from the frozen policy (stored samples, data of reward
+    models). demonstrations: how many to use (0 = all the task has). trainer: torch | deepspeed, "" = as `trainer.name`; named
+    where runs on different trainers are to start from the same policy, which two trainers make alike but for rounding.
     """
 
     SECTION = "sft"

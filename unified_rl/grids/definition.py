@@ -24,15 +24,21 @@ START_SECTIONS = frozenset(
     {"stack", "init", "stages", "task", "data", "model", "sft", "generator", "logging", "evaluation", "artifacts"}
 )
 GROUPS = {"train": "runs", "iterate": "iterative"}
+#: Where the start policies come from: one for all seeds, so that intervals are conditional on it; or one for each seed.
+SHARED, PER_SEED = "shared", "per_seed"
+#: What is drawn anew with a seed's own start: initial weights; order of demonstrations, and samples of the frozen start.
+START_SEEDS = ("model.seed", "sft.seed")
+#: What arms draw anew besides: the training of reward models.
+ARM_SEEDS = ("reward_model.seed",)
 
 
 @dataclass(frozen=True)
 class Arm:
     """One of the things compared.
 
-    label: what tables and figures show. words: added to `unified-rl COMMAND`. command: train | iterate. note: why an arm exists
-    that the question itself does not call for. folder: name of its runs' folders with "{seed}" in it, where the job is known by
-    plain names; "" = a readable name and a hash of what defines the cell.
+    label: what tables and figures show. words: added to `unified-rl COMMAND`, the seed in place of "{seed}". command: train |
+    iterate. note: why an arm exists that the question itself does not call for. folder: name of its runs' folders with "{seed}" in
+    it, where the job is known by plain names; "" = a readable name and a hash of what defines the cell.
     """
 
     label: str
@@ -156,7 +162,8 @@ class Grid:
     presets: at least "testing" (a minute or two on one core in all) and "default". baseline: label that the others are compared
     with. contrasts: further planned (label, baseline) pairs. primary: the contrast that it is about; None = no one in particular.
     common: words of every arm. figures: those of `unified-rl figures`. tuning: one sentence on the learning rates, besides what the
-    configurations say (`grids.tuning`). start_folder: as `Arm.folder`, of the start policy.
+    configurations say (`grids.tuning`). starts: shared | per_seed, whether every seed has a start policy of its own, from which all
+    its arms start. start_folder: as `Arm.folder`, of the start policy.
     """
 
     name: str
@@ -170,6 +177,7 @@ class Grid:
     common: tuple[str, ...] = ()
     figures: tuple[str, ...] = ("learning_curves", "contrasts", "results_table")
     tuning: str = ""
+    starts: str = SHARED
     start_folder: str = ""
 
     def __post_init__(self) -> None:
@@ -182,6 +190,15 @@ class Grid:
         for label in (self.baseline, *named, *(label for pair in self.contrasts for label in pair), *of_presets):
             if label not in labels:
                 raise ConfigError(f"grid {self.name}: no arm has the label {label!r}{did_you_mean(label, labels)}")
+        self._check_starts()
+
+    def _check_starts(self) -> None:
+        if self.starts not in (SHARED, PER_SEED):
+            raise ConfigError(f"grid {self.name}: starts={self.starts!r} is neither {SHARED} nor {PER_SEED}")
+        if self.starts == PER_SEED and self.start_folder and "{seed}" not in self.start_folder:
+            raise ConfigError(
+                f"grid {self.name}: start_folder={self.start_folder!r} must have '{{seed}}' in it, with starts={PER_SEED}"
+            )
 
     def preset(self, name: str) -> Preset:
         """The named preset. Raises ConfigError, naming the nearest, where there is none."""
@@ -200,18 +217,35 @@ class Grid:
 
 
 def cells(grid: Grid, preset: str) -> list[Cell]:
-    """The start policy's cell, then a cell per arm and seed, seed by seed. The same grid gives the same cells, ids and order."""
+    """The start policies' cells, then one per arm and seed, seed by seed. The same grid gives the same cells, ids and order."""
     size = grid.preset(preset)
-    return [start_cell(grid, preset), *(_cell(grid, preset, arm, seed) for seed in size.seeds for arm in grid.arms_in(preset))]
+    arms = [_cell(grid, preset, arm, seed) for seed in size.seeds for arm in grid.arms_in(preset)]
+    return [*start_cells(grid, preset), *arms]
 
 
-def start_cell(grid: Grid, preset: str) -> Cell:
-    """The policy that every arm starts from, as a run of no steps."""
+def start_cells(grid: Grid, preset: str) -> list[Cell]:
+    """The policies that arms start from, as runs of no steps: one for all, or one for each seed."""
+    if grid.starts == SHARED:
+        return [_start_cell(grid, preset, 0, ())]
+    return [_start_cell(grid, preset, seed, (f"seed={seed}", *_drawn(START_SEEDS, seed))) for seed in grid.preset(preset).seeds]
+
+
+def is_start(cell: Cell) -> bool:
+    """Whether a cell of a grid is a start policy."""
+    return cell.label == START_LABEL
+
+
+def _start_cell(grid: Grid, preset: str, seed: int, drawn: tuple[str, ...]) -> Cell:
     size = grid.preset(preset)
     world = tuple(word for word in (*grid.common, *size.train) if re.split(r"[.=]", word)[0] in START_SECTIONS)
-    words = ("method=sft", f"label={START_LABEL}", *world, "trainer.steps=0")
-    cell = Cell(grid.start_folder or "sft_policy", words, size.evaluate, label=START_LABEL, cores=size.cores, gpus=size.gpus)
+    words = ("method=sft", f"label={START_LABEL}", *drawn, *world, "trainer.steps=0")
+    name = grid.start_folder.format(seed=seed) or ("sft_policy" if grid.starts == SHARED else f"sft_policy-seed{seed}")
+    cell = Cell(name, words, size.evaluate, label=START_LABEL, seed=seed, cores=size.cores, gpus=size.gpus)
     return cell if grid.start_folder else _identified(cell)
+
+
+def _drawn(names: Sequence[str], seed: int) -> tuple[str, ...]:
+    return tuple(f"{name}={seed}" for name in names)
 
 
 def with_choices(
@@ -248,8 +282,10 @@ def _cell(grid: Grid, preset: str, arm: Arm, seed: int) -> Cell:
             f"grid {grid.name}: arm {arm.label!r} is iterated, which counts steps (iterate.steps), but the grid is matched by "
             f"{matching.rule}; use matching=equal_updates, or leave the arm out"
         )
-    own = (*arm.words, *size.arms.get(arm.label, ()))  # after the words of all: what the ablation varies has the last word
-    words = (f"label={arm.label}", f"seed={seed}", *grid.common, *size.train, *own, *matching.words)
+    given = (*arm.words, *size.arms.get(arm.label, ()))  # after the words of all: what the ablation varies has the last word
+    own = [word.replace("{seed}", str(seed)) for word in given]
+    drawn = _drawn((*START_SEEDS, *ARM_SEEDS), seed) if grid.starts == PER_SEED else ()
+    words = (f"label={arm.label}", f"seed={seed}", *drawn, *grid.common, *size.train, *own, *matching.words)
     cell = Cell(
         arm.folder.format(seed=seed) or f"{arm.name}-seed{seed}-{matching.rule}",
         words,

@@ -33,6 +33,7 @@ def describe(grid: Grid, preset: str, cells: Sequence[Cell], hypothesis: str) ->
         "preset": preset,
         "matching": {**asdict(matching), "caption": matching.caption},
         "seeds": list(grid.preset(preset).seeds),
+        "starts": grid.starts,
         "baseline": grid.baseline,
         "contrasts": [list(pair) for pair in _contrasts(grid)],
         "primary": asdict(grid.primary) if grid.primary else None,

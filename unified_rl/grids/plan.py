@@ -11,7 +11,7 @@ from unified_rl.config.schema import Config
 from unified_rl.grids import costs as grid_costs
 from unified_rl.grids import status as grid_status
 from unified_rl.grids import tuning
-from unified_rl.grids.definition import Grid
+from unified_rl.grids.definition import Grid, is_start
 from unified_rl.grids.shared_stages import SharedStage, shared_stages
 from unified_rl.launch.cells import Cell
 from unified_rl.launch.progress import duration
@@ -26,7 +26,8 @@ def render(grid: Grid, preset: str, cells: Sequence[Cell], folder: Path, cores: 
     """
     found = grid_status.standings(cells, folder)
     configs, units, problems = _read(cells)
-    common = [word for word in cells[-1].train if all(word in cell.train for cell in cells[1:])]
+    arms = [cell for cell in cells if not is_start(cell)]
+    common = [word for word in cells[-1].train if all(word in cell.train for cell in arms)]
     lines = [
         f"{grid.name}: {grid.title}; preset {preset}, into {folder}",
         grid.matching_in(preset).caption,
@@ -34,7 +35,7 @@ def render(grid: Grid, preset: str, cells: Sequence[Cell], folder: Path, cores: 
         "",
         *_stages(configs),
         "",
-        f"every cell but the start policy's: {' '.join(common)}",
+        f"every arm's cell: {' '.join(common)}",
         f"evaluation: {'none' if cells[0].evaluate is None else ' '.join(cells[0].evaluate) or 'the default'}",
         "",
         grid_status.summary(found),

@@ -1,8 +1,10 @@
 """The sizes in which the ablations are run: what every grid's presets are made of.
 
 `testing` is a world so small that a whole grid takes a minute or two on one core: it shows that a grid runs, and nothing else.
-`default` is the tiny stack (unified_rl/presets/configs/stack/tiny.yaml): 48 steps of 256 responses, five seeds. Seeds change the
-RL runs (prompt order, sampling), not the SFT policy, the stored samples nor the reward models: intervals are conditional on these.
+`default` is the tiny stack (unified_rl/presets/configs/stack/tiny.yaml): 48 steps of 256 responses, five seeds. With
+`starts="per_seed"`, as all ablations have it, a seed changes everything that is drawn: the weights at the beginning, the order of
+the demonstrations, with these the SFT policy, its stored samples and reward models, the order of prompts, and sampling. What stays
+is the world: its problems, its demonstrations, and the sampling noise of the evaluation, which belongs to the problems.
 """
 
 from __future__ import annotations

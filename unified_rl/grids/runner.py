@@ -23,7 +23,7 @@ from unified_rl.grids import costs as grid_costs
 from unified_rl.grids import folder as grid_folder
 from unified_rl.grids import plan as grid_plan
 from unified_rl.grids import status as grid_status
-from unified_rl.grids.definition import Grid, cells, matching_of, with_choices
+from unified_rl.grids.definition import Grid, cells, is_start, matching_of, with_choices
 from unified_rl.launch.cells import Cell
 from unified_rl.launch.local import LocalPool
 from unified_rl.launch.resources import Ledger, cores, gpus
@@ -146,14 +146,16 @@ def run(plan: Plan) -> int:
 
 
 def _run_local(plan: Plan) -> list[str]:
-    """First the start policy with all cores, since everything waits for it; then all cells, the costliest first."""
+    """The start policies before the rest, which waits for them, then the costliest cells first. A lone start has all the cores."""
     ledger, costs = Ledger(cores(), gpus()), _costs(plan.cells)
-    start = plan.cells[0]
-    first = replace(start, evaluate=None, cores=plan.cores())
-    if LocalPool(plan.folder, ledger).run([first]):
-        return [start.name]
-    longest_first = sorted(plan.cells, key=lambda cell: -costs[cell.name])
-    return LocalPool(plan.folder, ledger, workers=plan.workers, costs=costs).run(longest_first)
+    starts, arms = [cell for cell in plan.cells if is_start(cell)], [cell for cell in plan.cells if not is_start(cell)]
+    if len(starts) == 1:
+        first = replace(starts[0], evaluate=None, cores=plan.cores())
+        if LocalPool(plan.folder, ledger).run([first]):
+            return [first.name]
+        starts, arms = [], list(plan.cells)
+    longest_first = sorted(arms, key=lambda cell: -costs[cell.name])
+    return LocalPool(plan.folder, ledger, workers=plan.workers, costs=costs).run([*starts, *longest_first])
 
 
 def _costs(cells: Sequence[Cell]) -> dict[str, float]:
@@ -169,7 +171,7 @@ def _run_slurm(plan: Plan) -> list[str]:
     from unified_rl.launch.slurm import SlurmPool
 
     pool = SlurmPool(plan.folder, plan.slurm, workers=plan.workers, costs=_costs(plan.cells))
-    return pool.run([replace(plan.cells[0], evaluate=None)]) or pool.run(plan.cells)
+    return pool.run([replace(cell, evaluate=None) for cell in plan.cells if is_start(cell)]) or pool.run(plan.cells)
 
 
 LAUNCH = {"local": _run_local, "slurm": _run_slurm}

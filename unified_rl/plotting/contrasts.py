@@ -70,6 +70,7 @@ def _caption(table: pd.DataFrame, source: inputs.Input) -> list[str]:
         "**Paired differences.** Accuracy of one policy minus another's on the same problems and seeds. Blue: the interval lies",
         "above 0; orange: below; grey: it includes 0, so the data do not tell the two apart.",
         f"Bars are 95 % intervals over {over} (seeds: {named}), not corrected for the number of comparisons. Problems: {problems}.",
+        inputs.starts_sentence(source),
         inputs.status_sentence(source),
         inputs.source_sentence(source),
     ]

@@ -111,6 +111,7 @@ def _caption(table: pd.DataFrame, source: inputs.Input, flat: list[str]) -> list
         "samples or demonstrations for offline ones (their reward, length and truncation are then those of the data; SFT has no",
         "reward: 0).",
         f"{over}; both smoothed over {SMOOTHING} steps. A method without a reference policy has no KL.",
+        inputs.starts_sentence(source),
         f"Zero at every step, and not drawn: {', '.join(zero)}." if zero else "",
         inputs.status_sentence(source),
         inputs.source_sentence(source),

@@ -10,6 +10,7 @@ import pandas as pd
 
 from unified_rl.base.errors import DataError
 from unified_rl.base.terminal import shown
+from unified_rl.statistics.comparable import starts_in_words
 from unified_rl.statistics.grid_file import NOT_STATED, matching_sentence
 from unified_rl.statistics.intervals import FEWEST_SEEDS
 from unified_rl.statistics.table_files import MAKE_COMMAND, TEXT_COLUMNS, read_table
@@ -83,7 +84,14 @@ def intervals_sentence(drawn_as: str, table: pd.DataFrame, source: Input) -> str
         exceptions = f"; except {', '.join(fewer)}" if fewer else ""
         text = f"{level} and training seeds, crossed; {counts.max()} seeds per method (seeds: {seeds}){exceptions}."
     problems = table.groupby("slice", sort=False)["num_problems"].max().astype(int)
+    text = " ".join(filter(None, [text, starts_sentence(source)]))
     return text + " Problems: " + ", ".join(f"{name} {count}" for name, count in problems.items()) + "."
+
+
+def starts_sentence(source: Input) -> str:
+    """How many independent starts are behind the numbers; "" for one seed, and for a table that does not say."""
+    facts = source.provenance
+    return starts_in_words(int(facts.get("num_starts") or 0), len(facts.get("seeds", [])))
 
 
 def status_sentence(source: Input) -> str:

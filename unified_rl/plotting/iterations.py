@@ -112,6 +112,7 @@ def _caption(curves: pd.DataFrame, source: inputs.Input) -> list[str]:
         "training samples (solid) and the share of them that is right (dotted), means over five steps: the gap between the two is",
         "the reward model's drift.",
         f"Bands are 95 % intervals over problems{over}; seeds: {seeds}.",
+        inputs.starts_sentence(source),
         inputs.status_sentence(source),
         inputs.source_sentence(source),
     ]

@@ -47,6 +47,7 @@ def draw(tables: Path | str, out: Path | str) -> list[Path]:
             "Upper panels: greedy validation accuracy; iteration i + 1 starts from iteration i's policy after",
             f"{options.get('steps', '?')} steps.",
             f"Bands are 95 % intervals over {over}; seeds: {seeds}.",
+            inputs.starts_sentence(source),
             inputs.status_sentence(source),
             inputs.source_sentence(source),
         ]

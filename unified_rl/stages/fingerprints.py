@@ -66,6 +66,14 @@ def sampler_key(config: Config) -> dict[str, str]:
     return {} if name == "torch" else {"generator": name}
 
 
+def draws_key(config: Config) -> dict[str, int]:
+    """What the key of a frozen policy's samples says of their random numbers, which go by `sft.seed`; nothing for seed 0.
+
+    Starts that are drawn anew would otherwise answer with the same noise, and not be draws of their own.
+    """
+    return {"drawn_by": config.sft.seed} if config.sft.seed else {}
+
+
 def path_fingerprint(path: str) -> str:
     """A hash of the content of a file or folder, or of the commit of a `hub:` data set; "" for no path.
 

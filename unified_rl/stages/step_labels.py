@@ -82,19 +82,20 @@ def label_steps(
     *,
     completions: int,
     policy_version: int = 0,
+    seed: int = 0,
 ) -> list[list[StepFacts]]:
     """The facts of every response.
 
     Args:
         generator: the completer policy. decoding: of the completions; `max_new_tokens` bounds prefix and completion together.
-        completions: N; with 0, only what needs no sampling.
+        completions: N; with 0, only what needs no sampling. seed: of their random numbers.
 
     Returns:
         One `StepFacts` per response, in the order of `responses`.
     """
     ends = [[segmenter.step_ends(prompt, response) for response in group] for prompt, group in _pairs(prompts, responses)]
     prefixes = _unfinished(responses, ends)
-    reached = _complete(task, tokenizer, generator, decoding, prompts, prefixes, completions, policy_version)
+    reached = _complete(task, tokenizer, generator, decoding, prompts, prefixes, completions, policy_version, seed)
     outcome, exact = OutcomeReward(task), ExactSteps(task, tokenizer)
     return [
         [
@@ -148,6 +149,7 @@ def _complete(
     prefixes: Sequence[Prefix],
     completions: int,
     policy_version: int,
+    seed: int,
 ) -> dict[Prefix, np.ndarray]:
     """For each prefix, bool [N]: whether completion n reached the answer. Prefixes come shortest first."""
     reached: dict[Prefix, np.ndarray] = {prefix: np.zeros(completions, dtype=bool) for prefix in prefixes}
@@ -158,7 +160,7 @@ def _complete(
             chunk = prefixes[start : start + _PREFIXES_AT_ONCE]
             begun = [Prompt(prompts[place].problem, prompts[place].token_ids + tokens) for place, tokens in chunk]
             seeds = [
-                [rng.derive_seed(0, f"completions/{prompts[place].id}", n, *tokens) for n in range(completions)]
+                [rng.derive_seed(seed, f"completions/{prompts[place].id}", n, *tokens) for n in range(completions)]
                 for place, tokens in chunk
             ]
             room = Decoding(decoding.temperature, decoding.top_p, decoding.top_k, decoding.max_new_tokens - len(chunk[0][1]))

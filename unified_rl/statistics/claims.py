@@ -202,9 +202,9 @@ def _head(tests: int) -> str:
             "nothing were true. The column *p (Holm)* is adjusted for all of them together: at most 0.05, and the verdict "
             "stands "
             "even so. Where a table has no p-value it is read off the interval, with the seeds' degrees of freedom, which "
-            "below 0.05 may give up to a fifth less than the test itself. Seeds change prompt order and sampling, not the SFT "
-            "policy, the stored samples or the reward models: "
-            "all intervals are conditional on these."
+            "below 0.05 may give up to a fifth less than the test itself. *Starts*: how many SFT policies the seeds started from, "
+            "each with its own stored samples and reward models. With one, seeds change prompt order and sampling alone, and the "
+            "interval is conditional on that policy; with as many as seeds, it speaks of others."
         ),
         _wrapped(
             "The paper's numbers come from its plotted points (`analysis/reference`): one run each, no seeds. Their intervals "
@@ -259,12 +259,19 @@ def verdict_of(findings: Sequence[Finding]) -> str:
 
 def _section(claim: Claim, findings: Sequence[Finding], adjusted: Sequence[float | None]) -> str:
     ours = [
-        "| experiment | difference | slice | effect [95 %] | seeds | problems | p | p (Holm) | verdict |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| experiment | difference | slice | effect [95 %] | seeds | starts | problems | p | p (Holm) | verdict |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for finding, p_holm in zip(findings, adjusted, strict=True):
         verdict = finding.verdict + (f" ({finding.note})" if finding.note else "")
-        words = [finding.experiment, finding.comparison, finding.slice, _points(finding), str(finding.seeds)]
+        words = [
+            finding.experiment,
+            finding.comparison,
+            finding.slice,
+            _points(finding),
+            str(finding.seeds),
+            str(finding.starts),
+        ]
         ours.append(f"| {' | '.join([*words, str(finding.problems), _p(finding.p), _p(p_holm), verdict])} |")
     paper = ["| paper | benchmark | effect [95 %] | over |", "|---|---|---|---|"]
     for effect in claim.paper():

@@ -2,6 +2,9 @@
 
 Runs are seeds of one another if and only if their resolved configurations differ in seeds alone (`settings_apart`). Evaluations are
 comparable if and only if they were decoded alike on the same problems of the same task, in the same template (`protocol`).
+
+Seeds may share a start policy or have one each (`start_of`). Where each has its own, (start, run) is one independent draw, and an
+interval over seeds speaks of other starts too; where they share one, it is conditional on it.
 """
 
 from __future__ import annotations
@@ -24,6 +27,40 @@ _SAMPLING = ("temperature", "top_p", "top_k")
 def is_seed(name: str) -> bool:
     """Whether a setting is a seed: `seed`, `sft.seed`, `reward.noise_seed` ..."""
     return name.rpartition(".")[2].endswith("seed")
+
+
+def start_of(settings: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
+    """The seeds that a run's start policy was drawn by, as (name, value); () where no configuration says.
+
+    A model that was brought is not drawn, and a start that is made of no other stage was not trained.
+    """
+    brought, init = settings.get("model.path"), settings.get("init")
+    trained = not init or any(name.startswith(f"stages.{init}.inputs.") for name in settings)
+    sections = {"model": not brought, "sft": trained}
+    names = [name for name in settings if is_seed(name) and sections.get(name.split(".")[0], False)]
+    return tuple((name, settings[name]) for name in sorted(names))
+
+
+def same_start(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
+    """Whether two configurations start from the same draw. Those of which nothing is known may: a policy without a run."""
+    return not a or not b or start_of(a) == start_of(b)
+
+
+def count_starts(settings: Iterable[Mapping[str, Any]]) -> int:
+    """How many start policies these runs have between them; those of which no configuration says anything count as one at most."""
+    found = {start_of(one) for one in settings}
+    return len(found - {()}) or len(found)
+
+
+def starts_in_words(starts: int, seeds: int) -> str:
+    """What intervals over so many seeds say of start policies: a sentence for captions; "" where there is but one seed."""
+    if seeds < 2 or not starts:
+        return ""
+    if starts == 1:
+        return "All seeds start from one SFT policy: nothing is said of others."
+    if starts == seeds:
+        return f"Each seed has an SFT policy of its own: {starts} independent starts."
+    return f"{seeds} seeds share {starts} SFT policies, and the intervals take them for independent."
 
 
 def settings_apart(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:

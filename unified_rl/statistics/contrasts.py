@@ -15,7 +15,7 @@ from unified_rl.base.errors import DataError
 
 COLUMNS = [
     *("label", "baseline", "slice", "split", "metric", "k", "estimate", "low", "high", "verdict", "p"),
-    *("num_problems", "num_seeds", "note"),
+    *("num_problems", "num_seeds", "num_starts", "note"),
 ]
 FINAL = ("greedy", "avg", "maj", "pass")
 
@@ -37,7 +37,7 @@ def contrasts(compared: pd.DataFrame, pairs: Sequence[tuple[str, str]]) -> pd.Da
             raise DataError(
                 f"{label!r} and {baseline!r} have no seed in common of which both are complete: they cannot be paired"
             )
-        blocks.append(rows[COLUMNS])
+        blocks.append(rows[[name for name in COLUMNS if name in rows]])  # older tables lack num_starts
     return pd.concat(blocks) if blocks else pd.DataFrame(columns=COLUMNS)
 
 

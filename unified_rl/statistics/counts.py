@@ -28,6 +28,7 @@ import pyarrow.parquet as parquet
 from unified_rl.base.errors import DataError
 from unified_rl.base.files import replacing
 from unified_rl.records import reading as run_reading
+from unified_rl.statistics import comparable
 from unified_rl.statistics.experiment import Cell, Scores, read_experiment
 
 SCHEMA = 1
@@ -148,6 +149,7 @@ def _describe(cell: Cell) -> dict[str, Any]:
     return {
         **facts,
         "run": cell.path.name if cell.path else None,
+        "start": dict(comparable.start_of(cell.settings)),
         "metas": {path.name: meta for path, meta in cell.metas.items()},
     }
 
@@ -158,6 +160,7 @@ def _cell(entry: dict[str, Any], scores: dict[tuple[str, str], Scores]) -> Store
         path=Path(entry["run"]) if entry["run"] else None,
         metas={Path(name): meta for name, meta in entry["metas"].items()},
         stored=scores,
+        settings=entry.get("start", {}),
     )
 
 

@@ -35,7 +35,10 @@ TABLES = ("grid_contrasts.csv", "contrasts.csv", "grid.csv", "iteration_gains.cs
 
 @dataclass(frozen=True)
 class Finding:
-    """One test. estimate, low, high: in 0..1. p: of the null that the verdict is against; None where nothing was tested."""
+    """One test. estimate, low, high: in 0..1. p: of the null that the verdict is against; None where nothing was tested.
+
+    starts: how many SFT policies the seeds started from.
+    """
 
     experiment: str
     comparison: str
@@ -48,6 +51,7 @@ class Finding:
     verdict: str
     p: float | None
     note: str = ""
+    starts: int = 1
 
 
 @dataclass(frozen=True)
@@ -209,7 +213,7 @@ def first_round_findings(experiments: Sequence[Experiment]) -> list[Finding]:
             half = sum(_half_at_bonferroni(row) for row in (first, second))
             estimate = float(first["estimate"] - second["estimate"])
             row = {"slice": slice_name, "estimate": estimate, "low": estimate - half, "high": estimate + half}
-            row |= {"num_seeds": first["num_seeds"], "num_problems": first["num_problems"]}
+            row |= {name: first[name] for name in ("num_seeds", "num_problems", "num_starts") if name in first}
             verdict = direction(row["low"], row["high"])
             found.append(_finding(experiment, "gain of iteration 1 - gain of iteration 2", row, verdict, null=0.0))
     return found
@@ -239,7 +243,9 @@ def _finding(
         stated = null == 0 and own is not None and np.isfinite(own)
         p = float(own or 0.0) if stated else p_from_interval(low, high, null, _degrees(row))
     seeds, problems = int(row["num_seeds"]), int(row["num_problems"])
-    return Finding(experiment.name, comparison, str(row["slice"]), estimate, low, high, seeds, problems, verdict, p, note)
+    starts = row.get("num_starts", 1)  # tables without the column are older than grids of several
+    facts = (experiment.name, comparison, str(row["slice"]), estimate, low, high, seeds, problems, verdict, p, note)
+    return Finding(*facts, 1 if pd.isna(starts) else int(starts))
 
 
 def _degrees(row: Any) -> int:

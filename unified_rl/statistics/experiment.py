@@ -296,8 +296,9 @@ def mixed_code_of(cells: Iterable[Cell]) -> dict[str, str]:
 
 
 def _missing(cells: list[Cell]) -> list[Cell]:
-    """The holes of the grid labels x seeds. (A single baseline serves every seed and has no holes.)"""
-    runs = [cell for cell in cells if not cell.is_baseline]
+    """The holes of the grid labels x seeds. (A baseline that serves every seed has none.)"""
+    own_starts = comparable.count_starts(cell.settings for cell in cells) > 1
+    runs = [cell for cell in cells if own_starts or not cell.is_baseline]
     methods = {cell.label: cell.method for cell in runs}
     present = {(cell.label, cell.seed) for cell in runs}
     seeds = sorted({cell.seed for cell in runs})

@@ -18,7 +18,7 @@ from unified_rl.statistics.experiment import Cell, Scores
 from unified_rl.statistics.maj_at_k import NoAnswer, Ties
 from unified_rl.statistics.pooling import baseline_of, label_facts, same_problems, slices_of, stack
 
-FACTS = ("label", "method", "seeds", "slice", "split")
+FACTS = ("label", "method", "seeds", "num_starts", "slice", "split")
 COVERAGE_COLUMNS = [
     *(*FACTS, "score", "k", "part", "estimate", "low", "high", "num_problems", "num_seeds", "decoding", "status", "note"),
 ]

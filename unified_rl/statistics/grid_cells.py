@@ -31,7 +31,7 @@ from unified_rl.statistics.maj_at_k import NoAnswer, Ties
 
 METRICS = ("greedy", "best", "area", "avg", "maj", "pass")
 #: Settings that are no part of what an arm is: names, places, and what does not change the numbers.
-NOT_SETTINGS = comparable.PLACES | {"seed", "method"}
+NOT_SETTINGS = comparable.PLACES | {"method"}
 ITERATIVE = "iterative run: its numbers are in iteration_curves.csv"
 
 
@@ -64,8 +64,12 @@ class GridCell:
 
     @cached_property
     def settings(self) -> dict[str, Any]:
-        """Dotted name -> value, from the run's own config.yaml; empty for a run that is missing or not at hand."""
-        return {name: value for name, value in self.cell.settings.items() if name not in NOT_SETTINGS}
+        """Dotted name -> value, from the run's own config.yaml, seeds left out; empty for a run that is missing or not at hand."""
+        return {
+            name: value
+            for name, value in self.cell.settings.items()
+            if name not in NOT_SETTINGS and not comparable.is_seed(name)
+        }
 
     @cached_property
     def curves(self) -> dict[str, LearningCurve]:

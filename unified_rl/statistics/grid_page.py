@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from unified_rl.statistics.comparable import starts_in_words
 from unified_rl.statistics.grid_file import GridFacts, matching_sentence
 from unified_rl.statistics.grid_table import HOLM_FAMILY
 from unified_rl.statistics.intervals import FEWEST_SEEDS
@@ -148,10 +149,11 @@ def _reading(summary: pd.DataFrame, facts: Mapping[str, Any]) -> str:
     level = f"{100 * facts.get('confidence', 0.95):g}"
     gain = f" The level is {100 * facts['level_gain']:g} points above the start." if facts.get("level_gain") is not None else ""
     start = f"{escape(str(facts.get('baseline', '')))} is what every arm is compared with. " if facts.get("baseline") else ""
+    starts = starts_in_words(int(facts.get("num_starts") or 0), len(facts.get("seeds", [])))
     return (
         f'<p class="note prose">How to read it. {start}{meanings}. In brackets: {level} % intervals over problems and training '
-        f"seeds (over problems only where there are fewer than {FEWEST_SEEDS}); for tokens, the range over seeds.{gain} A coloured "
-        f"difference with * remains after Holm's correction {HOLM_FAMILY}.</p>"
+        f"seeds (over problems only where there are fewer than {FEWEST_SEEDS}); for tokens, the range over seeds. {starts}{gain} A "
+        f"coloured difference with * remains after Holm's correction {HOLM_FAMILY}.</p>"
     )
 
 

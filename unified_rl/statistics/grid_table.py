@@ -36,7 +36,7 @@ from unified_rl.statistics.intervals import CONFIDENCE, FEWEST_SEEDS, Interval, 
 from unified_rl.statistics.learning import LEVEL_GAIN, SELECTION_SPLIT, LevelReached, best_step, tokens_to_level
 from unified_rl.statistics.maj_at_k import NoAnswer, Ties
 from unified_rl.statistics.planning import equivalence_p_value, holm, paired_p_value
-from unified_rl.statistics.pooling import pooled_status
+from unified_rl.statistics.pooling import num_starts, pooled_status, starts_from
 from unified_rl.statistics.table_files import SCHEMA, write_table
 
 ALPHA = 1 - CONFIDENCE
@@ -54,11 +54,11 @@ CELL_NUMBERS = [
 ]
 GRID_COLUMNS = [
     *("label", "method", "seeds", "slice", "split", "metric", "k", "estimate", "low", "high", "spread"),
-    *("num_problems", "num_seeds", "decoding", "status", "note"),
+    *("num_problems", "num_seeds", "num_starts", "decoding", "status", "note"),
 ]
 CONTRAST_COLUMNS = [
     *("label", "baseline", "slice", "split", "metric", "k", "estimate", "low", "high", "verdict", "p", "p_holm", "comparisons"),
-    *("decision", "p_equivalent", "conclusion", "num_problems", "num_seeds", "decoding", "note"),
+    *("decision", "p_equivalent", "conclusion", "num_problems", "num_seeds", "num_starts", "decoding", "note"),
 ]
 OFFLINE = "its samples were drawn before the run: sampled tokens are not its own"
 
@@ -213,7 +213,8 @@ def summary(data: GridData) -> pd.DataFrame:
             found = [measured | row for metric in METRICS for row in _metric_rows(data, label, slice_name, metric)]
             found += [facts | row for row in _token_rows(data, group, slice_name)]
             rows += found or [facts | {"note": group[0].note}]
-    return pd.DataFrame(rows, columns=GRID_COLUMNS).astype({name: "Int64" for name in ("k", "num_problems", "num_seeds")})
+    whole = ("k", "num_problems", "num_seeds", "num_starts")
+    return pd.DataFrame(rows, columns=GRID_COLUMNS).astype(dict.fromkeys(whole, "Int64"))
 
 
 def _status(group: Sequence[GridCell]) -> str:
@@ -230,6 +231,7 @@ def _metric_rows(data: GridData, label: str, slice_name: str, metric: str) -> li
     interval = mean_interval(np.stack([score.values for score in by_seed.values()]))
     first = next(iter(by_seed.values()))
     row = {"metric": metric, "split": first.split, "k": first.k, "seeds": _words(by_seed), "spread": INTERVAL}
+    row["num_starts"] = _num_starts(data, label, by_seed)
     return [row | _interval_columns(interval)]
 
 
@@ -286,7 +288,7 @@ def contrast_table(data: GridData) -> pd.DataFrame:
     made = [row for test in tests if (row := _contrast(data, *test)) is not None]
     rows = with_holm(made, data.grid.primary)
     return pd.DataFrame(rows, columns=CONTRAST_COLUMNS).astype(
-        dict.fromkeys(("k", "num_problems", "num_seeds", "comparisons"), "Int64")
+        dict.fromkeys(("k", "num_problems", "num_seeds", "num_starts", "comparisons"), "Int64")
     )
 
 
@@ -298,8 +300,7 @@ def _contrast(data: GridData, pair: tuple[str, str], slice_name: str, metric: st
     facts: dict[str, Any] = {"label": pair[0], "baseline": pair[1], "slice": slice_name, "metric": metric}
     facts["decoding"] = data.decoding
     seeds = sorted(ours.keys() & theirs.keys())
-    is_start = any(cell.label == pair[1] and cell.cell.is_baseline for cell in data.cells)
-    if len(theirs) == 1 and is_start:  # the start policy serves every seed
+    if len(theirs) == 1 and _serves_all(data, pair, next(iter(theirs)), ours):
         seeds = sorted(ours)
         theirs = {seed: next(iter(theirs.values())) for seed in seeds[:1]}
     if not seeds:
@@ -309,11 +310,22 @@ def _contrast(data: GridData, pair: tuple[str, str], slice_name: str, metric: st
     table, other = (np.stack([score.values for score in scores]) for scores in (a, b))
     found = paired_difference(table, other)
     row = facts | {"split": a[0].split, "k": a[0].k, "verdict": verdict(found.low, found.high)}
-    row |= {"p": paired_p_value(table, other)} | _interval_columns(found)
+    row |= {"p": paired_p_value(table, other), "num_starts": _num_starts(data, pair[0], seeds)} | _interval_columns(found)
     primary = data.grid.primary
     if primary is not None and primary.is_of(row):
         row["p_equivalent"] = equivalence_p_value(table, other, primary.margin)
     return row
+
+
+def _serves_all(data: GridData, pair: tuple[str, str], start: int, seeds: Iterable[int]) -> bool:
+    """Whether seed `start` of the second label is the policy that all these seeds of the first started from."""
+    starts = [cell.cell for cell in data.cells if (cell.label, cell.seed) == (pair[1], start) and cell.cell.is_baseline]
+    runs = [cell.cell for cell in data.cells if cell.label == pair[0] and cell.seed in seeds]
+    return bool(starts) and all(starts_from(run, starts[0]) for run in runs)
+
+
+def _num_starts(data: GridData, label: str, seeds: Iterable[int]) -> int:
+    return num_starts(cell.cell for cell in data.cells if cell.label == label and cell.seed in seeds)
 
 
 def with_holm(rows: list[dict[str, Any]], primary: Primary | None = None) -> list[dict[str, Any]]:
@@ -397,6 +409,7 @@ def provenance_of(data: GridData, folders: Sequence[Path | str]) -> dict[str, An
         "commits": commits_of(cell.cell for cell in data.cells),
         "mixed_code": mixed_code_of(cell.cell for cell in data.cells),
         "seeds": sorted({cell.seed for cell in data.cells if not cell.cell.is_baseline}),
+        "num_starts": num_starts(cell.cell for cell in data.cells),
         "confidence": CONFIDENCE,
         "holm": HOLM_FAMILY,
         "primary": asdict(grid.primary) if grid.primary else None,

@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from unified_rl.statistics.comparable import starts_in_words
 from unified_rl.statistics.grid_cells import METRICS
 from unified_rl.statistics.grid_file import matching_sentence
 from unified_rl.statistics.grid_table import ALPHA, HOLM_FAMILY, TO_LEVEL, GridData, comparisons, lack
 from unified_rl.statistics.intervals import FEWEST_SEEDS
+from unified_rl.statistics.pooling import num_starts
 
 TITLES = {"greedy": "final", "best": "best by validation", "area": "mean over training", "avg": "avg@1"}
 
@@ -23,6 +25,7 @@ def format_tables(data: GridData, table: pd.DataFrame, contrasts: pd.DataFrame) 
     foot = [
         f"In brackets: 95 % intervals over problems and seeds (over problems only where there are fewer than {FEWEST_SEEDS}); of "
         "tokens: the range.",
+        starts_in_words(num_starts(cell.cell for cell in data.cells), len({cell.seed for cell in data.cells})),
         f"*: differs after Holm's correction at {100 * ALPHA:g} % {HOLM_FAMILY}.",
     ]
     return "\n\n".join(
@@ -30,7 +33,7 @@ def format_tables(data: GridData, table: pd.DataFrame, contrasts: pd.DataFrame) 
             "\n".join(head),
             *blocks,
             "\n".join(["Not complete:", *lacking]) if lacking else "All cells are complete.",
-            "\n".join(foot),
+            "\n".join(filter(None, foot)),
         ]
     )
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,8 @@ from unified_rl.base import files
 from unified_rl.base.errors import DataError
 from unified_rl.records import reading as run_reading
 from unified_rl.records import seals
+from unified_rl.records.config_file import flat
+from unified_rl.statistics import comparable
 from unified_rl.statistics.clustered import plain_auc
 from unified_rl.statistics.grid_file import matching_of
 from unified_rl.statistics.intervals import mean_interval, paired_difference
@@ -42,12 +44,13 @@ MAKE_COMMAND = "unified-rl iterate ... run_dir=RUN"
 
 @dataclass(frozen=True)
 class IterativeRun:
-    """One seed: its directory, its seed, what `iterate.json` says of its iterations, and where it stands."""
+    """One seed: its directory, its seed, what `iterate.json` says of its iterations, where it stands, and its configuration."""
 
     path: Path
     seed: int
     facts: dict[str, Any]
     state: str
+    settings: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def iterations(self) -> list[dict[str, Any]]:
@@ -91,7 +94,8 @@ def curves(found: Sequence[IterativeRun]) -> pd.DataFrame:
 
 def gains(found: Sequence[IterativeRun]) -> pd.DataFrame:
     """Greedy accuracy of each iteration minus that of its control, at the last step that both have, over seeds and problems."""
-    columns = ["iteration", "step", "slice", "estimate", "low", "high", "p", "num_problems", "num_seeds", "note"]
+    columns = ["iteration", "step", "slice", "estimate", "low", "high", "p", "num_problems", "num_seeds", "num_starts", "note"]
+    starts = comparable.count_starts(run.settings for run in found)
     rows = []
     for iteration in range(1, 1 + max(len(run.iterations) for run in found) - 1):
         pairs = [_common_points(run, iteration) for run in found if len(run.iterations) > iteration]
@@ -100,6 +104,7 @@ def gains(found: Sequence[IterativeRun]) -> pd.DataFrame:
             renewed, control = (np.array([point[place] for point in both], dtype=float) for place in (1, 2))
             gain = paired_difference(renewed, control)
             row = {"iteration": iteration, "step": step, "slice": slice_name, "estimate": gain.estimate, "note": gain.note}
+            row["num_starts"] = starts
             rows.append(row | {"p": paired_p_value(renewed, control)} | _bounds(gain))
     return pd.DataFrame(rows, columns=columns)
 
@@ -182,6 +187,7 @@ def write_tables(paths: Sequence[Path | str], out: Path | str, command: str = ""
         "command": command or "unified-rl tables RUN [RUN ...] out=DIR",
         "confidence": 0.95,
         "seeds": [run.seed for run in found],
+        "num_starts": comparable.count_starts(run.settings for run in found),
         "iterate": options,
         "experiments": [run.path.name for run in found],
         "matching": matching_of(paths),
@@ -207,7 +213,7 @@ def _read_run(path: Path) -> IterativeRun:
         raise DataError(f"{file}: schema {facts.get('schema')!r} is not {RUN_SCHEMA}, which this version reads; run it again")
     config = run_reading.read_config(path) or {}
     status = run_reading.read_status(path)
-    return IterativeRun(path, int(config.get("seed", 0)), facts, status["state"] if status else "unfinished")
+    return IterativeRun(path, int(config.get("seed", 0)), facts, status["state"] if status else "unfinished", flat(config))
 
 
 def _are_iterations(value: Any) -> bool:

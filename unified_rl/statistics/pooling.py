@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from unified_rl.base.errors import DataError
+from unified_rl.statistics import comparable
 from unified_rl.statistics.experiment import COMPLETE, Cell, Scores
 from unified_rl.statistics.maj_at_k import NoAnswer, Ties
 
@@ -38,12 +39,13 @@ def pooled_status(group: list[Cell], status: Callable[[Cell], str]) -> str:
 
 
 def label_facts(group: list[Cell], pooled: list[Cell]) -> dict[str, Any]:
-    """The columns that describe a row: label, method, seeds, temperature, status."""
+    """The columns that describe a row: label, method, seeds, starts, temperature, status."""
     temperatures = {cell.temperature for cell in pooled} - {None}
     return {
         "label": group[0].label,
         "method": group[0].method,
         "seeds": " ".join(str(cell.seed) for cell in pooled if cell.scores),
+        "num_starts": num_starts(pooled),
         "temperature": temperatures.pop() if len(temperatures) == 1 else None,
         "decoding": next((cell.decoding for cell in pooled if cell.decoding), ""),
         "status": pooled_status(group, lambda cell: cell.evaluation_status),
@@ -60,11 +62,22 @@ def slices_of(cells: Sequence[Cell]) -> list[tuple[list[Cell], tuple[str, str], 
 def baseline_of(
     cells: Sequence[Cell], sampled: list[Cell], key: tuple[str, str], usable: Callable[[Scores], bool]
 ) -> list[Cell]:
-    """The baseline's cells to pair with these: seed by seed where it has their seeds, else its only one, else none."""
+    """The baseline's cells to pair with these: each seed's own start, or the one that all started from; else none."""
     candidates = {cell.seed: cell for cell in cells if cell.is_baseline and key in cell.scores and usable(cell.scores[key])}
-    if all(cell.seed in candidates for cell in sampled):
+    if all(cell.seed in candidates and starts_from(cell, candidates[cell.seed]) for cell in sampled):
         return [candidates[cell.seed] for cell in sampled]
-    return list(candidates.values()) if len(candidates) == 1 else []
+    only = list(candidates.values()) if len(candidates) == 1 else []
+    return only if all(starts_from(cell, start) for start in only for cell in sampled) else []
+
+
+def starts_from(cell: Cell, start: Cell) -> bool:
+    """Whether a run may have started from a policy: its configuration draws the same one, or one of the two has none."""
+    return comparable.same_start(cell.settings, start.settings)
+
+
+def num_starts(cells: Iterable[Cell]) -> int:
+    """How many start policies cells have between them."""
+    return comparable.count_starts(cell.settings for cell in cells)
 
 
 def k_metrics(key: tuple[str, str], ties: Ties, no_answer: NoAnswer) -> dict[str, Callable[[Cell], np.ndarray]]:

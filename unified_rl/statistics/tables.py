@@ -35,6 +35,7 @@ from unified_rl.statistics.pooling import (
     by_label,
     k_metrics,
     label_facts,
+    num_starts,
     pool,
     pooled_status,
     same_problems,
@@ -50,17 +51,17 @@ HEADLINE_K = 64
 RUNS_COLUMNS = ["label", "method", "seed", "status", "evaluation_status", "step", "steps", "run", "commit", "mixed_code"]
 CURVES_COLUMNS = [
     *("label", "method", "seed", "step", "slice", "split", "accuracy", "low", "high", "num_problems", "num_seeds"),
-    *("sampled_tokens", "trained_tokens", "status", "note"),
+    *("num_starts", "sampled_tokens", "trained_tokens", "status", "note"),
 ]
 PASS_MAJ_COLUMNS = [
     *("label", "method", "seeds", "slice", "split", "k", "metric", "estimate", "low", "high", "difference", "difference_low"),
-    *("difference_high", "num_problems", "num_seeds", "num_samples", "temperature", "decoding", "status", "note"),
+    *("difference_high", "num_problems", "num_seeds", "num_starts", "num_samples", "temperature", "decoding", "status", "note"),
 ]
 _MEASURES = ("greedy", "avg", "maj", "pass", "difference")
 RESULTS_COLUMNS = [
     *("label", "method", "seeds", "slice", "split", "step", "k"),
     *(f"{name}{suffix}" for name in _MEASURES for suffix in ("", "_low", "_high")),
-    *("num_problems", "num_seeds", "num_samples", "temperature", "decoding", "status", "note"),
+    *("num_problems", "num_seeds", "num_starts", "num_samples", "temperature", "decoding", "status", "note"),
 ]
 
 
@@ -96,7 +97,9 @@ def curves(cells: Sequence[Cell]) -> pd.DataFrame:
             rows += _curve_rows([cell], str(cell.seed), cell.status)
         pooled = pool(group, lambda cell: cell.status)
         rows += _curve_rows(pooled, POOLED, pooled_status(group, lambda cell: cell.status))
-    return pd.DataFrame(rows, columns=CURVES_COLUMNS).astype({"step": "Int64", "num_problems": "Int64", "num_seeds": "Int64"})
+    return pd.DataFrame(rows, columns=CURVES_COLUMNS).astype(
+        dict.fromkeys(("step", "num_problems", "num_seeds", "num_starts"), "Int64")
+    )
 
 
 def pass_maj(cells: Sequence[Cell], ties: Ties = "uniform", no_answer: NoAnswer = "no_vote") -> pd.DataFrame:
@@ -212,7 +215,7 @@ def _columns(name: str, interval: Interval, bare: bool = False) -> dict[str, Any
 
 def _curve_rows(cells: list[Cell], seed: str, status: str) -> list[dict[str, Any]]:
     """Rows of `curves` for these cells pooled; one row without numbers if they have no curve."""
-    facts = {"seed": seed, "status": status}
+    facts = {"seed": seed, "status": status, "num_starts": num_starts(cells)}
     points: dict[tuple[int, str, str], list[tuple[Cell, pd.Series]]] = defaultdict(list)
     for cell in cells:
         facts |= {"label": cell.label, "method": cell.method}
@@ -306,6 +309,7 @@ def _provenance(cells: Sequence[Cell], folders: Sequence[Path | str], ties: Ties
         "commits": commits_of(cells),
         "mixed_code": mixed_code_of(cells),
         "seeds": sorted({cell.seed for cell in cells if not cell.is_baseline}),
+        "num_starts": num_starts(cells),
         "decoding": max((cell.decoding for cell in cells), key=len, default=""),
         "confidence": CONFIDENCE,
         "ties": {"rule": ties, "meaning": TIE_RULES[ties]},

@@ -11,7 +11,7 @@ from unified_rl.base.types import Prompt, Response
 from unified_rl.config.schema import Config
 from unified_rl.presets.chain import POLICY, STORED, Kind
 from unified_rl.records.artifacts import Artifact, ArtifactStore, Stage
-from unified_rl.stages.fingerprints import sampler_key, world_settings
+from unified_rl.stages.fingerprints import draws_key, sampler_key, world_settings
 from unified_rl.stages.world import make_task, training_problems
 
 RECIPE = 2
@@ -21,7 +21,8 @@ FILE = "samples.parquet"
 def stage(config: Config, inputs: Mapping[str, Stage | Artifact]) -> Stage:
     """`source.samples_per_prompt` responses of the frozen policy to each training prompt.
 
-    They depend on the policy, the prompts and the decoding settings, not on the run's seed: every run shares them.
+    They depend on the policy and its seed, the prompts and the decoding settings, not on the run's seed: every run from that policy
+    shares them.
     """
     return Stage(
         kind="offline_samples",
@@ -32,6 +33,7 @@ def stage(config: Config, inputs: Mapping[str, Stage | Artifact]) -> Stage:
             "samples_per_prompt": config.source.samples_per_prompt,
             "decoding": asdict(config.generator.decoding),
             **sampler_key(config),
+            **draws_key(config),
             **({"slices": config.data.slices} if config.data.slices else {}),
         },
         inputs=inputs,
@@ -55,7 +57,9 @@ def _sample(config: Config, policy: Path, folder: Path) -> None:
     from unified_rl.stages.response_files import write_responses
 
     problems, per_prompt = training_problems(make_task(config), config), config.source.samples_per_prompt
-    seeds = [[rng.derive_seed(0, "offline", index, k) for k in range(per_prompt)] for index in range(len(problems))]
+    seeds = [
+        [rng.derive_seed(config.sft.seed, "offline", index, k) for k in range(per_prompt)] for index in range(len(problems))
+    ]
     prompts, responses = sampled(config, policy, problems, seeds, "offline samples")
     write_responses(folder / FILE, prompts, responses)
 

@@ -12,7 +12,7 @@ from unified_rl.base.types import Prompt, Response, Split, Tokenizer
 from unified_rl.config.schema import Config
 from unified_rl.presets.chain import POLICY, RESPONSES, Kind
 from unified_rl.records.artifacts import Artifact, Stage
-from unified_rl.stages.fingerprints import sampler_key, world_settings
+from unified_rl.stages.fingerprints import draws_key, sampler_key, world_settings
 from unified_rl.stages.world import as_prompts, make_task
 
 RECIPE = 1
@@ -53,7 +53,8 @@ def samples_of(
         from unified_rl.stages.frozen import sampled
         from unified_rl.stages.response_files import write_responses
 
-        seeds = [[rng.derive_seed(0, f"{stream}/{split}", index, k) for k in range(per_prompt)] for index in range(problems)]
+        own, name = config.sft.seed, f"{stream}/{split}"
+        seeds = [[rng.derive_seed(own, name, index, k) for k in range(per_prompt)] for index in range(problems)]
         found = make_task(config).problems(split, problems)
         prompts, responses = sampled(config, inputs["policy"].path, found, seeds, f"{stream}, {split}")
         write_responses(folder / FILE, prompts, responses)
@@ -69,6 +70,7 @@ def samples_of(
             "dtype": config.model.dtype,
             "decoding": asdict(config.generator.decoding),
             **sampler_key(config),
+            **draws_key(config),
         },
         inputs={"policy": policy},
         make=make,

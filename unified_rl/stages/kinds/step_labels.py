@@ -12,7 +12,7 @@ from unified_rl.config.schema import Config
 from unified_rl.presets.chain import POLICY, RESPONSES, STEP_FACTS, Kind
 from unified_rl.records.artifacts import Artifact, Stage
 from unified_rl.rewards.steps import build_segmenter
-from unified_rl.stages.fingerprints import sampler_key, world_settings
+from unified_rl.stages.fingerprints import draws_key, sampler_key, world_settings
 from unified_rl.stages.kinds.reward_samples import read_samples
 from unified_rl.stages.world import make_task
 
@@ -46,6 +46,7 @@ def facts_of(
             "dtype": config.model.dtype,
             "decoding": asdict(config.generator.decoding),
             **sampler_key(config),
+            **draws_key(config),
         },
         inputs={"samples": samples, "completer": completer},
         make=lambda folder, inputs, store: _label(config, inputs, segmentation, completions, folder),
@@ -78,6 +79,7 @@ def _label(config: Config, inputs: Mapping[str, Artifact], segmentation: str, co
             samples.prompts,
             samples.responses,
             completions=completions,
+            seed=config.sft.seed,
         )
     write_facts(folder / FILE, facts)
 
