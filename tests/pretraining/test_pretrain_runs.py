@@ -78,6 +78,7 @@ def test_the_result_and_every_model_kept_are_hugging_face_directories(undisturbe
         assert tokenizer.decode(tokenizer("Tom has 12 pens.", add_special_tokens=False).input_ids) == "Tom has 12 pens."
 
 
+@pytest.mark.long
 def test_killed_at_several_moments_it_ends_with_the_same_bytes(undisturbed, tmp_path):
     run_dir = tmp_path / "run"
     words = [*SMALL, f"run_dir={run_dir}", f"artifacts={undisturbed / 'artifacts'}", "resume=true"]

@@ -20,6 +20,7 @@ class TokenSource:
 
     path: token files as `unified-rl corpus tokenise` writes them: one `.idx`, or a folder that is searched for them; or world:NAME.
     weight: its share of the tokens, relative to the others'.
+    holds: tokens, where a plan is made without the files.
     held_out: token files, or marked texts (`.jsonl`), whose loss is measured on the way, and which are not trained on; "" = none.
     """
 
@@ -27,6 +28,7 @@ class TokenSource:
     path: str = ""
     weight: float = 1.0
     held_out: str = ""
+    holds: int = 0
 
     def __post_init__(self) -> None:
         if not self.name or not self.path:

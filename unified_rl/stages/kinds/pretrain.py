@@ -14,25 +14,12 @@ from unified_rl.presets.chain import POLICY, Kind
 from unified_rl.records.artifacts import Artifact, ArtifactStore, Stage
 from unified_rl.records.runs import checkpoint_name
 from unified_rl.stages.fingerprints import trainer_settings
+from unified_rl.stages.kinds.sft import METHOD, SHARED
 
 RECIPE = 1
 LABEL = "pre-training"
 #: Sections that the stage has in common with the run it is made for.
-_SHARED = (
-    "threads",
-    "artifacts",
-    "stages",
-    "task",
-    "data",
-    "model",
-    "sft",
-    "generator",
-    "deepspeed",
-    "vllm",
-    "architecture",
-    "plan",
-    "pretraining",
-)
+_SHARED = (*SHARED, "architecture", "plan", "pretraining")
 #: Of section pretraining: what the optimiser has in section trainer, and what only says where the world comes from.
 _NOT_IN_KEY = frozenset({"trainer", "world", "seed", "weight_decay", "tokens"})
 
@@ -78,13 +65,15 @@ def check(config: Config) -> None:
 
 
 def as_run(config: Config) -> Config:
-    """The stage as a run of its own, as long as the budget of section pretraining."""
+    """The stage as a run of its own, as long as the budget of section pretraining: the likelihood row, on rows of tokens."""
     preset, section = _preset(config.stack), config.pretraining
     return replace(
         preset,
         **{name: getattr(config, name) for name in _SHARED},
         seed=section.seed,
         label=LABEL,
+        data=replace(config.data, batch="rows", context_tokens=section.context_tokens),
+        rollout=replace(preset.rollout, prompts_per_step=section.rows_per_step, responses_per_prompt=1),
         trainer=replace(
             config.trainer,
             name=section.trainer or config.trainer.name,
@@ -104,7 +93,16 @@ def as_run(config: Config) -> Config:
 
 @cache
 def _preset(stack: str) -> Config:
-    return loading.compose([f"stack={stack}"])
+    return loading.compose([f"method={METHOD}", f"stack={stack}"])
+
+
+def runs_of(words: Sequence[str]) -> list[Config]:
+    """What `unified-rl pretrain` trains with these words, in order: the pre-training stages before it, then its own run."""
+    own = command_config(words)
+    needed = chain.with_ancestors(own, [own.init])
+    before = [name for name in needed if chain.kind_of(own, name) is KIND]
+    stages = loading.load_config(words)
+    return [replace(loading.stage_config(stages, name), label=f"{LABEL}, stage {name}") for name in before] + [own]
 
 
 def command_config(words: Sequence[str]) -> Config:

@@ -17,7 +17,7 @@ from unified_rl.stages.fingerprints import trainer_settings, world_settings
 RECIPE = 1
 METHOD = "sft"
 #: Sections that the stage has in common with the run it is made for.
-_SHARED = ("threads", "artifacts", "stages", "task", "model", "generator", "deepspeed", "vllm", "sft")
+SHARED = ("threads", "artifacts", "stages", "task", "model", "generator", "deepspeed", "vllm", "sft")
 
 
 def stage(run: Config, inputs: Mapping[str, Stage | Artifact]) -> Stage:
@@ -53,7 +53,7 @@ def as_run(config: Config) -> Config:
     preset, section = _preset(config.stack), config.sft
     return replace(
         preset,
-        **{name: getattr(config, name) for name in _SHARED},
+        **{name: getattr(config, name) for name in SHARED},
         seed=section.seed,
         label="SFT stage",
         data=replace(config.data, prompts=section.demonstrations, slices=[]),
