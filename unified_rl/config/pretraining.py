@@ -46,6 +46,8 @@ class WorldConfig:
     shows_values: the share of programs that print the value of each line beside it; in the others no result ever stands.
     paraphrases: the share of programs whose comments tell the word problem that they compute, sentence by sentence.
     noise: the share of mathematics that is general text, for corpora of lower quality.
+    max_start, max_operand, packs: of the problems, also of those that programs compute: the largest starting count and number, and
+        how often a sentence speaks of containers (a product); the defaults are the task's.
     held_out: documents of each source that are kept for measuring.
     """
 
@@ -57,12 +59,17 @@ class WorldConfig:
     shows_values: float = 0.5
     paraphrases: float = 0.5
     noise: float = 0.0
+    max_start: int = 99
+    max_operand: int = 40
+    packs: float = 0.3
     held_out: int = 200
 
     def __post_init__(self) -> None:
         for name in ("mathematics", "code", "general", "arxiv", "held_out"):
             at_least(f"pretraining.world.{name}", getattr(self, name), 1)
-        for name in ("shows_values", "paraphrases", "noise"):
+        for name, low in (("max_start", 20), ("max_operand", 5)):
+            at_least(f"pretraining.world.{name}", getattr(self, name), low)
+        for name in ("shows_values", "paraphrases", "noise", "packs"):
             between(f"pretraining.world.{name}", getattr(self, name), 0.0, 1.0)
 
 

@@ -84,7 +84,7 @@ class ModelConfig:
     """The policy before any training: a Hugging Face directory (`path`), or a Llama of this shape from scratch.
 
     init_std: std of the initial weights; small widths learn several times faster with more than the usual 0.02.
-    seed: of the initial weights, -1 = the run's. tokenizer: a folder with a Hugging Face tokenizer for a model from scratch, or
+    tokenizer: a folder with a Hugging Face tokenizer for a model from scratch, or
         world:tokenizer (docs/pretraining.md); "" = the task's own, or one that is trained.
     vocabulary: size of the tokenizer trained on the task's text, where the task does not bring its own.
     dtype: float32 | bfloat16. device: cpu | cuda | cuda:N.
@@ -106,7 +106,6 @@ class ModelConfig:
     def __post_init__(self) -> None:
         one_of("model.dtype", self.dtype, ("float32", "bfloat16"))
         positive("model.init_std", self.init_std)
-        at_least("model.seed", self.seed, -1)
         for name in ("hidden_size", "num_layers", "num_heads", "intermediate_size", "max_positions", "vocabulary"):
             at_least(f"model.{name}", getattr(self, name), 1)
         if self.hidden_size % self.num_heads:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from unified_rl.config.schema import Config
@@ -28,7 +29,8 @@ def facts(runs: Sequence[Config], words: Sequence[str] = ()) -> list[dict[str, A
 def _facts(run: Config, words: Sequence[str]) -> dict[str, Any]:
     section, steps = run.pretraining, run.trainer.steps
     shape, _ = shape_of(run)
-    planned = plan(run, words)
+    rows = replace(run, data=replace(run.data, batch="rows", context_tokens=section.context_tokens))
+    planned = plan(rows, words)
     tokens, width = steps * section.step_tokens, 2 if shape.vocabulary < _SHORT_VOCABULARY else 4
     total = sum(one.weight for one in section.sources)
     hours = planned["time"].get("run_hours")

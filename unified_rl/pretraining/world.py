@@ -38,6 +38,8 @@ _FEELINGS = ("likes", "keeps", "wants", "sees", "needs")
 _LETTERS = ("a", "b", "c", "d", "u", "v", "w", "y")
 _CLAIMS = ("Lemma", "Theorem", "Proposition", "Remark")
 _SPACES = ("ring", "field", "group", "space", "module")
+#: The task's own.
+_MAX_LONG_OPERAND = 25
 #: Documents that are tokenised at once.
 _CHUNK = 1000
 
@@ -52,7 +54,7 @@ def write(options: WorldConfig, folder: Path) -> None:
         if name != SOURCES[0]:
             _write_tokens(iter(held_out), tokenizer, folder / f"{name}{HELD_OUT}", None)
         _write_tokens(documents, tokenizer, folder / name, getattr(options, name))
-    problems = Arithmetic(seed=options.seed).problems("validation", options.held_out)
+    problems = _task(options, options.seed).problems("validation", options.held_out)
     lines = [json.dumps({"pieces": marked(problem)}) + "\n" for problem in problems]
     (folder / MATHEMATICS_HELD_OUT).write_text("".join(lines), encoding="utf-8")
 
@@ -69,7 +71,10 @@ def source(name: str, options: WorldConfig) -> Iterator[str]:
 
 
 def marked(problem: Problem) -> list[dict[str, Any]]:
-    """A problem and its solution in pieces: operands and operators are read, results are computed, each line is a step."""
+    """A problem and its solution in pieces: operands and operators are read, results are computed, each such line is a step.
+
+    The answer line, a copy of the last result, is read and no step.
+    """
     pieces: list[dict[str, Any]] = [{"text": f"{problem.question}\n"}]
     for step, line in enumerate(Arithmetic.solution(problem).splitlines()):
         left, sign, result = line.partition("=")
@@ -77,7 +82,7 @@ def marked(problem: Problem) -> list[dict[str, Any]]:
             pieces += [{"text": left, "kind": "reading", "step": step}, {"text": sign, "step": step}]
             pieces += [{"text": result, "kind": "computing", "step": step}, {"text": "\n"}]
         else:
-            pieces.append({"text": line, "kind": "reading", "step": step})
+            pieces.append({"text": line, "kind": "reading"})
     return pieces
 
 
@@ -137,8 +142,19 @@ def _problems(options: WorldConfig, stream: str) -> Iterator[Problem]:
     batch = 0
     while True:
         seed = int(generator(options.seed, f"pretraining world/problems/{stream}", batch).integers(2**31))
-        yield from Arithmetic(seed=seed).problems("train", _CHUNK)
+        yield from _task(options, seed).problems("train", _CHUNK)
         batch += 1
+
+
+def _task(options: WorldConfig, seed: int) -> Arithmetic:
+    """The task whose problems these are; long ones have the numbers that it gives them, where there are as large ones."""
+    return Arithmetic(
+        seed=seed,
+        max_start=options.max_start,
+        max_operand=options.max_operand,
+        max_long_operand=min(_MAX_LONG_OPERAND, options.max_operand - 1),
+        bulk_probability=options.packs,
+    )
 
 
 def _general(options: WorldConfig, stream: str = "general") -> Iterator[str]:

@@ -129,9 +129,16 @@ def _other_problems(config: Config, words: Sequence[str]) -> tuple[TaskConfig, D
     return task, data
 
 
+def config_of(command: str, words: Sequence[str]) -> Config:
+    """The configuration that a run of a command with these words stores. Raises ConfigError."""
+    return command_config(words) if command == PRETRAIN else loading.load_config(words)
+
+
+#: The command whose runs are pre-training.
+PRETRAIN = "pretrain"
 JOBS: Mapping[str, Callable[[Sequence[str]], object]] = {
     "train": train,
-    "pretrain": pretrain,
+    PRETRAIN: pretrain,
     "iterate": iterate,
     "evaluate": evaluate,
 }

@@ -14,7 +14,16 @@ import pandas as pd
 
 from unified_rl.base.errors import ConfigError, DataError
 from unified_rl.records import seals
-from unified_rl.statistics import first_error, grid_table, iterations, learning_rates, pass_rate, reward_models, tables
+from unified_rl.statistics import (
+    first_error,
+    grid_table,
+    iterations,
+    learning_rates,
+    pass_rate,
+    pretraining,
+    reward_models,
+    tables,
+)
 from unified_rl.statistics.contrasts import FINAL, contrasts, format_contrasts, pair_of
 from unified_rl.statistics.grid_file import FILE, GridFacts, read_grid
 from unified_rl.statistics.grid_text import format_tables
@@ -39,6 +48,9 @@ def make(options: TablesOptions, command: str) -> str:
     for marker, work in MAKERS.items():
         if (first / marker).exists():
             return work(options, out, command)
+    grid = read_grid(first) if first.is_dir() else GridFacts()
+    if pretraining.is_of(grid):
+        return pretraining.write(grid, out, {"command": command})
     return _of_runs(options, out, command)
 
 

@@ -28,7 +28,6 @@ def stage(config: Config, inputs: Mapping[str, Stage | Artifact]) -> Stage | Art
     shape = {
         name: value for name, value in asdict(config.model).items() if name not in ("path", "dtype", "device", "tokenizer")
     }
-    shape["seed"] = _seed(config)
     return Stage(
         kind="base",
         settings={"model": shape, **_words_from(config)},
@@ -43,11 +42,6 @@ def _words_from(config: Config) -> dict[str, Any]:
     if config.model.tokenizer:
         return {"tokenizer": fingerprint(config, config.model.tokenizer)}
     return {**world_settings(config), "demonstrations": config.sft.demonstrations}
-
-
-def _seed(config: Config) -> int:
-    """Of the initial weights."""
-    return config.seed if config.model.seed < 0 else config.model.seed
 
 
 def _build_base(config: Config, folder: Path, store: ArtifactStore) -> None:
@@ -66,7 +60,7 @@ def _build_base(config: Config, folder: Path, store: ArtifactStore) -> None:
         pad_token_id=tokenizer.pad_token_id,
         bos_token_id=tokenizer.bos_token_id,
         init_std=shape.init_std,
-        seed=_seed(config),
+        seed=shape.seed,
     )
     shutil.rmtree(folder)  # whatever a killed attempt left
     save_policy(model, tokenizer, folder)

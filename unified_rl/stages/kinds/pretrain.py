@@ -72,7 +72,7 @@ def as_run(config: Config) -> Config:
         **{name: getattr(config, name) for name in _SHARED},
         seed=section.seed,
         label=LABEL,
-        data=replace(config.data, batch="rows", context_tokens=section.context_tokens),
+        data=config.data,
         rollout=replace(preset.rollout, prompts_per_step=section.rows_per_step, responses_per_prompt=1),
         trainer=replace(
             config.trainer,
@@ -101,8 +101,7 @@ def runs_of(words: Sequence[str]) -> list[Config]:
     own = command_config(words)
     needed = chain.with_ancestors(own, [own.init])
     before = [name for name in needed if chain.kind_of(own, name) is KIND]
-    stages = loading.load_config(words)
-    return [replace(loading.stage_config(stages, name), label=f"{LABEL}, stage {name}") for name in before] + [own]
+    return [replace(loading.stage_config(own, name), label=f"{LABEL}, stage {name}") for name in before] + [own]
 
 
 def command_config(words: Sequence[str]) -> Config:
