@@ -16,7 +16,7 @@ twentieth of the budget either way does not matter.
 """
 
 from unified_rl.grids.definition import PER_SEED, Grid, Primary, equal_source_tokens
-from unified_rl.grids.pretraining import COMMON, MATHEMATICS, after, alone, default, testing
+from unified_rl.grids.pretraining import COMMON, MARGIN, MARGIN_REASON, MATHEMATICS, after, alone, default, testing
 
 ARXIV, GENERAL, ALONE = "arXiv-like, then mathematics", "general, then mathematics", "mathematics alone"
 ARMS = (after(ARXIV, "arxiv"), after(GENERAL, "general"), alone(ALONE))
@@ -29,7 +29,7 @@ GRID = Grid(
     matching=equal_source_tokens(MATHEMATICS),
     baseline=ALONE,
     contrasts=((ARXIV, ALONE), (GENERAL, ALONE), (ARXIV, GENERAL)),
-    primary=Primary(ARXIV, ALONE, metric="left_at_half", margin=0.05),
+    primary=(Primary(ARXIV, ALONE, metric="left_at_half", margin=MARGIN, reason=MARGIN_REASON),),
     common=COMMON,
     figures=(),
     tuning="all arms have one rate, chosen with mathematics alone for that arm to learn within its budget; no arm was swept",

@@ -19,7 +19,7 @@ steps; a twentieth of the budget either way does not matter.
 """
 
 from unified_rl.grids.definition import PER_SEED, Grid, Primary, equal_source_tokens
-from unified_rl.grids.pretraining import COMMON, MATHEMATICS, after, alone, default, testing
+from unified_rl.grids.pretraining import COMMON, MARGIN, MARGIN_REASON, MATHEMATICS, after, alone, default, testing
 
 CODE, GENERAL, ALONE = "code, then mathematics", "general, then mathematics", "mathematics alone"
 PLAIN, VALUES, TELLING = ("code without values or comments", "code with values", "code with comments")
@@ -53,7 +53,7 @@ GRID = Grid(
         (VALUES, PLAIN),
         (TELLING, PLAIN),
     ),
-    primary=Primary(CODE, GENERAL, metric="left_at_half", margin=0.05),
+    primary=(Primary(CODE, GENERAL, metric="left_at_half", margin=MARGIN, reason=MARGIN_REASON),),
     common=COMMON,
     figures=(),
     tuning="all arms have one rate, chosen with mathematics alone for that arm to learn within its budget; no arm was swept",

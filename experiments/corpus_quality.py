@@ -16,7 +16,7 @@ matter.
 """
 
 from unified_rl.grids.definition import PER_SEED, Grid, Primary, equal_source_tokens
-from unified_rl.grids.pretraining import COMMON, MATHEMATICS, alone, default, testing
+from unified_rl.grids.pretraining import COMMON, MARGIN, MARGIN_REASON, MATHEMATICS, alone, default, testing
 
 SHARES = {
     "mathematics alone": 0.0,
@@ -35,7 +35,7 @@ GRID = Grid(
     matching=equal_source_tokens(MATHEMATICS),
     baseline=CLEAN,
     contrasts=tuple((label, CLEAN) for label in NOISY),
-    primary=Primary(NOISY[0], CLEAN, metric="left_at_half", margin=0.05),
+    primary=(Primary(NOISY[0], CLEAN, metric="left_at_half", margin=MARGIN, reason=MARGIN_REASON),),
     common=COMMON,
     figures=(),
     tuning="all arms have one rate, chosen with the clean corpus for that arm to learn within its budget; no arm was swept",

@@ -20,7 +20,18 @@ twentieth of the budget either way does not matter.
 """
 
 from unified_rl.grids.definition import PER_SEED, Grid, Primary, equal_source_tokens
-from unified_rl.grids.pretraining import COMMON, MATHEMATICS, after, alone, default, mixed, mixed_words, testing
+from unified_rl.grids.pretraining import (
+    COMMON,
+    MARGIN,
+    MARGIN_REASON,
+    MATHEMATICS,
+    after,
+    alone,
+    default,
+    mixed,
+    mixed_words,
+    testing,
+)
 
 TWO, ONE, ALONE = "code, then mathematics", "code and mathematics", "mathematics alone"
 TWO_CONSTANT, ONE_CONSTANT = f"{TWO}, constant rate", f"{ONE}, constant rate"
@@ -43,7 +54,7 @@ GRID = Grid(
     matching=equal_source_tokens(MATHEMATICS),
     baseline=ONE,
     contrasts=((TWO, ONE), (TWO, ALONE), (ONE, ALONE), (TWO_CONSTANT, ONE_CONSTANT)),
-    primary=Primary(TWO, ONE, metric="left_at_half", margin=0.05),
+    primary=(Primary(TWO, ONE, metric="left_at_half", margin=MARGIN, reason=MARGIN_REASON),),
     common=COMMON,
     figures=(),
     tuning="all arms have one rate, chosen with mathematics alone for that arm to learn within its budget; no arm was swept",

@@ -22,7 +22,7 @@ def test_arms_read_equally_many_tokens_of_mathematics(name):
     for part in ("Hypothesis", "Arms", "Settings:", "Seeds:", "Budget:", "Matching rule:", "What cannot be matched:"):
         assert part in text, f"the docstring has no {part!r}"
     assert f"Budget: {8 * len(grid.arms)} runs" in " ".join(text.split())
-    assert grid.primary is not None and "Primary contrast:" in text
+    assert len(grid.primary) == 1 and grid.primary[0].reason and "Primary contrast:" in text
     found = cells(grid, "default")
     assert len(found) == 8 * len(grid.arms), "no start policy, eight seeds"
     for cell in [cell for cell in found if cell.seed == 3]:

@@ -44,7 +44,7 @@ def runs(differences, seeds=8):
 
 def test_contrasts_are_students_over_the_seeds_differences():
     differences = np.random.default_rng(1).normal(0.04, 0.05, 8)
-    primary = Primary("a", "b", LEFT_AT_HALF, 0.05)
+    primary = [Primary("a", "b", LEFT_AT_HALF, 0.05)]
     found = {row["metric"]: row for row in contrasts(runs(differences), [("a", "b")], primary)}
     test = stats.ttest_1samp(differences, 0)
     low, high = test.confidence_interval(0.95)
@@ -69,11 +69,11 @@ def test_contrasts_are_students_over_the_seeds_differences():
     ],
 )
 def test_the_primary_contrast_has_a_conclusion(differences, conclusion):
-    found = contrasts(runs(differences), [("a", "b")], Primary("a", "b", LEFT_AT_HALF, 0.05))
+    found = contrasts(runs(differences), [("a", "b")], [Primary("a", "b", LEFT_AT_HALF, 0.05)])
     assert found[0]["conclusion"] == conclusion
     assert all("conclusion" not in row for row in found[1:])
 
 
 def test_few_seeds_have_no_interval():
-    found = contrasts(runs([0.1, 0.2], seeds=2), [("a", "b")], None)
+    found = contrasts(runs([0.1, 0.2], seeds=2), [("a", "b")])
     assert all("p" not in row and "low" not in row and row["note"] for row in found)

@@ -18,6 +18,7 @@ from unified_rl.stages.jobs import PRETRAIN
 
 MATHEMATICS, OTHER = 1_500_000, 4_000_000
 SEEDS = tuple(range(8))
+MARGIN, MARGIN_REASON = 0.05, "less than lies between two measurements of mathematics alone, a fifteenth of the budget"
 MEASURED = "{name: mathematics, path: 'world:mathematics', weight: %d, held_out: 'world:mathematics_held_out.jsonl'}"
 COMMON = (
     "model.tokenizer=world:tokenizer",

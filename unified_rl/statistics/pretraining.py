@@ -118,13 +118,13 @@ def tokens_before(config: Mapping[str, Any]) -> float:
     return total
 
 
-def contrasts(runs: pd.DataFrame, pairs: Sequence[tuple[str, str]], primary: Primary | None) -> list[dict[str, Any]]:
+def contrasts(runs: pd.DataFrame, pairs: Sequence[tuple[str, str]], primary: Sequence[Primary] = ()) -> list[dict[str, Any]]:
     """One row per pair and measure: label minus baseline over the seeds that both have."""
     rows = [row for pair in pairs for name in MEASURES if (row := _contrast(runs, pair, name, primary)) is not None]
     return with_holm(rows, primary)
 
 
-def _contrast(runs: pd.DataFrame, pair: tuple[str, str], name: str, primary: Primary | None) -> dict[str, Any] | None:
+def _contrast(runs: pd.DataFrame, pair: tuple[str, str], name: str, primary: Sequence[Primary] = ()) -> dict[str, Any] | None:
     ours, theirs = (runs[runs["label"] == label].set_index("seed")[name] for label in pair)
     differences = (ours - theirs).dropna().to_numpy(float)
     if not len(differences):
@@ -136,9 +136,10 @@ def _contrast(runs: pd.DataFrame, pair: tuple[str, str], name: str, primary: Pri
     error, degrees = float(differences.std(ddof=1)) / np.sqrt(len(differences)), len(differences) - 1
     half = float(stats.t.ppf((1 + CONFIDENCE) / 2, degrees)) * error
     row |= {"low": row["estimate"] - half, "high": row["estimate"] + half, "p": _two_sided(row["estimate"], error, degrees)}
-    if primary is not None and primary.is_of(row):
-        beyond = [_above(side * row["estimate"] + primary.margin, error, degrees) for side in (1, -1)]
-        row["p_equivalent"] = max(beyond)
+    for one in primary:
+        if one.is_of(row):
+            row["p_equivalent"] = max(_above(side * row["estimate"] + one.margin, error, degrees) for side in (1, -1))
+            row["margin"] = one.margin
     return row
 
 

@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from unified_rl.base.errors import ConfigError
+from unified_rl.config.lora import LoraConfig
 from unified_rl.config.schema import Config
 from unified_rl.presets import chain, loading
 from unified_rl.presets.chain import POLICY, Kind
@@ -62,14 +63,22 @@ def check(config: Config) -> None:
             "pretraining.sources is empty; set mix=FILE.yaml (docs/pretraining.md), or "
             "pretraining.sources='[{name: mathematics, path: DIR, weight: 1}]'"
         )
+    if config.model.lora.path:
+        raise ConfigError(
+            f"model.lora.path={config.model.lora.path}: pre-training trains whole weights; give it a whole model (model.path)"
+        )
 
 
 def as_run(config: Config) -> Config:
-    """The stage as a run of its own, as long as the budget of section pretraining: the likelihood row, on rows of tokens."""
+    """The stage as a run of its own, as long as the budget of section pretraining: the likelihood row, on rows of tokens.
+
+    Whole weights are trained, also where later stages train adapters.
+    """
     preset, section = _preset(config.stack), config.pretraining
+    shared = {name: getattr(config, name) for name in _SHARED}
     return replace(
         preset,
-        **{name: getattr(config, name) for name in _SHARED},
+        **shared | {"model": replace(config.model, lora=LoraConfig())},
         seed=section.seed,
         label=LABEL,
         data=config.data,
