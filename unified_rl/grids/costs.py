@@ -15,8 +15,11 @@ from unified_rl.config.schema import Config
 from unified_rl.launch.cells import Cell, read_record
 from unified_rl.presets import loading
 from unified_rl.sources.registry import declared
+from unified_rl.stages.jobs import PRETRAIN
 
 TRAINED = 4.0
+#: Of a token of a row: forward and backward, in a smaller model than the tiny stack's.
+PRETRAINED = 1.0
 TINY_UNITS_PER_SECOND = 25_000.0
 SLICES = 2  # the arithmetic task's; other tasks differ by a small factor
 
@@ -25,7 +28,7 @@ def work(cell: Cell, config: Config) -> float:
     """Expected work of a cell in units, without the stages it shares.
 
     Args:
-        config: what the cell's words say (`loading.load_config(cell.train)`).
+        config: what the cell's words say (`stages.jobs.config_of`).
 
     Raises:
         ConfigError: the words of its evaluation mean nothing.
@@ -49,6 +52,8 @@ def units_per_second(cells: Sequence[Cell], units: Mapping[str, float], folder: 
 
 def _training(config: Config, command: str) -> float:
     """Units of training and its learning curve."""
+    if command == PRETRAIN:
+        return config.trainer.steps * config.pretraining.step_tokens * PRETRAINED
     steps, provides = config.trainer.steps, declared(config.source).provides
     if command == "iterate":
         steps = (config.iterate.iterations + 1) * (config.iterate.steps + config.iterate.control_steps)

@@ -15,7 +15,7 @@ from unified_rl.grids.definition import Grid, is_start
 from unified_rl.grids.shared_stages import SharedStage, shared_stages
 from unified_rl.launch.cells import Cell
 from unified_rl.launch.progress import duration
-from unified_rl.presets import loading
+from unified_rl.stages.jobs import config_of
 
 
 def render(grid: Grid, preset: str, cells: Sequence[Cell], folder: Path, cores: int) -> str:
@@ -60,7 +60,7 @@ def _read(cells: Sequence[Cell]) -> tuple[list[Config], dict[str, float], dict[s
     problems: dict[str, str] = {}
     for cell in cells:
         try:
-            configs.append(loading.load_config(cell.train))
+            configs.append(config_of(cell.command, cell.train))
             units[cell.name] = grid_costs.work(cell, configs[-1])
         except UnifiedRLError as error:
             problems[cell.name] = str(error)
