@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -76,11 +77,18 @@ def _export_harness(call: Call) -> None:
 
 
 def _train(call: Call) -> None:
-    jobs.train(call.words)
+    jobs.train(call.words, _page_beside)
 
 
 def _iterate(call: Call) -> None:
-    jobs.iterate(call.words)
+    jobs.iterate(call.words, _page_beside)
+
+
+def _page_beside(run_dir: Path, every: float) -> AbstractContextManager[None]:
+    """The run's page, written while it goes on."""
+    from unified_rl.pages.live import beside_work
+
+    return beside_work(run_dir, every)
 
 
 def _evaluate(call: Call) -> None:

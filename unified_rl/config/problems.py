@@ -7,6 +7,7 @@ from typing import Any
 
 from unified_rl.base.errors import ConfigError
 from unified_rl.config.demonstrations import BATCHES, DemonstrationFile
+from unified_rl.config.lora import LoraConfig
 from unified_rl.config.ranges import at_least, one_of, positive
 
 SOLUTIONS = ("chain_of_thought", "program_of_thought", "tool_integrated", "letter_likelihood")
@@ -46,7 +47,9 @@ class TaskConfig:
 
 @dataclass
 class DataConfig:
-    """path: file or directory of the task's data, or hub:OWNER/NAME. prompts: training prompts in the pool (0 = all).
+    """The data of the task.
+
+    path: file or directory of the task's data, or hub:OWNER/NAME. prompts: training prompts in the pool (0 = all).
 
     slices: the task's slices that training prompts come from, in equal shares; [] = the task's first, on which it is demonstrated.
     demonstrations: files of demonstrations and their weights in the mix (docs/demonstrations.md); [] = the task's own solutions.
@@ -84,11 +87,14 @@ class DataConfig:
 
 @dataclass
 class ModelConfig:
-    """The policy before any training: a Hugging Face directory (`path`), or a Llama of this shape from scratch.
+    """The policy before any training: a Hugging Face or adapter's directory, or a Llama of this shape from scratch.
 
+    path: directory of a Hugging Face causal language model, or its name on the Hub; "" = from scratch, with the fields below.
+    hidden_size: width. num_layers: decoder layers. num_heads: attention heads, which divide the width. intermediate_size: width of
+        the feed-forward layers. max_positions: the longest prompt with its response, in tokens. seed: of the initial weights.
     init_std: std of the initial weights; small widths learn several times faster with more than the usual 0.02.
     vocabulary: size of the tokenizer trained on the task's text, where the task does not bring its own.
-    dtype: float32 | bfloat16. device: cpu | cuda | cuda:N.
+    dtype: float32 | bfloat16 | float16. device: cpu | cuda | cuda:N. lora: train low-rank adapters in place of all weights.
     """
 
     path: str = ""
@@ -102,9 +108,10 @@ class ModelConfig:
     seed: int = 0
     dtype: str = "float32"
     device: str = "cpu"
+    lora: LoraConfig = field(default_factory=LoraConfig)
 
     def __post_init__(self) -> None:
-        one_of("model.dtype", self.dtype, ("float32", "bfloat16"))
+        one_of("model.dtype", self.dtype, ("float32", "bfloat16", "float16"))
         positive("model.init_std", self.init_std)
         for name in ("hidden_size", "num_layers", "num_heads", "intermediate_size", "max_positions", "vocabulary"):
             at_least(f"model.{name}", getattr(self, name), 1)

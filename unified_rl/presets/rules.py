@@ -290,6 +290,18 @@ def _compiled(config: Config) -> None:
         raise ConfigError(f"generator.compiled=true is for model.dtype=float32, not {config.model.dtype}; leave it out")
 
 
+def _lora(config: Config) -> None:
+    for setting, asked in {
+        "trainer.compiled": config.trainer.compiled,
+        "generator.compiled": config.generator.compiled,
+    }.items():
+        if config.model.lora.rank and asked:
+            raise ConfigError(
+                f"{setting}=true compiles a model as its architecture has it, and model.lora.rank={config.model.lora.rank} puts an "
+                f"adapter into it; leave {setting} out, or set model.lora.rank=0"
+            )
+
+
 def _vllm(config: Config) -> None:
     if config.generator.name != "vllm":
         return
@@ -315,6 +327,11 @@ def _deepspeed(config: Config) -> None:
     if config.trainer.name != "deepspeed":
         return
     options = config.deepspeed
+    if config.model.dtype == "float16":
+        raise ConfigError(
+            "model.dtype=float16 with engine=deepspeed is refused: DeepSpeed leaves out the updates whose gradients overflow, so "
+            "its runs would make fewer than others; set trainer=torch, or model.dtype=bfloat16"
+        )
     if options.zero_stage == 0 and config.model.dtype == "bfloat16":
         raise ConfigError(
             "deepspeed.zero_stage=0 with model.dtype=bfloat16 is refused: DeepSpeed's bfloat16 optimiser without ZeRO takes other "
@@ -348,6 +365,7 @@ RULES = (
     _letters,
     _greedy,
     _compiled,
+    _lora,
     _vllm,
     _ahead,
     _deepspeed,

@@ -161,6 +161,7 @@ def read_evaluation_meta(eval_dir: Path | str) -> dict[str, Any]:
         raise DataError(f"{path}: schema {found} is not {EVALUATION_SCHEMA}, which this version reads; evaluate it again")
     _require(meta, META_FIELDS, str(path))
     kinds = {"decoding": dict, "problems": dict, "step": int, "samples_per_problem": int, "seed": int, "complete": bool}
+    kinds |= {"coverage_problems": int, "coverage_samples": int}
     for name, kind in kinds.items():
         if name in meta and not isinstance(meta[name], kind):
             raise DataError(f"{path}: {name} is not of type {kind.__name__}; evaluate the run again")

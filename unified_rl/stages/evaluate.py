@@ -75,7 +75,10 @@ class Policy:
 
 @dataclass(frozen=True)
 class _Chunk:
-    """Consecutive problems of one slice in one mode ("greedy" or "sample"). `first` is the place of its first problem."""
+    """Consecutive problems of one slice in one mode ("greedy" or "sample"), with `each` responses to each.
+
+    `first` is the place of its first problem.
+    """
 
     index: int
     mode: str
@@ -83,6 +86,11 @@ class _Chunk:
     slice: str
     first: int
     prompts: Sequence[Prompt]
+    each: int
+
+    @property
+    def responses(self) -> int:
+        return len(self.prompts) * self.each
 
     @property
     def file(self) -> str:
@@ -216,7 +224,7 @@ def _sample_all(
     reward = OutcomeReward(task)
     prompts = _prompts(config, task, sampler)
     chunks = list(_chunks(prompts, options))
-    total = sum(_responses(chunk, options) for chunk in chunks)
+    total = sum(chunk.responses for chunk in chunks)
     done = 0
     with progress(f"evaluating {task.name}", total, "responses") as hook:
         for chunk in chunks:
@@ -227,7 +235,7 @@ def _sample_all(
                 asked = _seeds(chunk, options), _decoding(chunk, options), policy.updates
                 responses = generator.generate(chunk.prompts, *asked)
                 _store(_table(chunk.mode, chunk.slice, options.split, chunk.prompts, responses, reward), aside / chunk.file)
-            done += _responses(chunk, options)
+            done += chunk.responses
             hook(done, {})
     return _facts(config, task, policy, prompts), chunks
 
@@ -261,6 +269,8 @@ def _facts(config: Config, task: Task, policy: Policy, prompts: Mapping[str, Seq
         "decoding": asdict(options.decoding),
         "evaluation_seed": options.seed,
         "samples_per_problem": options.samples,
+        "coverage_problems": options.coverage_problems,
+        "coverage_samples": options.coverage_samples,
         "problems": {name: len(of_slice) for name, of_slice in prompts.items()},
         "code": code_hash(),
         **policy.facts,
@@ -271,15 +281,21 @@ def _chunks(prompts: Mapping[str, Sequence[Prompt]], options: EvaluationConfig) 
     """The chunks in the order of the rows: per slice first the greedy responses, then the samples."""
     index = 0
     for slice_index, (name, of_slice) in enumerate(prompts.items()):
-        for mode, each in (("greedy", 1), ("sample", options.samples)):
-            count = max(1, options.responses_per_chunk // max(each, 1))
-            for first in range(0, len(of_slice) if each else 0, count):
-                yield _Chunk(index, mode, slice_index, name, first, of_slice[first : first + count])
+        for mode, start, end, each in _spans(len(of_slice), options):
+            count = max(1, options.responses_per_chunk // each)
+            for first in range(start, end, count):
+                yield _Chunk(index, mode, slice_index, name, first, of_slice[first : min(first + count, end)], each)
                 index += 1
 
 
-def _responses(chunk: _Chunk, options: EvaluationConfig) -> int:
-    return len(chunk.prompts) * (options.samples if chunk.mode == "sample" else 1)
+def _spans(problems: int, options: EvaluationConfig) -> Iterator[tuple[str, int, int, int]]:
+    """(mode, first problem, the one after the last, responses to each) of a slice, where there are any."""
+    yield "greedy", 0, problems, 1
+    start = 0
+    for count, each in options.parts(problems):
+        if each:
+            yield "sample", start, start + count, each
+        start += count
 
 
 def _seeds(chunk: _Chunk, options: EvaluationConfig) -> list[list[int]]:
@@ -288,7 +304,7 @@ def _seeds(chunk: _Chunk, options: EvaluationConfig) -> list[list[int]]:
         return [[0]] * len(chunk.prompts)
     places = range(chunk.first, chunk.first + len(chunk.prompts))
     return [
-        [rng.derive_seed(options.seed, "evaluation", chunk.slice_index, place, k) for k in range(options.samples)]
+        [rng.derive_seed(options.seed, "evaluation", chunk.slice_index, place, k) for k in range(chunk.each)]
         for place in places
     ]
 

@@ -12,7 +12,7 @@ from unified_rl.config.schema import Config
 from unified_rl.presets import loading
 from unified_rl.presets.chain import POLICY, RESPONSES, REWARD, STEP_FACTS, Kind
 from unified_rl.records.artifacts import Artifact, ArtifactStore, Make, Stage
-from unified_rl.stages.fingerprints import trainer_settings, world_settings
+from unified_rl.stages.fingerprints import adapter_settings, trainer_settings, world_settings
 
 RECIPE = 2
 MODEL_FOLDER = "model"
@@ -85,6 +85,7 @@ def training_settings(run: Config) -> dict[str, object]:
         "dtype": run.model.dtype,
         "kind": section.kind,
         "labels": section.trained_labels,
+        **adapter_settings(run),
     }
 
 
