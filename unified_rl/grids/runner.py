@@ -172,7 +172,7 @@ def _costs(cells: Sequence[Cell]) -> dict[str, float]:
     costs = dict.fromkeys((cell.name for cell in cells), 0.0)
     for cell in cells:
         with contextlib.suppress(UnifiedRLError):
-            costs[cell.name] = grid_costs.work(cell, config_of(cell.command, cell.train))
+            costs[cell.name] = grid_costs.work(cell, config_of(cell.command, cell.train)).units
     return costs
 
 
