@@ -14,7 +14,7 @@ from unified_rl.config.ranges import at_least, one_of, positive
 class TaskConfig:
     """The problems, and how they are put to the policy.
 
-    name: arithmetic | gsm8k | a benchmark (docs/benchmarks.md) | table (any file of records) | FILE.py:CLASS.
+    name: arithmetic | countdown | gsm8k | a benchmark (docs/benchmarks.md) | table (any file of records) | FILE.py:CLASS.
     template: see tasks/templates.py: deepseek | chat | few_shot | completion | arithmetic | a text with "{question}".
     solution: chain_of_thought | program_of_thought (the response is a program, what it prints is the answer) | tool_integrated
         (the programs in a response are run, and it goes on after their output).
