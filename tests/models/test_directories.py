@@ -94,8 +94,8 @@ def too_many_tokens(folder):
 @pytest.mark.parametrize(
     ("spoil", "says"),
     [
-        (an_adapter_alone, "adapter.*merge"),
-        (an_adapter_beside, "adapter.*merge"),
+        (an_adapter_alone, "adapter without adapter_model.safetensors"),
+        (an_adapter_beside, "an adapter beside it.*merge"),
         (quantised, "quantised weights"),
         (no_weights, "model.safetensors"),
         (a_weight_missing, "1 weights are missing.*model.norm.weight"),

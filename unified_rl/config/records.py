@@ -12,9 +12,12 @@ from unified_rl.config.ranges import at_least, between, one_of
 
 @dataclass
 class RunConfig:
-    """checkpoint_every, curve_every, samples_every: in steps, 0 = only at the end. curve_problems: per slice, on
-    `curve_split`, or all that there are.
+    """What is written while training, and when.
 
+    checkpoint_every, curve_every, samples_every: in steps, 0 = only at the end. curve_problems: per slice, or all
+    that there are. curve_split: train | validation | test: where the learning curve is measured.
+
+    keep_checkpoints: how many of the latest stay on the disk. samples: responses that are logged with their tokens.
     sinks: tensorboard, wandb: where the numbers of metrics.jsonl and curve.jsonl go as well.
     """
 
@@ -38,8 +41,12 @@ class RunConfig:
 
 @dataclass
 class EvaluationConfig:
-    """problems: per slice (0 = all). samples: responses per problem at these decoding settings, beside one greedy response.
+    """How a trained policy is evaluated.
 
+    problems: per slice (0 = all). samples: responses per problem at these decoding settings, beside one greedy response.
+
+    split: train | validation | test. temperature, top_p, top_k, max_new_tokens: decoding, as in section generator.
+    seed: of the samples.
     coverage_problems, coverage_samples: the first so many problems of a slice have so many samples instead (0 = none), and
         Pass@K and Maj@K are theirs: means need many problems, large K many samples.
     responses_per_chunk: about how many responses are sampled and stored at a time: what a killed evaluation loses at most.

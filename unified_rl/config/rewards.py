@@ -51,8 +51,8 @@ class RewardConfig:
     loophole: a form in which a wrong answer is always accepted, as ends_in:7 (rewards/patterns.py; rule, exact).
     pattern: the form that source=format pays for. random_rate: the chance of source=random.
     correction: for a judge that errs (rewards/corrections.py): none | backward | forward. correction_rates: known (those set, for
-        each response) | given (assumed_false_positive, assumed_false_negative) | estimated (counted on `audited` responses of
-        stage reward_samples, whose truth is looked up).
+        each response) | given | estimated (counted on responses of stage reward_samples, whose truth is looked up).
+    assumed_false_positive, assumed_false_negative: the error rates that are given. audited: responses that rates are counted on.
     model_path: directory of a trained reward model; "" = the one that section reward_model describes, made where it is missing.
     output, reduction, form, temperature: how a reward model's logits become rewards (rewards/model.py has the formulas).
         output: probability | logit. reduction (of steps to one reward, under outcome supervision): min | product | last; "" = min

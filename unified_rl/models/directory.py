@@ -7,26 +7,29 @@ from pathlib import Path
 from typing import Any
 
 from unified_rl.base.errors import CheckpointError
+from unified_rl.models import adapter_files
 
 HEAD_FILES = "*_head.safetensors"
 REMEDY = "Give the directory of a complete checkpoint in Hugging Face format, or make it again"
-_ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors", "adapter_model.bin")
 
 
 def check_directory(path: Path) -> None:
-    """Refuse a directory that is not a whole model in a trainable precision.
+    """Refuse a directory that is neither a whole model in a trainable precision nor an adapter of one.
 
     Raises:
-        CheckpointError: no such directory, a file is missing or damaged, or it holds an adapter or quantised weights.
+        CheckpointError: no such directory, a file is missing or damaged, or it holds both a model and an adapter, or quantised
+            weights.
     """
     if not path.is_dir():
         raise CheckpointError(f"{path}: no such directory. {REMEDY}")
-    adapter = next((name for name in _ADAPTER_FILES if (path / name).exists()), None)
-    if adapter:
-        raise CheckpointError(
-            f"{path} holds an adapter ({adapter}), which would not be a part of the model: merge it into its base model (PEFT: "
-            "merge_and_unload, then save_pretrained) and give that directory, or take the adapter's files away"
-        )
+    if adapter_files.is_adapter(path):
+        if (path / "config.json").is_file():
+            raise CheckpointError(
+                f"{path} holds a whole model and an adapter beside it, which would not be a part of the model: "
+                f"{adapter_files.MERGE}, or take one of the two away"
+            )
+        check_directory(adapter_files.root_of(path))
+        return
     if not (path / "config.json").is_file():
         raise CheckpointError(f"{path}: config.json is missing. {REMEDY}")
     config = _settings(path / "config.json")

@@ -31,9 +31,13 @@ from transformers import (
 
 from unified_rl.base.errors import CheckpointError, ConfigError
 from unified_rl.base.types import Tokenizer
+from unified_rl.config.lora import LoraConfig
+from unified_rl.models.adapter_files import Adapter, is_adapter, read_adapter, root_of
+from unified_rl.models.adapters import add_adapter, is_adapted, load_adapter, save_adapter
 from unified_rl.models.decoder_pass import decoder_of
-from unified_rl.models.directory import REMEDY, check_directory, declared_eos
+from unified_rl.models.directory import HEAD_FILES, REMEDY, check_directory, declared_eos
 from unified_rl.models.limits import eos_ids
+from unified_rl.models.merging import merge
 from unified_rl.models.norms import use_torch_rms_norm
 from unified_rl.models.probing import probe_ids, quiet
 from unified_rl.models.traits import look_at, rows_of
@@ -110,6 +114,8 @@ def load_policy(
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """A causal language model (eval mode) and its tokenizer from a directory in Hugging Face format. Never goes to the network.
 
+    A directory that holds an adapter gives its base model with the adapter merged into it.
+
     Raises:
         CheckpointError: the directory, or a file in it, is missing or cannot be read; or weights are missing from it.
         ConfigError: the tokenizer and the model disagree about the vocabulary, the model computes a sequence otherwise in company
@@ -117,6 +123,8 @@ def load_policy(
     """
     path = Path(path)
     check_directory(path)
+    if is_adapter(path):
+        return load_adapted(read_adapter(path), dtype, device)
     model = _load(AutoModelForCausalLM, path, dtype)
     model.to(device)  # type: ignore[arg-type]  # transformers wraps the method and hides its self
     tokenizer = load_tokenizer(path)
@@ -127,28 +135,46 @@ def load_policy(
     return model, tokenizer
 
 
+def load_adapted(
+    adapter: Adapter, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The base model of an adapter with the adapter merged into it, and the adapter's tokenizer. Raises as `load_policy`."""
+    model, tokenizer = load_policy(adapter.base, dtype, device)
+    merge(model, adapter)
+    return model, load_tokenizer(adapter.folder) if _has_tokenizer(adapter.folder) else tokenizer
+
+
+def _has_tokenizer(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer_config.json"))
+
+
 def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
     """The tokenizer in a directory in Hugging Face format. Never goes to the network. Raises CheckpointError.
 
-    One without an EOS token takes the model's, which generation_config.json or config.json names.
+    One without an EOS token takes the model's, which generation_config.json or config.json names. An adapter without one has its
+    base model's.
     """
+    if is_adapter(Path(path)) and not _has_tokenizer(Path(path)):
+        return load_tokenizer(read_adapter(Path(path)).base)
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True, trust_remote_code=False)
     except _LOAD_ERRORS as error:
         raise CheckpointError(f"{path}: cannot load the tokenizer: {_first_line(error)}. {REMEDY}") from error
-    _complete_eos(tokenizer, Path(path))
+    _complete_eos(tokenizer, root_of(Path(path)))
     return tokenizer
 
 
 def save_policy(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, path: str | Path) -> None:
-    """Write model and tokenizer in Hugging Face format. Not atomic: write into a temporary directory and rename it.
+    """Write model and tokenizer in Hugging Face format; of a model with an adapter that alone, in PEFT's.
+
+    Not atomic: write into a temporary directory and rename it.
 
     Raises:
         CheckpointError: the directory cannot be written.
     """
 
     def write() -> None:
-        model.save_pretrained(path)
+        _save_weights(model, Path(path))
         tokenizer.save_pretrained(path)
 
     _save(write, Path(path))
@@ -204,28 +230,41 @@ class ScalarModel(nn.Module):
         nn.init.zeros_(self.head.bias)
 
     def save(self, path: str | Path) -> None:
-        """Write the backbone in Hugging Face format and the head beside it. Not atomic. Raises CheckpointError."""
+        """Write the backbone, or its adapter, and the head beside it. Not atomic. Raises CheckpointError."""
 
         def write() -> None:
-            self.backbone.save_pretrained(path)
+            _save_weights(self.backbone, Path(path))
             save_file(self.head.state_dict(), Path(path) / self.head_file)
 
         _save(write, Path(path))
 
     @classmethod
     def load(cls, path: str | Path, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu") -> Self:
-        """What `save` wrote, in eval mode. Raises CheckpointError where something is missing or damaged."""
+        """What `save` wrote, in eval mode, an adapter merged. Raises CheckpointError where something is missing or damaged."""
         path = Path(path)
         check_directory(path)
-        model = cls(_load(_backbone_class(path), path, dtype))
-        try:
-            model.head.load_state_dict(load_file(path / cls.head_file))
-        except _LOAD_ERRORS as error:
-            file = path / cls.head_file
-            raise CheckpointError(f"{file}: cannot load the {cls.kind} head: {_first_line(error)}. {REMEDY}") from error
+        model = cls(_load_decoder(path, dtype))
+        model.load_head(path)
         model = model.to(device).eval()
         rows_of(model.backbone)
         return model
+
+    def load_head(self, path: Path) -> None:
+        """Take the head that `save` wrote. Raises CheckpointError."""
+        try:
+            self.head.load_state_dict(load_file(path / self.head_file))
+        except _LOAD_ERRORS as error:
+            file = path / self.head_file
+            raise CheckpointError(f"{file}: cannot load the {self.kind} head: {_first_line(error)}. {REMEDY}") from error
+
+    def add_adapter(self, lora: LoraConfig, base: Path, seed: int) -> None:
+        """Train an adapter of the decoder, and the head, in place of all weights. See `adapters.add_adapter`."""
+        add_adapter(self.backbone, lora, base, seed)
+
+    def resume(self, path: Path) -> None:
+        """Take the adapter and the head that `save` wrote. Raises CheckpointError."""
+        load_adapter(self.backbone, path)
+        self.load_head(path)
 
 
 class ValueModel(ScalarModel):
@@ -235,14 +274,35 @@ class ValueModel(ScalarModel):
     kind = "value"
 
 
-def build_value_model(policy: PreTrainedModel) -> ValueModel:
-    """A value model on a copy of the policy's decoder, with a head of zeros."""
-    return ValueModel(copy_of_decoder(policy)).eval()
+def build_value_model(policy: PreTrainedModel, shared: bool = False) -> ValueModel:
+    """A value model on a copy of the policy's decoder, with a head of zeros. shared: see `copy_of_decoder`."""
+    return ValueModel(copy_of_decoder(policy, shared)).eval()
 
 
-def copy_of_decoder(model: PreTrainedModel) -> PreTrainedModel:
-    """A model's decoder, without its head, with weights of its own."""
-    return copy.deepcopy(decoder_of(model))
+def copy_of_decoder(model: PreTrainedModel, shared: bool = False) -> PreTrainedModel:
+    """A model's decoder, without its head, with weights of its own; shared: modules of its own on the model's very weights."""
+    decoder = decoder_of(model)
+    return copy.deepcopy(decoder, {id(weight): weight for weight in decoder.parameters()} if shared else {})
+
+
+def _load_decoder(path: Path, dtype: torch.dtype) -> PreTrainedModel:
+    """The decoder in a directory of a model with a scalar head, or of a causal language model."""
+    if is_adapter(path):
+        adapter = read_adapter(path)
+        if not any(path.glob(HEAD_FILES)):
+            return decoder_of(load_policy(path, dtype)[0])
+        decoder = _load_decoder(adapter.base, dtype)
+        merge(decoder, adapter)
+        return decoder
+    found = _load(_backbone_class(path), path, dtype)
+    return found if found.get_output_embeddings() is None else decoder_of(found)
+
+
+def _save_weights(model: PreTrainedModel, path: Path) -> None:
+    if is_adapted(model):
+        save_adapter(model, path)
+    else:
+        model.save_pretrained(path)
 
 
 def _embedding_rows(model: PreTrainedModel) -> int:

@@ -16,6 +16,7 @@ from unified_rl.planning.memory import PHASES, Part, Sharding
 from unified_rl.planning.shapes import ModelShape, shape_of
 from unified_rl.planning.utilisation import utilisation
 from unified_rl.sources.registry import declared
+from unified_rl.tasks import PROCEDURAL
 
 _OFFLOAD_ASSUMES = "{:g} GB/s to the host (plan.host_bandwidth); the host's own Adam arithmetic not counted"
 
@@ -56,7 +57,7 @@ def ranks(config: Config) -> int:
 
 def precision(config: Config) -> int:
     """Bytes per weight."""
-    return 2 if config.model.dtype == "bfloat16" else 4
+    return 4 if config.model.dtype == "float32" else 2
 
 
 def checkpointing(config: Config) -> str:

@@ -260,6 +260,11 @@ def _bypass(config: Config) -> None:
         )
 
 
+def _letters(config: Config) -> None:
+    if config.task.solution == "letter_likelihood":
+        raise ConfigError("task.solution=letter_likelihood is a way to evaluate; train with another task.solution")
+
+
 def _greedy(config: Config) -> None:
     if config.generator.temperature == 0 and declared(config.source).provides.samples:
         raise ConfigError(
@@ -283,6 +288,18 @@ def _compiled(config: Config) -> None:
         )
     if config.model.dtype != "float32":
         raise ConfigError(f"generator.compiled=true is for model.dtype=float32, not {config.model.dtype}; leave it out")
+
+
+def _lora(config: Config) -> None:
+    for setting, asked in {
+        "trainer.compiled": config.trainer.compiled,
+        "generator.compiled": config.generator.compiled,
+    }.items():
+        if config.model.lora.rank and asked:
+            raise ConfigError(
+                f"{setting}=true compiles a model as its architecture has it, and model.lora.rank={config.model.lora.rank} puts an "
+                f"adapter into it; leave {setting} out, or set model.lora.rank=0"
+            )
 
 
 def _vllm(config: Config) -> None:
@@ -310,6 +327,11 @@ def _deepspeed(config: Config) -> None:
     if config.trainer.name != "deepspeed":
         return
     options = config.deepspeed
+    if config.model.dtype == "float16":
+        raise ConfigError(
+            "model.dtype=float16 with engine=deepspeed is refused: DeepSpeed leaves out the updates whose gradients overflow, so "
+            "its runs would make fewer than others; set trainer=torch, or model.dtype=bfloat16"
+        )
     if options.zero_stage == 0 and config.model.dtype == "bfloat16":
         raise ConfigError(
             "deepspeed.zero_stage=0 with model.dtype=bfloat16 is refused: DeepSpeed's bfloat16 optimiser without ZeRO takes other "
@@ -340,8 +362,10 @@ RULES = (
     _importance,
     _rejection,
     _bypass,
+    _letters,
     _greedy,
     _compiled,
+    _lora,
     _vllm,
     _ahead,
     _deepspeed,

@@ -20,6 +20,7 @@ from torch import nn
 from transformers import LlamaForCausalLM, PreTrainedModel, Qwen2ForCausalLM
 
 from unified_rl.base.types import Decoding
+from unified_rl.models.adapters import adapted_layers, effective_weight
 from unified_rl.models.reach import WHOLE, reaches
 from unified_rl.sampling.draws import draw, draw_by_inversion
 from unified_rl.sampling.fixed_shapes import CHUNK, MATRICES, in_order, linear
@@ -200,12 +201,14 @@ def layer_weights(layer: LlamaDecoderLayer | Qwen2DecoderLayer) -> Tensors:
     projections = (attention.q_proj, attention.k_proj, attention.v_proj)
     biased = projections[0].bias is not None
     return [
-        _read_by_rows(torch.cat([projection.weight for projection in projections]) * layer.input_layernorm.weight),
+        _read_by_rows(torch.cat([effective_weight(projection) for projection in projections]) * layer.input_layernorm.weight),
         torch.cat([projection.bias for projection in projections]) if biased else None,
-        _read_by_rows(attention.o_proj.weight),
+        _read_by_rows(effective_weight(attention.o_proj)),
         attention.o_proj.bias,
-        _read_by_rows(torch.cat([mlp.gate_proj.weight, mlp.up_proj.weight]) * layer.post_attention_layernorm.weight),
-        _read_by_rows(mlp.down_proj.weight),
+        _read_by_rows(
+            torch.cat([effective_weight(mlp.gate_proj), effective_weight(mlp.up_proj)]) * layer.post_attention_layernorm.weight
+        ),
+        _read_by_rows(effective_weight(mlp.down_proj)),
     ]
 
 
@@ -225,14 +228,18 @@ class LlamaDecoder:
 
     @staticmethod
     def supports(model: PreTrainedModel) -> bool:
-        """Whether the model is exactly of a known architecture: no subclass, adapter, quantised layer or hook changes it."""
+        """Whether the model is exactly of a known architecture: no subclass, quantised layer or hook changes it.
+
+        Adapters that we have put into it do not: the copies are of what its layers compute with.
+        """
         if type(model) not in (LlamaForCausalLM, Qwen2ForCausalLM) or model.dtype != torch.float32:
             return False
         config = model.config
         standard = config.hidden_act == "silu" and reaches(config) == WHOLE and not getattr(config, "mlp_bias", False)
         standard = standard and config.rope_parameters["rope_type"] == "default"
         small = sum(parameter.numel() for parameter in model.parameters()) <= MAX_PARAMETERS
-        plain = all(is_plain(module) for module in model.modules())
+        adapted = {id(layer) for layer in adapted_layers(model).values()}
+        plain = all(is_plain(module) or id(module) in adapted for module in model.modules())
         return standard and small and plain
 
     def __init__(self, model: PreTrainedModel, compiled: CompiledStep | None = None) -> None:
@@ -319,5 +326,5 @@ class LlamaDecoder:
 def is_plain(module: nn.Module) -> bool:
     """Whether the module is as its class made it."""
     hooked = module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module)
-    is_adapter = isinstance(module, nn.Linear) and type(module) is not nn.Linear
+    is_adapter = hasattr(module, "base_layer") or (isinstance(module, nn.Linear) and type(module) is not nn.Linear)
     return not hooked and not is_adapter

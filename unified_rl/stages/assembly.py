@@ -23,13 +23,15 @@ from unified_rl.methods.importance import corrected
 from unified_rl.methods.losses import all_needs, of_policy
 from unified_rl.methods.signals import Role as ModelRole
 from unified_rl.methods.signals import beside_policy, per_micro_batch, per_prompt, within_update
+from unified_rl.models.adapters import adapter_off, add_adapter, load_adapter
 from unified_rl.models.compiled_forward import compiled_forward
 from unified_rl.models.decoder_pass import decoder_of
 from unified_rl.models.forward import Forward, plain_forward
 from unified_rl.models.policy_copy import FrozenCopy
 from unified_rl.models.policy_model import ValueModel, build_value_model, load_policy, save_policy
-from unified_rl.models.roles import Role, policy_role, value_role
+from unified_rl.models.roles import Outputs, Role, policy_role, value_role
 from unified_rl.packing.layout import Layout
+from unified_rl.packing.packed_rows import TokenSequence
 from unified_rl.records.artifacts import ArtifactStore
 from unified_rl.records.progress import announce
 from unified_rl.sources import AheadOfTraining, Settled
@@ -71,13 +73,14 @@ def assemble(
     """
     task = world.make_task(config)
     coefficient = corrected(config.coefficient, config.importance)
-    weights = checkpoint / "policy" if checkpoint else policy_path
     roles = beside_policy(coefficient.needs | all_needs(config))
-    loaded = {role.name: _load_frozen(config, role, policy_path) for role in roles if role.frozen}
-    trained = _trained(config, weights, checkpoint, ranks, [role for role in roles if not role.frozen], loaded)
-    frozen = {role.name: _frozen(config, role, loaded[role.name], trained, ranks) for role in roles if role.frozen}
+    loaded = {
+        role.name: _load_frozen(config, role, policy_path) for role in roles if role.frozen and not _is_start(config, role)
+    }
+    trained = _trained(config, policy_path, checkpoint, ranks, [role for role in roles if not role.frozen], loaded)
+    frozen = {role.name: _frozen(config, role, loaded.get(role.name), trained, ranks) for role in roles if role.frozen}
     reward, reward_inputs = build_reward(config, store, task, trained.tokenizer)
-    live, reward = _sampling(config, trained, weights, task, reward, ranks, engines)
+    live, reward = _sampling(config, trained, _weights(policy_path, checkpoint), task, reward, ranks, engines)
     given = _collaborators(config, store, task, trained, live, reward, ranks, policy_key, policy_path)
     source, source_inputs = _source_at(checkpoint, given)
     memory = _memory(coefficient, checkpoint)
@@ -96,6 +99,16 @@ def assemble(
     )
     read = {**reward_inputs, **source_inputs, **_given_weights(config, roles)}
     return parts, read, {"company": live.company, **world.shown_prompt(task, trained.tokenizer, config)}
+
+
+def _weights(start: Path, checkpoint: Path | None) -> Path:
+    """The folder of the policy's weights: where the run goes on, or where it starts."""
+    return checkpoint / "policy" if checkpoint else start
+
+
+def _is_start(config: Config, role: ModelRole) -> bool:
+    """Whether a frozen role is the policy with its adapter switched off, and so needs no weights of its own."""
+    return bool(config.model.lora.rank) and role.weights is not None and not role.weights(config)
 
 
 def _source_at(checkpoint: Path | None, given: Collaborators) -> tuple[Source, dict[str, Any]]:
@@ -167,17 +180,22 @@ _Loaded = tuple[PreTrainedModel, PreTrainedTokenizerBase]
 
 def _trained(
     config: Config,
-    weights: Path,
+    start: Path,
     checkpoint: Path | None,
     ranks: Ranks,
     beside: Sequence[ModelRole],
     frozen: Mapping[str, _Loaded],
 ) -> _Trained:
-    model, tokenizer = _load(config, weights)
+    adapts = config.model.lora.rank > 0
+    model, tokenizer = _load(config, start if adapts else _weights(start, checkpoint))
     forward = _compiled_forward(model, ranks) if config.trainer.compiled else plain_forward
     role = _policy_role(config, forward, frozen)
-    # before the policy's trainer, which may divide the weights that a value model begins with
-    companions = {one.name: _companion(config, one, model, value_role(forward), checkpoint, ranks) for one in beside}
+    # before the policy's adapter and its trainer, which may divide the weights that a value model begins with
+    companions = {one.name: _companion(config, one, model, start, value_role(forward), checkpoint, ranks) for one in beside}
+    if adapts:
+        add_adapter(model, config.model.lora, start, config.seed)
+        if checkpoint:
+            load_adapter(model, checkpoint / "policy")
     policy = _trainer(config, model, role, adamw(config.trainer, updates=config.rollout.updates), ranks)
     if checkpoint:
         policy.load(checkpoint / state_name(config.trainer.name, "optimizer"))
@@ -207,9 +225,11 @@ def _load_frozen(config: Config, role: ModelRole, policy_path: Path) -> _Loaded:
     return model.eval(), tokenizer
 
 
-def _frozen(config: Config, role: ModelRole, loaded: _Loaded, trained: _Trained, ranks: Ranks) -> Pass:
+def _frozen(config: Config, role: ModelRole, loaded: _Loaded | None, trained: _Trained, ranks: Ranks) -> Pass:
     """The pass of a frozen role, on the policy's tokens: log-probs, as of the policy."""
     assert role.weights is not None
+    if loaded is None:
+        return partial(_without_adapter, trained.policy)
     frozen, tokenizer = loaded
     if tokenizer.get_vocab() != trained.tokenizer.get_vocab():
         raise ConfigError(
@@ -224,6 +244,12 @@ def _frozen(config: Config, role: ModelRole, loaded: _Loaded, trained: _Trained,
         )
     computes = policy_role(trained_temperature(config), trained.forward)
     return lambda sequences: evaluate_role(frozen, computes, sequences, _layout(config), ranks)
+
+
+def _without_adapter(policy: Trainer, sequences: Sequence[TokenSequence]) -> Outputs:
+    """The pass of the policy that training started from: the trained one's, its adapter switched off."""
+    with adapter_off(policy.model):
+        return policy.outputs(sequences)
 
 
 def _pieces(tokenizer: Tokenizer, token_ids: Sequence[int]) -> list[str]:
@@ -294,14 +320,21 @@ def _load(config: Config, path: Path) -> tuple[PreTrainedModel, PreTrainedTokeni
 
 
 def _companion(
-    config: Config, role: ModelRole, policy: PreTrainedModel, computes: Role, checkpoint: Path | None, ranks: Ranks
+    config: Config, role: ModelRole, policy: PreTrainedModel, start: Path, computes: Role, checkpoint: Path | None, ranks: Ranks
 ) -> Trainer:
-    """The trainer of a role beside the policy: a value model on the policy's decoder, or what a checkpoint holds of it."""
-    model = (
-        ValueModel.load(checkpoint / role.name, model_dtype(config), config.model.device)
-        if checkpoint
-        else build_value_model(policy)
-    )
+    """The trainer of a role beside the policy: a value model on the policy's decoder, or what a checkpoint holds of it.
+
+    With adapters it has one of its own, on the very weights that are under the policy's.
+    """
+    if config.model.lora.rank:
+        model = build_value_model(policy, shared=not _divides(config))
+        model.add_adapter(config.model.lora, start, config.seed)
+        if checkpoint:
+            model.resume(checkpoint / role.name)
+    elif checkpoint:
+        model = ValueModel.load(checkpoint / role.name, model_dtype(config), config.model.device)
+    else:
+        model = build_value_model(policy)
     rate, epochs = (getattr(config.coefficient, option) for option in role.options)
     trainer = _trainer(config, model, computes, adamw(config.trainer, rate, epochs), ranks)
     if checkpoint:
@@ -319,8 +352,12 @@ def _layout(config: Config) -> Layout:
 
 def _copy_to_sample(config: Config, policy: Trainer) -> WholeCopy | None:
     """A whole copy of a divided policy, where the torch generator is to sample from it."""
-    divides = config.trainer.name == "deepspeed" and config.deepspeed.zero_stage == 3
-    if not divides or config.generator.name != "torch":
+    if not _divides(config) or config.generator.name != "torch":
         return None
     assert isinstance(policy, Divided)
     return WholeCopy(policy)
+
+
+def _divides(config: Config) -> bool:
+    """Whether the trainer divides weights among the ranks, in place."""
+    return config.trainer.name == "deepspeed" and config.deepspeed.zero_stage == 3

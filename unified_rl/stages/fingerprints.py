@@ -15,6 +15,7 @@ from unified_rl.base import files
 from unified_rl.base.errors import DataError
 from unified_rl.config.schema import Config
 from unified_rl.config.training import TrainerConfig
+from unified_rl.models.adapter_files import CONFIG, WEIGHTS, is_adapter, read_adapter
 from unified_rl.stages import world
 from unified_rl.tasks.reading import HUB, hub_commit
 
@@ -92,7 +93,21 @@ def path_fingerprint(path: str) -> str:
 
 @cache
 def _content_once(root: Path) -> str:
-    return content(root)
+    return adapter_content(root) if is_adapter(root) else content(root)
+
+
+def adapter_content(root: Path) -> str:
+    """A hash of an adapter and of all that it stands on, wherever that is."""
+    named = json.loads((root / CONFIG).read_text(encoding="utf-8"))
+    under = path_fingerprint(str(read_adapter(root).base))
+    parts = [named | {"base_model_name_or_path": under}, files.file_hash(root / WEIGHTS)]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:20]
+
+
+def adapter_settings(config: Config) -> dict[str, Any]:
+    """What trained weights depend on in section model.lora; nothing where all weights are trained."""
+    lora = config.model.lora
+    return {"lora": {"rank": lora.rank, "scale": lora.scale, "targets": sorted(lora.targets)}} if lora.rank else {}
 
 
 def content(root: Path) -> str:

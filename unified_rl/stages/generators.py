@@ -15,6 +15,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from unified_rl.base.errors import ConfigError
 from unified_rl.base.types import Generator, Prompt, Ranks, Task
 from unified_rl.config.schema import Config
+from unified_rl.models.adapter_files import is_adapter, root_of
 from unified_rl.models.cpp_compiler import require_compiler
 from unified_rl.models.policy_model import eos_token_ids, load_policy, load_tokenizer
 from unified_rl.records.artifacts import ArtifactStore
@@ -26,7 +27,7 @@ from unified_rl.sampling.vllm_generator import EngineOptions, VllmGenerator, req
 from unified_rl.sources.registry import declared
 from unified_rl.stages import world
 from unified_rl.stages.models import model_dtype
-from unified_rl.training.weight_sync import SyncedGenerator, Trained, WeightPush
+from unified_rl.training.weight_sync import SyncedGenerator, Trained, WeightPush, served_weights
 
 #: Prompts whose responses are compared after each push of weights.
 PROBE_PROMPTS = 8
@@ -97,8 +98,11 @@ def frozen_sampler(config: Config, folder: Path) -> Iterator[TorchGenerator | Vl
     options = _engine_options(config, tokenizer)
     if dist.is_initialized() and dist.get_world_size() > 1:
         options = replace(options, vllm=replace(options.vllm, placement="separate"))
-    sampler = VllmGenerator(folder, tokenizer, options)
+    sampler = VllmGenerator(root_of(folder), tokenizer, options)
     try:
+        if is_adapter(folder):
+            model, _ = load_policy(folder, model_dtype(config))
+            sampler.load_weights(served_weights(model))
         yield sampler
     finally:
         sampler.close()
@@ -107,10 +111,13 @@ def frozen_sampler(config: Config, folder: Path) -> Iterator[TorchGenerator | Vl
 def live_sampler(
     config: Config, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path
 ) -> TorchGenerator | VllmGenerator:
-    """A sampler of the policy in training: its own module, or an engine that begins with the weights in `folder`."""
+    """A sampler of the policy in training: its own module, or an engine that begins with the weights in `folder`.
+
+    With those under an adapter: the policy's are pushed before the first response.
+    """
     if config.generator.name == "torch":
         return torch_sampler(config, model, tokenizer)
-    return VllmGenerator(folder, tokenizer, _engine_options(config, tokenizer))
+    return VllmGenerator(root_of(folder), tokenizer, _engine_options(config, tokenizer))
 
 
 def samples_beside_training(config: Config) -> bool:

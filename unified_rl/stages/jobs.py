@@ -13,7 +13,7 @@ from unified_rl.base.errors import ConfigError
 from unified_rl.config.problems import DataConfig, TaskConfig
 from unified_rl.config.schema import Config
 from unified_rl.presets import loading
-from unified_rl.stages import stored
+from unified_rl.stages import base_models, stored
 
 #: Words of `evaluate` that are not settings of an evaluation.
 _OF_EVALUATE = ("run", "name", "threads", "allow_code")
@@ -70,16 +70,21 @@ def _true_or_false(name: str, text: str) -> bool:
 
 
 def evaluate(words: Sequence[str]) -> Path:
-    """Sample from a run's latest checkpoint and store every response; returns the evaluation's folder.
+    """Sample from a run's latest checkpoint, or a model (`model=DIR`), and store every response; returns the evaluation's folder.
 
     Raises:
         UnifiedRLError: settings, data or files that cannot be used.
     """
+    names = {word.split("=")[0] for word in words}
+    if {"model", "model.path"} & names:
+        if "run" in names:
+            raise ConfigError("evaluate takes run=DIR, a run of ours, or model=DIR, a Hugging Face folder, and not both")
+        return base_models.evaluate_model(words)
     given = dict(word.partition("=")[::2] for word in words if word.split("=")[0] in _OF_EVALUATE)
     other = [word for word in words if word.split("=")[0].split(".")[0] in ("task", "data")]
     words = [word for word in words if word not in other]
     if "run" not in given:
-        raise ConfigError("evaluate needs run=DIR, the folder of a run that `unified-rl train` made")
+        raise ConfigError("evaluate needs run=DIR, a run that `unified-rl train` made, or model=DIR, a Hugging Face folder")
     run_dir = Path(given["run"])
     allow_code = _true_or_false("allow_code", given.get("allow_code", "false"))
     config = stored.read_run(run_dir, allow_code)

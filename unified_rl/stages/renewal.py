@@ -58,7 +58,7 @@ class Renewal:
         def make(folder: Path, inputs: Mapping[str, Artifact], store: ArtifactStore) -> None:
             model, tokenizer, card = load_reward_model(before.path, model_dtype(run), run.model.device)
             card = replace(card, base={"continued from": before.key, "iteration": iteration})
-            beginning = Beginning(model, tokenizer, card, [kept.item for kept in mix])
+            beginning = Beginning(model, tokenizer, card, [kept.item for kept in mix], before.path)
             train_reward_model(run, beginning, {role: made.key for role, made in inputs.items()}, folder, store.ranks)
             if store.ranks.first:
                 write_mix(mix, iteration, folder / MIX_FILE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -26,6 +27,7 @@ from unified_rl.stages.models import model_dtype
 from unified_rl.stages.optimisers import adamw
 from unified_rl.stages.step_labels import StepFacts
 from unified_rl.stages.trained import StepHook, opened, run_inside
+from unified_rl.training.loss_scale import until_it_fits
 from unified_rl.training.protocol import Trainer
 from unified_rl.training.reward_loss import RewardLoss
 from unified_rl.training.reward_scores import RewardScorer, as_sequence, reward_role
@@ -55,12 +57,16 @@ def labelled(samples: Samples, facts: Sequence[Sequence[StepFacts]], section: Re
 
 @dataclass(frozen=True)
 class Beginning:
-    """What a training begins with: weights and tokenizer, what will be said of the model, and what it is trained on."""
+    """What a training begins with: weights and tokenizer, what will be said of the model, and what it is trained on.
+
+    base: folder of the weights, which an adapter trained on them names.
+    """
 
     model: RewardModel
     tokenizer: PreTrainedTokenizerBase
     card: Card
     data: Sequence[LabelledResponse]
+    base: Path
 
 
 def train_initial(run: Config, inputs: Mapping[str, Artifact], folder: Path, ranks: Ranks) -> None:
@@ -74,7 +80,7 @@ def train_initial(run: Config, inputs: Mapping[str, Artifact], folder: Path, ran
     data = labelled(samples, read_step_facts(inputs["labels"], section.needed_completions), section)
     policy, tokenizer = load_policy(backbone.path, model_dtype(run), run.model.device)
     card = Card(section.kind, section.segmentation, section.trained_labels, {"init": run.init, "key": backbone.key})
-    beginning = Beginning(build_reward_model(policy), tokenizer, card, data)
+    beginning = Beginning(build_reward_model(policy), tokenizer, card, data, backbone.path)
     train_reward_model(run, beginning, {role: made.key for role, made in inputs.items()}, folder, ranks)
 
 
@@ -107,7 +113,8 @@ def _train(run: Config, beginning: Beginning, inputs: Mapping[str, str], ranks: 
             batch = [beginning.data[index] for index in _batch(beginning.data, run.reward_model, number - 1)]
             sequences = [as_sequence(item.prompt, item.response.token_ids) for item in batch]
             with timed(timings, "update"):
-                report = trainer.update(sequences, RewardLoss([item.ends for item in batch], [item.labels for item in batch]))
+                loss = RewardLoss([item.ends for item in batch], [item.labels for item in batch])
+                report = until_it_fits(partial(trainer.update, sequences, loss))
             rate = report.learning_rate
             return {"step": number, "loss": report.loss, "grad_norm": report.grad_norm, "learning_rate": rate}, []
 
@@ -116,7 +123,13 @@ def _train(run: Config, beginning: Beginning, inputs: Mapping[str, str], ranks: 
 
 def _trainer_at(checkpoint: Path | None, run: Config, beginning: Beginning, ranks: Ranks) -> Trainer:
     """The configured trainer at the latest checkpoint, or at the start."""
-    model = RewardModel.load(checkpoint / MODEL_FOLDER, model_dtype(run), run.model.device) if checkpoint else beginning.model
+    model = beginning.model
+    if run.model.lora.rank:
+        model.add_adapter(run.model.lora, beginning.base, run.seed)
+        if checkpoint:
+            model.resume(checkpoint / MODEL_FOLDER)
+    elif checkpoint:
+        model = RewardModel.load(checkpoint / MODEL_FOLDER, model_dtype(run), run.model.device)
     layout, options = Layout(run.trainer.row_tokens, run.trainer.micro_batch_tokens), adamw(run.trainer)
     trainer = build_trainer(run.trainer.name, run.deepspeed, model, reward_role, options, layout, ranks)
     if checkpoint:

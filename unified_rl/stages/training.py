@@ -77,6 +77,7 @@ def preflight(config: Config) -> Task:
     world.check_slices(task, config)
     check_model_path(config)
     path_fingerprint(config.model.path)
+    path_fingerprint(config.model.lora.path)
     for role in ROLES.values():
         if role.weights is not None:
             path_fingerprint(role.weights(config))

@@ -1,12 +1,13 @@
-"""A procedural world of search: make a target from some numbers, each used once. Many solutions are right, and every step is checked."""
+"""A procedural world of search: make a target from numbers, each used once. Many solutions are right, every step can be checked."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -47,13 +48,12 @@ class _Move:
 class Countdown:
     """Problems such as
 
-        Make 29 from 3, 7, 8, 11.
+        Make 29 from 8, 3, 7.
 
     whose solution takes two of the numbers at a time, puts their result in their place, and ends with what is left:
 
         7*3=21
-        11-8=3  (not a right step here: 21 and 3 give no 29)
-        ...
+        21+8=29
         #### 29
 
     Every number is used once, the values between lie in 0..999, and a difference is never negative. Slices: "main" (the default),
@@ -151,9 +151,9 @@ class Countdown:
 
     @staticmethod
     def solution(problem: Problem) -> str:
-        """A right solution: the first in the order of `_moves`."""
+        """A right solution: of every step, the first in the order of `_moves`."""
         numbers, target = _facts(problem)
-        return _written(numbers, target, lambda left: next(move for move in _moves(left) if target in _reachable(_left(left, move))))
+        return _written(numbers, lambda left: next(move for move in _moves(left) if target in _reachable(_left(left, move))))
 
     @staticmethod
     def corpus() -> tuple[str, ...]:
@@ -181,10 +181,7 @@ class Countdown:
         count = 4 if slice == "hard" else int(rng.integers(3, 5))
         numbers = tuple(sorted(int(number) for number in rng.integers(2, self.largest + 1, size=count)))
         plain = _reachable(numbers, products=False)
-        if slice == "hard":
-            fitting = _reachable(numbers) - plain
-        else:
-            fitting = plain if count == 4 else _reachable(numbers)
+        fitting = {"hard": _reachable(numbers) - plain, "main": plain if count == 4 else _reachable(numbers)}[slice]
         targets = sorted(value for value in fitting if SMALLEST_TARGET <= value <= LARGEST_TARGET)
         return numbers, targets[int(rng.integers(len(targets)))] if targets else 0
 
@@ -199,15 +196,15 @@ class Countdown:
             lost = not right or (len(left) > 2 and rng.random() < self.detour_probability)
             return (moves if lost else right)[int(rng.integers(len(moves if lost else right)))]
 
-        text = _written(numbers, target, choose)
+        text = _written(numbers, choose)
         return Demonstration(problem, text, clean=text.endswith(f"#### {target}"))
 
 
-def _written(numbers: Numbers, target: int, choose: object) -> str:
+def _written(numbers: Numbers, choose: Callable[[Numbers], _Move]) -> str:
     """A derivation step by step, by whoever chooses the moves, and what is left at its end."""
     left, lines = numbers, []
     while len(left) > 1:
-        move = choose(left)  # type: ignore[operator]
+        move = choose(left)
         lines.append(str(move))
         left = _left(left, move)
     return "".join(lines) + f"#### {left[0]}"
@@ -238,7 +235,7 @@ def _reachable(left: Numbers, products: bool = True) -> frozenset[int]:
 
 
 def _applied(left: Numbers, line: str) -> Numbers | None:
-    """What a written step leaves; None where it is not legal: other numbers than there are, a wrong result, a value out of range."""
+    """What a written step leaves; None where it is not legal: numbers that are not there, a wrong result, a value out of range."""
     match = _STEP.fullmatch(line)
     if match is None:
         return None
@@ -263,12 +260,13 @@ def _question(numbers: Numbers, target: int) -> str:
 
 def _facts(problem: Problem) -> tuple[Numbers, int]:
     """The numbers in ascending order and the target, from `problem.info`."""
+    info: Mapping[str, Any] = problem.info
     try:
-        return tuple(sorted(int(number) for number in problem.info["numbers"])), int(problem.info["target"])
+        return tuple(sorted(int(number) for number in info["numbers"])), int(info["target"])
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(
-            f"problem {problem.id!r} has no readable 'numbers' and 'target' in its info, so it is not one of task countdown's; check "
-            "it with the task that made it"
+            f"problem {problem.id!r} has no readable 'numbers' and 'target' in its info, so it is not one of task countdown's; "
+            "check it with the task that made it"
         ) from error
 
 

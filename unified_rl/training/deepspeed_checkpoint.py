@@ -18,14 +18,17 @@ TAG = "state"
 FACTS = "facts.json"
 
 
-def save(engine: Any, folder: Path, updates: int, ranks: Ranks) -> None:
+def save(engine: Any, folder: Path, updates: int, ranks: Ranks, whole: bool = True) -> None:
     """Write the engine's state to a new folder that all ranks see.
+
+    Args:
+        whole: with the weights that are not trained.
 
     Raises:
         CheckpointError: the disk is full or cannot be written.
     """
     try:
-        engine.save_checkpoint(str(folder), tag=TAG, save_latest=False)
+        engine.save_checkpoint(str(folder), tag=TAG, save_latest=False, exclude_frozen_parameters=not whole)
         if ranks.first:
             files.write_json(folder / FACTS, {"ranks": ranks.size, "updates": updates})
     except (OSError, RuntimeError) as error:  # torch.save says RuntimeError where the disk is full
@@ -34,7 +37,7 @@ def save(engine: Any, folder: Path, updates: int, ranks: Ranks) -> None:
         ) from error
 
 
-def load(engine: Any, folder: Path, ranks: Ranks) -> int:
+def load(engine: Any, folder: Path, ranks: Ranks, whole: bool = True) -> int:
     """Read what `save` wrote, on any number of ranks: the number of updates behind it.
 
     Raises:
@@ -44,9 +47,9 @@ def load(engine: Any, folder: Path, ranks: Ranks) -> int:
         facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
         check_parts(folder)
         if facts["ranks"] == ranks.size:
-            engine.load_checkpoint(str(folder), tag=TAG)
+            engine.load_checkpoint(str(folder), tag=TAG, load_module_strict=whole)
         else:
-            _load_universal(engine, folder, ranks)
+            _load_universal(engine, folder, ranks, whole)
     except (OSError, RuntimeError, ValueError, KeyError, AssertionError) as error:
         raise CheckpointError(
             f"{folder}: cannot read the trainer's state ({_first_line(error)}); resume from an earlier checkpoint"
@@ -54,7 +57,7 @@ def load(engine: Any, folder: Path, ranks: Ranks) -> int:
     return int(facts["updates"])
 
 
-def _load_universal(engine: Any, folder: Path, ranks: Ranks) -> None:
+def _load_universal(engine: Any, folder: Path, ranks: Ranks, whole: bool) -> None:
     """The first rank puts the parts together beside the checkpoint; every rank then takes its new part of them."""
     checkpoint = folder.parent
     aside = checkpoint.with_name(f".{checkpoint.name}.{folder.name}.universal")
@@ -64,7 +67,7 @@ def _load_universal(engine: Any, folder: Path, ranks: Ranks) -> None:
     ranks.barrier()
     engine._config.load_universal_checkpoint = True  # read at each load; as configuration it would hold for the engine's life
     try:
-        engine.load_checkpoint(str(aside), tag=TAG)
+        engine.load_checkpoint(str(aside), tag=TAG, load_module_strict=whole)
     finally:
         engine._config.load_universal_checkpoint = False
     _separate_step_counts(engine)

@@ -25,6 +25,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from unified_rl.base.errors import ConfigError, TrainingError
 from unified_rl.base.types import ONE_RANK, Ranks
 from unified_rl.config.engines import DeepSpeedConfig
+from unified_rl.models.adapters import is_adapted
 from unified_rl.models.roles import Outputs, Role
 from unified_rl.models.traits import fitted
 from unified_rl.packing.layout import Layout
@@ -156,24 +157,29 @@ class DeepSpeedTrainer:
         return self._copy({name: torch.empty_like(p, device=self._device) for name, p in self._blank.named_parameters()})
 
     def whole_model(self) -> nn.Module | None:
-        """On the first rank a copy of the model in host memory, gathered tensor by tensor: for saving. None on the others."""
-        first = self._ranks.first
-        weights = {name: weight.cpu() for name, weight in whole_weights(self.model) if first}
+        """On the first rank a copy of the model in host memory, gathered tensor by tensor: for saving. None on the others.
+
+        Of a model with an adapter what is trained, and no memory for the rest.
+        """
+        first, adapted = self._ranks.first, is_adapted(self.model)
+        wanted = {name for name, parameter in self.model.named_parameters() if parameter.requires_grad or not adapted}
+        weights = {name: weight.cpu() for name, weight in whole_weights(self.model, wanted) if first}
         return self._copy(weights) if first else None
 
     def _copy(self, weights: dict[str, Tensor]) -> nn.Module:
-        filled = {id(parameter): nn.Parameter(weights[name]) for name, parameter in self._blank.named_parameters()}
+        blank = self._blank.named_parameters()
+        filled = {id(parameter): nn.Parameter(weights[name]) for name, parameter in blank if name in weights}
         return copy.deepcopy(self._blank, filled)
 
     # ---- checkpoints -------------------------------------------------------------------------------------------------------
 
     def save(self, folder: Path) -> None:
         """Write the optimiser's state, each rank its part. Raises CheckpointError."""
-        deepspeed_checkpoint.save(self._engine, folder, self.updates, self._ranks)
+        deepspeed_checkpoint.save(self._engine, folder, self.updates, self._ranks, whole=not is_adapted(self.model))
 
     def load(self, folder: Path) -> None:
         """Read back what `save` wrote, also on another number of ranks. Raises CheckpointError."""
-        self.updates = deepspeed_checkpoint.load(self._engine, folder, self._ranks)
+        self.updates = deepspeed_checkpoint.load(self._engine, folder, self._ranks, whole=not is_adapted(self.model))
 
 
 class _RoleModule(nn.Module):

@@ -6,7 +6,7 @@ trainer's weights, reads them the same way and has forgotten what it computed wi
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
@@ -17,10 +17,14 @@ from torch import Tensor, nn
 from unified_rl.base import rng
 from unified_rl.base.errors import TrainingError
 from unified_rl.base.types import ONE_RANK, Decoding, Generator, GeneratorInfo, Prompt, Ranks, Response
+from unified_rl.models.adapters import adapted_layers, low_rank
+from unified_rl.models.merging import merged
 from unified_rl.packing.packed_rows import TokenSequence
 
 #: Mean |log-prob difference| that two correct engines may show, by dtype of the weights.
-LIMITS = {torch.float32: 1e-4, torch.bfloat16: 0.05}
+LIMITS = {torch.float32: 1e-4, torch.bfloat16: 0.05, torch.float16: 0.01}
+#: What PEFT puts into the name of a weight under an adapter.
+_UNDER = ".base_layer."
 #: Tokens of each probe response.
 PROBE_TOKENS = 32
 
@@ -47,24 +51,45 @@ class Trained(Protocol):
     def outputs(self, sequences: Sequence[TokenSequence]) -> Mapping[str, Tensor]: ...
 
 
-def whole_weights(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """Every parameter under its Hugging Face name, whole, one at a time; tied ones once.
+def whole_weights(model: nn.Module, wanted: Container[str] | None = None) -> Iterator[tuple[str, Tensor]]:
+    """Every parameter (or those `wanted`) under its name in the module, whole, one at a time; tied ones once.
 
     Parameters that ZeRO-3 has divided are gathered one by one, as a copy that lasts until the receiver drops it. All ranks must
     iterate together.
     """
     for name, parameter in model.named_parameters():
+        if wanted is not None and name not in wanted:
+            continue
         with _gathered(parameter):
             whole = parameter.detach().clone() if hasattr(parameter, "ds_id") else parameter.detach()
         yield name, whole
 
 
-def _gathered(parameter: nn.Parameter) -> AbstractContextManager[Any]:
-    if not hasattr(parameter, "ds_id"):
+@torch.no_grad()
+def served_weights(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """The weights of the model that is sampled from, as `whole_weights`: adapters merged, under the names of their layers."""
+    layers = adapted_layers(model)
+    parts = {id(part) for layer in layers.values() for part in low_rank(layer)[:2]}
+    for name, parameter in model.named_parameters():
+        if id(parameter) in parts:
+            continue
+        owner, _, leaf = name.rpartition(_UNDER)
+        adapted = layers.get(owner) if leaf == "weight" else None
+        a_RI, b_OR, scale = low_rank(adapted) if adapted else (None, None, 0.0)
+        with _gathered(*(one for one in (parameter, a_RI, b_OR) if one is not None)):
+            whole = parameter.detach().clone() if hasattr(parameter, "ds_id") else parameter.detach()
+            if adapted and a_RI is not None and b_OR is not None:
+                whole = merged(adapted.get_base_layer(), a_RI, b_OR, scale, whole)
+        yield name.replace(_UNDER, "."), whole
+
+
+def _gathered(*parameters: nn.Parameter) -> AbstractContextManager[Any]:
+    divided = [one for one in parameters if hasattr(one, "ds_id")]
+    if not divided:
         return nullcontext()
     import deepspeed
 
-    return deepspeed.zero.GatheredParameters([parameter])
+    return deepspeed.zero.GatheredParameters(divided)
 
 
 class WeightPush:
@@ -101,7 +126,7 @@ class WeightPush:
         """
         if self._version == self._trainer.updates:
             return
-        self.sampler.load_weights(whole_weights(self._trainer.model))
+        self.sampler.load_weights(served_weights(self._trainer.model))
         self._probe()
         self._version = self._trainer.updates
 

@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from unified_rl.base import files
 from unified_rl.base.types import Task
 from unified_rl.config.schema import Config
+from unified_rl.models import adapter_files
 from unified_rl.presets.chain import POLICY, Kind
 from unified_rl.records.artifacts import Artifact, Stage
-from unified_rl.stages.fingerprints import path_fingerprint, world_settings
+from unified_rl.stages.fingerprints import content, path_fingerprint, world_settings
 from unified_rl.stages.world import problems_task
 from unified_rl.tasks.demonstration_files import read_demonstrations
 from unified_rl.tasks.tokenizers import train_tokenizer, word_tokenizer
 
 RECIPE = 1
+#: Of section model: where it is and what is done with it, which its weights do not depend on.
+_NOT_OF_SHAPE = frozenset({"path", "dtype", "device", "lora"})
 
 
 def stage(config: Config, inputs: Mapping[str, Stage | Artifact]) -> Stage | Artifact:
-    """The untrained policy: the given Hugging Face directory, or a Llama built from the configuration."""
-    if config.model.path:
-        return Artifact(path_fingerprint(config.model.path), Path(config.model.path))
-    shape = {name: value for name, value in asdict(config.model).items() if name not in ("path", "dtype", "device")}
+    """The untrained policy: the given Hugging Face or adapter's directory, or a Llama built from the configuration."""
+    path, adapter = config.model.path, config.model.lora.path
+    if path and adapter:
+        return _on_base(path, adapter)
+    if path or adapter:
+        return Artifact(path_fingerprint(path or adapter), Path(path or adapter))
+    shape = {name: value for name, value in asdict(config.model).items() if name not in _NOT_OF_SHAPE}
     return Stage(
         kind="base",
         settings={**world_settings(config), "model": shape, "demonstrations": config.sft.demonstrations},
@@ -32,6 +40,19 @@ def stage(config: Config, inputs: Mapping[str, Stage | Artifact]) -> Stage | Art
         make=lambda folder, inputs, store: _build_base(config, folder),
         recipe=RECIPE,
     )
+
+
+def _on_base(path: str, adapter: str) -> Stage:
+    """An adapter on another base model than it names, or on the same elsewhere."""
+
+    def make(folder: Path, inputs: Mapping[str, Artifact], store: object) -> None:
+        copied = shutil.copytree(adapter, folder, dirs_exist_ok=True)
+        file = Path(copied) / adapter_files.CONFIG
+        settings = json.loads(file.read_text(encoding="utf-8"))
+        files.write_json(file, {**settings, "base_model_name_or_path": str(Path(path).resolve())})
+
+    settings = {"base": path_fingerprint(path), "adapter": content(Path(adapter)), "path": str(Path(path).resolve())}
+    return Stage(kind="adapted", settings=settings, inputs={}, make=make, recipe=RECIPE)
 
 
 def _build_base(config: Config, folder: Path) -> None:
@@ -69,6 +90,6 @@ def _make_tokenizer(task: Task, config: Config) -> Any:
 KIND = Kind(
     provides=POLICY,
     stage=stage,
-    brought=lambda config: bool(config.model.path or config.architecture.name),
+    brought=lambda config: bool(config.model.path or config.model.lora.path or config.architecture.name),
     words=lambda config: "the base model",
 )

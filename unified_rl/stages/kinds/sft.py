@@ -7,12 +7,13 @@ from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
 
+from unified_rl.config.lora import LoraConfig
 from unified_rl.config.schema import Config
 from unified_rl.presets import loading
-from unified_rl.presets.chain import POLICY, Kind
+from unified_rl.presets.chain import POLICY, Kind, Work, response_tokens
 from unified_rl.records.artifacts import Artifact, ArtifactStore, Stage
 from unified_rl.records.runs import checkpoint_name
-from unified_rl.stages.fingerprints import trainer_settings, world_settings
+from unified_rl.stages.fingerprints import adapter_settings, trainer_settings, world_settings
 
 RECIPE = 1
 METHOD = "sft"
@@ -39,6 +40,7 @@ def stage(run: Config, inputs: Mapping[str, Stage | Artifact]) -> Stage:
             "trainer": trainer_settings(run.trainer),
             "dtype": run.model.dtype,
             "aggregation": asdict(run.aggregation),
+            **adapter_settings(run),
         },
         inputs=inputs,
         make=make,
@@ -49,11 +51,17 @@ def stage(run: Config, inputs: Mapping[str, Stage | Artifact]) -> Stage:
 
 
 def as_run(config: Config) -> Config:
-    """The stage as a run of its own: method sft as the stack has it, on the demonstrations and with the steps of section sft."""
+    """The stage as a run of its own: method sft as the stack has it, on the demonstrations and with the steps of section sft.
+
+    A model from scratch is trained whole: on random weights an adapter is of no use.
+    """
     preset, section = _preset(config.stack), config.sft
+    shared = {name: getattr(config, name) for name in _SHARED}
+    if not (config.model.path or config.model.lora.path):
+        shared["model"] = replace(config.model, lora=LoraConfig())
     return replace(
         preset,
-        **{name: getattr(config, name) for name in _SHARED},
+        **shared,
         seed=section.seed,
         label="SFT stage",
         data=replace(config.data, prompts=section.demonstrations, slices=[]),
@@ -75,10 +83,17 @@ def _preset(stack: str) -> Config:
     return loading.compose([f"method={METHOD}", f"stack={stack}"])
 
 
+def work(run: Config) -> Work:
+    """A prompt of its own for every demonstration, about as long."""
+    tokens = 2 * response_tokens(run.generator.max_new_tokens)
+    return Work(trained=run.trainer.steps * run.rollout.prompts_per_step * tokens)
+
+
 KIND = Kind(
     provides=POLICY,
     needs={"policy": POLICY},
     stage=stage,
     as_run=as_run,
+    work=work,
     words=lambda config: f"the SFT policy ({config.trainer.steps} steps on demonstrations)",
 )
