@@ -17,7 +17,7 @@ SOLUTIONS = ("chain_of_thought", "program_of_thought", "tool_integrated", "lette
 class TaskConfig:
     """The problems, and how they are put to the policy.
 
-    name: arithmetic | gsm8k | a benchmark (docs/benchmarks.md) | table (any file of records) | FILE.py:CLASS.
+    name: arithmetic | countdown | gsm8k | a benchmark (docs/benchmarks.md) | table (any file of records) | FILE.py:CLASS.
     template: see tasks/templates.py: deepseek | chat | few_shot | letters | completion | arithmetic | a text with "{question}".
     solution: chain_of_thought | program_of_thought (the response is a program, what it prints is the answer) | tool_integrated
         (the programs in a response are run, and it goes on after their output) | letter_likelihood (evaluation of multiple choice:
@@ -93,6 +93,8 @@ class ModelConfig:
     hidden_size: width. num_layers: decoder layers. num_heads: attention heads, which divide the width. intermediate_size: width of
         the feed-forward layers. max_positions: the longest prompt with its response, in tokens. seed: of the initial weights.
     init_std: std of the initial weights; small widths learn several times faster with more than the usual 0.02.
+    tokenizer: a folder with a Hugging Face tokenizer for a model from scratch, or
+        world:tokenizer (docs/pretraining.md); "" = the task's own, or one that is trained.
     vocabulary: size of the tokenizer trained on the task's text, where the task does not bring its own.
     dtype: float32 | bfloat16 | float16. device: cpu | cuda | cuda:N. lora: train low-rank adapters in place of all weights.
     """
@@ -106,6 +108,7 @@ class ModelConfig:
     init_std: float = 0.08
     vocabulary: int = 2048
     seed: int = 0
+    tokenizer: str = ""
     dtype: str = "float32"
     device: str = "cpu"
     lora: LoraConfig = field(default_factory=LoraConfig)

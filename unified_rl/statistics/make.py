@@ -21,6 +21,7 @@ from unified_rl.statistics import (
     iterations,
     learning_rates,
     pass_rate,
+    pretraining,
     reward_models,
     tables,
 )
@@ -48,6 +49,9 @@ def make(options: TablesOptions, command: str) -> str:
     for marker, work in MAKERS.items():
         if (first / marker).exists():
             return work(options, out, command)
+    grid = read_grid(first) if first.is_dir() else GridFacts()
+    if pretraining.is_of(grid):
+        return pretraining.write(grid, out, {"command": command})
     return _of_runs(options, out, command)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from unified_rl.config.lora import LoraConfig
 from unified_rl.config.schema import Config
 from unified_rl.presets import loading
-from unified_rl.presets.chain import POLICY, Kind
+from unified_rl.presets.chain import POLICY, Kind, Work, response_tokens
 from unified_rl.records.artifacts import Artifact, ArtifactStore, Stage
 from unified_rl.records.runs import checkpoint_name
 from unified_rl.stages.fingerprints import adapter_settings, trainer_settings, world_settings
@@ -18,7 +18,7 @@ from unified_rl.stages.fingerprints import adapter_settings, trainer_settings, w
 RECIPE = 1
 METHOD = "sft"
 #: Sections that the stage has in common with the run it is made for.
-_SHARED = ("threads", "artifacts", "stages", "task", "model", "generator", "deepspeed", "vllm", "sft")
+SHARED = ("threads", "artifacts", "stages", "task", "model", "generator", "deepspeed", "vllm", "sft")
 
 
 def stage(run: Config, inputs: Mapping[str, Stage | Artifact]) -> Stage:
@@ -56,7 +56,7 @@ def as_run(config: Config) -> Config:
     A model from scratch is trained whole: on random weights an adapter is of no use.
     """
     preset, section = _preset(config.stack), config.sft
-    shared = {name: getattr(config, name) for name in _SHARED}
+    shared = {name: getattr(config, name) for name in SHARED}
     if not (config.model.path or config.model.lora.path):
         shared["model"] = replace(config.model, lora=LoraConfig())
     return replace(
@@ -83,10 +83,17 @@ def _preset(stack: str) -> Config:
     return loading.compose([f"method={METHOD}", f"stack={stack}"])
 
 
+def work(run: Config) -> Work:
+    """A prompt of its own for every demonstration, about as long."""
+    tokens = 2 * response_tokens(run.generator.max_new_tokens)
+    return Work(trained=run.trainer.steps * run.rollout.prompts_per_step * tokens)
+
+
 KIND = Kind(
     provides=POLICY,
     needs={"policy": POLICY},
     stage=stage,
     as_run=as_run,
+    work=work,
     words=lambda config: f"the SFT policy ({config.trainer.steps} steps on demonstrations)",
 )
