@@ -2,14 +2,11 @@
 
 import base64
 import io
-import os
-import subprocess
-import sys
-import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from notebooks import check_clean, executed_notebook, outputs
 
 from unified_rl.statistics.counts import SHIPPED, read_counts
 from unified_rl.statistics.experiment import COMPLETE
@@ -20,42 +17,14 @@ pytest.importorskip("ipykernel")
 
 NOTEBOOK = Path(__file__).parents[2] / "analysis" / "pass_at_k_vs_maj_at_k.ipynb"
 
-# In a process of its own, so that neither the kernel nor its event loop outlives the test, over files instead of ports.
-EXECUTE = """
-import sys, nbformat
-from jupyter_client.manager import AsyncKernelManager
-from nbclient import NotebookClient
-source, out, folder, runtime = sys.argv[1:]
-notebook = nbformat.read(source, as_version=4)
-manager = AsyncKernelManager(kernel_name="python3", transport="ipc", ip=runtime + "/socket")
-NotebookClient(notebook, km=manager, timeout=120, resources={"metadata": {"path": folder}}).execute()
-nbformat.write(notebook, out)
-"""
-
 
 @pytest.fixture(scope="module")
 def executed(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("nb")
-    environment = dict(os.environ)
-    for name in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "MPLCONFIGDIR"):
-        environment[name] = str(folder / name.lower())
-    with tempfile.TemporaryDirectory(prefix="nb") as runtime:  # a socket's path must be short
-        arguments = [str(NOTEBOOK), str(folder / "executed.ipynb"), str(NOTEBOOK.parent), runtime]
-        done = subprocess.run([sys.executable, "-c", EXECUTE, *arguments], env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-4000:]
-    return nbformat.read(folder / "executed.ipynb", as_version=4)
-
-
-def outputs(notebook):
-    return [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+    return executed_notebook(NOTEBOOK, tmp_path_factory.mktemp("nb"))
 
 
 def test_it_runs_from_top_to_bottom_without_warnings(executed):
-    code = [cell for cell in executed.cells if cell.cell_type == "code"]
-    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
-    for output in outputs(executed):
-        assert output.output_type != "error"
-        assert not (output.output_type == "stream" and output.name == "stderr"), output.text
+    check_clean(executed)
 
 
 def test_its_figure_is_there_and_has_four_panels_of_lines(executed):
