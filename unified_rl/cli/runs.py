@@ -80,6 +80,10 @@ def _train(call: Call) -> None:
     jobs.train(call.words, _page_beside)
 
 
+def _pretrain(call: Call) -> None:
+    jobs.pretrain(call.words)
+
+
 def _iterate(call: Call) -> None:
     jobs.iterate(call.words, _page_beside)
 
@@ -124,6 +128,16 @@ COMMANDS: Mapping[str, Command] = {
         goes_on="resume=true",
         more="Words that a method, a stack or the defaults do not set keep the defaults below. `unified-rl train --help trainer` "
         "shows one section; `unified-rl config method=...` prints what a configuration comes to.",
+    ),
+    "pretrain": Command(
+        "train on rows of tokens from a weighted mix of sources; resume=true goes on with an interrupted run",
+        "mix=tiny run_dir=runs/base",
+        _pretrain,
+        sections=("config",),
+        goes_on="resume=true",
+        more="Section pretraining is what counts (`unified-rl pretrain --help pretraining`), and of the others the model and the "
+        "trainer. It begins with the last pretrain stage of the chain, model.path=DIR or a model from scratch. The result is a "
+        "Hugging Face directory, for model.path.",
     ),
     "iterate": Command(
         "iterative RL (Algorithm 1): rounds of training, the reward model and the reference renewed between them",
