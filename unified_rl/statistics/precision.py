@@ -2,8 +2,8 @@
 
 The pilot is a finished grid with the two labels, the same metric and three seeds or more. Its paired differences give the spread
 between problems, between seeds and what is left in single cells (`planning.spread_of`); the expected half-width for another number
-of problems and seeds follows (`planning.minimum_detectable_effect`). What seeds differ in is what the pilot's seeds differed in: with
-one start policy for all, the start is not in it.
+of problems and seeds follows (`planning.minimum_detectable_effect`). What seeds differ in is what the pilot's seeds differed in:
+with one start policy for all, the start is not in it.
 """
 
 from __future__ import annotations
