@@ -17,6 +17,7 @@ TASKS = {
     "arithmetic": "unified_rl.tasks.arithmetic:Arithmetic",
     "gsm8k": "unified_rl.tasks.gsm8k:Gsm8k",
     "table": "unified_rl.tasks.table:Table",
+    "preferences": "unified_rl.tasks.preferences:Preferences",
 }
 
 _REQUIRED = ("name", "slices", "problems", "demonstrations", "check_answer", "check_steps")
