@@ -19,7 +19,7 @@ FORMATS = {
     "records.seals.SCHEMA": ("`manifest.json` of a run directory", "delete it: the files are then read as they are"),
     "records.reading.EVALUATION_SCHEMA": ("`evaluations/NAME/meta.json` and `samples.parquet`", "`unified-rl evaluate`"),
     "stages.base_models.SCHEMA": (
-        "`base_model.json`: which model a folder's evaluations are of",
+        "`base_model.json`: which model the evaluations beside it are of",
         "`unified-rl evaluate model=DIR`",
     ),
     "stages.iterate.SCHEMA": ("`iterate.json` of an iterative run, as it is written", "`unified-rl iterate`"),
