@@ -4,7 +4,7 @@ PRESET ?= default
 BIN := .venv/bin
 ENGINES := .venv-engines/bin
 
-.PHONY: install install-engines reproduce test test-engines test-long test-nightly mutants lint docs bench bench-gpu corpus-debian sweep clean
+.PHONY: install install-engines reproduce test test-engines test-long test-nightly mutants lint docs bench bench-gpu corpus-debian line sweep clean
 
 install: .venv/.installed
 
@@ -69,6 +69,10 @@ bench-gpu:
 # Recall rounds on some 2,500 pages of Debian's documentation packages, which apt-get fetches: minutes, about 400 MB.
 corpus-debian: install
 	OMP_NUM_THREADS=1 $(BIN)/python -m tools.corpus_debian runs/corpus-debian
+
+# Crawl, corpus, base model in two stages, SFT, GRPO, evaluation, and one page of its figures (runs/line/index.html): minutes on one core.
+line: install
+	OMP_NUM_THREADS=1 $(BIN)/python -m tools.line runs/line
 
 sweep: install
 	$(BIN)/unified-rl grid lr_sweep

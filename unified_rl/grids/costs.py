@@ -15,7 +15,7 @@ from unified_rl.config.schema import Config
 from unified_rl.launch.cells import Cell, read_record
 from unified_rl.presets import loading
 from unified_rl.sources.registry import declared
-from unified_rl.stages.jobs import PRETRAIN
+from unified_rl.stages.kinds.pretrain import COMMAND as PRETRAIN
 
 TRAINED = 4.0
 #: Of a token of a row: forward and backward, in a smaller model than the tiny stack's.

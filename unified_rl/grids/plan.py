@@ -15,7 +15,7 @@ from unified_rl.grids.definition import Grid, is_start
 from unified_rl.grids.shared_stages import SharedStage, shared_stages
 from unified_rl.launch.cells import Cell
 from unified_rl.launch.progress import duration
-from unified_rl.stages.jobs import config_of
+from unified_rl.stages.kinds.pretrain import config_of
 
 
 def render(grid: Grid, preset: str, cells: Sequence[Cell], folder: Path, cores: int) -> str:

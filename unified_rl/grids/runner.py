@@ -28,7 +28,7 @@ from unified_rl.launch.cells import Cell
 from unified_rl.launch.local import LocalPool
 from unified_rl.launch.resources import Ledger, cores, gpus
 from unified_rl.pages.live import LivePage
-from unified_rl.stages.jobs import config_of
+from unified_rl.stages.kinds.pretrain import config_of
 
 EXPERIMENTS = Path("experiments")
 
