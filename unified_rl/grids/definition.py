@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fnmatch
 import hashlib
+import itertools
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -180,9 +181,10 @@ class Grid:
 
     presets: at least "testing" (a minute or two on one core in all) and "default". baseline: label that the others are compared
     with. contrasts: further planned (label, baseline) pairs. primary: what it is about, few.
-    common: words of every arm. figures: those of `unified-rl figures`. tuning: one sentence on the learning rates, besides what the
-    configurations say (`grids.tuning`). starts: shared | per_seed, whether every seed has a start policy of its own, from which all
-    its arms start. start_folder: as `Arm.folder`, of the start policy.
+    common: words of every arm. factors: setting -> values, of which the arms are the product (`grids.factors`). figures: those of
+    `unified-rl figures`. tuning: one sentence on the learning rates, besides what the configurations say (`grids.tuning`).
+    starts: shared | per_seed, whether every seed has a start policy of its own, from which all its arms start. start_folder: as
+    `Arm.folder`, of the start policy.
     """
 
     name: str
@@ -194,6 +196,7 @@ class Grid:
     contrasts: tuple[tuple[str, str], ...] = ()
     primary: tuple[Primary, ...] = ()
     common: tuple[str, ...] = ()
+    factors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     figures: tuple[str, ...] = ("learning_curves", "contrasts", "results_table")
     tuning: str = ""
     starts: str = SHARED
@@ -210,6 +213,16 @@ class Grid:
             if label not in labels:
                 raise ConfigError(f"grid {self.name}: no arm has the label {label!r}{did_you_mean(label, labels)}")
         self._check_starts()
+        self._check_factors()
+
+    def _check_factors(self) -> None:
+        arms = [{*arm.words} for arm in self.arms]
+        for values in itertools.product(*self.factors.values()):
+            words = [f"{name}={value}" for name, value in zip(self.factors, values, strict=True)]
+            if not any(arm.issuperset(words) for arm in arms):
+                raise ConfigError(
+                    f"grid {self.name}: no arm has {' '.join(words)}; take arms=factorial(FACTORS) with factors=FACTORS"
+                )
 
     def _check_starts(self) -> None:
         if self.starts not in (SHARED, PER_SEED):

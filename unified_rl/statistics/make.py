@@ -77,7 +77,7 @@ def _of_runs(options: TablesOptions, out: Path, command: str) -> str:
         write_table(compared, out / "contrasts.csv", {"table": "contrasts", **facts})
     if pairs:
         parts.append(format_contrasts(compared))
-    parts.append(format_tables(data, written["grid"], written["grid_contrasts"]))
+    parts.append(format_tables(data, written["grid"], written["grid_contrasts"], written.get("grid_effects")))
     if (rates := learning_rates.table(data)) is not None:
         write_table(rates, out / learning_rates.TABLE, {"table": "lr_sweep", **facts})
         parts.append(learning_rates.format_table(rates))
