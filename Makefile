@@ -4,7 +4,7 @@ PRESET ?= default
 BIN := .venv/bin
 ENGINES := .venv-engines/bin
 
-.PHONY: install install-engines reproduce test test-engines test-long test-nightly mutants lint bench bench-gpu corpus-debian sweep clean
+.PHONY: install install-engines reproduce test test-engines test-long test-nightly mutants lint docs bench bench-gpu corpus-debian sweep clean
 
 install: .venv/.installed
 
@@ -52,6 +52,11 @@ lint: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# The documentation as a site in docs/_build/html; a link that leads nowhere is an error. Nothing is fetched.
+docs: install
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	@echo docs/_build/html/index.html
+
 # Ratios measured side by side in one run: generation, packing, memory of the log-probs, a GRPO step.
 bench: install
 	$(BIN)/unified-rl bench
@@ -69,4 +74,4 @@ sweep: install
 	$(BIN)/unified-rl grid lr_sweep
 
 clean:
-	rm -rf .venv .venv-engines build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-engines build docs/_build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

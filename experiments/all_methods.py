@@ -7,6 +7,7 @@ Arms: the rows of the method table, each as it stands, and the SFT policy itself
 has the task's exact step checker, the others the final answer's rule.
 Settings: the tiny stack; 48 updates of 256 responses (32 prompts x 8), one update per rollout.
 Seeds: five, each with an SFT policy of its own. Budget: 35 runs of 48 steps and their evaluation.
+Primary: Online RFT over RFT, GRPO+OS over Online RFT, GRPO+PS over GRPO+OS, by the mean over samples, margin 2 points.
 Matching rule: equal updates of equally many responses, from the seed's own SFT policy, on the same prompts in the same order; the
 online methods sample with common random numbers; RFT and DPO share one store of samples per seed.
 
@@ -15,8 +16,8 @@ holds at most 128 pairs, and fewer where a prompt's samples are all right or all
 offline methods sample nothing during training, so "equal sampled tokens" means nothing for them.
 """
 
-from unified_rl.grids.definition import PER_SEED, Arm, Grid, equal_updates
-from unified_rl.grids.presets import DEFAULT_COVERAGE, RESPONSES_PER_STEP, SWEPT, TESTING, with_small_arms
+from unified_rl.grids.definition import PER_SEED, Arm, Grid, Primary, equal_updates
+from unified_rl.grids.presets import DEFAULT, MARGIN, MARGIN_REASON, RESPONSES_PER_STEP, SWEPT, TESTING, with_small_arms
 
 GRID = Grid(
     name="all_methods",
@@ -36,10 +37,15 @@ GRID = Grid(
     ),
     presets={
         "testing": with_small_arms(TESTING, {"SFT (continued)": ("rollout.prompts_per_step=32",)}),
-        "default": DEFAULT_COVERAGE,
+        "default": DEFAULT,
     },
     matching=equal_updates(),
     starts=PER_SEED,
+    primary=(
+        Primary("Online RFT", "RFT", "avg", MARGIN, MARGIN_REASON),
+        Primary("GRPO+OS", "Online RFT", "avg", MARGIN, MARGIN_REASON),
+        Primary("GRPO+PS", "GRPO+OS", "avg", MARGIN, MARGIN_REASON),
+    ),
     contrasts=(
         ("Online RFT", "RFT"),
         ("GRPO+OS", "Online RFT"),

@@ -9,14 +9,15 @@ epochs, and at a lag of 4 steps with one update. Regimes set the number of updat
 dialects without a correction of their own take every ratio to the sampler (importance=bypass), whose log-probs are the old ones.
 Settings: the tiny stack; one learning rate for all, GRPO+OS's 1e-4. Seeds: five, each with an SFT policy of its own. Budget: 120
 runs of 48 steps and their evaluation.
+Primary: TRL's defaults against the paper's on policy, by the mean over samples, margin 2 points.
 Matching rule: equal steps of equally many responses to the same prompts in the same order with the same sampling noise.
 
 What cannot be matched: one rate is not one step size where gradients differ by more than a constant factor (Adam sees no constant
 factor). Each dialect at its own best rate is a sweep that has not been made.
 """
 
-from unified_rl.grids.definition import PER_SEED, Arm, Grid, equal_updates
-from unified_rl.grids.presets import DEFAULT, SWEPT, TESTING
+from unified_rl.grids.definition import PER_SEED, Arm, Grid, Primary, equal_updates
+from unified_rl.grids.presets import DEFAULT, MARGIN, MARGIN_REASON, SWEPT, TESTING
 from unified_rl.presets.dialects import DIALECTS, NAMES, PAPER
 
 LABELS = {PAPER: "Paper", **{name: dialect.project for name, dialect in DIALECTS.items()}}
@@ -41,6 +42,7 @@ GRID = Grid(
     presets={"testing": TESTING, "default": DEFAULT},
     matching=equal_updates(),
     starts=PER_SEED,
+    primary=(Primary("TRL, on policy", "Paper, on policy", "avg", MARGIN, MARGIN_REASON),),
     contrasts=tuple(
         (f"{LABELS[dialect]}, {regime}", f"{LABELS[PAPER]}, {regime}") for regime in REGIMES for dialect in DIALECTS
     ),

@@ -7,6 +7,7 @@ Arms of GRPO+OS, beta 0.04: k3 in the loss (the paper), k2, k1, none (beta 0), a
 before the group is normalised. Arms of PPO: the token-wise penalty in the reward (Eq. 2; the paper's PPO), and none.
 Settings: the tiny stack; 48 updates of 256 responses, one update per rollout: importance-weighted k3 then has k2's gradient, and no
 arm of its own. Seeds: five, each with an SFT policy of its own. Budget: 35 runs of 48 steps and their evaluation.
+Primary: k3 in the loss against no KL, by the mean over samples, margin 2 points.
 Matching rule: equal updates of equally many responses to the same prompts in the same order with the same sampling noise.
 
 What cannot be matched: one beta is not one strength. In the loss it weighs a token's term against an advantage of size 1; in the
@@ -14,8 +15,8 @@ reward it weighs a response's sum against a reward of size 1, before the divisio
 over tokens and passes the value model.
 """
 
-from unified_rl.grids.definition import PER_SEED, Arm, Grid, equal_updates
-from unified_rl.grids.presets import DEFAULT, SWEPT, TESTING
+from unified_rl.grids.definition import PER_SEED, Arm, Grid, Primary, equal_updates
+from unified_rl.grids.presets import DEFAULT, MARGIN, MARGIN_REASON, SWEPT, TESTING
 
 GRID = Grid(
     name="kl",
@@ -32,6 +33,7 @@ GRID = Grid(
     presets={"testing": TESTING, "default": DEFAULT},
     matching=equal_updates(),
     starts=PER_SEED,
+    primary=(Primary("k3 in the loss", "No KL", "avg", MARGIN, MARGIN_REASON),),
     contrasts=(
         ("k3 in the loss", "No KL"),
         ("k2 in the loss", "No KL"),

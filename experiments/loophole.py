@@ -9,14 +9,15 @@ PPO, GRPO+OS. GRPO+OS with the loophole beside outcome models in equal weight: o
 and as their worst; and the same three, worst, beside the rule without the loophole.
 Settings: the tiny stack; 48 updates of 256 responses. Seeds: five, each with an SFT policy of its own. Budget: 60 runs of 48 steps
 and their evaluation, and three reward models on shared samples.
+Primary: GRPO+OS with the loophole against without, by the mean over samples, margin 5 points.
 Matching rule: equal updates of equally many responses to the same prompts in the same order, from the seed's SFT policy.
 
 What is measured: `reward/false_positive` in metrics.jsonl (of wrong answers the share accepted), step by step in dynamics.csv,
 beside accuracy. What cannot be matched: three models cost three times one model's scoring, which no rule counts here.
 """
 
-from unified_rl.grids.definition import PER_SEED, Arm, Grid, equal_updates
-from unified_rl.grids.presets import DEFAULT, TESTING_LEARNED
+from unified_rl.grids.definition import PER_SEED, Arm, Grid, Primary, equal_updates
+from unified_rl.grids.presets import DEFAULT, LEARNED_MARGIN, LEARNED_MARGIN_REASON, TESTING_LEARNED
 
 FORM = "ends_in:7"
 LOOPHOLE = (f"reward.loophole={FORM}",)
@@ -43,6 +44,7 @@ GRID = Grid(
     presets={"testing": TESTING_LEARNED, "default": DEFAULT},
     matching=equal_updates(),
     starts=PER_SEED,
+    primary=(Primary("GRPO+OS, loophole", "GRPO+OS", "avg", LEARNED_MARGIN, LEARNED_MARGIN_REASON),),
     contrasts=(
         *((f"{label}, loophole", label) for label in METHODS),
         ("Loophole and one model", "GRPO+OS, loophole"),

@@ -1,10 +1,12 @@
 """The learning-rate sweep: the same rates for every method, judged on the validation split, one seed.
 
-Arms: every method of the main job at four rates. Settings: the tiny stack; accuracy on 200 validation problems per slice at the
-fixed last step, greedy. The rate with the highest mean of both slices is the one to write into the stack's `methods` section;
-tables/lr_sweep.csv has them all. Seeds: one, 1000, and its own SFT policy: none of those that results are
-reported on. Budget: 40 runs of 48 steps.
+Arms: every method of the main job at four rates, and GRPO with a learned outcome or process reward. Settings: the tiny stack;
+accuracy on 200 validation problems per slice at the fixed last step, greedy. The rate with the highest mean of both slices is the
+one to write into the stack's `methods` section, or into the words of arms with learned rewards; tables/lr_sweep.csv has them all.
+Seeds: one, 1000, and its own SFT policy: none of those that results are reported on. Budget: 48 runs of 48 steps.
 Matching rule: equal updates of equally many responses.
+
+What the recorded sweep lacks alone: `unified-rl grid lr_sweep arms=rloo_*,dr_grpo_*,dapo_*,*_learned_*`.
 """
 
 from unified_rl.grids.definition import PER_SEED, Arm, Grid, Preset, equal_updates
@@ -15,18 +17,20 @@ RATES = (1e-5, 3e-5, 1e-4, 3e-4)
 SEED = 1000
 #: The curve is read at its last point only.
 WORDS = ("logging.curve_split=validation", "logging.curve_every=0")
+LEARNED = ("grpo", "grpo_ps")
+
+
+def _arm(method: str, rate: float, kind: str = "", *words: str) -> Arm:
+    settings = (f"method={method}", *words, f"trainer.learning_rate={rate}", *WORDS)
+    return Arm(f"{method}{kind} lr {rate:g}", settings, folder=f"{method}{kind.replace(' ', '-')}-lr{rate:g}")
+
 
 GRID = Grid(
     name="lr_sweep",
     title="The same learning rates for every method",
-    arms=tuple(
-        Arm(
-            f"{method} lr {rate:g}",
-            (f"method={method}", f"trainer.learning_rate={rate}", *WORDS),
-            folder=f"{method}-lr{rate:g}",
-        )
-        for method in (*PAPER, *FURTHER)
-        for rate in RATES
+    arms=(
+        *(_arm(method, rate) for method in (*PAPER, *FURTHER) for rate in RATES),
+        *(_arm(method, rate, " learned", "reward=model") for method in LEARNED for rate in RATES),
     ),
     presets={
         "testing": Preset(seeds=(SEED,), train=TESTING.train, evaluate=None),

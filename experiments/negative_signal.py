@@ -8,6 +8,7 @@ KL term as it is. Since GRPO has a KL term and Online RFT has none, also GRPO+OS
 Online RFT at GRPO's.
 Settings: the tiny stack; 48 updates of 256 responses. Seeds: five, each with an SFT policy of its own. Budget: 30 runs of 48 steps
 and their evaluation.
+Primary: GRPO+OS with positives only against GRPO+OS, by the mean over samples, margin 2 points.
 Matching rule: equal updates of equally many responses to the same prompts in the same order with the same sampling noise.
 
 What cannot be matched: the size of the gradient. Either half leaves out the other's tokens, and Online RFT also follows groups
@@ -15,8 +16,8 @@ that are all right, which have no advantage. Adam's steps hardly depend on a con
 term. The two halves' gradients add up to GRPO's with the KL term counted twice.
 """
 
-from unified_rl.grids.definition import PER_SEED, Arm, Grid, equal_updates
-from unified_rl.grids.presets import DEFAULT_COVERAGE, SWEPT, TESTING
+from unified_rl.grids.definition import PER_SEED, Arm, Grid, Primary, equal_updates
+from unified_rl.grids.presets import DEFAULT, MARGIN, MARGIN_REASON, SWEPT, TESTING
 
 GRID = Grid(
     name="negative_signal",
@@ -29,9 +30,10 @@ GRID = Grid(
         Arm("GRPO+OS, no KL", ("method=grpo", "coefficient.kl_coef=0"), note="Online RFT has no KL term either"),
         Arm("Online RFT, GRPO's rate", ("method=online_rft", "trainer.learning_rate=1e-4"), note="so that rates agree"),
     ),
-    presets={"testing": TESTING, "default": DEFAULT_COVERAGE},
+    presets={"testing": TESTING, "default": DEFAULT},
     matching=equal_updates(),
     starts=PER_SEED,
+    primary=(Primary("GRPO+OS, positives only", "GRPO+OS", "avg", MARGIN, MARGIN_REASON),),
     contrasts=(
         ("GRPO+OS", "Online RFT"),
         ("GRPO+OS, no KL", "Online RFT, GRPO's rate"),

@@ -11,6 +11,7 @@ same three judges of steps, uncorrected and corrected backward by their own rate
 change, uncorrected and corrected: the theorem's case, in which nothing may change.
 Settings: the tiny stack; 48 updates of 256 responses. Seeds: five, each with an SFT policy of its own. Budget: 110 runs of 48
 steps and their evaluation.
+Primary, at a fifth: corrected by its own rates against by mean rates, by the mean over samples, margin 5 points.
 Matching rule: equal updates of equally many responses to the same prompts in the same order with the same sampling noise; the
 judges err on the same responses.
 
@@ -18,8 +19,8 @@ What cannot be matched: a correction enlarges rewards, so gradients; Adam sees a
 does.
 """
 
-from unified_rl.grids.definition import PER_SEED, Arm, Grid, equal_updates
-from unified_rl.grids.presets import DEFAULT, TESTING
+from unified_rl.grids.definition import PER_SEED, Arm, Grid, Primary, equal_updates
+from unified_rl.grids.presets import DEFAULT, LEARNED_MARGIN, LEARNED_MARGIN_REASON, TESTING
 
 LEVELS = (0.1, 0.2, 0.3)
 REINFORCE = ("method=reinforce",)
@@ -70,6 +71,7 @@ GRID = Grid(
     presets={"testing": TESTING, "default": DEFAULT},
     matching=equal_updates(),
     starts=PER_SEED,
+    primary=(Primary("20% wrong, backward", "20% wrong, mean rates", "avg", LEARNED_MARGIN, LEARNED_MARGIN_REASON),),
     contrasts=(
         *((f"{level:.0%} wrong", "Rule") for level in LEVELS),
         *(

@@ -7,14 +7,15 @@ Arms: with std, a mean over the response (the paper), over the prompt's tokens, 
 without std, a mean over the response, or a constant length (Dr. GRPO). All without a KL term, which Dr. GRPO does not have.
 Settings: the tiny stack; 48 updates of 256 responses. Seeds: five, each with an SFT policy of its own. Budget: 30 runs of 48 steps
 and their evaluation.
+Primary: neither std nor length (Dr. GRPO) against both (GRPO), by the mean over samples, margin 2 points.
 Matching rule: equal updates of equally many responses to the same prompts in the same order with the same sampling noise.
 
 What cannot be matched: the size of the gradient. A constant factor is one that Adam hardly sees; what differs between prompts or
 lengths is the effect in question. Gradients are clipped at norm 1, which acts on the larger ones more often.
 """
 
-from unified_rl.grids.definition import PER_SEED, Arm, Grid, equal_updates
-from unified_rl.grids.presets import DEFAULT, SWEPT, TESTING
+from unified_rl.grids.definition import PER_SEED, Arm, Grid, Primary, equal_updates
+from unified_rl.grids.presets import DEFAULT, MARGIN, MARGIN_REASON, SWEPT, TESTING
 
 _WITH_STD = ("method=grpo", "coefficient.kl_coef=0")
 _WITHOUT_STD = ("method=grpo", "coefficient=dr_grpo")
@@ -33,6 +34,7 @@ GRID = Grid(
     presets={"testing": TESTING, "default": DEFAULT},
     matching=equal_updates(),
     starts=PER_SEED,
+    primary=(Primary("No std, constant length", "Std, response mean", "avg", MARGIN, MARGIN_REASON),),
     contrasts=(
         ("No std, response mean", "Std, response mean"),
         ("No std, constant length", "Std, constant length"),

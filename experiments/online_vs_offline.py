@@ -8,6 +8,7 @@ Arms: Online RFT (n = 1; `refreshed_samples` with refresh_every=1 is the same ru
 reward (the rule), one learning rate, that of Online RFT; and RFT and Online RFT at the rate that suits the other one's source.
 Settings: the tiny stack; 48 updates of 256 responses. Seeds: five, each with an SFT policy of its own. Budget: 35 runs of 48 steps
 and their evaluation.
+Primary: Online RFT over stored samples, at one rate, by the mean over samples, margin 2 points.
 Matching rule: equal updates of equally many responses to the same prompts in the same order; arms that sample share the noise.
 
 What cannot be matched: the store holds 8 samples per prompt, the very 8 that an update uses, so a prompt that comes back brings no
@@ -15,8 +16,8 @@ other responses; n = infinity against it tells how much that costs. The shares o
 gradient, differ because the policies differ: that is the effect in question.
 """
 
-from unified_rl.grids.definition import PER_SEED, Arm, Grid, equal_updates
-from unified_rl.grids.presets import DEFAULT_COVERAGE, SWEPT, TESTING
+from unified_rl.grids.definition import PER_SEED, Arm, Grid, Primary, equal_updates
+from unified_rl.grids.presets import DEFAULT, MARGIN, MARGIN_REASON, SWEPT, TESTING
 
 
 def _refreshed(steps: int) -> tuple[str, ...]:
@@ -35,9 +36,10 @@ GRID = Grid(
         Arm("RFT", ("method=rft",), note="stored samples at the rate that suits them best"),
         Arm("Online RFT, RFT's rate", ("method=online_rft", "trainer.learning_rate=1e-4"), note="so that rates are crossed"),
     ),
-    presets={"testing": TESTING, "default": DEFAULT_COVERAGE},
+    presets={"testing": TESTING, "default": DEFAULT},
     matching=equal_updates(),
     starts=PER_SEED,
+    primary=(Primary("Online RFT", "Stored samples", "avg", MARGIN, MARGIN_REASON),),
     contrasts=(
         ("Online RFT", "RFT"),
         ("Online RFT", "Stored samples"),

@@ -5,17 +5,17 @@ prompts were those of the SFT data. If so, prompts from elsewhere raise Pass@K o
 
 Arms: training prompts of the main slice (on which the policy was demonstrated), of the hard slice (long problems with large
 numbers, which demonstrations show only apart), and half of each.
-Settings: the tiny stack; 2048 prompts in each pool; 48 updates of 256 responses; 64 evaluation samples per problem of both slices,
-so that Pass@K and Maj@K are known up to K = 64. Seeds: five, each with an SFT policy of its own. Budget: 15 runs of 48 steps and
-their evaluation.
+Settings: the tiny stack; 2048 prompts in each pool; 48 updates of 256 responses. Seeds: five, each with an SFT policy of its own.
+Budget: 15 runs of 48 steps and their evaluation.
+Primary: hard prompts against main prompts by Pass@64, margin 5 points.
 Matching rule: equal updates of equally many responses, from the seed's SFT policy.
 
 What cannot be matched: the prompts, which are what differs; so neither their order nor the sampling noise is common. Hard problems
 have longer solutions and lower rewards: their updates have more tokens, and more groups without a single right answer.
 """
 
-from unified_rl.grids.definition import PER_SEED, Arm, Grid, equal_updates
-from unified_rl.grids.presets import DEFAULT_COVERAGE, SWEPT, TESTING
+from unified_rl.grids.definition import PER_SEED, Arm, Grid, Primary, equal_updates
+from unified_rl.grids.presets import DEFAULT, PASS_MARGIN, PASS_MARGIN_REASON, SWEPT, TESTING
 
 GRID = Grid(
     name="ood_prompts",
@@ -25,9 +25,10 @@ GRID = Grid(
         Arm("Hard prompts", ("method=grpo", "data.slices=[hard]")),
         Arm("Half and half", ("method=grpo", "data.slices=[main,hard]")),
     ),
-    presets={"testing": TESTING, "default": DEFAULT_COVERAGE},
+    presets={"testing": TESTING, "default": DEFAULT},
     matching=equal_updates(),
     starts=PER_SEED,
+    primary=(Primary("Hard prompts", "Main prompts", "pass", PASS_MARGIN, PASS_MARGIN_REASON),),
     contrasts=(
         ("Hard prompts", "Main prompts"),
         ("Half and half", "Main prompts"),

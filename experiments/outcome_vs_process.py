@@ -6,6 +6,7 @@ Arms: GRPO and PPO, each with one reward per response (the final answer's rule) 
 checker, whose last step is the answer). GRPO's two forms have different best rates, so each is also run at the other's.
 Settings: the tiny stack; 48 updates of 256 responses. Seeds: five, each with an SFT policy of its own. Budget: 30 runs of 48 steps
 and their evaluation.
+Primary: GRPO+PS over GRPO+OS, each at its own rate, by the mean over samples, margin 2 points.
 Matching rule: equal updates of equally many responses to the same prompts in the same order with the same sampling noise.
 
 What cannot be matched: the amount of information per response, which is the point, and the size of the advantages: under process
@@ -13,8 +14,8 @@ supervision a token's advantage is a sum over its own and later steps, and so la
 Learned step rewards are in rule_vs_model.
 """
 
-from unified_rl.grids.definition import PER_SEED, Arm, Grid, equal_updates
-from unified_rl.grids.presets import DEFAULT, SWEPT, TESTING
+from unified_rl.grids.definition import PER_SEED, Arm, Grid, Primary, equal_updates
+from unified_rl.grids.presets import DEFAULT, MARGIN, MARGIN_REASON, SWEPT, TESTING
 
 _PROCESS = ("reward.source=exact", "reward.supervision=process")
 
@@ -32,6 +33,7 @@ GRID = Grid(
     presets={"testing": TESTING, "default": DEFAULT},
     matching=equal_updates(),
     starts=PER_SEED,
+    primary=(Primary("GRPO+PS", "GRPO+OS", "avg", MARGIN, MARGIN_REASON),),
     contrasts=(
         ("GRPO+PS", "GRPO+OS"),
         ("GRPO+PS", "GRPO+OS, PS's rate"),

@@ -8,6 +8,7 @@ the SFT policy, step labels as in Math-Shepherd; noisy: the exact reward with a 
 always alike}. Since a faster policy also leaves a learned reward's home sooner, GRPO+OS with a learned reward is run at GRPO+PS's
 rate as well. Settings: the tiny stack; 48 updates of 256 responses. Seeds: five, each with an SFT policy of its own. Budget: 35
 runs of 48 steps and their evaluation.
+Primary: learned rewards, process over outcome supervision at one rate, by the mean over samples, margin 5 points.
 Matching rule: equal updates of equally many responses to the same prompts in the same order, from the seed's SFT policy and with
 the reward models made from it.
 
@@ -15,8 +16,8 @@ the reward models made from it.
 results/reward_ablation, which are of one SFT policy for all seeds.
 """
 
-from unified_rl.grids.definition import PER_SEED, Arm, Grid, Preset, equal_updates
-from unified_rl.grids.presets import DEFAULT, SWEPT, TESTING_LEARNED
+from unified_rl.grids.definition import PER_SEED, Arm, Grid, Preset, Primary, equal_updates
+from unified_rl.grids.presets import DEFAULT, LEARNED_MARGIN, LEARNED_MARGIN_REASON, SWEPT, TESTING_LEARNED
 
 #: Which judgements are turned over is drawn anew for every seed.
 NOISE = ("reward.false_positive=0.2", "reward.false_negative=0.2", "reward.noise_seed={seed}")
@@ -41,6 +42,7 @@ GRID = Grid(
     },
     matching=equal_updates(),
     starts=PER_SEED,
+    primary=(Primary("GRPO+PS, learned", "GRPO+OS, learned, slow", "avg", LEARNED_MARGIN, LEARNED_MARGIN_REASON),),
     contrasts=(
         *((f"GRPO+PS, {reward}", f"GRPO+OS, {reward}") for reward in ("exact", "learned", "noisy")),
         ("GRPO+PS, learned", SLOW),

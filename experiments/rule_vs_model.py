@@ -10,14 +10,15 @@ model. A faster policy leaves a learned reward's home sooner, so the outcome mod
 Settings: the tiny stack; 48 updates of 256 responses; reward models trained on 4 samples each of 2048 problems by the SFT policy.
 Seeds: five, each with an SFT policy of its own. Budget: 50 runs of 48 steps and their evaluation, and two reward models per
 seed.
+Primary: the outcome model against the rule, by the mean over samples, margin 5 points.
 Matching rule: equal updates of equally many responses to the same prompts in the same order with the same sampling noise, from the
 seed's SFT policy and with the reward models made from it.
 
 What cannot be matched: a reward model costs samples, labels and training of its own, which no rule counts here.
 """
 
-from unified_rl.grids.definition import PER_SEED, Arm, Grid, equal_updates
-from unified_rl.grids.presets import DEFAULT, SWEPT, TESTING_LEARNED
+from unified_rl.grids.definition import PER_SEED, Arm, Grid, Primary, equal_updates
+from unified_rl.grids.presets import DEFAULT, LEARNED_MARGIN, LEARNED_MARGIN_REASON, SWEPT, TESTING_LEARNED
 
 #: Which judgements are turned over is drawn anew for every seed.
 JUDGE = "reward.noise_seed={seed}"
@@ -49,6 +50,7 @@ GRID = Grid(
     presets={"testing": TESTING_LEARNED, "default": DEFAULT},
     matching=equal_updates(),
     starts=PER_SEED,
+    primary=(Primary("ORM", "Rule", "avg", LEARNED_MARGIN, LEARNED_MARGIN_REASON),),
     contrasts=(
         ("ORM", "Rule"),
         ("PRM, minimum", "Rule"),

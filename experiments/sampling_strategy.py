@@ -10,6 +10,7 @@ coefficients about the policy's samples need its whole support (`unified-rl` ref
 nothing to coefficients with importance weights or group baselines.
 Settings: the tiny stack; 48 updates of 256 responses. Seeds: five, each with an SFT policy of its own. Budget: 45 runs of 48 steps
 and their evaluation.
+Primary: tree search from the best against plain sampling (Online RFT), by the mean over samples, margin 2 points.
 Matching rule: equal updates of equally many responses to the same prompts in the same order. Plain online arms and the roots of a
 tree share the sampling noise.
 
@@ -19,8 +20,8 @@ not independent. Log-probs are those at the sampling temperature, so at
 another temperature it is the tempered policy that is trained; evaluation is at 0.7 in every arm.
 """
 
-from unified_rl.grids.definition import PER_SEED, Arm, Grid, equal_updates
-from unified_rl.grids.presets import DEFAULT_COVERAGE, SWEPT, TESTING
+from unified_rl.grids.definition import PER_SEED, Arm, Grid, Primary, equal_updates
+from unified_rl.grids.presets import DEFAULT, MARGIN, MARGIN_REASON, SWEPT, TESTING
 
 _ONLINE, _STORED = "method=online_rft", "method=rft"
 _TREE = (_ONLINE, "source=tree_search", "source.roots=2", "source.branch_rounds=2")
@@ -39,9 +40,10 @@ GRID = Grid(
         Arm("RFT, T = 1.3", (_STORED, "generator.temperature=1.3")),
         Arm("RFT, top-p 0.9", (_STORED, "generator.top_p=0.9")),
     ),
-    presets={"testing": TESTING, "default": DEFAULT_COVERAGE},
+    presets={"testing": TESTING, "default": DEFAULT},
     matching=equal_updates(),
     starts=PER_SEED,
+    primary=(Primary("Tree search, best", "Online RFT", "avg", MARGIN, MARGIN_REASON),),
     contrasts=(
         ("Online RFT, T = 0.7", "Online RFT"),
         ("Online RFT, T = 1.3", "Online RFT"),

@@ -1,8 +1,9 @@
-"""Writes what the documentation says of the layout from the code itself: docs/map.md, and the floors in CONTRIBUTING.md.
+"""Writes what the documentation says from the code itself: docs/map.md, the floors in CONTRIBUTING.md, and docs/reference.
 
     python -m tools.map
 
-The map is the first line of each module's docstring; the floors are those that the import linter checks (pyproject.toml).
+The map is the first line of each module's docstring; the floors are those that the import linter checks (pyproject.toml);
+the reference is `tools.reference`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import ast
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+
+from tools.reference.pages import write
 
 ROOT = Path(__file__).parents[1]
 MAP, CONTRIBUTING = ROOT / "docs" / "map.md", ROOT / "CONTRIBUTING.md"
@@ -74,4 +77,4 @@ def _cell(text: str) -> str:
 if __name__ == "__main__":
     MAP.write_text(map_text(), encoding="utf-8")
     CONTRIBUTING.write_text(with_floors(CONTRIBUTING.read_text(encoding="utf-8"), floors_text()), encoding="utf-8")
-    print(MAP, CONTRIBUTING)
+    print(MAP, CONTRIBUTING, *write())

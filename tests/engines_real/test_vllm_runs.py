@@ -18,6 +18,7 @@ from tiny import environment, words
 from unified_rl.base.errors import ConfigError
 from unified_rl.cli import main
 from unified_rl.presets.loading import load_config
+from unified_rl.records import metric_names
 
 VLLM = ("generator=vllm", "vllm.cpu_cache_gib=0.05")
 #: Enough responses for means to mean something.
@@ -43,6 +44,7 @@ def test_a_run_is_like_the_torch_generators(tmp_path, artifacts):
         assert entry["sync/logp_difference"] < entry["sync/max_logp_difference"] < 1e-4
         assert entry["sampler/max_logp_difference"] < 1e-4
         assert entry["sampler/staleness_max"] == 0
+        assert all(metric_names.described(key) for key in entry)
     # 256 responses and about 1500 tokens at the same weights: four standard errors, and the runs differ in their samples.
     assert ours[0]["reward/mean"] == pytest.approx(theirs[0]["reward/mean"], abs=0.18)
     assert ours[0]["logp/mean"] == pytest.approx(theirs[0]["logp/mean"], abs=0.15)

@@ -23,7 +23,7 @@ VARIED = {
     "outcome_vs_process": {"method", "reward", "coefficient", "trainer.learning_rate"},
     "rule_vs_model": {"method", "reward", "reward_model.kind", "trainer.learning_rate"},
     "negative_signal": {"method", "coefficient", "trainer.learning_rate"},
-    "iterative_rl": {"iterate.reference", "iterate.reward_model"},
+    "iterative_rl": {"method", "reward", "trainer.learning_rate", "iterate.reference", "iterate.reward_model"},
     "kl": {"method", "coefficient"},
     "normalisation": {"coefficient", "aggregation.name"},
     "group_size": {"rollout.prompts_per_step", "rollout.responses_per_prompt"},
@@ -139,6 +139,7 @@ def test_a_definition_says_what_it_must(name):
         if arm.command == "train":
             rate = loading.load_config(next(cell for cell in cells(grid, "default") if cell.label == arm.label).train)
             assert f"{arm.label} {rate.trainer.learning_rate:g} (" in said
+    assert grid.primary and all(one.reason for one in grid.primary) and "Primary" in text
     assert len(grid.preset("default").seeds) == 5 and grid.starts == PER_SEED
     assert len(grid.preset("testing").seeds) == 1
 

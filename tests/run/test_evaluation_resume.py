@@ -110,6 +110,19 @@ def test_the_same_seed_gives_the_same_samples_however_they_are_chunked(run_dir, 
     assert metas[0]["problems"] == {"main": 24, "hard": 24}
 
 
+def test_the_first_problems_may_have_more_samples(run_dir, undisturbed):
+    more = ["samples=2", "coverage_problems=5", "coverage_samples=6", "name=uneven"]
+    assert main(["evaluate", f"run={run_dir}", *SETTINGS, *more]) == 0
+    samples, meta = read_evaluation(run_dir / "evaluations" / "uneven")
+    assert len(samples) == 2 * (24 + 5 * 6 + 19 * 2) and (meta["coverage_problems"], meta["coverage_samples"]) == (5, 6)
+    key = ["slice", "problem_id", "mode", "sample_index"]
+    whole = read_evaluation(undisturbed)[0]
+    both = samples.merge(whole, on=key, suffixes=("", "_whole"))
+    assert len(both) == len(samples) and (both["text"] == both["text_whole"]).all(), "the samples are the same, fewer of them"
+    counts = samples.query("mode == 'sample' and slice == 'main'").groupby("problem_id", sort=False).size()
+    assert counts.tolist() == [6] * 5 + [2] * 19
+
+
 def test_another_benchmark_than_the_one_trained_on(run_dir, tmp_path):
     """A checkpoint on problems of its own, in another format; what was asked is on record."""
     (tmp_path / "test.jsonl").write_text('{"q": "toss 7", "a": "H"}\n{"q": "toss 8", "a": "T"}\n')

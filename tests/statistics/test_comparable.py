@@ -164,8 +164,10 @@ def test_greedy_evaluations_have_no_temperature():
 # ---- equalities that the documentation claims
 
 
-def test_equalities_of_the_readme_hold_between_resolved_configurations():
-    lines = re.findall(r"unified-rl train (method=.*?) \.\.\. *# = (\w+)$", (ROOT / "README.md").read_text(), re.MULTILINE)
+def test_equalities_of_the_documentation_hold_between_resolved_configurations():
+    lines = re.findall(
+        r"unified-rl train (method=.*?) \.\.\. *# = (\w+)$", (ROOT / "docs" / "paradigm.md").read_text(), re.MULTILINE
+    )
     assert lines
     for words, method in lines:
         apart = settings_apart(resolved(*words.split()), resolved(f"method={method}"))

@@ -113,7 +113,7 @@ def test_holm_is_over_the_whole_page(data):
 
 def test_a_primary_contrast_has_half_the_error_rate_and_a_conclusion(data):
     primary = Primary("Online RFT", "RFT", "greedy", 0.02)
-    tested = grid_table.contrast_table(replace(data, grid=replace(data.grid, primary=primary))).dropna(subset=["p"])
+    tested = grid_table.contrast_table(replace(data, grid=replace(data.grid, primary=(primary,)))).dropna(subset=["p"])
     first = (tested["label"] == "Online RFT") & (tested["baseline"] == "RFT") & (tested["metric"] == "greedy")
     assert first.sum() == 2
     weights = np.where(first, 1 / 2, 1 / (len(tested) - 2))
@@ -134,7 +134,7 @@ def test_a_primary_contrast_has_half_the_error_rate_and_a_conclusion(data):
 def test_four_conclusions(p_holm, estimate, p_equivalent, seeds, conclusion):
     row = {"label": "A", "baseline": "B", "metric": "greedy", "num_seeds": seeds, "estimate": estimate}
     row |= {"p": p_holm, "p_equivalent": p_equivalent}
-    (made,) = grid_table.with_holm([row], Primary("A", "B", "greedy", 0.02))
+    (made,) = grid_table.with_holm([row], (Primary("A", "B", "greedy", 0.02),))
     assert made["conclusion"] == conclusion
     assert (made["decision"] in ("above", "below")) == (conclusion in ("supported", "contradicted"))
 

@@ -11,6 +11,7 @@ from unified_rl.statistics.coverage import split_of_means
 from unified_rl.statistics.crossover import crossings
 
 RECOVERED = Path(__file__).parents[3] / "shared" / "paper" / "figures_5_6_7.csv"
+FACTS = RECOVERED.with_name("facts.md")
 
 
 def test_file_names_the_paper_and_how_the_values_were_had():
@@ -59,3 +60,29 @@ def test_learning_curves():
     assert set(reference.learning_curves(6)["series"]) == {f"Iteration-{number}" for number in range(3)}
     with pytest.raises(ValueError, match="choose 5 or 6"):
         reference.learning_curves(7)
+
+
+def test_tables_1_to_9():
+    table = reference.tables()
+    assert sorted(table["table"].unique()) == list(range(1, 10))
+    assert not table.duplicated(["table", "model", "size", "setting", "benchmark", "style"]).any()
+    assert table["accuracy"].between(0, 1).all() and set(table["certainty"]) == set(reference.CERTAINTIES)
+    released = table["certainty"] == "released"
+    assert (released == table["released"].notna()).all() and released.sum() == 26
+    whole = (table["released"] * table["num_problems"])[released]
+    assert np.allclose(whole, whole.round(), atol=1e-9), "shares of whole answers"
+    off = (table["released"] - table["accuracy"]).abs()[released] > 0.000501
+    assert list(table[released][off]["note"]) == ["released outputs give 57.50"]
+    base = reference.tables(2).query("model == 'DeepSeekMath-Base'").set_index("benchmark")["accuracy"]
+    assert base["gsm8k"] == pytest.approx(0.642)
+    assert list(base.index) == [name for name in reference.BENCHMARKS if name != "mgsm_zh"]
+
+
+@pytest.mark.skipif(not FACTS.is_file(), reason="needs ../shared/paper/facts.md, which is not part of the project")
+def test_the_tables_are_those_that_were_read():
+    text = FACTS.read_text().replace("**", "").replace(" / ", "/").replace(" | ", "/")
+    keys = ["table", "model", "size", "setting", "style"]
+    for key, rows in reference.tables(1, 2, 4, 6, 7, 8, 9).groupby(keys, sort=False):
+        said = "/".join(f"{100 * value:.1f}" for value in rows["accuracy"])
+        known = said in text or said.replace("/", "/-/", 3).replace("/-/", "/", 2) in text  # Minerva has no SAT
+        assert known, (key, said)

@@ -7,10 +7,14 @@ from unified_rl.base.errors import ConfigError, DataError
 from unified_rl.base.types import Problem
 from unified_rl.grading import extract
 from unified_rl.tasks.arithmetic import Arithmetic
-from unified_rl.tasks.few_shot import _EXAMPLES, read_examples, worked_examples
+from unified_rl.tasks.benchmarks import BENCHMARKS
+from unified_rl.tasks.few_shot import read_examples, worked_examples
+from unified_rl.tasks.few_shot_protocol import OURS, PAPER, STYLES
+from unified_rl.tasks.options import letter_question, option_list
 from unified_rl.tasks.programs import find_program
 from unified_rl.tasks.templates import NEXT_EXAMPLE, SOLUTIONS, TEMPLATES, encode, render
 from unified_rl.tasks.tokenizers import train_tokenizer, word_tokenizer
+from unified_rl.tasks.worked_examples import EXAMPLES
 
 PROBLEM = Problem("p", "What is {2} + {}?", "2")
 
@@ -108,7 +112,7 @@ def test_a_question_is_nobodys_template():
     assert render(problem, "deepseek").startswith("User: What is {instruction}, {examples} and {question}?\nPlease")
 
 
-@pytest.mark.parametrize("solution", SOLUTIONS)
+@pytest.mark.parametrize("solution", [name for name in SOLUTIONS if name != "letter_likelihood"])
 @pytest.mark.parametrize("language", ["en", "zh"])
 @pytest.mark.parametrize("choice", [False, True])
 def test_few_shot_prompts_show_examples_of_their_own_kind(solution, language, choice):
@@ -124,8 +128,12 @@ def test_few_shot_prompts_show_examples_of_their_own_kind(solution, language, ch
 def test_the_worked_examples_are_right():
     """Their programs run and print what is said, and every kind of example comes to the same answer to the same question."""
     runner, answers = PlainRunner(), {}
-    for (solution, _, _), examples in _EXAMPLES.items():
-        for example in examples:
+    for (solution, language, choice), examples in EXAMPLES.items():
+        for example, reasoned in zip(examples, EXAMPLES["chain_of_thought", language, choice], strict=False):
+            if solution == "letter_likelihood":
+                assert example.solution == extract(reasoned.solution)
+                assert example.question.splitlines()[0] == reasoned.question.splitlines()[0]
+                continue
             if solution == "program_of_thought":
                 answer = runner.run([find_program(example.solution)])[0].stdout.strip()
             else:
@@ -134,7 +142,42 @@ def test_the_worked_examples_are_right():
                 printed = runner.run([find_program(example.solution.split("```output")[0])])[0].stdout.strip()
                 assert f"```output\n{printed}\n```" in example.solution
             assert answers.setdefault(example.question, answer) == answer
-    assert len(answers) == 12
+    assert len(answers) == 2 * (8 + 5)
+
+
+def test_there_are_as_many_examples_as_the_papers_prompts_have():
+    languages = {name: row.language for name, row in BENCHMARKS.items()} | {"gsm8k": "en"}
+    choices = {name for name, row in BENCHMARKS.items() if row.format == "choice"}
+    for (task, style), count in {**PAPER, **OURS}.items():
+        assert len(worked_examples(STYLES[style].solution, languages[task], choice=task in choices, count=count)) == count
+
+
+def test_letters_follow_the_question_at_once():
+    info = {"language": "en", "format": "choice", "stem": "1+1?", "options": ("3", "2")}
+    question = letter_question("1+1?", ("3", "2"), "en")
+    assert question == "1+1?\nA. 3\nB. 2\nAnswer:"
+    text = render(Problem("p", question, "B", info), "letters", "letter_likelihood", shots=1)
+    assert text == (
+        "What is the derivative of $x^3$?\nA. $x^2$\nB. $3x^2$\nC. $3x$\nD. $x^4 / 4$\nAnswer: B\n\n1+1?\nA. 3\nB. 2\nAnswer:"
+    )
+    with pytest.raises(ConfigError, match="is for multiple choice"):
+        render(PROBLEM, "letters", "letter_likelihood")
+
+
+@pytest.mark.parametrize(
+    ("said", "options"),
+    [
+        (["(A)x", "(B) y"], ("x", "y")),
+        (["", float("nan")], ("", "None")),
+        ("A) $-10$ B) 0 C) 10 D) -10 and 10", ("$-10$", "0", "10", "-10 and 10")),
+        ("(A) [-5,-2), (B) [2,5)", ("[-5,-2)", "[2,5)")),
+        ("A) f(A) B) f(B) ", ("f(A)", "f(B)")),
+        ("x or y", ()),
+        ("B) x A) y", ()),
+    ],
+)
+def test_options_as_they_are_listed(said, options):
+    assert option_list(said) == options
 
 
 def test_examples_of_ones_own(tmp_path):

@@ -12,12 +12,15 @@ import torch
 from test_ranks import finish, torchrun
 from tiny import words
 
-from unified_rl.base.errors import CheckpointError
+from unified_rl.base.errors import CheckpointError, ConfigError, TrainingError
 from unified_rl.cli import main
 from unified_rl.models.policy_model import build_llama
 from unified_rl.models.roles import policy_role
 from unified_rl.packing.layout import Layout
 from unified_rl.packing.packed_rows import TokenSequence
+from unified_rl.presets.loading import load_config
+from unified_rl.training import loss_scale
+from unified_rl.training.loss_scale import until_it_fits
 from unified_rl.training.optimiser import AdamWOptions
 from unified_rl.training.ranks import join_ranks
 from unified_rl.training.torch_trainer import TorchTrainer
@@ -105,7 +108,65 @@ def test_masters_go_through_a_checkpoint_byte_for_byte(tmp_path):
     assert torch.equal(weights(second.model), weights(straight.model))
 
 
-@pytest.mark.parametrize(("wrote", "reads"), [(torch.bfloat16, torch.float32), (torch.float32, torch.bfloat16)])
+def scaled_by(factor):
+    return lambda outputs, members: factor * likelihood(outputs, members)
+
+
+def gradient(one):
+    return torch.cat([master.grad.ravel() for master in one._weights.masters]).double()
+
+
+def test_gradients_below_the_range_of_float16_are_kept():
+    """A loss as small as a long batch's token weights make it: without a scale most of its gradients are 0 in float16."""
+    low, full = trainer(torch.float16), trainer(torch.float32)
+    for one in (low, full):
+        one.update(SEQUENCES, scaled_by(1e-6))
+    assert torch.nn.functional.cosine_similarity(gradient(low), gradient(full), dim=0) > 0.999
+    assert abs(gradient(low).norm() / gradient(full).norm() - 1) < 0.01
+
+
+def test_an_update_that_overflows_is_made_again_at_a_smaller_scale():
+    low, full = trainer(torch.float16), trainer(torch.float32)
+    before, attempts = masters(low), []
+
+    def attempt():
+        attempts.append(low._scale.value)
+        assert torch.equal(masters(low), before), "an attempt that overflowed changed nothing"
+        return low.update(SEQUENCES, scaled_by(30.0))
+
+    report = until_it_fits(attempt)
+    wanted = full.update(SEQUENCES, scaled_by(30.0))
+    assert attempts == [2.0 ** (16 - place) for place in range(len(attempts))] and len(attempts) > 1
+    assert low.updates == 1 and abs(report.loss / wanted.loss - 1) < 0.01
+    assert abs(report.grad_norm / wanted.grad_norm - 1) < 0.01
+    assert torch.nn.functional.cosine_similarity(gradient(low), gradient(full), dim=0) > 0.999
+
+
+def test_a_loss_that_is_not_finite_is_no_overflow():
+    one = trainer(torch.float16)
+    with pytest.raises(TrainingError, match="the loss is nan"):
+        until_it_fits(lambda: one.update(SEQUENCES, scaled_by(float("nan"))))
+    assert one._scale.value == 2.0**16
+
+
+def test_the_scale_grows_back_and_goes_through_a_checkpoint(tmp_path, monkeypatch):
+    monkeypatch.setattr(loss_scale, "PATIENCE", 3)
+    one = trainer(torch.float16)
+    one._scale.lower()
+    for _ in range(2):
+        one.update(SEQUENCES, likelihood)
+    one.save(tmp_path / "state")
+    other = trainer(torch.float16)
+    other.load(tmp_path / "state")
+    assert (other._scale.value, other._scale.fitted) == (2.0**15, 2)
+    other.update(SEQUENCES, likelihood)
+    assert (other._scale.value, other._scale.fitted) == (2.0**16, 0)
+
+
+@pytest.mark.parametrize(
+    ("wrote", "reads"),
+    [(torch.bfloat16, torch.float32), (torch.float32, torch.bfloat16), (torch.float16, torch.bfloat16)],
+)
 def test_a_checkpoint_of_another_precision_is_refused(wrote, reads, tmp_path):
     one = trainer(wrote)
     one.update(SEQUENCES, likelihood)
@@ -114,8 +175,9 @@ def test_a_checkpoint_of_another_precision_is_refused(wrote, reads, tmp_path):
         trainer(reads).load(tmp_path / "state")
 
 
-def test_a_bfloat16_run_that_is_taken_up_again_is_the_same(tmp_path):
-    more = ("model.dtype=bfloat16", "trainer.learning_rate=1e-6", "logging.curve_problems=0")
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_a_run_in_low_precision_that_is_taken_up_again_is_the_same(tmp_path, dtype):
+    more = (f"model.dtype={dtype}", "trainer.learning_rate=1e-6", "logging.curve_problems=0")
     runs = {name: words("ppo", tmp_path / name, tmp_path / "artifacts", *more) for name in ("whole", "halves")}
     assert main(["train", *runs["whole"]]) == 0
     assert main(["train", *runs["halves"], "trainer.steps=2"]) == 0
@@ -123,6 +185,11 @@ def test_a_bfloat16_run_that_is_taken_up_again_is_the_same(tmp_path):
     whole, halves = ((tmp_path / name / "metrics.jsonl").read_text() for name in runs)
     assert whole == halves
     assert json.loads(whole.splitlines()[-1])["updates"] == 4
+
+
+def test_deepspeed_refuses_float16_with_a_remedy():
+    with pytest.raises(ConfigError, match=r"model.dtype=float16 with engine=deepspeed.*trainer=torch, or model.dtype=bfloat16"):
+        load_config(["method=grpo", "engine=deepspeed", "model.dtype=float16"])
 
 
 @pytest.mark.long

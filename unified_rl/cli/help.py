@@ -60,7 +60,7 @@ def _whole(configuration: type) -> Iterator[str]:
     """Every setting of a configuration of its own, section by section."""
     yield from ("", "settings:", *_settings(settings(configuration)))
     for name, options in sections(configuration):
-        yield from ("", f"{name}: {_first_words(options)}", *_settings(settings(options, f"{name}.")))
+        yield from ("", f"{name}: {first_words(options)}", *_settings(settings(options, f"{name}.")))
 
 
 def _section(name: str, only: bool = False) -> list[str]:
@@ -71,7 +71,7 @@ def _section(name: str, only: bool = False) -> list[str]:
     short = f" ({name}=... is short for {name}.{SHORTHANDS[name]}=...)" if name in SHORTHANDS else ""
     prefix = "" if only else f"{name}."
     found = _with_ranges(settings(options, prefix), options, name, prefix)
-    return ["", f"{name}{short}: {_first_words(options)}", *_settings(found)]
+    return ["", f"{name}{short}: {first_words(options)}", *_settings(found)]
 
 
 def _grading() -> type:
@@ -103,7 +103,7 @@ def _settings(found: Sequence[Setting]) -> list[str]:
     return lines
 
 
-def _first_words(options: type) -> str:
+def first_words(options: type) -> str:
     """A section's docstring up to where it begins to describe fields."""
     text = " ".join((options.__doc__ or "").split())
     starts = [text.find(f"{name}: ") for name in descriptions(options)]

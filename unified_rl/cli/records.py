@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from unified_rl.base.errors import ConfigError
-from unified_rl.base.terminal import shown
+from unified_rl.base.terminal import Escaping, shown
 from unified_rl.cli.grammar import Call, Command
+from unified_rl.config.ranges import between
 from unified_rl.statistics.options import TablesOptions
 
 
@@ -41,6 +42,21 @@ class PageOptions:
     tables: Path | None = None
     figures: Path | None = None
     out: Path | None = None
+
+
+@dataclass(frozen=True)
+class WatchOptions:
+    """What is watched.
+
+    folder: a run's directory, or one with runs below it, such as a grid's; also of another machine, through a shared file system.
+    every: seconds between two looks.
+    """
+
+    folder: Path
+    every: float = 1.0
+
+    def __post_init__(self) -> None:
+        between("every", self.every, 0.1, 3600.0)
 
 
 @dataclass(frozen=True)
@@ -136,13 +152,23 @@ def _figures(call: Call) -> int:
 
 
 def _page(call: Call) -> None:
-    from unified_rl.statistics import page
+    from unified_rl.pages import page
 
     options: PageOptions = call.options
-    folder, out = options.experiment, options.out or options.experiment / "index.html"
-    tables, figures = options.tables or folder / "tables", options.figures or folder / "figures"
-    page.write(page.page(folder, tables, figures, out, "--embed" in call.flags), out)
+    usual = page.places(options.experiment)
+    out, tables, figures = options.out or usual.out, options.tables or usual.tables, options.figures or usual.figures
+    page.write(page.page(options.experiment, page.Places(tables, figures, out, "--embed" in call.flags)), out)
     print(out)
+
+
+def _watch(call: Call) -> None:
+    from rich.console import Console
+
+    from unified_rl.pages.watch import watch
+
+    # What runs wrote is escaped where the picture is made; the colours around it are ours, and meant to be obeyed.
+    stream = sys.stdout.beneath if isinstance(sys.stdout, Escaping) else sys.stdout
+    watch(call.options.folder, call.options.every, Console(file=stream))
 
 
 def _claims(call: Call) -> None:
@@ -206,6 +232,13 @@ def _diff(call: Call) -> None:
 
 
 COMMANDS: Mapping[str, Command] = {
+    "watch": Command(
+        "a run or a grid in the terminal, as it goes on; Ctrl-C ends looking, not the run",
+        "runs/mine",
+        _watch,
+        WatchOptions,
+        "folder",
+    ),
     "tables": Command(
         "runs, a grid, iterative runs or facts -> tidy tables (CSV): results, curves, comparisons",
         "runs/default/runs out=tables pair='GRPO+PS|GRPO+OS'",

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from unified_rl.base.errors import ConfigError
 from unified_rl.cli.grammar import JSON, Call, Command
@@ -15,25 +17,40 @@ from unified_rl.stages import jobs
 
 @dataclass(frozen=True)
 class EvaluateOptions:
-    """Which run.
+    """Which run, or which model.
 
-    run: a run's directory, as `unified-rl train` made it. name: of the evaluation's folder; by default the split, or another
-    task's name. threads: of this process; 0 = as many as torch chooses. allow_code: also import a task's code that
-    came with the run.
+    run: a run's directory, as `unified-rl train` made it. model: instead, any Hugging Face directory, asked with worked examples.
+    style: of a model's answers: cot (reasoned), pot (a program), letters (multiple choice, by likelihood). shots: worked examples;
+    by default the paper's number for the benchmark. out: folder of a model's evaluations; by default runs/base_models/NAME. label:
+    what tables call the model; by default its folder's name. name: of the evaluation's folder; by default the split, or another
+    task's name, with a model's style. threads: of this process; 0 = as many as torch chooses. allow_code: also import a task's code
+    that came with the run.
     """
 
     run: str = ""
+    model: str = ""
+    style: str = "cot"
+    shots: int = 0
+    out: str = ""
+    label: str = ""
     name: str = ""
     threads: str = "0"
     allow_code: bool = False
 
 
 def _train(call: Call) -> None:
-    jobs.train(call.words)
+    jobs.train(call.words, _page_beside)
 
 
 def _iterate(call: Call) -> None:
-    jobs.iterate(call.words)
+    jobs.iterate(call.words, _page_beside)
+
+
+def _page_beside(run_dir: Path, every: float) -> AbstractContextManager[None]:
+    """The run's page, written while it goes on."""
+    from unified_rl.pages.live import beside_work
+
+    return beside_work(run_dir, every)
 
 
 def _evaluate(call: Call) -> None:
@@ -78,14 +95,15 @@ COMMANDS: Mapping[str, Command] = {
         goes_on="resume=true",
     ),
     "evaluate": Command(
-        "sample from a run's latest checkpoint and store every response",
+        "sample from a run's latest checkpoint, or ask a base model with worked examples, and store every response",
         "run=runs/mine samples=64",
         _evaluate,
         EvaluateOptions,
         sections=("evaluation",),
         goes_on="",
         more="What is not given is as in the run's own section `evaluation`. Words of the sections task and data choose other "
-        "problems than the run's.",
+        "problems than the run's. A base model: `unified-rl evaluate model=DIR task=gsm8k data.path=FILE style=cot`, greedy "
+        "(samples=0) unless samples are asked for (docs/base_models.md).",
     ),
     "compose-data": Command(
         "tokenise the SFT data and say what it is composed of",

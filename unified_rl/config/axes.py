@@ -14,8 +14,11 @@ REJECTIONS = ("none", "ratio", "k2", "k3")
 
 @dataclass
 class AggregationConfig:
-    """How token gradients are averaged; `length` is constant_length's constant (0 = generator.max_new_tokens).
+    """How token gradients are averaged.
 
+    name: sequence_mean (the paper's 1/|o| of each response) | prompt_token_mean (over the tokens of each prompt's responses) |
+        batch_token_mean (over all tokens of the update) | constant_length (sums, divided by a constant) | pair_mean (over pairs).
+    length: that constant, in tokens; 0 = generator.max_new_tokens.
     truncated: "keep" responses cut off at the length limit as they were scored, "drop" them (weight 0, still counted in the
         denominators), or "leave_out" (not counted either). empty: responses without a trained token are "counted", or "left_out".
     """
@@ -44,6 +47,7 @@ class ImportanceConfig:
     kl: whether the KL term in the loss carries the factor: inside, or outside as other trainers have it, which is biased: its
         expectation is then over the sampler's responses.
     normalised: none | batch (w is divided by its mean over the batch).
+    reject_floor, reject_cap: the limits of what is kept by that rule.
     reject: what else drops tokens: none | ratio (inside [reject_floor, reject_cap]) | k2 | k3 (at most reject_cap), of the KL
         between the two. reject_over: of each token, or the response's sum, mean (of logs: the geometric mean) or max, which drops
         all of it. rejected: dropped tokens are "counted" in the denominators, or "left_out". veto: a response is dropped where

@@ -13,8 +13,10 @@ class ArchitectureConfig:
     """The pretrained model that a stack is made for, so that it can be planned without the model's files.
 
     name: its repository on the Hugging Face Hub; "" = the stack's model is built from scratch, with the shape of section `model`.
-    The other fields mean what they mean in transformers' LlamaConfig. num_kv_heads 0 = num_heads; head_size 0 = hidden_size /
-    num_heads. qkv_bias: whether the query, key and value projections have biases (Qwen2's have, Llama's have not).
+    hidden_size, num_layers, num_heads, intermediate_size, vocabulary, max_positions: as in transformers' LlamaConfig.
+    num_kv_heads: heads of keys and values; 0 = num_heads. head_size: width of a head; 0 = hidden_size / num_heads.
+    tied_embeddings: whether the output head is the embedding.
+    qkv_bias: whether the query, key and value projections have biases (Qwen2's have, Llama's have not).
     """
 
     name: str = ""

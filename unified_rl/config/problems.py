@@ -10,16 +10,19 @@ from unified_rl.config.demonstrations import BATCHES, DemonstrationFile
 from unified_rl.config.lora import LoraConfig
 from unified_rl.config.ranges import at_least, one_of, positive
 
+SOLUTIONS = ("chain_of_thought", "program_of_thought", "tool_integrated", "letter_likelihood")
+
 
 @dataclass
 class TaskConfig:
     """The problems, and how they are put to the policy.
 
     name: arithmetic | gsm8k | a benchmark (docs/benchmarks.md) | table (any file of records) | FILE.py:CLASS.
-    template: see tasks/templates.py: deepseek | chat | few_shot | completion | arithmetic | a text with "{question}".
+    template: see tasks/templates.py: deepseek | chat | few_shot | letters | completion | arithmetic | a text with "{question}".
     solution: chain_of_thought | program_of_thought (the response is a program, what it prints is the answer) | tool_integrated
-        (the programs in a response are run, and it goes on after their output).
-    max_rounds: programs that are run in one tool-integrated response. shots: worked examples of template few_shot (0 = all).
+        (the programs in a response are run, and it goes on after their output) | letter_likelihood (evaluation of multiple choice:
+        nothing is sampled, the answer is the most likely letter).
+    max_rounds: programs that are run in one tool-integrated response. shots: worked examples of a few-shot template (0 = all).
     examples: file of worked examples (records with question and solution); "" = the built-in ones.
     stop: texts at which a response ends, as at EOS; template few_shot stops by itself where the next example would begin.
     allow_unsandboxed: run model-written programs even where the machine cannot contain them (docs/sandbox.md).
@@ -37,14 +40,16 @@ class TaskConfig:
     options: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        one_of("task.solution", self.solution, ("chain_of_thought", "program_of_thought", "tool_integrated"))
+        one_of("task.solution", self.solution, SOLUTIONS)
         at_least("task.max_rounds", self.max_rounds, 1)
         at_least("task.shots", self.shots, 0)
 
 
 @dataclass
 class DataConfig:
-    """path: file or directory of the task's data, or hub:OWNER/NAME. prompts: training prompts in the pool (0 = all).
+    """The data of the task.
+
+    path: file or directory of the task's data, or hub:OWNER/NAME. prompts: training prompts in the pool (0 = all).
 
     slices: the task's slices that training prompts come from, in equal shares; [] = the task's first, on which it is demonstrated.
     demonstrations: files of demonstrations and their weights in the mix (docs/demonstrations.md); [] = the task's own solutions.
@@ -82,11 +87,14 @@ class DataConfig:
 
 @dataclass
 class ModelConfig:
-    """The policy before any training: a Hugging Face or adapter's directory (`path`), or a Llama of this shape from scratch.
+    """The policy before any training: a Hugging Face or adapter's directory, or a Llama of this shape from scratch.
 
+    path: directory of a Hugging Face causal language model, or its name on the Hub; "" = from scratch, with the fields below.
+    hidden_size: width. num_layers: decoder layers. num_heads: attention heads, which divide the width. intermediate_size: width of
+        the feed-forward layers. max_positions: the longest prompt with its response, in tokens. seed: of the initial weights.
     init_std: std of the initial weights; small widths learn several times faster with more than the usual 0.02.
     vocabulary: size of the tokenizer trained on the task's text, where the task does not bring its own.
-    dtype: float32 | bfloat16. device: cpu | cuda | cuda:N. lora: train low-rank adapters in place of all weights.
+    dtype: float32 | bfloat16 | float16. device: cpu | cuda | cuda:N. lora: train low-rank adapters in place of all weights.
     """
 
     path: str = ""
@@ -103,7 +111,7 @@ class ModelConfig:
     lora: LoraConfig = field(default_factory=LoraConfig)
 
     def __post_init__(self) -> None:
-        one_of("model.dtype", self.dtype, ("float32", "bfloat16"))
+        one_of("model.dtype", self.dtype, ("float32", "bfloat16", "float16"))
         positive("model.init_std", self.init_std)
         for name in ("hidden_size", "num_layers", "num_heads", "intermediate_size", "max_positions", "vocabulary"):
             at_least(f"model.{name}", getattr(self, name), 1)

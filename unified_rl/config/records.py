@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from unified_rl.base.errors import ConfigError
 from unified_rl.base.types import Decoding
 from unified_rl.config.decoding import decoding_ranges
 from unified_rl.config.ranges import at_least, between, one_of
@@ -11,10 +12,14 @@ from unified_rl.config.ranges import at_least, between, one_of
 
 @dataclass
 class RunConfig:
-    """checkpoint_every, curve_every, samples_every: in steps, 0 = only at the end. curve_problems: per slice, on
-    `curve_split`, or all that there are.
+    """What is written while training, and when.
 
-    sinks: tensorboard, wandb: where the numbers of metrics.jsonl and curve.jsonl go as well.
+    checkpoint_every, curve_every, samples_every: in steps, 0 = only at the end. curve_problems: per slice, or all
+    that there are. curve_split: train | validation | test: where the learning curve is measured.
+
+    keep_checkpoints: how many of the latest stay on the disk. samples: responses that are logged with their tokens.
+    sinks: tensorboard, wandb: where metrics, learning curve, logged responses and the configuration go as well.
+    page_every: seconds, at least, between two writings of RUN/index.html while the run goes on; 0 = no page.
     """
 
     checkpoint_every: int = 20
@@ -25,10 +30,12 @@ class RunConfig:
     samples_every: int = 16
     samples: int = 4
     sinks: list[str] = field(default_factory=list)
+    page_every: float = 10.0
 
     def __post_init__(self) -> None:
         for name in ("checkpoint_every", "curve_every", "curve_problems", "samples_every", "samples"):
             at_least(f"logging.{name}", getattr(self, name), 0)
+        between("logging.page_every", self.page_every, 0.0, 86_400.0)
         at_least("logging.keep_checkpoints", self.keep_checkpoints, 1)
         one_of("logging.curve_split", self.curve_split, ("train", "validation", "test"))
         for name in self.sinks:
@@ -37,14 +44,22 @@ class RunConfig:
 
 @dataclass
 class EvaluationConfig:
-    """problems: per slice (0 = all). samples: responses per problem at these decoding settings, beside one greedy response.
+    """How a trained policy is evaluated.
 
+    problems: per slice (0 = all). samples: responses per problem at these decoding settings, beside one greedy response.
+
+    split: train | validation | test. temperature, top_p, top_k, max_new_tokens: decoding, as in section generator.
+    seed: of the samples.
+    coverage_problems, coverage_samples: the first so many problems of a slice have so many samples instead (0 = none), and
+        Pass@K and Maj@K are theirs: means need many problems, large K many samples.
     responses_per_chunk: about how many responses are sampled and stored at a time: what a killed evaluation loses at most.
     """
 
     split: str = "test"
     problems: int = 0
     samples: int = 64
+    coverage_problems: int = 0
+    coverage_samples: int = 0
     temperature: float = 0.7
     top_p: float = 1.0
     top_k: int = 0
@@ -56,12 +71,25 @@ class EvaluationConfig:
         one_of("evaluation.split", self.split, ("train", "validation", "test"))
         at_least("evaluation.problems", self.problems, 0)
         at_least("evaluation.samples", self.samples, 0)
+        at_least("evaluation.coverage_problems", self.coverage_problems, 0)
+        if self.coverage_problems and not 1 <= self.samples < self.coverage_samples:
+            raise ConfigError(
+                f"evaluation.coverage_samples={self.coverage_samples} of the first {self.coverage_problems} problems must be more "
+                f"than evaluation.samples={self.samples}, and these 1 or more; or set evaluation.coverage_problems=0"
+            )
+        if self.coverage_samples and not self.coverage_problems:
+            raise ConfigError("evaluation.coverage_samples is for evaluation.coverage_problems problems; set that too")
         at_least("evaluation.responses_per_chunk", self.responses_per_chunk, 1)
         decoding_ranges("evaluation", self)
 
     @property
     def decoding(self) -> Decoding:
         return Decoding(self.temperature, self.top_p, self.top_k, self.max_new_tokens)
+
+    def parts(self, problems: int) -> list[tuple[int, int]]:
+        """(problems, samples of each) of the first problems of a slice and of the others, of those that there are."""
+        first = min(self.coverage_problems, problems)
+        return [part for part in ((first, self.coverage_samples), (problems - first, self.samples)) if part[0]]
 
 
 @dataclass

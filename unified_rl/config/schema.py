@@ -27,6 +27,10 @@ from unified_rl.sources.settings import SourceConfig
 class Config:
     """A complete, resolved configuration of one run.
 
+    run_dir: folder of the run, made where it is missing; "" = a command that needs none. resume: go on with the run that is there.
+    label: what tables and figures call the run; "" = its row, and what of its axes is otherwise than the row's.
+    stack: sizes and tuning of a world: tiny, deepseekmath_7b, another of presets/configs/stack, or a YAML file of one's own.
+    seed: of prompts, samples and minibatches; every stage has a seed of its own.
     method: a row of the table (`unified-rl methods`); "" = the paper's own, GRPO with outcome supervision.
     dialect: whose defaults of it: paper | trl | verl | openrlhf | nemo_rl | prime_rl | open_instruct | slime (docs/dialects.md).
     init: the stage of the chain whose policy training starts from; "" = the last one that makes a policy. stages: the chain, in

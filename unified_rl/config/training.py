@@ -14,8 +14,10 @@ from unified_rl.config.stages import LearningRateConfig
 
 @dataclass
 class RolloutConfig:
-    """One step's batch: `prompts_per_step` x `responses_per_prompt` responses, used for `epochs` x `minibatches` updates.
+    """One step's batch of responses, and the updates that are made of it.
 
+    prompts_per_step: prompts of a step. responses_per_prompt: responses to each, a group (demonstrations have one).
+    epochs: passes over the step's responses. minibatches: updates of a pass, each on its share of the groups.
     first_step: steps made elsewhere before this run's first: its prompts and sampling seeds go on from there (iterative RL).
     staleness: steps that sampling runs ahead of training: step t is trained on responses of the weights of step t - staleness.
     """
@@ -45,8 +47,11 @@ class RolloutConfig:
 
 @dataclass
 class GeneratorConfig:
-    """How training samples are drawn. Training needs the whole support: top_p 1 and top_k 0.
+    """How training samples are drawn. Training needs the whole support.
 
+    temperature: of the softmax; log-probs are those at this temperature. top_p: nucleus, 1 = everything. top_k: most likely tokens
+        that may be drawn, 0 = all. max_new_tokens: the longest response, its end token included, in tokens.
+    max_concurrent_sequences: responses that are decoded at a time; memory, not results, depends on it.
     name: torch (by the very module that is trained) | vllm (by an engine of its own, to which weights are pushed; section vllm).
     compiled: the torch generator's decoding step as machine code of this processor, made once for all models of one shape and kept
         among the artefacts (float32 Llama and Qwen2 models of at most 30M parameters on a CPU; needs a C++ compiler).
@@ -74,6 +79,8 @@ class GeneratorConfig:
 class TrainerConfig(LearningRateConfig):
     """AdamW on packed micro-batches.
 
+    learning_rate: AdamW's, per update. weight_decay: AdamW's. beta1, beta2: decay rates of AdamW's first and second
+        moment. adam_eps: added to AdamW's denominator. max_grad_norm: longer gradients are cut to this length.
     name: torch (a whole copy of each model on every rank) | deepspeed (section `deepspeed` says what the ranks divide).
     steps: rollouts (one step = one rollout and its updates). schedule: constant | linear (to zero at the last step).
     token_budget: end with the step in which this many response tokens are reached, `steps` staying the upper limit; 0 = none.
@@ -122,8 +129,10 @@ class SftStageConfig(LearningRateConfig):
     """Training on demonstrations as a stage, which makes a policy from that of another stage.
 
     seed: of the order of the demonstrations, and of what is later sampled from the frozen policy (stored samples, data of reward
-    models). demonstrations: how many to use (0 = all the task has). trainer: torch | deepspeed, "" = as `trainer.name`; named
-    where runs on different trainers are to start from the same policy, which two trainers make alike but for rounding.
+        models). steps: updates. sequences_per_step: demonstrations of an update. learning_rate: AdamW's, at its highest.
+    schedule: constant | linear (to zero at the last step). demonstrations: how many to use (0 = all the task has).
+    trainer: torch | deepspeed, "" = as `trainer.name`; named where runs on different trainers are to start from the same policy,
+        which two trainers make alike but for rounding.
     """
 
     SECTION = "sft"

@@ -74,7 +74,7 @@ def read_texts(path: Path) -> list[BenchmarkText]:
 
 def _without_choices(question: str) -> str:
     """A question without its options and the line of ours that announces them: no page is contaminated by those words."""
-    from unified_rl.tasks.benchmark_task import CHOICE_LINE
+    from unified_rl.tasks.options import CHOICE_LINE
 
     for line in CHOICE_LINE.values():
         question = question.partition(f"\n{line}\n")[0]

@@ -33,7 +33,8 @@ def work(cell: Cell, config: Config) -> float:
     evaluation = 0.0
     if cell.evaluate is not None:
         options = loading.override(config.evaluation, _options(cell.evaluate), "evaluation")
-        evaluation = SLICES * options.problems * (1 + options.samples) * options.max_new_tokens / 2
+        responses = sum(problems * (1 + samples) for problems, samples in options.parts(options.problems))
+        evaluation = SLICES * responses * options.max_new_tokens / 2
     return _training(config, cell.command) + evaluation
 
 

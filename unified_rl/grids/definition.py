@@ -138,19 +138,26 @@ class Preset:
 
 @dataclass(frozen=True)
 class Primary:
-    """The contrast that an ablation is about: `label` minus `baseline`, on every slice. Declared before it runs.
+    """A contrast that an ablation is about: `label` minus `baseline`, on every slice. Declared before it runs.
 
-    metric: greedy, avg, maj or pass. margin: differences of accuracy (0..1) within it, either way, do not matter.
+    metric: greedy, avg, maj or pass; gain: of an arm of iterations, label and baseline being this arm, over its own control.
+    margin: differences of accuracy (0..1) within it, either way, do not matter, and a run is precise enough whose interval reaches
+    no further to either side. reason: why that much.
     """
 
     label: str
     baseline: str
     metric: str = "greedy"
     margin: float = 0.02
+    reason: str = ""
 
     def __post_init__(self) -> None:
-        if self.metric not in ("greedy", "avg", "maj", "pass"):
-            raise ConfigError(f"primary contrast: metric={self.metric} is none of greedy, avg, maj, pass")
+        if self.metric not in ("greedy", "avg", "maj", "pass", "gain"):
+            raise ConfigError(f"primary contrast: metric={self.metric} is none of greedy, avg, maj, pass, gain")
+        if (self.metric == "gain") != (self.label == self.baseline):
+            raise ConfigError(
+                f"primary contrast: {self.label} against itself goes with metric=gain, and that with no other arm"
+            )
         if not 0 < self.margin < 1:
             raise ConfigError(f"primary contrast: margin={self.margin:g} must lie in 0..1")
 
@@ -160,7 +167,7 @@ class Grid:
     """An ablation: its arms, how they are matched, and how large it is run.
 
     presets: at least "testing" (a minute or two on one core in all) and "default". baseline: label that the others are compared
-    with. contrasts: further planned (label, baseline) pairs. primary: the contrast that it is about; None = no one in particular.
+    with. contrasts: further planned (label, baseline) pairs. primary: what it is about, few.
     common: words of every arm. figures: those of `unified-rl figures`. tuning: one sentence on the learning rates, besides what the
     configurations say (`grids.tuning`). starts: shared | per_seed, whether every seed has a start policy of its own, from which all
     its arms start. start_folder: as `Arm.folder`, of the start policy.
@@ -173,7 +180,7 @@ class Grid:
     matching: Matching = Matching("equal_updates")
     baseline: str = START_LABEL
     contrasts: tuple[tuple[str, str], ...] = ()
-    primary: Primary | None = None
+    primary: tuple[Primary, ...] = ()
     common: tuple[str, ...] = ()
     figures: tuple[str, ...] = ("learning_curves", "contrasts", "results_table")
     tuning: str = ""
@@ -186,7 +193,7 @@ class Grid:
         if doubled:
             raise ConfigError(f"grid {self.name}: two arms have the label {doubled[0]!r}; tables would pool them")
         of_presets = [label for preset in self.presets.values() for label in (*preset.arms, *preset.only)]
-        named = () if self.primary is None else (self.primary.label, self.primary.baseline)
+        named = [label for one in self.primary for label in (one.label, one.baseline)]
         for label in (self.baseline, *named, *(label for pair in self.contrasts for label in pair), *of_presets):
             if label not in labels:
                 raise ConfigError(f"grid {self.name}: no arm has the label {label!r}{did_you_mean(label, labels)}")

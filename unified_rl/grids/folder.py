@@ -13,7 +13,7 @@ from typing import Any
 from unified_rl.base import files
 from unified_rl.base.errors import RunDirectoryError
 from unified_rl.grids import tuning
-from unified_rl.grids.definition import GROUPS, Grid
+from unified_rl.grids.definition import GROUPS, START_LABEL, Grid
 from unified_rl.launch.cells import Cell
 
 SCHEMA = 1
@@ -35,8 +35,8 @@ def describe(grid: Grid, preset: str, cells: Sequence[Cell], hypothesis: str) ->
         "seeds": list(grid.preset(preset).seeds),
         "starts": grid.starts,
         "baseline": grid.baseline,
-        "contrasts": [list(pair) for pair in _contrasts(grid)],
-        "primary": asdict(grid.primary) if grid.primary else None,
+        "contrasts": [list(pair) for pair in _contrasts(grid, preset)],
+        "primary": [asdict(one) for one in grid.primary if {one.label, one.baseline} <= _labels(grid, preset)],
         "figures": list(grid.figures),
         "tuning": ". ".join(filter(None, [tuning.sentence(cells), grid.tuning])),
         "common": list(grid.common),
@@ -45,10 +45,14 @@ def describe(grid: Grid, preset: str, cells: Sequence[Cell], hypothesis: str) ->
     }
 
 
-def _contrasts(grid: Grid) -> list[tuple[str, str]]:
-    """The planned pairs, the primary one among them."""
-    primary = [] if grid.primary is None else [(grid.primary.label, grid.primary.baseline)]
-    return list(dict.fromkeys([*primary, *grid.contrasts]))
+def _labels(grid: Grid, preset: str) -> set[str]:
+    return {START_LABEL, *(arm.label for arm in grid.arms_in(preset))}
+
+
+def _contrasts(grid: Grid, preset: str) -> list[tuple[str, str]]:
+    """The planned pairs, the primary ones among them, of the arms that are run."""
+    primary = [(one.label, one.baseline) for one in grid.primary if one.label != one.baseline]
+    return [pair for pair in dict.fromkeys([*primary, *grid.contrasts]) if set(pair) <= _labels(grid, preset)]
 
 
 def open_folder(folder: Path, facts: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from unified_rl.base.errors import UnifiedRLError
@@ -18,8 +19,9 @@ SWEEP = Path("experiments/results/lr_sweep.csv")
 def sentence(cells: Sequence[Cell], sweep: Path = SWEEP) -> str:
     """Per label the rate that its configuration has, and whether that rate was swept for it.
 
-    "best of n swept" where the arm is a row of the method table as it stands and no swept rate of that row did better; "swept, not
-    the best"; or "not swept": no sweep of that row, or the arm is otherwise than the row that was swept.
+    "best of n swept" where the arm is a row of the method table as it stands, but perhaps for the reward's source, and no swept
+    rate of that row with that source did better; "swept, not the best"; or "not swept": no such sweep, or the arm is otherwise
+    than what was swept.
     """
     found: dict[str, str] = {}
     measured = _measured(sweep)
@@ -35,21 +37,30 @@ def sentence(cells: Sequence[Cell], sweep: Path = SWEEP) -> str:
     return "; ".join(found.values()) + source
 
 
-def _standing(config: Config, measured: dict[str, dict[float, float]]) -> str:
-    row = loading.load_config([f"method={config.method}", f"stack={config.stack}"])
+def _standing(config: Config, measured: dict[tuple[str, str], dict[float, float]]) -> str:
+    source = config.reward.source
+    words = [f"method={config.method}", f"stack={config.stack}"]
+    row = loading.load_config(words)
+    own = row.reward.source
+    if source != own and (config.method, source) in measured:
+        row = loading.load_config([*words, f"reward={source}"])
     as_row = all(getattr(config, name) == getattr(row, name) for name in loading.AXES)
-    by_rate = measured.get(config.method, {})
+    as_row &= replace(config.reward_model, seed=row.reward_model.seed) == row.reward_model
+    by_rate = measured.get((config.method, source)) or (measured.get((config.method, ""), {}) if source == own else {})
     if not as_row or config.trainer.learning_rate not in by_rate:
         return "not swept"
     best = by_rate[config.trainer.learning_rate] >= max(by_rate.values())
     return f"best of {len(by_rate)} swept" if best else f"swept, not the best of {len(by_rate)}"
 
 
-def _measured(sweep: Path) -> dict[str, dict[float, float]]:
-    """Method -> rate -> mean validation accuracy; empty where there is no such table."""
-    found: dict[str, dict[float, float]] = {}
+def _measured(sweep: Path) -> dict[tuple[str, str], dict[float, float]]:
+    """(method, reward's source) -> rate -> mean validation accuracy; empty where there is no such table.
+
+    The source is "" in tables from before it was noted, when every method had its row's.
+    """
+    found: dict[tuple[str, str], dict[float, float]] = {}
     if sweep.is_file():
         with sweep.open(encoding="utf-8", newline="") as file:
             for row in csv.DictReader(line for line in file if not line.startswith("#")):
-                found.setdefault(row["method"], {})[float(row["learning_rate"])] = float(row["mean"])
+                found.setdefault((row["method"], row.get("reward") or ""), {})[float(row["learning_rate"])] = float(row["mean"])
     return found

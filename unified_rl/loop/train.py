@@ -29,10 +29,11 @@ from unified_rl.methods.base import Coefficient, Inputs
 from unified_rl.models.roles import Outputs
 from unified_rl.packing.packed_rows import TokenSequence
 from unified_rl.records.runs import Run
+from unified_rl.training.loss_scale import until_it_fits
 from unified_rl.training.protocol import Trainer, UpdateReport
 
 #: Largest |log ratio| that two passes of the same weights over differently packed tokens may show.
-INVARIANT_TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.25}
+INVARIANT_TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.25, torch.float16: 0.03}
 
 #: Largest difference of a token's log-prob, in nats, between a sampler and a trainer with the same weights in float32.
 SAMPLER_TOLERANCE = 1e-3
@@ -131,7 +132,7 @@ def _updates(parts: Parts, config: Config, step: int, rollout: Rollout) -> tuple
     clipped: list[float] = []
     for rows in _minibatches(rollout, config, step):
         watched = frozenset(range(config.logging.samples)) if not reports and _due_samples(step, config) else frozenset()
-        loss, report = _policy_update(parts, config, rollout, rows, watched)
+        loss, report = until_it_fits(partial(_policy_update, parts, config, rollout, rows, watched))
         metrics = loss.record.metrics()
         if not reports:
             _check_invariants(metrics, parts, config, rollout)
@@ -184,7 +185,8 @@ def _companion_updates(parts: Parts, config: Config, rollout: Rollout) -> dict[s
     for name, trainer in parts.companions.items():
         _, epochs = signals.ROLES[name].options
         loss = CompanionLoss(losses.of_role(name), rollout.inputs, _weights(config, rollout.inputs))
-        reports = [trainer.update(rollout.sequences, loss) for _ in range(getattr(config.coefficient, epochs))]
+        update = partial(trainer.update, rollout.sequences, loss)
+        reports = [until_it_fits(update) for _ in range(getattr(config.coefficient, epochs))]
         found |= {f"{name}/loss": reports[0].loss, f"{name}/grad_norm": reports[0].grad_norm}
     return found
 

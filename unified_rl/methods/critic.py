@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 class Ppo(Clip, Kl, Coefficient):
     """GAE on token rewards with a KL penalty (Eq. 2) and a learned value model, which is a companion update of its own.
 
-    The paper gives no GAE settings; discount 1 and trace decay 0.95 are PPO's usual ones for text. `value_learning_rate` and
-    `value_epochs` belong to the companion: epochs over each rollout before the next one. value_trace_decay: of the value model's
+    The paper gives no GAE settings; gamma 1 and lambda 0.95 are PPO's usual ones for text. value_learning_rate: of the
+    value model. value_epochs: its passes over each rollout before the next one. discount: of later rewards, per token (GAE gamma).
+    trace_decay: GAE lambda. value_trace_decay: of the value model's
     targets, where it is another than the policy's (VC-PPO). length_adaptive: alpha > 0: the policy's trace decay is
     1 - 1/(alpha |o|) in place of trace_decay (VAPO). value_clip: the value loss is the larger of that of V and that of V held
     within this of the value before the update. whitening: of the advantages over the batch's tokens: none | population | sample.

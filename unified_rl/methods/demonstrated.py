@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 @dataclass
 class Luffy(PolicyGradient):
-    """Advantages over samples and demonstrations together; these have f(pi), f(x) = x/(x + shaping), in place of a ratio."""
+    """Advantages over samples and demonstrations together; these have f(pi), f(x) = x/(x + shaping), in place of a ratio.
+
+    shaping: of f; the smaller it is, the more unlikely tokens count.
+    """
 
     name: str = "luffy"
     std: str = "none"
@@ -98,6 +101,8 @@ class SftAndRl(Clipped):
 @dataclass
 class Switched(SftAndRl):
     """RL on the samples of a prompt that the policy solves more often than `solved`, SFT on the demonstration of any other.
+
+    solved: share of a prompt's samples that must be right, exceeded.
 
     What is switched off leaves the step, and its denominators where `aggregation.empty=left_out`.
     """

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 @dataclass
 class Cispo(PolicyGradient):
-    """The ratio is a constant weight, clipped to 1 - clip_low, 1 + clip_high, so that no token loses its gradient."""
+    """The ratio is a constant weight, clipped to 1 - clip_low, 1 + clip_high, so that no token loses its gradient.
+
+    clip_low, clip_high: how far below and above 1 the weight may go.
+    """
 
     name: str = "cispo"
     clip_low: float = 1.0
@@ -41,7 +44,10 @@ class Cispo(PolicyGradient):
 
 @dataclass
 class Sapo(PolicyGradient):
-    """A gate that closes smoothly with the ratio's distance from 1, more sharply for negative advantages."""
+    """A gate that closes smoothly with the ratio's distance from 1, more sharply for negative advantages.
+
+    temperature_positive, temperature_negative: sharpness tau of the gate by the sign of the advantage.
+    """
 
     name: str = "sapo"
     temperature_positive: float = 1.0
@@ -63,7 +69,7 @@ class Sapo(PolicyGradient):
 
 @dataclass
 class TrustRegion(PolicyGradient):
-    """A token is dropped once its probability has moved too far, whatever its ratio: unlikely tokens may move by large ratios.
+    """A token is dropped once its probability, and not its ratio, has moved too far.
 
     divergence: total_variation (|pi - pi_old|, outwards by the sign of A) | binary_kl (of token against not token, outwards) |
     both_sides (|pi - pi_old|, whatever A). bound_low, bound_high: of it, downwards and upwards. cap: largest ratio.
@@ -112,7 +118,10 @@ class TrustRegion(PolicyGradient):
 
 @dataclass
 class Drpo(PolicyGradient):
-    """Trust regions that lean: what moves further out counts less, what comes back counts more, without a threshold."""
+    """Trust regions that lean: what moves further out counts less, what comes back counts more, without a threshold.
+
+    delta: change of a token's probability at which the weight of what moves out is zero.
+    """
 
     name: str = "drpo"
     delta: float = 0.2
@@ -134,7 +143,7 @@ class Drpo(PolicyGradient):
 class Dro(PolicyGradient):
     """The advantage, and a quadratic penalty on the distance to the policy that sampled; no ratio.
 
-    `drift` weighs the penalty.
+    drift: weight of the penalty.
     """
 
     name: str = "dro"

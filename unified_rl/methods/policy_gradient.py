@@ -181,7 +181,7 @@ class Gpg(PolicyGradient):
 
 @dataclass
 class MaxRl(Clipped):
-    """Divided by the group's mean in place of its std: the gradient of a truncated log-likelihood of being right."""
+    """Divided by the group's mean in place of its std; that is the gradient of a truncated log-likelihood of being right."""
 
     name: str = "max_rl"
     std: str = "mean"
@@ -264,7 +264,10 @@ class OptimalTokenBaseline(PolicyGradient):
 
 @dataclass
 class Signed(Clipped):
-    """By the verdict alone: `right` for a right response, -`wrong` for any other. PSR is 1, 0; NSR 0, 1; W-REINFORCE 0.1, 1."""
+    """By the verdict alone: `right` for a right response, -`wrong` for any other. PSR is 1, 0; NSR 0, 1; W-REINFORCE 0.1, 1.
+
+    right: coefficient of a right response. wrong: of any other, with a minus.
+    """
 
     name: str = "signed"
     ratio: str = "none"

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 @dataclass
 class SimPo(Smoothed):
-    """Mean log-probs, no reference, and a margin of `gamma` to be reached."""
+    """Mean log-probs, no reference, and a margin of `gamma` to be reached.
+
+    gamma: the margin to be reached. label_smoothing: share of pairs believed to be the wrong way round.
+    """
 
     name: str = "simpo"
     beta: float = 2.0
@@ -36,7 +39,11 @@ class SimPo(Smoothed):
 
 @dataclass
 class Cpo(Smoothed):
-    """Summed log-probs, no reference, and the likelihood of the chosen response: `nll_coef` times its mean (TRL) over tokens."""
+    """Summed log-probs, no reference, and the likelihood of the chosen response: `nll_coef` times its mean (TRL) over tokens.
+
+    nll_coef: weight of the chosen response's likelihood, its mean over tokens (TRL).
+    label_smoothing: share of pairs believed to be the wrong way round.
+    """
 
     name: str = "cpo"
     nll_coef: float = 1.0

@@ -24,8 +24,9 @@ DIVERGENCES = ("reverse_kl", "forward_kl", "js", "alpha")
 class Dpo(Smoothed):
     """`form`: "standard" (summed log-ratios), "length_averaged" (the gradient of Eq. 12) or "as_printed" (Eq. 14).
 
-    label_smoothing: share of pairs believed to be the wrong way round (conservative DPO). divergence: the score is f'(pi/pi_ref)
-    of that divergence: reverse_kl (DPO's own log) | forward_kl | js | alpha, with `alpha` (f-DPO, arXiv 2309.16240). tail_weight:
+    label_smoothing: share of pairs believed to be the wrong way round. divergence: the score is f'(pi/pi_ref)
+    of that divergence: reverse_kl (DPO's own log) | forward_kl | js | alpha (f-DPO, arXiv 2309.16240). alpha: of divergence=alpha.
+    tail_weight:
     of the tokens past the length of the pair's shorter response (LD-DPO, arXiv 2409.06411). nll_coef: of the chosen response's mean
     NLL, added.
     """
@@ -111,7 +112,10 @@ class Dpo(Smoothed):
 
 @dataclass
 class RobustDpo(Smoothed):
-    """Unbiased where a share `label_smoothing` of the pairs is the wrong way round."""
+    """Unbiased where a share `label_smoothing` of the pairs is the wrong way round.
+
+    label_smoothing: share of pairs believed to be the wrong way round.
+    """
 
     name: str = "robust_dpo"
     label_smoothing: float = 0.1
@@ -124,7 +128,10 @@ class RobustDpo(Smoothed):
 
 @dataclass
 class Exo(Smoothed):
-    """The reverse KL of the pair's softmax to labels that are wrong at rate `label_smoothing`."""
+    """The reverse KL of the pair's softmax to labels that are wrong at rate `label_smoothing`.
+
+    label_smoothing: share of pairs believed to be the wrong way round.
+    """
 
     name: str = "exo"
     label_smoothing: float = 1e-3
@@ -178,7 +185,10 @@ class Ipo(Preference):
 
 @dataclass
 class DiscoPop(Preference):
-    """A link that a language model found: logistic and exponential, mixed by the margin."""
+    """A link that a language model found: logistic and exponential, mixed by the margin.
+
+    temperature: margin, in log-ratio, over which the mixture goes from one to the other.
+    """
 
     name: str = "discopop"
     temperature: float = 0.05
@@ -195,7 +205,10 @@ class DiscoPop(Preference):
 
 @dataclass
 class Aot(Smoothed):
-    """Distributions of scores in place of pairs: the k-th lowest chosen against the k-th lowest rejected of the whole update."""
+    """Distributions of scores in place of pairs: the k-th lowest chosen against the k-th lowest rejected of the whole update.
+
+    label_smoothing: share of pairs believed to be the wrong way round.
+    """
 
     name: str = "aot"
     unit: ClassVar[str] = "batch"

@@ -80,7 +80,8 @@ class ApoDown(Preference):
 class Kto(Coefficient):
     """Responses that are right or wrong by themselves, without pairs, each told from the policy's general drift.
 
-    desirable_weight, undesirable_weight: of right and of wrong responses.
+    beta: how far the log-ratio to the reference may go: the score is beta times it.
+    desirable_weight, undesirable_weight: lambda of right, and of wrong responses.
     """
 
     name: str = "kto"

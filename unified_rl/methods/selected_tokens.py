@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 @dataclass
 class HighEntropy(Clipped):
-    """Only the tokens whose entropy is in the update's highest `share` are trained: the forks of the reasoning, not its joints."""
+    """Only the tokens whose entropy is in the update's highest `share` are trained: the forks of the reasoning, not its joints.
+
+    share: of the tokens.
+    """
 
     name: str = "high_entropy"
     share: float = 0.2
@@ -46,7 +49,7 @@ class HighEntropy(Clipped):
 class KlCov(PolicyGradient):
     """No clip; the tokens whose covariance (A - mean)(log pi - mean) is in the update's highest `share` are held to the old policy.
 
-    hold: weight of |log(pi/pi_old)| in the loss of those tokens.
+    share: of the tokens. hold: weight of |log(pi/pi_old)| in the loss of those tokens.
     """
 
     name: str = "kl_cov"

@@ -31,7 +31,10 @@ class Gspo(Clipped):
 
 @dataclass
 class Gmpo(PolicyGradient):
-    """The geometric mean of the tokens' ratios, each clipped by itself, in log space, on the side that the advantage pushes to."""
+    """The geometric mean of the tokens' ratios, each clipped by itself, in log space, on the side that the advantage pushes to.
+
+    clip_low, clip_high: how far a log ratio may go down and up.
+    """
 
     name: str = "gmpo"
     clip_low: float = 0.4
@@ -57,7 +60,10 @@ class Gmpo(PolicyGradient):
 
 @dataclass
 class Vespo(PolicyGradient):
-    """A smooth weight of the response's whole ratio W, which nothing differentiates; its two numbers depend on the sign of A."""
+    """A smooth weight of the response's whole ratio W, which nothing differentiates; its two numbers depend on the sign of A.
+
+    power_positive, decay_positive: k and lambda where A > 0. power_negative, decay_negative: where A < 0.
+    """
 
     name: str = "vespo"
     ratio: str = "product"

@@ -32,7 +32,10 @@ class BestOfGroup(Clipped):
 
 @dataclass
 class PassAtK(Clipped):
-    """That one of k responses is right, over all subsets of k of a group; `baseline` and `std` are the objective's own."""
+    """That one of k responses is right, over all subsets of k of a group; `baseline` and `std` are the objective's own.
+
+    k: responses of a subset, at most those of a group.
+    """
 
     name: str = "pass_at_k"
     k: int = 4
@@ -58,7 +61,10 @@ class PassAtK(Clipped):
 
 @dataclass
 class MaxAtK(Clipped):
-    """The best reward of k responses, over all subsets of k of a group: a response counts by how much it raises the best."""
+    """The best reward of k responses, over all subsets of k of a group: a response counts by how much it raises the best.
+
+    k: responses of a subset, at most those of a group.
+    """
 
     name: str = "pkpo"
     k: int = 4

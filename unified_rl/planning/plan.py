@@ -62,7 +62,7 @@ def ranks(config: Config) -> int:
 
 def precision(config: Config) -> int:
     """Bytes per weight."""
-    return 2 if config.model.dtype == "bfloat16" else 4
+    return 4 if config.model.dtype == "float32" else 2
 
 
 def checkpointing(config: Config) -> str:

@@ -18,6 +18,7 @@ from unified_rl.plotting import (
     paper_figure5,
     paper_figure6,
     paper_figure7,
+    paper_tables,
     pass_rate,
     results_table,
     reward_models,
@@ -42,6 +43,7 @@ FIGURES: dict[str, ModuleType] = {
     "table10": table10,
     "paper_figure5": paper_figure5,
     "paper_figure6": paper_figure6,
+    "paper_tables": paper_tables,
 }
 
 

@@ -96,6 +96,16 @@ def _words(row: dict) -> dict[str, str]:
     return {"Slice": row["slice"], "Method": row["label"], **numbers, "K": k, "Status": row["status"]}
 
 
+def _fewer_problems(table: pd.DataFrame) -> str:
+    """Of how many problems Maj@K and Pass@K are, where not of all."""
+    if "k_problems" not in table:
+        return ""
+    fewer = table[table["k_problems"].notna() & (table["k_problems"] != table["num_problems"])]
+    counts = fewer.groupby("slice", sort=False)["k_problems"].max().astype(int)
+    named = ", ".join(f"{name} {count}" for name, count in counts.items())
+    return f"Maj@K and Pass@K are of the first of them, which have samples enough: {named}." if named else ""
+
+
 def _caption(table: pd.DataFrame, source: inputs.Input) -> list[str]:
     ties = source.provenance.get("ties", {}).get("meaning", "not recorded")
     temperatures = ", ".join(f"{value:g}" for value in sorted(table["temperature"].dropna().unique())) or "not recorded"
@@ -103,6 +113,7 @@ def _caption(table: pd.DataFrame, source: inputs.Input) -> list[str]:
         "**Final policies.** Accuracy after the last training step; last column: the paired difference of greedy accuracy",
         f"to the SFT policy on the same problems. Maj@K and Pass@K at temperature {temperatures}; ties: {ties}.",
         inputs.intervals_sentence("Bars", table, source),
+        _fewer_problems(table),
         inputs.status_sentence(source),
         inputs.source_sentence(source),
     ]

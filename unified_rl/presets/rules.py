@@ -260,6 +260,11 @@ def _bypass(config: Config) -> None:
         )
 
 
+def _letters(config: Config) -> None:
+    if config.task.solution == "letter_likelihood":
+        raise ConfigError("task.solution=letter_likelihood is a way to evaluate; train with another task.solution")
+
+
 def _greedy(config: Config) -> None:
     if config.generator.temperature == 0 and declared(config.source).provides.samples:
         raise ConfigError(
@@ -322,6 +327,11 @@ def _deepspeed(config: Config) -> None:
     if config.trainer.name != "deepspeed":
         return
     options = config.deepspeed
+    if config.model.dtype == "float16":
+        raise ConfigError(
+            "model.dtype=float16 with engine=deepspeed is refused: DeepSpeed leaves out the updates whose gradients overflow, so "
+            "its runs would make fewer than others; set trainer=torch, or model.dtype=bfloat16"
+        )
     if options.zero_stage == 0 and config.model.dtype == "bfloat16":
         raise ConfigError(
             "deepspeed.zero_stage=0 with model.dtype=bfloat16 is refused: DeepSpeed's bfloat16 optimiser without ZeRO takes other "
@@ -352,6 +362,7 @@ RULES = (
     _importance,
     _rejection,
     _bypass,
+    _letters,
     _greedy,
     _compiled,
     _lora,

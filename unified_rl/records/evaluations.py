@@ -26,8 +26,10 @@ def check_rows(samples: pd.DataFrame, meta: Mapping[str, Any], path: Path) -> No
     wanted = {name: count for name, count in meta["problems"].items() if count}
     if found != wanted:
         raise DataError(f"{path} has answers to {found} problems by slice, and meta.json says {wanted}; {again}")
-    problems, per_problem = sum(wanted.values()), meta["samples_per_problem"]
-    for mode, count in (("greedy", problems), ("sample", problems * per_problem)):
+    first, of_first = meta.get("coverage_problems", 0), meta.get("coverage_samples", 0)
+    more = sum(min(first, count) for count in wanted.values()) * (of_first - meta["samples_per_problem"])
+    problems = sum(wanted.values())
+    for mode, count in (("greedy", problems), ("sample", problems * meta["samples_per_problem"] + more)):
         rows = int((samples["mode"] == mode).sum())
         if rows != count and (mode, rows) != ("greedy", 0):  # an evaluation may go without greedy answers
             raise DataError(f"{path} has {rows} {mode} answers, and meta.json says {count}; {again}")

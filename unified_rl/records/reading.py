@@ -24,6 +24,8 @@ from unified_rl.records.config_file import read_settings
 
 EVALUATION_SCHEMA = 1
 META = "meta.json"
+#: In a folder with evaluations of a model that no run made: which one.
+BASE_MODEL = "base_model.json"
 SAMPLES = "samples.parquet"
 LISTING = "samples"  # of meta.json: the extent of samples.parquet
 SAMPLE_COLUMNS = ("problem_id", "slice", "split", "mode", "sample_index", "answer_class", "gold_class", "verdict")
@@ -159,6 +161,7 @@ def read_evaluation_meta(eval_dir: Path | str) -> dict[str, Any]:
         raise DataError(f"{path}: schema {found} is not {EVALUATION_SCHEMA}, which this version reads; evaluate it again")
     _require(meta, META_FIELDS, str(path))
     kinds = {"decoding": dict, "problems": dict, "step": int, "samples_per_problem": int, "seed": int, "complete": bool}
+    kinds |= {"coverage_problems": int, "coverage_samples": int}
     for name, kind in kinds.items():
         if name in meta and not isinstance(meta[name], kind):
             raise DataError(f"{path}: {name} is not of type {kind.__name__}; evaluate the run again")
@@ -169,6 +172,22 @@ def read_evaluation_meta(eval_dir: Path | str) -> dict[str, Any]:
     ):
         raise DataError(f"{path}: decoding and problems hold numbers, method and label words; evaluate the run again")
     return meta
+
+
+def read_base_model(folder: Path | str) -> dict[str, str]:
+    """Which model the evaluations of a folder are of: its `path`, a hash of its `content`, its `label`.
+
+    Raises:
+        DataError: base_model.json is damaged, or lacks one of them.
+    """
+    path = Path(folder) / BASE_MODEL
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{path} is not readable ({error}); evaluate the model again into another folder") from error
+    if not isinstance(facts, dict) or not all(isinstance(facts.get(name), str) for name in ("path", "content", "label")):
+        raise DataError(f"{path} lacks path, content or label; evaluate the model again into another folder")
+    return {name: facts[name] for name in ("path", "content", "label")}
 
 
 def write_evaluation_meta(eval_dir: Path, meta: Mapping[str, Any], coming: Path | None = None) -> None:

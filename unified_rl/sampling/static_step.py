@@ -19,7 +19,7 @@ from unified_rl.models.reach import WHOLE, reaches
 from unified_rl.sampling.draws import draw, draw_by_blocks
 from unified_rl.sampling.llama_decoder import is_plain
 
-DTYPES = (torch.float32, torch.bfloat16)
+DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 
 def supports(model: PreTrainedModel) -> bool:

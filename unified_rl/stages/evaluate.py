@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +58,27 @@ COLUMNS = pa.schema(
 
 
 @dataclass(frozen=True)
+class Policy:
+    """What is evaluated: a Hugging Face folder, and what is known of it.
+
+    key: what the stored responses depend on of it. step, updates: behind its weights. owner: name of the folder that its
+    evaluations are in. facts: what is said of it beside, or in place of, what the configuration says.
+    """
+
+    folder: Path
+    key: Mapping[str, str]
+    step: int
+    updates: int
+    owner: str
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class _Chunk:
-    """Consecutive problems of one slice in one mode ("greedy" or "sample"). `first` is the place of its first problem."""
+    """Consecutive problems of one slice in one mode ("greedy" or "sample"), with `each` responses to each.
+
+    `first` is the place of its first problem.
+    """
 
     index: int
     mode: str
@@ -67,6 +86,11 @@ class _Chunk:
     slice: str
     first: int
     prompts: Sequence[Prompt]
+    each: int
+
+    @property
+    def responses(self) -> int:
+        return len(self.prompts) * self.each
 
     @property
     def file(self) -> str:
@@ -100,31 +124,48 @@ def evaluate(
     config = replace(own, evaluation=options, task=task or own.task, data=data or own.data)
     if config.task.name == own.task.name:
         stored.check_code(own.task.name, run_dir, allow_code)
-    final = run_dir / "evaluations" / name
-    if final.exists():
-        raise RunDirectoryError(f"{final} exists already; choose another name=..., or delete that folder")
+    final = _free(run_dir, name)
     checkpoint = runs.latest_checkpoint(run_dir)
     if checkpoint is None:
         raise CheckpointError(f"{run_dir} has no checkpoint to evaluate; train it first (or go on with resume=true)")
-    use_threads(threads or config.threads)
+    key = {"name": checkpoint.name, "hash": files.file_hash(checkpoint / files.MANIFEST)}
+    step = int(checkpoint.name.removeprefix("step_"))
+    policy = Policy(checkpoint / "policy", key, step, _updates(checkpoint), run_dir.name)
+    return evaluate_policy(config, policy, final, threads or config.threads)
+
+
+def evaluate_policy(config: Config, policy: Policy, final: Path, threads: int) -> Path:
+    """Sample from a policy as a configuration says, and store every response with its verdict in the folder `final`.
+
+    Raises:
+        RunDirectoryError: `final` exists, or is being written by another process.
+    """
+    _free(final.parents[1], final.name)
+    use_threads(threads)
     transformers.utils.logging.disable_progress_bar()  # one bar for the evaluation, none for the weights
-    aside = files.aside_of(final)
     with files.disk_errors(final):
-        final.parent.mkdir(exist_ok=True)
-    with runs.held(final.with_name(f".{name}.lock")):
-        return _write(config, checkpoint, run_dir, aside, final)
+        final.parent.mkdir(parents=True, exist_ok=True)
+    with runs.held(final.with_name(f".{final.name}.lock")):
+        return _write(config, policy, files.aside_of(final), final)
 
 
-def _write(config: Config, checkpoint: Path, run_dir: Path, aside: Path, final: Path) -> Path:
+def _free(run_dir: Path, name: str) -> Path:
+    final = run_dir / files.EVALUATIONS / name
+    if final.exists():
+        raise RunDirectoryError(f"{final} exists already; choose another name=..., or delete that folder")
+    return final
+
+
+def _write(config: Config, policy: Policy, aside: Path, final: Path) -> Path:
     """Evaluate into `aside`, chunk by chunk; put the chunks together in a folder there, and rename it to `final`."""
-    plan = _plan(config, checkpoint)
+    plan = _plan(config, policy)
     with files.disk_errors(final):
         if _stored_plan(aside) != plan:
             files.remove(aside)
             aside.mkdir(parents=True)
             files.write_json(aside / PLAN, plan)
-    with frozen_sampler(config, checkpoint / "policy") as sampler:
-        meta, chunks = _sample_all(config, checkpoint, aside, sampler)
+    with frozen_sampler(config, policy.folder) as sampler:
+        meta, chunks = _sample_all(config, policy, aside, sampler)
     whole = aside / "whole"
     with files.disk_errors(final):
         files.remove(whole)
@@ -132,7 +173,7 @@ def _write(config: Config, checkpoint: Path, run_dir: Path, aside: Path, final: 
         with pq.ParquetWriter(whole / reading.SAMPLES, COLUMNS) as writer:
             for table in _row_groups(aside / chunk.file for chunk in chunks):
                 writer.write_table(table, ROW_GROUP)
-        reading.write_evaluation_meta(whole, {**meta, "run": run_dir.name, "complete": True})
+        reading.write_evaluation_meta(whole, {**meta, "run": policy.owner, "complete": True})
         files.sync_tree(whole)
         whole.rename(final)
         files.sync(final.parent)
@@ -152,13 +193,13 @@ def _row_groups(paths: Iterable[Path]) -> Iterator[pa.Table]:
         yield rest.combine_chunks()
 
 
-def _plan(config: Config, checkpoint: Path) -> dict[str, Any]:
+def _plan(config: Config, policy: Policy) -> dict[str, Any]:
     """Everything that the stored chunks depend on."""
     plan = {
         "schema": reading.EVALUATION_SCHEMA,
         "evaluation": asdict(config.evaluation),
         "world": world_settings(config),
-        "checkpoint": {"name": checkpoint.name, "hash": files.file_hash(checkpoint / files.MANIFEST)},
+        "checkpoint": dict(policy.key),
         "dtype": config.model.dtype,
         **sampler_key(config),
     }
@@ -173,7 +214,7 @@ def _stored_plan(aside: Path) -> dict[str, Any] | None:
 
 
 def _sample_all(
-    config: Config, checkpoint: Path, aside: Path, sampler: TorchGenerator | VllmGenerator
+    config: Config, policy: Policy, aside: Path, sampler: TorchGenerator | VllmGenerator
 ) -> tuple[dict[str, Any], list[_Chunk]]:
     """Sample, grade and store the chunks that are not stored yet. Returns the evaluation's facts, and all chunks."""
     options = config.evaluation
@@ -181,10 +222,9 @@ def _sample_all(
     tokenizer = sampler.tokenizer
     generator = solution_generator(config, sampler, tokenizer)
     reward = OutcomeReward(task)
-    version = _updates(checkpoint)
     prompts = _prompts(config, task, sampler)
     chunks = list(_chunks(prompts, options))
-    total = sum(_responses(chunk, options) for chunk in chunks)
+    total = sum(chunk.responses for chunk in chunks)
     done = 0
     with progress(f"evaluating {task.name}", total, "responses") as hook:
         for chunk in chunks:
@@ -192,11 +232,12 @@ def _sample_all(
                 # Where responses take several calls, a call's count says nothing: then chunks alone are counted.
                 whole_calls = generator is sampler
                 sampler.on_progress = (lambda now, _, before=done: hook(before + now, {})) if whole_calls else None
-                responses = generator.generate(chunk.prompts, _seeds(chunk, options), _decoding(chunk, options), version)
+                asked = _seeds(chunk, options), _decoding(chunk, options), policy.updates
+                responses = generator.generate(chunk.prompts, *asked)
                 _store(_table(chunk.mode, chunk.slice, options.split, chunk.prompts, responses, reward), aside / chunk.file)
-            done += _responses(chunk, options)
+            done += chunk.responses
             hook(done, {})
-    return _facts(config, task, checkpoint, prompts), chunks
+    return _facts(config, task, policy, prompts), chunks
 
 
 def _prompts(config: Config, task: Task, sampler: TorchGenerator | VllmGenerator) -> dict[str, Sequence[Prompt]]:
@@ -214,22 +255,25 @@ def _prompts(config: Config, task: Task, sampler: TorchGenerator | VllmGenerator
     }
 
 
-def _facts(config: Config, task: Task, checkpoint: Path, prompts: Mapping[str, Sequence[Prompt]]) -> dict[str, Any]:
+def _facts(config: Config, task: Task, policy: Policy, prompts: Mapping[str, Sequence[Prompt]]) -> dict[str, Any]:
     """What is said of an evaluation beside its responses."""
     options = config.evaluation
     return {
         "method": config.method,
         "label": config.label,
         "seed": config.seed,
-        "step": int(checkpoint.name.removeprefix("step_")),
+        "step": policy.step,
         "task": task.name,
         "task_settings": asdict(config.task),
         "data": config.data.path,
         "decoding": asdict(options.decoding),
         "evaluation_seed": options.seed,
         "samples_per_problem": options.samples,
+        "coverage_problems": options.coverage_problems,
+        "coverage_samples": options.coverage_samples,
         "problems": {name: len(of_slice) for name, of_slice in prompts.items()},
         "code": code_hash(),
+        **policy.facts,
     }
 
 
@@ -237,15 +281,21 @@ def _chunks(prompts: Mapping[str, Sequence[Prompt]], options: EvaluationConfig) 
     """The chunks in the order of the rows: per slice first the greedy responses, then the samples."""
     index = 0
     for slice_index, (name, of_slice) in enumerate(prompts.items()):
-        for mode, each in (("greedy", 1), ("sample", options.samples)):
-            count = max(1, options.responses_per_chunk // max(each, 1))
-            for first in range(0, len(of_slice) if each else 0, count):
-                yield _Chunk(index, mode, slice_index, name, first, of_slice[first : first + count])
+        for mode, start, end, each in _spans(len(of_slice), options):
+            count = max(1, options.responses_per_chunk // each)
+            for first in range(start, end, count):
+                yield _Chunk(index, mode, slice_index, name, first, of_slice[first : min(first + count, end)], each)
                 index += 1
 
 
-def _responses(chunk: _Chunk, options: EvaluationConfig) -> int:
-    return len(chunk.prompts) * (options.samples if chunk.mode == "sample" else 1)
+def _spans(problems: int, options: EvaluationConfig) -> Iterator[tuple[str, int, int, int]]:
+    """(mode, first problem, the one after the last, responses to each) of a slice, where there are any."""
+    yield "greedy", 0, problems, 1
+    start = 0
+    for count, each in options.parts(problems):
+        if each:
+            yield "sample", start, start + count, each
+        start += count
 
 
 def _seeds(chunk: _Chunk, options: EvaluationConfig) -> list[list[int]]:
@@ -254,7 +304,7 @@ def _seeds(chunk: _Chunk, options: EvaluationConfig) -> list[list[int]]:
         return [[0]] * len(chunk.prompts)
     places = range(chunk.first, chunk.first + len(chunk.prompts))
     return [
-        [rng.derive_seed(options.seed, "evaluation", chunk.slice_index, place, k) for k in range(options.samples)]
+        [rng.derive_seed(options.seed, "evaluation", chunk.slice_index, place, k) for k in range(chunk.each)]
         for place in places
     ]
 

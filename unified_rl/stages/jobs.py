@@ -6,21 +6,33 @@ The command line calls these, and so does the worker of a grid's cell, in its ow
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 
 from unified_rl.base.errors import ConfigError
 from unified_rl.config.problems import DataConfig, TaskConfig
 from unified_rl.config.schema import Config
 from unified_rl.presets import loading
-from unified_rl.stages import stored
+from unified_rl.records import phase
+from unified_rl.stages import base_models, stored
+
+#: What goes on beside a run, given its folder and `logging.page_every`.
+Beside = Callable[[Path, float], AbstractContextManager[None]]
 
 #: Words of `evaluate` that are not settings of an evaluation.
 _OF_EVALUATE = ("run", "name", "threads", "allow_code")
 
 
-def train(words: Sequence[str]) -> None:
+def _nothing(run_dir: Path, every: float) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
+def train(words: Sequence[str], beside: Beside = _nothing) -> None:
     """Train, or go on with an interrupted run (`resume=true`).
+
+    Args:
+        beside: of the first rank: what shows the run while it goes on.
 
     Raises:
         UnifiedRLError: settings, data or files that cannot be used.
@@ -33,15 +45,26 @@ def train(words: Sequence[str]) -> None:
     from unified_rl.training.ranks import join_ranks
 
     ranks = join_ranks()
-    with shown_by_first(ranks, config.label, config.trainer.steps) as on_step:
+    with shown_by_first(ranks, config.label, config.trainer.steps) as on_step, _told(config, beside, ranks.first):
         run = run_training(config, on_step, ranks)
     if ranks.first:
         done = f"{config.run_dir} ({run.step} steps of {config.label})"
         print(f"finished: {done}; next: {shlex.join(['unified-rl', 'evaluate', f'run={config.run_dir}'])}")
 
 
-def iterate(words: Sequence[str]) -> None:
-    """Iterative RL (Algorithm 1).
+@contextmanager
+def _told(config: Config, beside: Beside, first: bool) -> Iterator[None]:
+    """Within this context, the run's folder says what is being worked on, and what goes on beside it does."""
+    with ExitStack() as stack:
+        if first:
+            run_dir = Path(config.run_dir)
+            stack.enter_context(beside(run_dir, config.logging.page_every))
+            stack.enter_context(phase.noted(run_dir))
+        yield
+
+
+def iterate(words: Sequence[str], beside: Beside = _nothing) -> None:
+    """Iterative RL (Algorithm 1). beside: as of `train`.
 
     Raises:
         UnifiedRLError: settings, data or files that cannot be used.
@@ -53,7 +76,8 @@ def iterate(words: Sequence[str]) -> None:
     from unified_rl.training.ranks import join_ranks
 
     ranks = join_ranks()
-    folder = stage.iterate(config, ranks)
+    with _told(config, beside, ranks.first):
+        folder = stage.iterate(config, ranks)
     if ranks.first:
         print(f"finished: {folder}; next: {tables_of(folder)}")
 
@@ -70,16 +94,21 @@ def _true_or_false(name: str, text: str) -> bool:
 
 
 def evaluate(words: Sequence[str]) -> Path:
-    """Sample from a run's latest checkpoint and store every response; returns the evaluation's folder.
+    """Sample from a run's latest checkpoint, or a model (`model=DIR`), and store every response; returns the evaluation's folder.
 
     Raises:
         UnifiedRLError: settings, data or files that cannot be used.
     """
+    names = {word.split("=")[0] for word in words}
+    if {"model", "model.path"} & names:
+        if "run" in names:
+            raise ConfigError("evaluate takes run=DIR, a run of ours, or model=DIR, a Hugging Face folder, and not both")
+        return base_models.evaluate_model(words)
     given = dict(word.partition("=")[::2] for word in words if word.split("=")[0] in _OF_EVALUATE)
     other = [word for word in words if word.split("=")[0].split(".")[0] in ("task", "data")]
     words = [word for word in words if word not in other]
     if "run" not in given:
-        raise ConfigError("evaluate needs run=DIR, the folder of a run that `unified-rl train` made")
+        raise ConfigError("evaluate needs run=DIR, a run that `unified-rl train` made, or model=DIR, a Hugging Face folder")
     run_dir = Path(given["run"])
     allow_code = _true_or_false("allow_code", given.get("allow_code", "false"))
     config = stored.read_run(run_dir, allow_code)
@@ -95,7 +124,8 @@ def evaluate(words: Sequence[str]) -> Path:
         raise ConfigError(f"name={name} must be a plain folder name")
     from unified_rl.stages import evaluate as stage
 
-    return stage.evaluate(run_dir, options, name, int(threads), task, data, allow_code)
+    with phase.noted(run_dir):
+        return stage.evaluate(run_dir, options, name, int(threads), task, data, allow_code)
 
 
 def _other_problems(config: Config, words: Sequence[str]) -> tuple[TaskConfig, DataConfig]:

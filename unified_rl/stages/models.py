@@ -79,4 +79,4 @@ def model_dtype(config: Config) -> torch.dtype:
     """The precision of `model.dtype`."""
     import torch
 
-    return {"float32": torch.float32, "bfloat16": torch.bfloat16}[config.model.dtype]
+    return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[config.model.dtype]

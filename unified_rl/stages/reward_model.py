@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -26,6 +27,7 @@ from unified_rl.stages.models import model_dtype
 from unified_rl.stages.optimisers import adamw
 from unified_rl.stages.step_labels import StepFacts
 from unified_rl.stages.trained import StepHook, opened, run_inside
+from unified_rl.training.loss_scale import until_it_fits
 from unified_rl.training.protocol import Trainer
 from unified_rl.training.reward_loss import RewardLoss
 from unified_rl.training.reward_scores import RewardScorer, as_sequence, reward_role
@@ -111,7 +113,8 @@ def _train(run: Config, beginning: Beginning, inputs: Mapping[str, str], ranks: 
             batch = [beginning.data[index] for index in _batch(beginning.data, run.reward_model, number - 1)]
             sequences = [as_sequence(item.prompt, item.response.token_ids) for item in batch]
             with timed(timings, "update"):
-                report = trainer.update(sequences, RewardLoss([item.ends for item in batch], [item.labels for item in batch]))
+                loss = RewardLoss([item.ends for item in batch], [item.labels for item in batch])
+                report = until_it_fits(partial(trainer.update, sequences, loss))
             rate = report.learning_rate
             return {"step": number, "loss": report.loss, "grad_norm": report.grad_norm, "learning_rate": rate}, []
 

@@ -14,6 +14,7 @@ from unified_rl.stages.solutions import program_runner
 from unified_rl.tasks import build_task, templates
 from unified_rl.tasks.checked import checked
 from unified_rl.tasks.few_shot import read_examples
+from unified_rl.tasks.letters import LetterAnswers
 from unified_rl.tasks.programs import ProgramAnswers
 from unified_rl.tasks.reading import refuse
 from unified_rl.tasks.templates import CHAT, encode
@@ -24,11 +25,9 @@ def make_task(config: Config) -> Task:
     task = problems_task(config)
     if ":" in config.task.name:
         task = checked(task)
-    return (
-        ProgramAnswers(task, program_runner(config.task.allow_unsandboxed))
-        if config.task.solution == "program_of_thought"
-        else task
-    )
+    if config.task.solution == "program_of_thought":
+        return ProgramAnswers(task, program_runner(config.task.allow_unsandboxed))
+    return LetterAnswers(task) if config.task.solution == "letter_likelihood" else task
 
 
 def problems_task(config: Config) -> Task:

@@ -133,7 +133,7 @@ def _rows(cell: Cell, key: tuple[str, str], scores: Scores) -> list[dict[str, An
             "slice": key[0],
             "split": key[1],
             "problem_id": problem,
-            "num_samples": scores.num_samples,
+            "num_samples": scores.num_samples if scores.samples_P is None else int(scores.samples_P[place]),
             "num_correct": int(scores.num_correct[place]),
             "num_no_answer": int(scores.num_no_answer[place]),
             "class_counts": scores.class_counts[place],
@@ -165,11 +165,12 @@ def _cell(entry: dict[str, Any], scores: dict[tuple[str, str], Scores]) -> Store
 
 
 def _scores(rows: pd.DataFrame) -> Scores:
-    greedy = rows["greedy"]
+    greedy, samples = rows["greedy"], rows["num_samples"]
     return Scores(
         problem_ids=tuple(rows["problem_id"]),
         greedy=None if greedy.isna().any() else greedy.to_numpy(dtype=float),
-        num_samples=int(rows["num_samples"].iloc[0]),
+        num_samples=int(samples.max()),
+        samples_P=samples.to_numpy(dtype=np.int64) if samples.nunique() > 1 else None,
         num_correct=rows["num_correct"].to_numpy(dtype=np.int64),
         num_no_answer=rows["num_no_answer"].to_numpy(dtype=np.int64),
         class_counts=[counts.tolist() for counts in rows["class_counts"]],

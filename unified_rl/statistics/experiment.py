@@ -39,7 +39,9 @@ class Scores:
         problem_ids: [P], sorted.
         greedy: float [P], 1 where the greedy answer is right; None without greedy answers.
         num_correct: int [P], right samples; num_no_answer: int [P]; class_counts: P lists of samples per answer;
-        correct_class: int [P], see `maj_at_k`. num_samples: samples per problem (0 without samples).
+        correct_class: int [P], see `maj_at_k`. num_samples: the most samples of any problem (0 without samples).
+        samples_P: int [P], samples of each problem, where some have fewer; None: all have `num_samples`. Pass@K and Maj@K are of
+            the problems with all of them: [D].
         digest: of ids and gold answers (`comparable.problems_digest`); "" where the gold answers are not at hand.
     """
 
@@ -51,6 +53,7 @@ class Scores:
     class_counts: list[list[int]]
     correct_class: np.ndarray
     digest: str = ""
+    samples_P: np.ndarray | None = None
     _maj: dict[tuple[str, str], np.ndarray] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -58,25 +61,36 @@ class Scores:
         """1, 2, 4, ... up to the number of samples."""
         return tuple(2**i for i in range(self.num_samples.bit_length()))
 
+    @cached_property
+    def whole(self) -> np.ndarray:
+        """Places of the problems with all the samples: [D]."""
+        count = len(self.problem_ids)
+        return np.arange(count) if self.samples_P is None else np.flatnonzero(self.samples_P == self.num_samples)
+
+    @property
+    def whole_ids(self) -> tuple[str, ...]:
+        """[D], the problems that Pass@K and Maj@K are of."""
+        return tuple(self.problem_ids[place] for place in self.whole)
+
     def same_problems(self, other: Scores) -> bool:
         """Whether both are on the same problems, by ids and, where both know them, gold answers."""
         golds = not self.digest or not other.digest or self.digest == other.digest
-        return golds and self.problem_ids == other.problem_ids
+        return golds and self.problem_ids == other.problem_ids and self.whole_ids == other.whole_ids
 
     def average(self) -> np.ndarray:
         """Share of right samples per problem: [P]."""
-        return self.num_correct / self.num_samples
+        return self.num_correct / (self.num_samples if self.samples_P is None else self.samples_P)
 
     def pass_at(self) -> np.ndarray:
-        """Pass@K per problem at every K of `ks`: [P, K]."""
-        return np.asarray(pass_at_k(self.num_samples, self.num_correct[:, None], np.array(self.ks)))
+        """Pass@K per problem at every K of `ks`: [D, K]."""
+        return np.asarray(pass_at_k(self.num_samples, self.num_correct[self.whole, None], np.array(self.ks)))
 
     def maj_at(self, ties: Ties, no_answer: NoAnswer) -> np.ndarray:
-        """Maj@K per problem at every K of `ks`: [P, K]."""
+        """Maj@K per problem at every K of `ks`: [D, K]."""
         if (ties, no_answer) not in self._maj:  # several tables want it, and it takes seconds
-            found = maj_at_k(
-                self.class_counts, self.correct_class, self.ks, ties, num_no_answer=self.num_no_answer, no_answer=no_answer
-            )
+            counts = [self.class_counts[place] for place in self.whole]
+            silent = self.num_no_answer[self.whole]
+            found = maj_at_k(counts, self.correct_class[self.whole], self.ks, ties, num_no_answer=silent, no_answer=no_answer)
             self._maj[ties, no_answer] = np.asarray(found)
         return self._maj[ties, no_answer]
 
@@ -192,7 +206,9 @@ class Cell:
             return {}
         where = ", ".join(str(path) for path in self.final_metas)
         groups = pd.concat(frames, ignore_index=True).groupby(["slice", "split"], sort=False)
-        return {key: _scores(group, f"{where} ({key[1]}/{key[0]})") for key, group in groups}
+        metas = self.final_metas.values()
+        numbers = {int(meta.get(name, 0)) for meta in metas for name in ("samples_per_problem", "coverage_samples")} - {0}
+        return {key: _scores(group, f"{where} ({key[1]}/{key[0]})", numbers) for key, group in groups}
 
 
 def read_experiment(folders: Sequence[Path | str], evaluation: str | None = None) -> list[Cell]:
@@ -314,8 +330,12 @@ def _rank(cell: Cell) -> int:
     return order.index(cell.method) if cell.method in order else len(order)
 
 
-def _scores(samples: pd.DataFrame, where: str) -> Scores:
-    """Reduce the answers of one slice to counts per problem. `where` names the files in messages."""
+def _scores(samples: pd.DataFrame, where: str, numbers: set[int]) -> Scores:
+    """Reduce the answers of one slice to counts per problem.
+
+    Args:
+        where: names the files in messages. numbers: of samples that a problem may have.
+    """
     right = (samples["verdict"] == "correct").to_numpy()
     elected = (samples["answer_class"].notna() & (samples["answer_class"] == samples["gold_class"])).to_numpy(dtype=bool)
     if (right != elected).any():
@@ -333,7 +353,8 @@ def _scores(samples: pd.DataFrame, where: str) -> Scores:
             f"{where}: {row['mode']} {row['sample_index']} of problem {row['problem_id']!r} is there twice; evaluate again"
         )
     per_problem = drawn.groupby("problem_id").size().reindex(problem_ids, fill_value=0)
-    if per_problem.nunique() > 1 or (len(greedy) and len(greedy) != len(problem_ids)):
+    uneven = per_problem.nunique() > 1 and not set(per_problem) <= numbers
+    if uneven or (len(greedy) and len(greedy) != len(problem_ids)):
         raise DataError(
             f"{where}: problems have between {per_problem.min()} and {per_problem.max()} samples and {len(greedy)} of "
             f"{len(problem_ids)} a greedy answer, but all must have the same; evaluate again"
@@ -345,7 +366,8 @@ def _scores(samples: pd.DataFrame, where: str) -> Scores:
     return Scores(
         problem_ids=problem_ids,
         greedy=None if greedy_right is None else greedy_right.to_numpy(dtype=float),
-        num_samples=int(per_problem.iloc[0]),
+        num_samples=int(per_problem.max()),
+        samples_P=per_problem.to_numpy(dtype=np.int64) if per_problem.nunique() > 1 else None,
         num_correct=drawn_right.to_numpy(dtype=np.int64),
         num_no_answer=silent.to_numpy(dtype=np.int64),
         class_counts=counts,

@@ -61,7 +61,7 @@ def crossovers(cells: Sequence[Cell]) -> pd.DataFrame:
         if not baseline or len(numbers) > 1:
             rows.append(facts if not baseline else {**facts, "note": f"unequal numbers of samples: {sorted(numbers)}"})
             continue
-        own, other = ([cell.scores[key].num_correct for cell in group] for group in (sampled, baseline))
+        own, other = ([cell.scores[key].num_correct[cell.scores[key].whole] for cell in group] for group in (sampled, baseline))
         found = pass_at_k_crossover(numbers.pop(), own, other)
         leader = {"a": facts["label"], "b": baseline[0].label}.get(found.leader, found.leader)
         row = {name: getattr(found, name) for name in ("overtaking", "low", "high", "crossing_share", "note")}
@@ -93,4 +93,4 @@ def _at(group: list[Cell], key: tuple[str, str], ks: Sequence[int], values: Call
 
 
 def _average_at_every_k(scores: Scores) -> np.ndarray:
-    return np.repeat(scores.average()[:, None], len(scores.ks), axis=1)
+    return np.repeat(scores.average()[scores.whole, None], len(scores.ks), axis=1)

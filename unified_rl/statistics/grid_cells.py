@@ -109,7 +109,8 @@ class GridCell:
                 values["maj"] = scores.maj_at(ties, no_answer)[:, scores.ks.index(k)], k
                 values["pass"] = scores.pass_at()[:, scores.ks.index(k)], k
             for metric, (score_P, k_of) in values.items():
-                found[key[0], metric] = Score(key[1], scores.problem_ids, np.asarray(score_P, dtype=float), k_of, scores.digest)
+                ids = scores.problem_ids if k_of is None else scores.whole_ids
+                found[key[0], metric] = Score(key[1], ids, np.asarray(score_P, dtype=float), k_of, scores.digest)
         return found
 
 

@@ -31,15 +31,16 @@ class PlannedCell:
 
 @dataclass(frozen=True)
 class Primary:
-    """The contrast that an ablation is about, declared before it runs: label minus baseline by one metric, on every slice.
+    """A contrast that an ablation is about, declared before it runs: label minus baseline by one metric, on every slice.
 
-    margin: a difference within it, either way, is no difference that matters (accuracy, 0..1).
+    margin: a difference within it, either way, is no difference that matters (accuracy, 0..1). reason: why that much.
     """
 
     label: str
     baseline: str
     metric: str
     margin: float
+    reason: str = ""
 
     def is_of(self, row: Mapping[str, Any]) -> bool:
         return (row["label"], row["baseline"], row["metric"]) == (self.label, self.baseline, self.metric)
@@ -61,7 +62,7 @@ class GridFacts:
     matching: str = NOT_STATED
     baseline: str = DEFAULT_BASELINE
     contrasts: tuple[tuple[str, str], ...] = ()
-    primary: Primary | None = None
+    primary: tuple[Primary, ...] = ()
     seeds: tuple[int, ...] = ()
     cells: tuple[PlannedCell, ...] = field(default=(), repr=False)
     arms: Mapping[frozenset[str], str] = field(default_factory=dict, repr=False)
@@ -135,13 +136,18 @@ def _matching(stated: Any) -> str:
     return str(stated) if stated else NOT_STATED
 
 
-def _primary(path: Path, stated: Any) -> Primary | None:
-    if not stated:
-        return None
+def _primary(path: Path, stated: Any) -> tuple[Primary, ...]:
+    """The contrasts that a grid is about; there was but one, or none, in older files."""
+    each = [stated] if isinstance(stated, Mapping) else stated or []
     try:
-        return Primary(str(stated["label"]), str(stated["baseline"]), str(stated["metric"]), float(stated["margin"]))
+        return tuple(_one_primary(one) for one in each)
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{path}: its primary contrast is not readable ({error}); start the grid's command again") from error
+
+
+def _one_primary(stated: Mapping[str, Any]) -> Primary:
+    label, baseline, metric = (str(stated[name]) for name in ("label", "baseline", "metric"))
+    return Primary(label, baseline, metric, float(stated["margin"]), str(stated.get("reason") or ""))
 
 
 def _arms(path: Path, facts: Mapping[str, Any]) -> dict[frozenset[str], str]:

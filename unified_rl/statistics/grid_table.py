@@ -9,7 +9,7 @@ Metrics: `grid_cells` names them; in grid.csv also `sampled_tokens`, `trained_to
 cells.csv `level_reached` says "no" and the numbers are those of the curve's end; in grid.csv it counts as infinite.
 
 `p` is the paired test that goes with the interval; `p_holm` is adjusted (Holm) for every test of the page: all comparisons, slices
-and metrics are one family, of which a declared primary contrast has half the error rate to itself. `decision` follows `p_holm`;
+and metrics are one family, of which declared primary contrasts have half the error rate to themselves. `decision` follows `p_holm`;
 with fewer seeds than an interval over seeds takes, there is none. A primary contrast has a `conclusion` besides: supported,
 contradicted, equivalent within its margin (two one-sided tests), or cannot tell.
 
@@ -58,7 +58,7 @@ GRID_COLUMNS = [
 ]
 CONTRAST_COLUMNS = [
     *("label", "baseline", "slice", "split", "metric", "k", "estimate", "low", "high", "verdict", "p", "p_holm", "comparisons"),
-    *("decision", "p_equivalent", "conclusion", "num_problems", "num_seeds", "num_starts", "decoding", "note"),
+    *("decision", "margin", "p_equivalent", "conclusion", "num_problems", "num_seeds", "num_starts", "decoding", "note"),
 ]
 OFFLINE = "its samples were drawn before the run: sampled tokens are not its own"
 
@@ -311,9 +311,10 @@ def _contrast(data: GridData, pair: tuple[str, str], slice_name: str, metric: st
     found = paired_difference(table, other)
     row = facts | {"split": a[0].split, "k": a[0].k, "verdict": verdict(found.low, found.high)}
     row |= {"p": paired_p_value(table, other), "num_starts": _num_starts(data, pair[0], seeds)} | _interval_columns(found)
-    primary = data.grid.primary
-    if primary is not None and primary.is_of(row):
-        row["p_equivalent"] = equivalence_p_value(table, other, primary.margin)
+    for primary in data.grid.primary:
+        if primary.is_of(row):
+            row["p_equivalent"] = equivalence_p_value(table, other, primary.margin)
+            row["margin"] = primary.margin
     return row
 
 
@@ -328,13 +329,13 @@ def _num_starts(data: GridData, label: str, seeds: Iterable[int]) -> int:
     return num_starts(cell.cell for cell in data.cells if cell.label == label and cell.seed in seeds)
 
 
-def with_holm(rows: list[dict[str, Any]], primary: Primary | None = None) -> list[dict[str, Any]]:
+def with_holm(rows: list[dict[str, Any]], primary: Sequence[Primary] = ()) -> list[dict[str, Any]]:
     """The rows of a page with p-values adjusted over all of them, and what they decide.
 
     Args:
-        rows: as `contrast_table` has them; those without a `p` could not be tested. primary: its tests share half the error rate.
+        rows: as `contrast_table` has them; those without a `p` could not be tested. primary: their tests share half the error rate.
     """
-    first = [primary is not None and primary.is_of(row) and "p" in row for row in rows]
+    first = ["p" in row and any(one.is_of(row) for one in primary) for row in rows]
     tested = sum("p" in row for row in rows)
     others = tested - sum(first)
     weights = [1 / sum(first) if mine else 1 / max(others, 1) for mine in first] if any(first) else None
@@ -412,7 +413,7 @@ def provenance_of(data: GridData, folders: Sequence[Path | str]) -> dict[str, An
         "num_starts": num_starts(cell.cell for cell in data.cells),
         "confidence": CONFIDENCE,
         "holm": HOLM_FAMILY,
-        "primary": asdict(grid.primary) if grid.primary else None,
+        "primary": [asdict(one) for one in grid.primary],
         "decoding": data.decoding,
         "levels": data.levels,
         "unfinished": {f"{cell.label}, seed {cell.seed}": short for cell in data.cells if (short := lack(cell))},

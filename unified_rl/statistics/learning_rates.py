@@ -1,6 +1,6 @@
 """lr_sweep.csv: of a sweep of learning rates, validation accuracy at the last step by method and rate, and the best rate of each.
 
-A grid is a sweep where every method has several rates and the curves are on the validation split.
+A grid is a sweep where every method has several rates with each of its rewards, and the curves are on the validation split.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from unified_rl.statistics.grid_table import GridData
 from unified_rl.statistics.learning import SELECTION_SPLIT
 
 TABLE = "lr_sweep.csv"
-RATE = "trainer.learning_rate"
+RATE, REWARD = "trainer.learning_rate", "reward.source"
 
 
 def table(data: GridData) -> pd.DataFrame | None:
-    """One row per method and rate: accuracy per slice and their mean (NaN where a run is not complete); None if it is no sweep."""
+    """A row per method, reward and rate: accuracy per slice and their mean (NaN where a run is not complete); None: no sweep."""
     trained = [cell for cell in data.cells if not cell.cell.is_baseline and RATE in cell.settings]
-    rates: dict[str, set[float]] = defaultdict(set)
+    rates: dict[tuple[str, str], set[float]] = defaultdict(set)
     for cell in trained:
-        rates[cell.cell.method].add(float(cell.settings[RATE]))
+        rates[cell.cell.method, str(cell.settings.get(REWARD, ""))].add(float(cell.settings[RATE]))
     splits = {curve.split for cell in trained for curve in cell.curves.values()}
     if not trained or splits != {SELECTION_SPLIT} or min(map(len, rates.values())) < 2:
         return None
@@ -35,6 +35,7 @@ def _row(cell: GridCell) -> dict[str, object]:
     slices = {name: float(curve.accuracy[-1]) for name, curve in curves.items()}
     return {
         "method": cell.cell.method,
+        "reward": str(cell.settings.get(REWARD, "")),
         "learning_rate": float(cell.settings[RATE]),
         **slices,
         "mean": sum(slices.values()) / len(slices) if slices else float("nan"),
@@ -44,12 +45,13 @@ def _row(cell: GridCell) -> dict[str, object]:
 
 
 def format_table(rates: pd.DataFrame) -> str:
-    """The best rate of each method as text."""
+    """The best rate of each method with each reward as text."""
     lines = []
-    for method, rows in rates.groupby("method", sort=False):
+    for (method, reward), rows in rates.groupby(["method", "reward"], sort=False):
+        named = f"{method}, reward {reward}" if reward else str(method)
         if rows["mean"].isna().all():
-            lines.append(f"{method}: no rate has been run to the end")
+            lines.append(f"{named}: no rate has been run to the end")
             continue
         best = rows.loc[rows["mean"].idxmax()]
-        lines.append(f"{method}: best rate {best['learning_rate']:g}, mean accuracy {100 * best['mean']:.1f} %")
+        lines.append(f"{named}: best rate {best['learning_rate']:g}, mean accuracy {100 * best['mean']:.1f} %")
     return "\n".join(lines)

@@ -13,8 +13,17 @@ from typing import Any
 import pandas as pd
 
 from unified_rl.base.errors import ConfigError, DataError
-from unified_rl.records import seals
-from unified_rl.statistics import first_error, grid_table, iterations, learning_rates, pass_rate, reward_models, tables
+from unified_rl.records import reading, seals
+from unified_rl.statistics import (
+    base_models,
+    first_error,
+    grid_table,
+    iterations,
+    learning_rates,
+    pass_rate,
+    reward_models,
+    tables,
+)
 from unified_rl.statistics.contrasts import FINAL, contrasts, format_contrasts, pair_of
 from unified_rl.statistics.grid_file import FILE, GridFacts, read_grid
 from unified_rl.statistics.grid_text import format_tables
@@ -82,6 +91,10 @@ def _of_iterations(options: TablesOptions, out: Path, command: str) -> str:
     return iterations.format_tables(iterations.write_tables(options.records, out, command))
 
 
+def _of_base_models(options: TablesOptions, out: Path, command: str) -> str:
+    return base_models.format_tables(*base_models.write(options.records, out, command))
+
+
 def _of_pass_rate(options: TablesOptions, out: Path, command: str) -> str:
     return pass_rate.format_table(pass_rate.write(_one(options), out))
 
@@ -97,6 +110,7 @@ def _of_first_errors(options: TablesOptions, out: Path, command: str) -> str:
 #: File that a folder of such records holds -> what makes its tables.
 MAKERS: dict[str, Callable[[TablesOptions, Path, str], str]] = {
     "iterate.json": _of_iterations,
+    reading.BASE_MODEL: _of_base_models,
     pass_rate.FACTS: _of_pass_rate,
     "scores.parquet": _of_reward_models,
     "solutions.parquet": _of_first_errors,

@@ -40,7 +40,7 @@ class PageSize:
 def null_page(size: PageSize, rng: np.random.Generator) -> GridData:
     """A grid in which no arm differs from another, nor from the start policy."""
     labels = [f"arm {number}" for number in range(size.arms)]
-    primary = Primary(labels[1], labels[0], "greedy", 0.02) if size.primary else None
+    primary = (Primary(labels[1], labels[0], "greedy", 0.02),) if size.primary else ()
     facts = GridFacts(baseline=BASELINE, contrasts=tuple(zip(labels[1:], labels[:-1], strict=True)), primary=primary)
     cells = [GridCell(Cell(BASELINE, BASELINE_METHOD, 0, None, "finished"), BASELINE_METHOD)]
     cells += [GridCell(Cell(label, label, seed, None, "finished"), label) for label in labels for seed in range(size.seeds)]

@@ -59,7 +59,7 @@ PASS_MAJ_COLUMNS = [
 ]
 _MEASURES = ("greedy", "avg", "maj", "pass", "difference")
 RESULTS_COLUMNS = [
-    *("label", "method", "seeds", "slice", "split", "step", "k"),
+    *("label", "method", "seeds", "slice", "split", "step", "k", "k_problems"),
     *(f"{name}{suffix}" for name in _MEASURES for suffix in ("", "_low", "_high")),
     *("num_problems", "num_seeds", "num_starts", "num_samples", "temperature", "decoding", "status", "note"),
 ]
@@ -132,6 +132,7 @@ def results(
 ) -> pd.DataFrame:
     """One row per label and slice: the final policies in figures.
 
+    `num_problems` are those of greedy and avg; Maj@K and Pass@K are of `k_problems`, the ones with samples enough.
     Columns `greedy`, `avg` (share of right samples), `maj` and `pass` (at K = column `k`: the given one, or the largest power
     of two within the samples) and `difference` (greedy accuracy minus the SFT policy's, paired by problem and seed), each with
     `_low` and `_high`.
@@ -156,11 +157,13 @@ def results(
             shown = max(value for value in ks if value <= k)
             row |= {"k": shown, "num_samples": sampled[0].scores[key].num_samples}
             row |= _columns("avg", mean_interval(stack(sampled, _average_on(key))))
+            of_all = row["num_problems"]
             for metric, values in k_metrics(key, ties, no_answer).items():
                 row |= _columns(metric, mean_interval(stack(sampled, values)[:, :, ks.index(shown)]))
+            row |= {"k_problems": row["num_problems"], "num_problems": of_all}
         rows.append(row)
     return pd.DataFrame(rows, columns=RESULTS_COLUMNS).astype(
-        {name: "Int64" for name in ("step", "k", "num_problems", "num_samples")}
+        dict.fromkeys(("step", "k", "k_problems", "num_problems", "num_samples"), "Int64")
     )
 
 
@@ -179,6 +182,9 @@ def format_results(table: pd.DataFrame) -> str:
             lines.append([row["label"], *cells, row["seeds"] or "-", row["status"]])
         problems = block["num_problems"].dropna()
         title = f"{split} / {slice_name}" + (f" ({int(problems.iloc[0])} problems)" if len(problems) else "")
+        fewer = block["k_problems"].dropna()
+        if len(fewer) and int(fewer.iloc[0]) != int(problems.iloc[0]):
+            title = f"{title[:-1]}, Maj@{shown_k} and Pass@{shown_k} of {int(fewer.iloc[0])})"
         blocks.append("\n".join([title, *_aligned(lines)]))
     few = table["num_seeds"].dropna() < FEWEST_SEEDS
     if few.all():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -20,15 +19,8 @@ from unified_rl.grading.extract import clean
 from unified_rl.tasks.benchmarks import Benchmark
 from unified_rl.tasks.fields import field_text, field_value
 from unified_rl.tasks.hashed_split import position
+from unified_rl.tasks.options import choice_question, option_list
 from unified_rl.tasks.reading import HUB, NAMED, all_of, find_files, local_path, read_records
-
-#: How the options of a multiple-choice question are announced.
-CHOICE_LINE = {
-    "en": "Which of these options is right? Answer with its letter.",
-    "zh": "下列选项中哪些正确？请用选项的字母作答。",
-}
-
-_LABEL = re.compile(r"\s*[(（]?([A-Z])[)）.．:：、]\s*")
 
 
 class BenchmarkTask:
@@ -38,7 +30,7 @@ class BenchmarkTask:
     only, the part of them whose questions' hash falls below `validation_fraction`; "train" is the rest.
 
     The options of a multiple-choice question are part of its question. `info` holds "language", "format", "solution" (where there
-    is one), and the benchmark's own fields (subject, level).
+    is one), the "stem" and "options" of multiple choice, and the benchmark's own fields (subject, level).
 
     Args:
         name: of the benchmark. benchmark: its row of the table.
@@ -170,7 +162,9 @@ class BenchmarkTask:
             else field_text(place, record, row.question)
         )
         if row.choices:
-            question = f"{question.strip()}\n{CHOICE_LINE[row.language]}\n{_options(place, record, row.choices)}"
+            shown, options = _options(place, record, row.choices)
+            info |= {"stem": question.strip(), "options": options}
+            question = choice_question(question, shown, row.language)
         identity = field_value(record, row.id) if row.id else None
         if identity is None:
             identity = f"{self.name}/{split}/{index}"
@@ -259,21 +253,14 @@ GOLD_FORMS = {"plain": _written, "number": _number, "letter": _letters, "list": 
 # Fields
 
 
-def _options(place: str, record: Mapping[str, Any], at: str) -> str:
-    """The options of a question, one per line as "(A) ..."; a text that lists them already is left as it is."""
+def _options(place: str, record: Mapping[str, Any], at: str) -> tuple[str | tuple[str, ...], tuple[str, ...]]:
+    """The options of a question as they are shown (a text that lists them already is left as it is), and as a list."""
     value = field_value(record, at)
     if isinstance(value, str):
-        return value.strip()
+        return value.strip(), option_list(value)
     if not isinstance(value, list | tuple) or len(value) < 2:
         raise DataError(f"{place}: field {at!r} must be a list of options or a text, and is {value!r:.60}")
-    return "\n".join(f"({chr(ord('A') + index)}) {_option(option)}" for index, option in enumerate(value))
-
-
-def _option(option: object) -> str:
-    if option is None or (isinstance(option, float) and math.isnan(option)):
-        return "None"  # what readers of tables make of the word
-    label = _LABEL.match(str(option))
-    return (str(option)[label.end() :] if label else str(option)).strip()
+    return option_list(value), option_list(value)
 
 
 def _plain(name: str, value: object) -> object:

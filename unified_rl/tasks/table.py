@@ -10,9 +10,10 @@ from unified_rl.base.errors import ConfigError
 from unified_rl.base.types import Problem
 from unified_rl.grading import FORMATS
 from unified_rl.tasks import usual_columns
-from unified_rl.tasks.benchmark_task import CHOICE_LINE, GOLD_FORMS, BenchmarkTask
+from unified_rl.tasks.benchmark_task import GOLD_FORMS, BenchmarkTask
 from unified_rl.tasks.benchmarks import Benchmark
 from unified_rl.tasks.hashed_split import hashed_split
+from unified_rl.tasks.options import CHOICE_LINE
 from unified_rl.tasks.reading import FORMATS as FILES
 from unified_rl.tasks.reading import HUB, local_path, read_records
 

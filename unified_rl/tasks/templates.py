@@ -13,10 +13,10 @@ from typing import Any
 
 from unified_rl.base.errors import ConfigError, DataError
 from unified_rl.base.types import Problem, Prompt, Tokenizer
+from unified_rl.config.problems import SOLUTIONS
 from unified_rl.tasks.few_shot import Example, worked_examples
 
-SOLUTIONS = ("chain_of_thought", "program_of_thought", "tool_integrated")
-CHAT, FEW_SHOT = "chat", "few_shot"
+CHAT, FEW_SHOT, LETTERS = "chat", "few_shot", "letters"
 
 INSTRUCTIONS = {
     ("chain_of_thought", "en"): "\nPlease reason step by step, and put your final answer within \\boxed{}.",
@@ -44,10 +44,15 @@ TEMPLATES = {
     CHAT: "{question}{instruction}",
     # Worked examples in front, for base models (`few_shot`).
     FEW_SHOT: "{examples}Problem: {question}\nSolution:",
+    # The same where the letter of an option follows at once (`letters`): MMLU's form.
+    LETTERS: "{examples}{question}",
 }
 
 #: How an example ends and the next one would begin: where a few-shot response stops.
 NEXT_EXAMPLE = "\n\nProblem:"
+
+#: How an example stands in a prompt, by solution format.
+_SHOWN, _SHOWN_LETTER = "Problem: {question}\nSolution: {solution}\n\n", "{question} {solution}\n\n"
 
 
 #: Characters without a space between them; what is longer is no word of any language, and some tokenizers take minutes for it.
@@ -126,8 +131,9 @@ def encode(
 
 def _filled(frame: str, solution: str, language: str, examples: Sequence[Example]) -> str:
     """A part of a template beside the question."""
-    shown = "".join(f"Problem: {item.question}\nSolution: {item.solution}\n\n" for item in examples)
-    return frame.replace("{instruction}", INSTRUCTIONS[solution, language]).replace("{examples}", shown)
+    form = _SHOWN_LETTER if solution == "letter_likelihood" else _SHOWN
+    shown = "".join(form.replace("{question}", item.question).replace("{solution}", item.solution) for item in examples)
+    return frame.replace("{instruction}", INSTRUCTIONS.get((solution, language), "")).replace("{examples}", shown)
 
 
 def _chat(text: str, tokenizer: Tokenizer) -> tuple[int, ...]:

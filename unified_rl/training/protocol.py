@@ -52,6 +52,7 @@ class Trainer(Protocol):
 
         Raises:
             TrainingError: the loss or the gradient is not finite; the weights are then unchanged.
+            GradientOverflow: in float16 the update is to be made again, with a loss of its own (`loss_scale.until_it_fits`).
         """
 
     def whole_model(self) -> nn.Module | None:

@@ -23,6 +23,7 @@ from unified_rl.models.traits import fitted
 from unified_rl.packing.layout import Layout
 from unified_rl.packing.packed_rows import TokenSequence
 from unified_rl.training.batch import Batch
+from unified_rl.training.loss_scale import GradientOverflow, LossScale
 from unified_rl.training.master_weights import MasterWeights
 from unified_rl.training.optimiser import AdamWOptions
 from unified_rl.training.passes import evaluate_role
@@ -31,6 +32,8 @@ from unified_rl.training.shares import in_order
 
 #: What the file of the optimiser's state calls a float32 master.
 _MASTER = "master"
+#: And the scale of a float16 loss, with the updates that have fitted it.
+_SCALE = "loss_scale"
 
 
 class TorchTrainer:
@@ -40,7 +43,9 @@ class TorchTrainer:
         self.model = model
         self._role, self._options, self._layout, self._ranks = role, options, fitted(layout, model), ranks
         self._named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
-        self._weights = MasterWeights([parameter for _, parameter in self._named])
+        lowest = torch.float16 if any(one.dtype == torch.float16 for _, one in self._named) else torch.float32
+        self._scale = LossScale(lowest)
+        self._weights = MasterWeights([parameter for _, parameter in self._named], self._scale)
         self._optimizer = torch.optim.AdamW(
             self._weights.masters,
             lr=options.learning_rate,
@@ -63,6 +68,7 @@ class TorchTrainer:
 
         Raises:
             TrainingError: the loss or the gradient is not finite; the weights are then unchanged.
+            GradientOverflow: as `loss_scale` says, in float16.
         """
         self.model.eval()  # dropout off: the ratio to the sampler's log-probs must be 1 before the first update
         self._optimizer.zero_grad(set_to_none=True)
@@ -71,6 +77,8 @@ class TorchTrainer:
         grad_norm = nn.utils.clip_grad_norm_(self._weights.masters, self._options.max_grad_norm)
         *found, norm = torch.stack([value.double() for value in (*losses, grad_norm)]).tolist()
         total = sum(self._ranks.gather(in_order(found)))
+        if math.isfinite(total) and not math.isfinite(norm) and self._scale.lower():
+            raise GradientOverflow(f"update {self.updates}: the gradient norm is {norm}")
         if not (math.isfinite(total) and math.isfinite(norm)):
             raise TrainingError(
                 f"update {self.updates}: the loss is {total} and the gradient norm {norm}; this update was not made"
@@ -85,8 +93,9 @@ class TorchTrainer:
                 name: packed.scatter(values_N, batch.longest) for name, values_N in self._role(self.model, packed).items()
             }
             micro_loss = loss(outputs, packed.members(share.rows_b))
-            micro_loss.backward()
+            (micro_loss * self._scale.value).backward()
             losses.append(micro_loss.detach())
+        self._weights.unscale()
         return losses
 
     def _sum_gradients(self) -> None:
@@ -103,6 +112,7 @@ class TorchTrainer:
             group["lr"] = rate
         self._optimizer.step()
         self._weights.to_model()
+        self._scale.passed()
         self.updates += 1
         return UpdateReport(loss, norm, rate)
 
@@ -119,6 +129,8 @@ class TorchTrainer:
         if not self._ranks.first:
             return
         state = {"updates": torch.tensor(self.updates)}
+        if self._scale.moves:
+            state[_SCALE] = torch.tensor([self._scale.value, self._scale.fitted], dtype=torch.float64)
         for (name, parameter), master in zip(self._named, self._weights.masters, strict=True):
             kept = {} if master is parameter else {_MASTER: master}
             for key, value in {**self._optimizer.state.get(master, {}), **kept}.items():
@@ -139,6 +151,9 @@ class TorchTrainer:
         masters = {name: master for (name, _), master in zip(self._named, self._weights.masters, strict=True)}
         self._check_state(path, state, masters)
         self.updates = int(state.pop("updates"))
+        if self._scale.moves:
+            value, fitted = state.pop(_SCALE).tolist()
+            self._scale.value, self._scale.fitted = value, int(fitted)
         for key, value in state.items():
             kind, _, name = key.partition("/")
             master = masters[name]
@@ -150,13 +165,14 @@ class TorchTrainer:
 
     def _check_state(self, path: Path, state: Mapping[str, Tensor], masters: Mapping[str, nn.Parameter]) -> None:
         """Raise CheckpointError where a file's state is not that of this model in this precision."""
-        unknown = {key.partition("/")[2] for key in state if key != "updates"} - set(masters)
+        unknown = {key.partition("/")[2] for key in state if key not in ("updates", _SCALE)} - set(masters)
         if unknown:
             raise CheckpointError(
                 f"{path} holds the state of {min(unknown)!r}, which the model does not have; is it another model's?"
             )
         wanted = {name for name, parameter in self._named if masters[name] is not parameter}
-        if wanted != {key.removeprefix(f"{_MASTER}/") for key in state if key.startswith(f"{_MASTER}/")}:
+        found = {key.removeprefix(f"{_MASTER}/") for key in state if key.startswith(f"{_MASTER}/")}
+        if wanted != found or (_SCALE in state) != self._scale.moves:
             raise CheckpointError(
                 f"{path} was written by a run of another precision; resume with the model.dtype that the run began with"
             )

@@ -22,7 +22,7 @@ from unified_rl.models.merging import merged
 from unified_rl.packing.packed_rows import TokenSequence
 
 #: Mean |log-prob difference| that two correct engines may show, by dtype of the weights.
-LIMITS = {torch.float32: 1e-4, torch.bfloat16: 0.05}
+LIMITS = {torch.float32: 1e-4, torch.bfloat16: 0.05, torch.float16: 0.01}
 #: What PEFT puts into the name of a weight under an adapter.
 _UNDER = ".base_layer."
 #: Tokens of each probe response.

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from unified_rl.pages.html import as_table, link, paragraphs
 from unified_rl.statistics.comparable import starts_in_words
 from unified_rl.statistics.grid_file import GridFacts, matching_sentence
 from unified_rl.statistics.grid_table import HOLM_FAMILY
 from unified_rl.statistics.intervals import FEWEST_SEEDS
-from unified_rl.statistics.page_parts import as_table, link, paragraphs
 from unified_rl.statistics.table_files import read_table
 
 TABLES = ("grid.csv", "grid_contrasts.csv")
@@ -38,18 +38,18 @@ TOKENS = {
 }
 
 
-def about(grid: GridFacts) -> str:
-    """Title, question, and how the arms are made comparable."""
+def about(grid: GridFacts, *, unfolded: bool) -> str:
+    """The question, and how the arms are made comparable; folded up where a reader wants to see what goes on."""
     facts = [f"Preset {grid.preset}" if grid.preset else "", f"seeds {_words(grid.seeds)}" if grid.seeds else ""]
     line = ", ".join(filter(None, facts))
     parts = [
-        f"<h1>{escape(grid.title or grid.name)}</h1>",
+        f"<details{' open' if unfolded else ''}><summary>What it asks, and how the arms are compared</summary>",
         f'<p class="note">{escape(grid.name)}{". " + escape(line) if line else ""}.</p>',
     ]
     if grid.hypothesis:
         parts += ["<h2>What it asks</h2>", paragraphs(grid.hypothesis)]
     tuning = f" Learning rates: {grid.tuning.rstrip('.')}." if grid.tuning else ""
-    parts += ["<h2>How the arms are compared</h2>", paragraphs(matching_sentence(grid.matching) + tuning)]
+    parts += ["<h2>How the arms are compared</h2>", paragraphs(matching_sentence(grid.matching) + tuning), "</details>"]
     return "\n".join(parts)
 
 
@@ -73,14 +73,19 @@ def _slice(name: str, summary: pd.DataFrame, contrasts: pd.DataFrame, facts: Map
     arms = [_arm(label, rows.set_index("metric"), metrics) for label, rows in summary.groupby("label", sort=False)]
     header = ("Arm", *titles, "Seeds", "Status")
     problems = summary[summary["metric"] == "greedy"]["num_problems"].dropna()
-    size = f" ({int(problems.max())} test problems)" if len(problems) else ""
-    parts = [f"<h3>{escape(name)} problems{size}</h3>", as_table(header, arms, numbers=range(1, len(titles) + 1))]
+    fewer = summary[summary["metric"] == "pass"]["num_problems"].dropna()
+    apart = f", Maj@K and Pass@K of {int(fewer.max())}" if len(fewer) and len(problems) and fewer.max() < problems.max() else ""
+    size = f" ({int(problems.max())} test problems{apart})" if len(problems) else ""
+    parts = [
+        f"<h3>{escape(name)} problems{size}</h3>",
+        as_table(header, arms, numbers=range(1, len(titles) + 1), sortable=True),
+    ]
     pairs = contrasts.groupby(["label", "baseline"], sort=False)
     lines = [_pair(label, baseline, rows.set_index("metric"), metrics) for (label, baseline), rows in pairs]
     if lines:
         parts.append(f'<p class="note">Differences on the same {escape(name)} problems and seeds, in percentage points:</p>')
         points = [title.removesuffix(" %") for title in titles[: len(metrics)]]
-        parts.append(as_table(("Difference", *points, "Seeds"), lines, numbers=range(1, len(points) + 1)))
+        parts.append(as_table(("Difference", *points, "Seeds"), lines, numbers=range(1, len(points) + 1), sortable=True))
     return "\n".join(parts)
 
 
