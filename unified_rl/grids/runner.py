@@ -28,7 +28,7 @@ from unified_rl.launch.cells import Cell
 from unified_rl.launch.local import LocalPool
 from unified_rl.launch.resources import Ledger, cores, gpus
 from unified_rl.pages.live import LivePage
-from unified_rl.presets import loading
+from unified_rl.stages.jobs import config_of
 
 EXPERIMENTS = Path("experiments")
 
@@ -172,7 +172,7 @@ def _costs(cells: Sequence[Cell]) -> dict[str, float]:
     costs = dict.fromkeys((cell.name for cell in cells), 0.0)
     for cell in cells:
         with contextlib.suppress(UnifiedRLError):
-            costs[cell.name] = grid_costs.work(cell, loading.load_config(cell.train))
+            costs[cell.name] = grid_costs.work(cell, config_of(cell.command, cell.train)).units
     return costs
 
 

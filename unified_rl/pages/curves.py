@@ -26,6 +26,8 @@ TITLES = {
     "grad_norm": "Gradient norm before clipping",
 }
 LOGARITHMIC = frozenset({"kl/k3"})
+#: What is less than this is a rounding of 0, and has no place on a logarithmic axis.
+LEAST = 1e-7
 
 
 def curves(rows: Sequence[Standing], runs: Sequence[FollowedRun]) -> dict[str, Any]:
@@ -61,4 +63,4 @@ def _chart(runs: Sequence[FollowedRun], name: str, title: str, kind: str, *, mor
 
 
 def _shown(value: float | None, log: bool) -> float | None:
-    return None if value is None or (log and value <= 0) else float(f"{value:.4g}")
+    return None if value is None or (log and value <= LEAST) else float(f"{value:.4g}")

@@ -2,7 +2,7 @@
 
 Order, later wins: schema defaults, configs/chain.yaml, the method's row of the table, configs/stack/STACK.yaml, that stack's
 `tasks.TASK` section (sizes for one task, which others need not have), its `methods.METHOD` section (what is tuned for the stack;
-without one, its coefficient's), the dialect, the command line.
+without one, its coefficient's), the dialect, configs/mix/MIX.yaml, the command line.
 `source=x`, `coefficient=x`, `aggregation=x`, `importance=x`, `task=x` and `reward=x` are short for the section's name, `data=x` and
 `model=x` for its path, `engine=x` for `trainer.name=x` and `steps=x` for `trainer.steps=x`.
 """
@@ -80,7 +80,8 @@ def compose(words: Sequence[str]) -> Config:
     sized = (stack.pop("tasks", None) or {}).get(task) or {}
     pairs = own_data.source_of(task, str(_expand_shorthands(row).get("source", {}).get("name", "")))
     dialect = parse_words(dialects.words(str(given.get("dialect", dialects.PAPER)), method_name))
-    layers = (_chain(), row, stack, reads, sized, tuned, dialect, pairs)
+    mix = _read_yaml("mix", str(given["mix"])) if given.get("mix") else {}
+    layers = (_chain(), row, stack, reads, sized, tuned, dialect, pairs, mix)
     config = _typed([*map(_expand_shorthands, layers), given])
     label = config.label if "label" in given else _label(config, given, layers)
     return replace(config, init=chain.start(config), label=label)

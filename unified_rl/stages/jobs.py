@@ -15,7 +15,9 @@ from unified_rl.config.problems import DataConfig, TaskConfig
 from unified_rl.config.schema import Config
 from unified_rl.presets import loading
 from unified_rl.records import phase
+from unified_rl.records.runs import checkpoint_name
 from unified_rl.stages import base_models, stored
+from unified_rl.stages.kinds.pretrain import command_config
 
 #: What goes on beside a run, given its folder and `logging.page_every`.
 Beside = Callable[[Path, float], AbstractContextManager[None]]
@@ -50,6 +52,27 @@ def train(words: Sequence[str], beside: Beside = _nothing) -> None:
     if ranks.first:
         done = f"{config.run_dir} ({run.step} steps of {config.label})"
         print(f"finished: {done}; next: {shlex.join(['unified-rl', 'evaluate', f'run={config.run_dir}'])}")
+
+
+def pretrain(words: Sequence[str]) -> None:
+    """Pre-train, or go on with an interrupted run (`resume=true`).
+
+    Raises:
+        UnifiedRLError: settings, data or files that cannot be used.
+    """
+    config = command_config(words)
+    if not config.run_dir:
+        raise ConfigError("pretrain needs run_dir=DIR, the folder that will hold the run")
+    from unified_rl.stages.pretraining import run_pretraining
+    from unified_rl.stages.trained import shown_by_first
+    from unified_rl.training.ranks import join_ranks
+
+    ranks = join_ranks()
+    with shown_by_first(ranks, config.label, config.trainer.steps) as on_step:
+        run = run_pretraining(config, on_step, ranks)
+    if ranks.first:
+        made = run.path / "checkpoints" / checkpoint_name(run.step) / "policy"
+        print(f"finished: {config.run_dir} ({run.step} steps); the model: {made}")
 
 
 @contextmanager
@@ -136,4 +159,16 @@ def _other_problems(config: Config, words: Sequence[str]) -> tuple[TaskConfig, D
     return task, data
 
 
-JOBS: Mapping[str, Callable[[Sequence[str]], object]] = {"train": train, "iterate": iterate, "evaluate": evaluate}
+def config_of(command: str, words: Sequence[str]) -> Config:
+    """The configuration that a run of a command with these words stores. Raises ConfigError."""
+    return command_config(words) if command == PRETRAIN else loading.load_config(words)
+
+
+#: The command whose runs are pre-training.
+PRETRAIN = "pretrain"
+JOBS: Mapping[str, Callable[[Sequence[str]], object]] = {
+    "train": train,
+    PRETRAIN: pretrain,
+    "iterate": iterate,
+    "evaluate": evaluate,
+}
