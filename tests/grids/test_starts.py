@@ -96,4 +96,4 @@ def test_a_dry_run_lists_each_start(tmp_path, monkeypatch, capsys):
     )
     assert main(["grid", "own.py", "--dry-run"]) == 0
     said = capsys.readouterr().out
-    assert said.count("sft_policy-seed") == 2 and "(read by 2 cells)" in said and "4 cells" in said
+    assert said.count("sft_policy-seed") == 2 and "read by 2 cells)" in said and "4 cells" in said

@@ -127,7 +127,8 @@ def test_a_settings_overlay_reaches_every_section():
 def test_keys_are_known_before_anything_is_made_and_without_torch(tmp_path):
     arguments = words("grpo_ps", tmp_path / "run", tmp_path / "artifacts", "reward=model", *ANNEAL)
     code = (
-        "import json, sys; from unified_rl.grids.plan import shared_stages; from unified_rl.presets.loading import load_config;"
+        "import json, sys; from unified_rl.grids.shared_stages import shared_stages; "
+        "from unified_rl.presets.loading import load_config;"
         f"keys = {{one.name: one.key for one in shared_stages(load_config({arguments!r}))}};"
         "print(json.dumps([keys, sorted({'torch', 'transformers', 'pyarrow'} & sys.modules.keys())]))"
     )

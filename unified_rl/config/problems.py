@@ -17,7 +17,7 @@ SOLUTIONS = ("chain_of_thought", "program_of_thought", "tool_integrated", "lette
 class TaskConfig:
     """The problems, and how they are put to the policy.
 
-    name: arithmetic | gsm8k | a benchmark (docs/benchmarks.md) | table (any file of records) | FILE.py:CLASS.
+    name: arithmetic | countdown | gsm8k | a benchmark (docs/benchmarks.md) | table (any file of records) | FILE.py:CLASS.
     template: see tasks/templates.py: deepseek | chat | few_shot | letters | completion | arithmetic | a text with "{question}".
     solution: chain_of_thought | program_of_thought (the response is a program, what it prints is the answer) | tool_integrated
         (the programs in a response are run, and it goes on after their output) | letter_likelihood (evaluation of multiple choice:

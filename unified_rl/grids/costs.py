@@ -1,124 +1,155 @@
-"""What a cell costs, roughly: enough to see whether a grid takes minutes or days, and to start the longest cells first.
+"""What a grid costs: seconds of one core for every cell and shared stage, from counts of tokens and measured speeds.
 
-The model counts response tokens: 1 for a token that is sampled (in training, for the learning curve, in the evaluation), 4 for one
-that is trained on (forward and backward, and the passes of old and reference policy), a response being half as long as its limit.
-Besides, every cell has to start: a process, its imports, the policy loaded and saved. Cells that have been run from nothing to
-their end on the same folder say how many units a second makes and how long a cell takes to start; before there are any, it is what
-the tiny stack does on one core of a laptop.
+    seconds = start-up + sampled / SAMPLED_PER_SECOND + trained / TRAINED_PER_SECOND        (both by the size of the model)
+
+Sampled: response tokens, in training, for the learning curve, in the evaluation. Trained: tokens that are read forward and
+backward, prompts included (one copy for the responses that share it); a pass without gradient, such as the reference's, counts a
+third, and a trained value model as much as the policy. A response is `chain.RESPONSE_SHARE` of its limit long, and so is a prompt.
+
+The speeds are those of the tiny stack on a core of its own. Cells that were run here from nothing to their end say how much faster
+or slower this machine is: the median of what they took, over what was expected of them.
 """
 
 from __future__ import annotations
 
-import statistics
+import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 
-from unified_rl.base.errors import DataError
+from unified_rl.base.errors import UnifiedRLError
+from unified_rl.config.problems import ModelConfig
 from unified_rl.config.schema import Config
+from unified_rl.grids.definition import is_start
+from unified_rl.grids.shared_stages import SharedStage, shared_stages
 from unified_rl.launch.cells import Cell, read_record
-from unified_rl.presets import chain, loading
-from unified_rl.records.reading import read_jsonl
+from unified_rl.methods.losses import all_needs
+from unified_rl.methods.signals import beside_policy
+from unified_rl.presets import loading
+from unified_rl.presets.chain import Work, response_tokens
 from unified_rl.sources.registry import declared
-from unified_rl.stages.jobs import PRETRAIN
+from unified_rl.stages.jobs import PRETRAIN, config_of
 
-TRAINED = 4.0
-#: Of a token of a row: forward and backward, in a smaller model than the tiny stack's.
-PRETRAINED = 1.0
-TINY_UNITS_PER_SECOND = 25_000.0
-STARTUP_SECONDS = 10.0
-TIMINGS = "timings.jsonl"
-SLICES = 2  # the arithmetic task's; other tasks differ by a small factor
-
-
-@dataclass(frozen=True)
-class Work:
-    """Units of a cell, without the stages it shares and without what it takes to start."""
-
-    training: float
-    evaluation: float = 0.0
-
-    @property
-    def units(self) -> float:
-        return self.training + self.evaluation
+#: Measured on one thread of a server core, in CPU seconds: imports and the first model; 0.33M parameters at lengths of 36 tokens.
+STARTUP_SECONDS = 8.0
+SAMPLED_PER_SECOND, TRAINED_PER_SECOND = 22_000.0, 20_000.0
+MEASURED_PARAMETERS = 331_776
+#: Of the time per token, what does not grow with the model: small operations, drawing, packing.
+FIXED_SHARE = 0.45
+FORWARD = 1 / 3
+SLICES = 2  # of the tasks that make their problems; others differ by a small factor
 
 
 @dataclass(frozen=True)
-class Pace:
-    """What a cell takes: `startup` seconds and its units at `speed` a second. known: from how many finished cells; 0 = a guess."""
+class Costs:
+    """Expected seconds of one core. cells: id -> without shared stages; problems: id -> why its words mean nothing.
 
-    speed: float = TINY_UNITS_PER_SECOND
-    startup: float = STARTUP_SECONDS
-    known: int = 0
+    stages: what is shared, each once, in the order in which it is first read; first_reader: key -> the id of that cell;
+    readers: key -> cells that read it. faults: stages whose keys cannot be known. factor, timed: what finished cells took over what
+    was expected, by so many of them (1 and 0 where there are none).
+    """
 
-    def seconds(self, units: float) -> float:
-        return self.startup + units / self.speed
+    cells: dict[str, float] = field(default_factory=dict)
+    problems: dict[str, str] = field(default_factory=dict)
+    stages: dict[str, SharedStage] = field(default_factory=dict)
+    first_reader: dict[str, str] = field(default_factory=dict)
+    readers: dict[str, int] = field(default_factory=dict)
+    faults: tuple[str, ...] = ()
+    factor: float = 1.0
+    timed: int = 0
+
+    def of_cell(self, name: str) -> float:
+        """Of a cell with the missing stages that it is the first to read."""
+        made = sum(self.of_stage(key) for key, reader in self.first_reader.items() if reader == name)
+        return self.factor * self.cells.get(name, 0.0) + made
+
+    def of_stage(self, key: str) -> float:
+        """Of a stage that is still to be made; 0 for one that is there."""
+        return 0.0 if self.stages[key].there else self.factor * seconds(self.stages[key].work, self.stages[key].model)
 
 
-def work(cell: Cell, config: Config) -> Work:
-    """Expected work of a cell.
+def expected(cells: Sequence[Cell], folder: Path) -> Costs:
+    """What the cells and their shared stages cost, by what finished cells of the folder took. Builds and starts nothing."""
+    found, faults = Costs(), dict[str, None]()
+    for cell in cells:
+        try:
+            config = config_of(cell.command, cell.train)
+            found.cells[cell.name] = of_cell(cell, config)
+        except UnifiedRLError as error:
+            found.problems[cell.name] = str(error)
+            continue
+        try:
+            for stage in shared_stages(config):
+                found.stages.setdefault(stage.key, stage)
+                found.first_reader.setdefault(stage.key, cell.name)
+                found.readers[stage.key] = found.readers.get(stage.key, 0) + 1
+        except UnifiedRLError as error:
+            faults[str(error)] = None
+    factor, timed = _factor(cells, found.cells, folder)
+    return Costs(**{**vars(found), "faults": tuple(faults), "factor": factor, "timed": timed})
 
-    Args:
-        config: what the cell's words say (`stages.jobs.config_of`).
+
+def order(cells: Sequence[Cell]) -> dict[str, float]:
+    """Expected seconds by cell id, for who starts them; 0 for a cell whose words mean nothing, which its worker will say."""
+    costs = dict.fromkeys((cell.name for cell in cells), 0.0)
+    for cell in cells:
+        with contextlib.suppress(UnifiedRLError):
+            costs[cell.name] = of_cell(cell, config_of(cell.command, cell.train))
+    return costs
+
+
+def of_cell(cell: Cell, config: Config) -> float:
+    """Expected seconds of a cell without the stages it shares.
 
     Raises:
         ConfigError: the words of its evaluation mean nothing.
     """
-    evaluation = 0.0
+    evaluation = Work()
     if cell.evaluate is not None:
         options = loading.override(config.evaluation, _options(cell.evaluate), "evaluation")
-        responses = sum(problems * (1 + samples) for problems, samples in options.parts(options.problems))
-        evaluation = SLICES * responses * options.max_new_tokens / 2
-    return Work(_training(config, cell.command), evaluation)
+        responses = SLICES * sum(problems * (1 + samples) for problems, samples in options.parts(options.problems))
+        evaluation = Work(sampled=responses * response_tokens(options.max_new_tokens))
+    return STARTUP_SECONDS + seconds(_training(config, cell.command) + evaluation, config.model)
 
 
-def stage_units(config: Config, name: str) -> float | None:
-    """Units of a stage that is trained; 0 of one that is made of nothing; None of others, whose cost is not estimated."""
-    kind = chain.kind_of(config, name)
-    if kind.as_run is None:
-        return None if kind.needs else 0.0
-    return _training(loading.stage_config(config, name), "train")
+def seconds(work: Work, model: ModelConfig) -> float:
+    """Of one core, for a model of this shape."""
+    grown = FIXED_SHARE + (1 - FIXED_SHARE) * parameters(model) / MEASURED_PARAMETERS
+    return grown * (work.sampled / SAMPLED_PER_SECOND + work.trained / TRAINED_PER_SECOND)
 
 
-def pace(cells: Sequence[Cell], works: Mapping[str, Work], folder: Path) -> Pace:
-    """How fast finished cells of this folder went: their steps by the clock say the speed, the rest of their time the start-up."""
-    whole = {}
-    for cell in cells:
-        record, clocked = read_record(cell, folder), _clocked(cell.run_dir(folder))
-        if record.get("whole") and cell.name in works and clocked:
-            whole[cell.name] = (float(record["seconds"]), clocked)
-    units = sum(works[name].training for name in whole)
-    if not units:
-        return Pace()
-    speed = units / sum(clocked for _, clocked in whole.values())
-    startup = statistics.median(max(seconds - works[name].units / speed, 0.0) for name, (seconds, _) in whole.items())
-    return Pace(speed, startup, len(whole))
+def parameters(model: ModelConfig) -> int:
+    """Of the decoder's matrices: the embeddings are read, not multiplied. Of a model that is brought, those of its section."""
+    return model.num_layers * model.hidden_size * (4 * model.hidden_size + 3 * model.intermediate_size)
 
 
-def _clocked(run_dir: Path) -> float:
-    """Seconds of a run's steps, of all their phases; 0 where nothing is known."""
-    path = run_dir / TIMINGS
-    try:
-        entries = read_jsonl(path) if path.is_file() else []
-    except DataError:
-        return 0.0
-    found = [value for entry in entries for name, value in entry.items() if name != "step" and isinstance(value, float)]
-    return sum(found)
-
-
-def _training(config: Config, command: str) -> float:
-    """Units of training and its learning curve."""
+def _training(config: Config, command: str) -> Work:
+    """Training and its learning curve."""
     if command == PRETRAIN:
-        return config.trainer.steps * config.pretraining.step_tokens * PRETRAINED
-    steps, provides = config.trainer.steps, declared(config.source).provides
+        return Work(trained=config.trainer.steps * config.pretraining.step_tokens)
+    steps, provides, rollout = config.trainer.steps, declared(config.source).provides, config.rollout
     if command == "iterate":
         steps = (config.iterate.iterations + 1) * (config.iterate.steps + config.iterate.control_steps)
-    length, rollout = config.generator.max_new_tokens / 2, config.rollout
+    length = response_tokens(config.generator.max_new_tokens)
     each = 1 if provides.responses == "one" else rollout.responses_per_prompt
-    responses = rollout.prompts_per_step * each * length
-    step = responses * (TRAINED * rollout.epochs + provides.fresh)
+    responses = rollout.prompts_per_step * each
+    read = responses * length * (1 + 1 / each)
+    others = beside_policy(all_needs(config))
+    trained = read * (
+        rollout.epochs * (1 + sum(not role.frozen for role in others)) + FORWARD * sum(role.frozen for role in others)
+    )
     points = 1 + (steps // config.logging.curve_every if config.logging.curve_every else 1)
-    return steps * step + points * SLICES * config.logging.curve_problems * length
+    curve = points * SLICES * config.logging.curve_problems * length if steps else 0
+    return Work(sampled=steps * responses * length * provides.fresh + curve, trained=steps * trained)
+
+
+def _factor(cells: Sequence[Cell], expected: Mapping[str, float], folder: Path) -> tuple[float, int]:
+    """How much slower this machine is, and how many finished cells say so. Starts made their policy on the way, and count last."""
+    records = {cell: read_record(cell, folder) for cell in cells}
+    whole = {cell: record["seconds"] for cell, record in records.items() if record.get("whole") and expected.get(cell.name)}
+    ratios = [took / expected[cell.name] for cell, took in whole.items() if not is_start(cell) and took]
+    return (median(ratios), len(ratios)) if ratios else (1.0, 0)
 
 
 def _options(words: Sequence[str]) -> list[str]:

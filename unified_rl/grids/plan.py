@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from unified_rl.base.errors import UnifiedRLError
-from unified_rl.config.schema import Config
 from unified_rl.grids import costs as grid_costs
 from unified_rl.grids import status as grid_status
 from unified_rl.grids import tuning
+from unified_rl.grids.costs import Costs
 from unified_rl.grids.definition import Grid, is_start
-from unified_rl.grids.shared_stages import SharedStage, shared_stages
 from unified_rl.launch.cells import Cell
 from unified_rl.launch.progress import duration
-from unified_rl.stages.jobs import config_of
 
 
 def render(grid: Grid, preset: str, cells: Sequence[Cell], folder: Path, cores: int) -> str:
@@ -25,9 +21,7 @@ def render(grid: Grid, preset: str, cells: Sequence[Cell], folder: Path, cores: 
         cores: how many the cells would share.
     """
     found = grid_status.standings(cells, folder)
-    configs, works, problems = _read(cells)
-    pace = grid_costs.pace(cells, works, folder)
-    stages, refused = _shared(configs)
+    costs = grid_costs.expected(cells, folder)
     arms = [cell for cell in cells if not is_start(cell)]
     common = [word for word in cells[-1].train if all(word in cell.train for cell in arms)]
     lines = [
@@ -35,65 +29,43 @@ def render(grid: Grid, preset: str, cells: Sequence[Cell], folder: Path, cores: 
         grid.matching_in(preset).caption,
         f"learning rates: {'. '.join(filter(None, [tuning.sentence(cells), grid.tuning]))}",
         "",
-        *_stages(stages, refused, pace),
+        *_stages(costs),
         "",
         f"every arm's cell: {' '.join(common)}",
         f"evaluation: {'none' if cells[0].evaluate is None else ' '.join(cells[0].evaluate) or 'the default'}",
         "",
         grid_status.summary(found),
     ]
-    seconds = {name: pace.seconds(one.units) for name, one in works.items()}
     for cell in cells:
         words = " ".join(word for word in cell.train if word not in common)
-        cost = f"about {duration(seconds[cell.name])}" if cell.name in seconds else f"error: {problems[cell.name]}"
+        broken = costs.problems.get(cell.name)
+        cost = f"error: {broken}" if broken else f"about {duration(costs.of_cell(cell.name))}"
         state = found[cell.name].state
         lines += [f"  {cell.name}  {state if state != 'missing' else cost}", f"      {cell.command} {words}"]
-    of_cells = sum(seconds.get(cell.name, 0.0) * cell.cores for cell in cells if found[cell.name].state != "done")
-    return "\n".join([*lines, "", _left(of_cells, stages, pace, cores)])
+    return "\n".join([*lines, "", _left(cells, costs, [cell for cell in cells if found[cell.name].state != "done"], cores)])
 
 
-def _left(of_cells: float, stages: Mapping[SharedStage, int], pace: grid_costs.Pace, cores: int) -> str:
-    """What is left, with the start of every cell and the stages that are missing."""
-    missing = [stage for stage in stages if not stage.there]
-    left = of_cells + sum((stage.units or 0.0) / pace.speed for stage in missing)
-    basis = f"as {pace.known} finished cells took" if pace.known else "of the right order: no cell has finished here yet"
-    unknown = [stage.name for stage in missing if stage.units is None]
-    more = f"; not counted: {', '.join(unknown)}" if unknown else ""
-    start = f"{duration(pace.startup)} of every cell to start and shared stages among it"
-    return f"left: about {duration(left)} of one core, {duration(left / cores)} on {cores} ({basis}; {start}{more})"
+def _left(cells: Sequence[Cell], costs: Costs, undone: Sequence[Cell], cores: int) -> str:
+    """What is still to be paid for. A seed's cells wait for its start, so a grid takes no less than its longest chain."""
+    own = sum(costs.factor * costs.cells.get(cell.name, 0.0) * cell.cores for cell in undone)
+    stages = sum(map(costs.of_stage, costs.stages))
+    starts = max((costs.of_cell(cell.name) for cell in undone if is_start(cell)), default=0.0)
+    arms = max((costs.of_cell(cell.name) for cell in undone if not is_start(cell)), default=0.0)
+    wall = max((own + stages) / cores, starts + arms)
+    basis = (
+        f"as {costs.timed} finished cells took"
+        if costs.timed
+        else "at the speed of an idle server core; no cell has finished here"
+    )
+    shared = f", {duration(stages)} of it shared stages" if stages else ""
+    return f"left: about {duration(own + stages)} of one core{shared}; {duration(wall)} on {cores} ({basis})"
 
 
-def _read(cells: Sequence[Cell]) -> tuple[list[Config], dict[str, grid_costs.Work], dict[str, str]]:
-    """What the words of the cells say; work by cell id; and the errors of cells whose words mean nothing."""
-    configs: list[Config] = []
-    works: dict[str, grid_costs.Work] = {}
-    problems: dict[str, str] = {}
-    for cell in cells:
-        try:
-            configs.append(config_of(cell.command, cell.train))
-            works[cell.name] = grid_costs.work(cell, configs[-1])
-        except UnifiedRLError as error:
-            problems[cell.name] = str(error)
-    return configs, works, problems
-
-
-def _shared(configs: Sequence[Config]) -> tuple[Counter[SharedStage], list[str]]:
-    """Shared stage -> how many cells read it; and the errors of configurations whose stages cannot be told."""
-    readers: Counter[SharedStage] = Counter()
-    problems: dict[str, None] = {}
-    for config in configs:
-        try:
-            readers.update(dict.fromkeys(shared_stages(config), 1))
-        except UnifiedRLError as error:
-            problems[str(error)] = None
-    return readers, list(problems)
-
-
-def _stages(readers: Mapping[SharedStage, int], problems: Sequence[str], pace: grid_costs.Pace) -> list[str]:
+def _stages(costs: Costs) -> list[str]:
     """One line per shared stage: whether it is there or what it costs, its key, and how many cells read it."""
     lines = ["shared stages"]
-    for stage in readers:
+    for key, stage in costs.stages.items():
         state = "there" if stage.there else "missing"
-        cost = f", about {duration(stage.units / pace.speed)} of one core" if stage.units and not stage.there else ""
-        lines.append(f"  {stage.name:16} {state:8} {stage.key}  (read by {readers[stage]} cells{cost})")
-    return lines + [f"  error: {problem}" for problem in problems]
+        cost = "" if stage.there else f"about {duration(costs.of_stage(key))}, "
+        lines.append(f"  {stage.name:16} {state:8} {key}  ({cost}read by {costs.readers[key]} cells)")
+    return lines + [f"  error: {fault}" for fault in costs.faults]

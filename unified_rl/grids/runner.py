@@ -6,16 +6,15 @@ a failed one is tried again. docs/grids.md says more.
 
 from __future__ import annotations
 
-import contextlib
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from unified_rl.base.errors import ConfigError, UnifiedRLError
+from unified_rl.base.errors import ConfigError
 from unified_rl.base.plugins import did_you_mean, import_by_path
 from unified_rl.config.ranges import at_least, between
 from unified_rl.grids import analysis as grid_analysis
@@ -28,7 +27,6 @@ from unified_rl.launch.cells import Cell
 from unified_rl.launch.local import LocalPool
 from unified_rl.launch.resources import Ledger, cores, gpus
 from unified_rl.pages.live import LivePage
-from unified_rl.stages.jobs import config_of
 
 EXPERIMENTS = Path("experiments")
 
@@ -156,7 +154,7 @@ def run(plan: Plan) -> int:
 
 def _run_local(plan: Plan, beside: Callable[[], None]) -> list[str]:
     """The start policies before the rest, which waits for them, then the costliest cells first. A lone start has all the cores."""
-    ledger, costs = Ledger(cores(), gpus()), _costs(plan.cells)
+    ledger, costs = Ledger(cores(), gpus()), grid_costs.order(plan.cells)
     starts, arms = [cell for cell in plan.cells if is_start(cell)], [cell for cell in plan.cells if not is_start(cell)]
     if len(starts) == 1:
         first = replace(starts[0], evaluate=None, cores=plan.cores())
@@ -167,19 +165,10 @@ def _run_local(plan: Plan, beside: Callable[[], None]) -> list[str]:
     return LocalPool(plan.folder, ledger, workers=plan.workers, costs=costs, beside=beside).run([*starts, *longest_first])
 
 
-def _costs(cells: Sequence[Cell]) -> dict[str, float]:
-    """Expected work by cell id; 0 for a cell whose words mean nothing, which its worker will say."""
-    costs = dict.fromkeys((cell.name for cell in cells), 0.0)
-    for cell in cells:
-        with contextlib.suppress(UnifiedRLError):
-            costs[cell.name] = grid_costs.work(cell, config_of(cell.command, cell.train)).units
-    return costs
-
-
 def _run_slurm(plan: Plan, beside: Callable[[], None]) -> list[str]:
     from unified_rl.launch.slurm import SlurmPool
 
-    pool = SlurmPool(plan.folder, plan.slurm, workers=plan.workers, costs=_costs(plan.cells), beside=beside)
+    pool = SlurmPool(plan.folder, plan.slurm, workers=plan.workers, costs=grid_costs.order(plan.cells), beside=beside)
     return pool.run([replace(cell, evaluate=None) for cell in plan.cells if is_start(cell)]) or pool.run(plan.cells)
 
 

@@ -16,6 +16,7 @@ from unified_rl.planning.memory import PHASES, Part, Sharding
 from unified_rl.planning.shapes import ModelShape, shape_of
 from unified_rl.planning.utilisation import utilisation
 from unified_rl.sources.registry import declared
+from unified_rl.tasks import PROCEDURAL
 
 _OFFLOAD_ASSUMES = "{:g} GB/s to the host (plan.host_bandwidth); the host's own Adam arithmetic not counted"
 
@@ -170,7 +171,7 @@ def launch_command(config: Config, words: Sequence[str]) -> str:
     blanks = {"model.path": "MODEL_DIR", "data.path": "DATA", "run_dir": "RUN_DIR"}
     wanted = {
         "model.path": bool(config.architecture.name) and not config.model.path,
-        "data.path": config.task.name != "arithmetic" and ":" not in config.task.name and not config.data.path,
+        "data.path": config.task.name not in PROCEDURAL and ":" not in config.task.name and not config.data.path,
         "run_dir": not config.run_dir,
     }
     kept += [f"{key}={blanks[key]}" for key, missing in wanted.items() if missing and key not in given]

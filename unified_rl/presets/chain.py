@@ -28,6 +28,26 @@ STEP_FACTS = "facts of the responses' steps"
 REWARD = "a reward model"
 
 
+#: Length of a response, as a share of its limit, where only the work is wanted: about that of the worlds that make their problems.
+RESPONSE_SHARE = 0.4
+
+
+def response_tokens(limit: int) -> float:
+    """About how long a response is."""
+    return RESPONSE_SHARE * limit
+
+
+@dataclass(frozen=True)
+class Work:
+    """What making something takes, roughly: response tokens that are sampled, and tokens that are read forward and backward."""
+
+    sampled: float = 0.0
+    trained: float = 0.0
+
+    def __add__(self, other: Work) -> Work:
+        return Work(self.sampled + other.sampled, self.trained + other.trained)
+
+
 @dataclass(frozen=True)
 class Kind:
     """A kind of stage.
@@ -39,7 +59,7 @@ class Kind:
         reads: role -> stage of what a stage reads, where the kind's own section has a say in it.
         as_run: for what is trained: from the run's configuration to that of the training as a run of its own. Sections of the
             stage's settings, such as trainer, then come on top.
-        words: what `explain` says the result is.
+        work: what making it takes, from the stage's configuration. words: what `explain` says the result is.
     """
 
     provides: str
@@ -48,6 +68,7 @@ class Kind:
     reads: Callable[[Config, dict[str, str]], dict[str, str]] = lambda config, inputs: inputs
     brought: Callable[[Config], bool] = lambda config: False
     as_run: Callable[[Config], Config] | None = None
+    work: Callable[[Config], Work] = lambda config: Work()
     words: Callable[[Config], str] = lambda config: ""
 
 

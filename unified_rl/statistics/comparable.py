@@ -36,9 +36,8 @@ def start_of(settings: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
     """
     brought, init = settings.get("model.path"), settings.get("init")
     trained = not init or any(name.startswith(f"stages.{init}.inputs.") for name in settings)
-    sections = {"model": not brought, "sft": trained}
-    names = [name for name in settings if is_seed(name) and sections.get(name.split(".")[0], False)]
-    return tuple((name, settings[name]) for name in sorted(names))
+    drawn = {"model.seed": not brought, "sft.seed": trained}
+    return tuple((name, settings[name]) for name, counts in drawn.items() if counts and name in settings)
 
 
 def same_start(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:

@@ -15,10 +15,13 @@ from unified_rl.tasks.benchmarks import BENCHMARKS
 
 TASKS = {
     "arithmetic": "unified_rl.tasks.arithmetic:Arithmetic",
+    "countdown": "unified_rl.tasks.countdown:Countdown",
     "gsm8k": "unified_rl.tasks.gsm8k:Gsm8k",
     "table": "unified_rl.tasks.table:Table",
     "preferences": "unified_rl.tasks.preferences:Preferences",
 }
+#: Tasks that make their problems, and need no data.
+PROCEDURAL = ("arithmetic", "countdown")
 
 _REQUIRED = ("name", "slices", "problems", "demonstrations", "check_answer", "check_steps")
 

@@ -11,7 +11,7 @@ from unified_rl.base.errors import ConfigError
 from unified_rl.config.lora import LoraConfig
 from unified_rl.config.schema import Config
 from unified_rl.presets import chain, loading
-from unified_rl.presets.chain import POLICY, Kind
+from unified_rl.presets.chain import POLICY, Kind, Work
 from unified_rl.records.artifacts import Artifact, ArtifactStore, Stage
 from unified_rl.records.runs import checkpoint_name
 from unified_rl.stages.fingerprints import trainer_settings
@@ -133,10 +133,16 @@ def command_config(words: Sequence[str]) -> Config:
     return replace(run, run_dir=config.run_dir, resume=config.resume, init=start, mix=config.mix, label=label)
 
 
+def work(run: Config) -> Work:
+    """Every token of every row is trained on."""
+    return Work(trained=run.trainer.steps * run.pretraining.step_tokens)
+
+
 KIND = Kind(
     provides=POLICY,
     needs={"policy": POLICY},
     stage=stage,
     as_run=as_run,
+    work=work,
     words=lambda config: f"a model pre-trained on {config.pretraining.tokens:,} tokens",
 )

@@ -10,7 +10,7 @@ from pathlib import Path
 from unified_rl.config.reward_models import RewardModelConfig, section_of
 from unified_rl.config.schema import Config
 from unified_rl.presets import loading
-from unified_rl.presets.chain import POLICY, RESPONSES, REWARD, STEP_FACTS, Kind
+from unified_rl.presets.chain import POLICY, RESPONSES, REWARD, STEP_FACTS, Kind, Work, response_tokens
 from unified_rl.records.artifacts import Artifact, ArtifactStore, Make, Stage
 from unified_rl.stages.fingerprints import adapter_settings, trainer_settings, world_settings
 
@@ -99,10 +99,17 @@ def _preset(stack: str) -> Config:
     return loading.compose([f"stack={stack}"])
 
 
+def work(run: Config) -> Work:
+    """A prompt of its own for every response, about as long."""
+    tokens = 2 * response_tokens(run.generator.max_new_tokens)
+    return Work(trained=run.trainer.steps * run.reward_model.sequences_per_step * tokens)
+
+
 KIND = Kind(
     provides=REWARD,
     needs={"samples": RESPONSES, "labels": STEP_FACTS, "backbone": POLICY},
     stage=stage,
     reads=_reads,
     as_run=as_run,
+    work=work,
 )

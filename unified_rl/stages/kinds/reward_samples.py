@@ -10,7 +10,7 @@ from pathlib import Path
 from unified_rl.base import rng
 from unified_rl.base.types import Prompt, Response, Split, Tokenizer
 from unified_rl.config.schema import Config
-from unified_rl.presets.chain import POLICY, RESPONSES, Kind
+from unified_rl.presets.chain import POLICY, RESPONSES, Kind, Work, response_tokens
 from unified_rl.records.artifacts import Artifact, Stage
 from unified_rl.stages.fingerprints import draws_key, sampler_key, world_settings
 from unified_rl.stages.world import as_prompts, make_task
@@ -91,4 +91,9 @@ def read_samples(config: Config, made: Artifact, tokenizer: Tokenizer) -> Sample
     return Samples(made.key, prompts, read_responses(made.path / FILE, prompts, config.generator.decoding))
 
 
-KIND = Kind(provides=RESPONSES, needs={"policy": POLICY}, stage=stage)
+def work(config: Config) -> Work:
+    responses = config.reward_model.prompts * config.reward_model.samples_per_prompt
+    return Work(sampled=responses * response_tokens(config.generator.max_new_tokens))
+
+
+KIND = Kind(provides=RESPONSES, needs={"policy": POLICY}, stage=stage, work=work)

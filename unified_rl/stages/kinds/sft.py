@@ -10,7 +10,7 @@ from pathlib import Path
 from unified_rl.config.lora import LoraConfig
 from unified_rl.config.schema import Config
 from unified_rl.presets import loading
-from unified_rl.presets.chain import POLICY, Kind
+from unified_rl.presets.chain import POLICY, Kind, Work, response_tokens
 from unified_rl.records.artifacts import Artifact, ArtifactStore, Stage
 from unified_rl.records.runs import checkpoint_name
 from unified_rl.stages.fingerprints import adapter_settings, trainer_settings, world_settings
@@ -83,10 +83,17 @@ def _preset(stack: str) -> Config:
     return loading.compose([f"method={METHOD}", f"stack={stack}"])
 
 
+def work(run: Config) -> Work:
+    """A prompt of its own for every demonstration, about as long."""
+    tokens = 2 * response_tokens(run.generator.max_new_tokens)
+    return Work(trained=run.trainer.steps * run.rollout.prompts_per_step * tokens)
+
+
 KIND = Kind(
     provides=POLICY,
     needs={"policy": POLICY},
     stage=stage,
     as_run=as_run,
+    work=work,
     words=lambda config: f"the SFT policy ({config.trainer.steps} steps on demonstrations)",
 )

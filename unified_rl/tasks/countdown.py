@@ -1,0 +1,297 @@
+"""A procedural world of search: make a target from numbers, each used once. Many solutions are right, every step can be checked."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from unified_rl.base.errors import ConfigError, DataError
+from unified_rl.base.rng import generator
+from unified_rl.base.types import SPLITS, AnswerCheck, Demonstration, Problem, Split, StepCheck
+from unified_rl.config.ranges import between
+
+LARGEST_VALUE = 999
+SMALLEST_TARGET, LARGEST_TARGET = 10, 99
+VALIDATION_FRACTION, TEST_FRACTION = 0.1, 0.1
+
+# Model output is hostile: it is matched, never evaluated, and longer numbers do not match.
+_STEP = re.compile(r"([0-9]{1,9}) ?([-+*]) ?([0-9]{1,9}) ?= ?([0-9]{1,9})")
+_ANSWER = re.compile(r"#### ?([0-9]{1,9})")
+_MAX_REDRAWS = 10_000
+
+#: Numbers that are left, in ascending order.
+Numbers = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Move:
+    """One step: two of the numbers give way to their result. left >= right."""
+
+    left: int
+    op: str
+    right: int
+
+    @property
+    def value(self) -> int:
+        return {"+": self.left + self.right, "-": self.left - self.right, "*": self.left * self.right}[self.op]
+
+    def __str__(self) -> str:
+        return f"{self.left}{self.op}{self.right}={self.value}\n"
+
+
+class Countdown:
+    """Problems such as
+
+        Make 29 from 8, 3, 7.
+
+    whose solution takes two of the numbers at a time, puts their result in their place, and ends with what is left:
+
+        7*3=21
+        21+8=29
+        #### 29
+
+    Every number is used once, the values between lie in 0..999, and a difference is never negative. Slices: "main" (the default),
+    whose training problems are demonstrated, and "hard". Main problems have three numbers, or four that sums and differences alone
+    can do; hard ones have four and need a product. So demonstrations show each difficulty apart, and the hard slice joins them.
+
+    What the world builds in by construction:
+
+    - A problem has many right solutions, and the order of steps is free. A step is right if and only if it is legal and the target
+      can still be reached from what it leaves, which is decided by search: this is an exact process reward, the value of the best
+      continuation.
+    - The demonstrator searches badly. Before the last step it makes, with `detour_probability`, a random legal step in place of a
+      right one, and goes on with what is left: such a demonstration mostly misses the target, and says so in its last line. A
+      policy that imitates it perfectly is right less often than it could be; what it writes is always legal arithmetic.
+    - Votes are of the values that legal derivations reach; a response that is not one has no answer.
+    - Splits are disjoint by content, a hash of numbers and target, whatever the arguments.
+
+    Args:
+        seed: names the sequence of problems and the detours.
+        largest: of the numbers that are given; the smallest is 2.
+        detour_probability: see above.
+
+    Raises:
+        ConfigError: where an argument is out of range, naming it.
+    """
+
+    name = "countdown"
+    slices = ("main", "hard")
+
+    def __init__(self, seed: int = 0, largest: int = 20, detour_probability: float = 0.35) -> None:
+        between("largest", largest, 6, 99)
+        between("detour_probability", detour_probability, 0, 1)
+        self.seed, self.largest, self.detour_probability = int(seed), int(largest), float(detour_probability)
+        self._made: dict[tuple[str, str], tuple[list[Problem], Iterator[Problem]]] = {}
+
+    def problems(self, split: Split, count: int | None = None, slice: str | None = None) -> Sequence[Problem]:
+        """The first `count` problems of a split and slice; a larger count extends the same sequence."""
+        slice = self.slices[0] if slice is None else slice
+        if split not in SPLITS:
+            raise ConfigError(f"split={split!r} is unknown; choose one of {', '.join(SPLITS)}")
+        if slice not in self.slices:
+            raise ConfigError(f"slice={slice!r} is unknown to task countdown; choose one of {', '.join(self.slices)}")
+        if count is None:
+            raise ConfigError("task countdown makes problems without end: say how many are wanted (count)")
+        made, more = self._made.setdefault((split, slice), ([], self._stream(split, slice)))
+        while len(made) < count:
+            problem = next(more, None)
+            if problem is None:
+                raise DataError(
+                    f"task countdown has only {len(made)} different {slice} problems for split {split} and {count} were asked for; "
+                    "raise largest"
+                )
+            made.append(problem)
+        return tuple(made[:count])
+
+    def demonstrations(self, count: int | None = None) -> Sequence[Demonstration]:
+        """Solutions, some of which miss, of the first `count` main training problems, in their order."""
+        return tuple(self._demonstrate(problem, index) for index, problem in enumerate(self.problems("train", count)))
+
+    def check_answer(self, problem: Problem, text: str) -> AnswerCheck:
+        """Right if the lines before the last are a legal derivation of the target from all the numbers, and the last is `#### N`.
+
+        A last line of another form is unparsable; a derivation that is not legal, or ends elsewhere than it says, has no answer.
+        Never raises on garbage.
+        """
+        lines = [line for _, line in _lines(text)]
+        answer = _answer_of(lines[-1]) if lines else None
+        if answer is None:
+            return AnswerCheck("unparsable", None, None)
+        numbers, target = _facts(problem)
+        left = _after(numbers, lines[:-1])
+        if left != (answer,):
+            return AnswerCheck("incorrect", None, None)
+        return AnswerCheck("correct" if answer == target else "incorrect", str(answer), str(answer))
+
+    def check_steps(self, problem: Problem, text: str) -> list[StepCheck]:
+        """Judge every non-blank line as one step, its line break included; the answer line is the last step.
+
+        A step is correct iff it and all before it are legal and the target can still be reached with all that is left. The answer
+        line is correct iff it is the last line and says the target, which is what is left.
+
+        Never raises on garbage. Raises DataError where `problem` is not one of this task's.
+        """
+        left, target = _facts(problem)
+        now: Numbers | None = left
+        lines, checks = _lines(text), []
+        for index, (end, line) in enumerate(lines):
+            if line.startswith("####"):
+                correct = index == len(lines) - 1 and now == (target,) and _answer_of(line) == target
+            else:
+                now = None if now is None else _applied(now, line)
+                correct = now is not None and target in _reachable(now)
+            checks.append(StepCheck(end, correct))
+        return checks
+
+    @staticmethod
+    def solution(problem: Problem) -> str:
+        """A right solution: of every step, the first in the order of `_moves`."""
+        numbers, target = _facts(problem)
+        return _written(numbers, lambda left: next(move for move in _moves(left) if target in _reachable(_left(left, move))))
+
+    @staticmethod
+    def corpus() -> tuple[str, ...]:
+        """Texts that together hold every word of the world in every place it can take: what its tokenizer is built from."""
+        return (_question((1, 1), 1), "0123456789\n", "1+1=1\n1-1=1\n1*1=1\n#### 1")
+
+    def _stream(self, split: Split, slice: str) -> Iterator[Problem]:
+        """Problems of one split and slice without repeats; ends where many draws in a row bring nothing new."""
+        rng = generator(self.seed, f"countdown/{split}/{slice}")
+        seen: set[str] = set()
+        redraws = 0
+        while redraws < _MAX_REDRAWS:
+            numbers, target = self._draw(rng, slice)
+            content = f"{target} from {numbers}"
+            redraws += 1
+            if target and _split_of(content) == split and content not in seen:
+                seen.add(content)
+                redraws = 0
+                info = {"slice": slice, "numbers": list(numbers), "target": target}
+                given = tuple(int(numbers[place]) for place in rng.permutation(len(numbers)))
+                yield Problem(f"countdown/{slice}/{_digest(content)}", _question(given, target), str(target), info)
+
+    def _draw(self, rng: np.random.Generator, slice: str) -> tuple[Numbers, int]:
+        """Numbers and a target that they reach in the slice's way; 0 where there is none."""
+        count = 4 if slice == "hard" else int(rng.integers(3, 5))
+        numbers = tuple(sorted(int(number) for number in rng.integers(2, self.largest + 1, size=count)))
+        plain = _reachable(numbers, products=False)
+        fitting = {"hard": _reachable(numbers) - plain, "main": plain if count == 4 else _reachable(numbers)}[slice]
+        targets = sorted(value for value in fitting if SMALLEST_TARGET <= value <= LARGEST_TARGET)
+        return numbers, targets[int(rng.integers(len(targets)))] if targets else 0
+
+    def _demonstrate(self, problem: Problem, index: int) -> Demonstration:
+        """The demonstrator's solution of training problem `index`."""
+        rng = generator(self.seed, "countdown/detours", index)
+        numbers, target = _facts(problem)
+
+        def choose(left: Numbers) -> _Move:
+            moves = _moves(left)
+            right = [move for move in moves if target in _reachable(_left(left, move))]
+            lost = not right or (len(left) > 2 and rng.random() < self.detour_probability)
+            return (moves if lost else right)[int(rng.integers(len(moves if lost else right)))]
+
+        text = _written(numbers, choose)
+        return Demonstration(problem, text, clean=text.endswith(f"#### {target}"))
+
+
+def _written(numbers: Numbers, choose: Callable[[Numbers], _Move]) -> str:
+    """A derivation step by step, by whoever chooses the moves, and what is left at its end."""
+    left, lines = numbers, []
+    while len(left) > 1:
+        move = choose(left)
+        lines.append(str(move))
+        left = _left(left, move)
+    return "".join(lines) + f"#### {left[0]}"
+
+
+@lru_cache(maxsize=1 << 17)
+def _moves(left: Numbers, products: bool = True) -> tuple[_Move, ...]:
+    """Every legal step from what is left, once each, in a fixed order."""
+    pairs = {(left[j], left[i]) for i in range(len(left)) for j in range(i + 1, len(left))}
+    moves = (_Move(larger, op, smaller) for larger, smaller in sorted(pairs) for op in ("+-*" if products else "+-"))
+    return tuple(move for move in moves if move.value <= LARGEST_VALUE)
+
+
+def _left(left: Numbers, move: _Move) -> Numbers:
+    """What a legal step leaves."""
+    rest = list(left)
+    rest.remove(move.left)
+    rest.remove(move.right)
+    return tuple(sorted([*rest, move.value]))
+
+
+@lru_cache(maxsize=1 << 17)
+def _reachable(left: Numbers, products: bool = True) -> frozenset[int]:
+    """The values that all of the numbers together can give."""
+    if len(left) == 1:
+        return frozenset(left)
+    return frozenset().union(*(_reachable(_left(left, move), products) for move in _moves(left, products)))
+
+
+def _applied(left: Numbers, line: str) -> Numbers | None:
+    """What a written step leaves; None where it is not legal: numbers that are not there, a wrong result, a value out of range."""
+    match = _STEP.fullmatch(line)
+    if match is None:
+        return None
+    a, op, b, value = int(match[1]), match[2], int(match[3]), int(match[4])
+    larger, smaller = (a, b) if op == "-" else (max(a, b), min(a, b))
+    move = _Move(larger, op, smaller)
+    has_both = left.count(a) > (a == b) and left.count(b) > 0
+    return _left(left, move) if has_both and move.value == value and 0 <= value <= LARGEST_VALUE else None
+
+
+def _after(numbers: Numbers, lines: Sequence[str]) -> Numbers | None:
+    """What all the written steps leave; None where one is not legal."""
+    left: Numbers | None = numbers
+    for line in lines:
+        left = None if left is None else _applied(left, line)
+    return left
+
+
+def _question(numbers: Numbers, target: int) -> str:
+    return f"Make {target} from {', '.join(map(str, numbers))}."
+
+
+def _facts(problem: Problem) -> tuple[Numbers, int]:
+    """The numbers in ascending order and the target, from `problem.info`."""
+    info: Mapping[str, Any] = problem.info
+    try:
+        return tuple(sorted(int(number) for number in info["numbers"])), int(info["target"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"problem {problem.id!r} has no readable 'numbers' and 'target' in its info, so it is not one of task countdown's; "
+            "check it with the task that made it"
+        ) from error
+
+
+def _digest(content: str) -> str:
+    return hashlib.blake2b(content.encode(), digest_size=8).hexdigest()
+
+
+def _split_of(content: str) -> Split:
+    place = int(_digest(content), 16) / 2**64
+    if place < TEST_FRACTION:
+        return "test"
+    return "validation" if place < TEST_FRACTION + VALIDATION_FRACTION else "train"
+
+
+def _lines(text: str) -> list[tuple[int, str]]:
+    """The non-blank lines, stripped, each with the end of its line in `text` (line break included)."""
+    lines, end = [], 0
+    for raw in text.split("\n"):
+        end = min(end + len(raw) + 1, len(text))
+        if line := raw.strip():
+            lines.append((end, line))
+    return lines
+
+
+def _answer_of(line: str) -> int | None:
+    """The number of an answer line, None if it is not one."""
+    match = _ANSWER.fullmatch(line)
+    return int(match[1]) if match else None
