@@ -40,7 +40,10 @@ LEFT_OUT = {
     },
 }
 #: Blocks of Python on other pages that are only compiled, and why.
-COMPILED = {"docs/adapters.md": "TRL is not installed; tests/adapters runs the same where it is"}
+COMPILED = {
+    "docs/adapters.md": "TRL is not installed; tests/adapters runs the same where it is",
+    "docs/sources.md": "trains at full size; the tests of the source train on such a file",
+}
 SAMPLES = [{"idx": n // 4, "pred": str(n % 3), "is_correct": n % 3 == 0} for n in range(40)]
 OTHERS = [
     block for page in PAGES if str(page.relative_to(ROOT)) not in RUN for block in blocks(page) if block.language == "python"

@@ -347,6 +347,7 @@ def _schema(name: str, options: Callable[..., Any]) -> DictConfig:
     OmegaConf.set_struct(schema.losses, False)  # `methods.losses` knows the names
     OmegaConf.set_struct(schema.stages, False)  # the user names them
     OmegaConf.set_struct(schema.reward.parts, False)  # so he does these
+    OmegaConf.set_struct(schema.pretraining.held_out, False)  # and these
     schema.coefficient = OmegaConf.structured(options(name=name))
     return schema
 
