@@ -27,8 +27,8 @@ SFT_RATE, INIT_STD, WIDTH = 3e-3, 0.08, 96
 MARGIN, REASON = (
     0.04,
     (
-        "4 points: with three seeds the same spread gives intervals twice as wide as with five, for which the margin is 2; what is asked "
-        "is whether the differences of all_methods keep their signs"
+        "4 points: with three seeds the same spread gives intervals twice as wide as with five, for which the margin is 2; what is "
+        "asked is whether the differences of all_methods keep their signs"
     ),
 )
 
