@@ -3,8 +3,9 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PRESET ?= default
 BIN := .venv/bin
 ENGINES := .venv-engines/bin
+HARNESS := .venv-harness/bin
 
-.PHONY: install install-engines reproduce test test-engines test-long test-nightly mutants lint docs bench bench-gpu corpus-debian sweep clean
+.PHONY: install install-engines install-harness reproduce test test-engines test-harness test-long test-nightly mutants lint docs bench bench-gpu corpus-debian sweep clean
 
 install: .venv/.installed
 
@@ -23,6 +24,14 @@ install-engines: .venv-engines/.installed
 	$(ENGINES)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
 	touch $@
 
+# The same with lm-evaluation-harness, for the tests that compare our evaluation with its own, which skip without it.
+install-harness: .venv-harness/.installed
+
+.venv-harness/.installed: pyproject.toml constraints/cpu.txt constraints/harness.txt
+	$(PYTHON) -m venv .venv-harness
+	$(HARNESS)/python -m pip install --quiet --disable-pip-version-check -c constraints/cpu.txt -c constraints/harness.txt -e '.[dev,harness]'
+	touch $@
+
 # PRESET=smoke (about a minute), default (one seed, under ten minutes), full (five seeds, all methods)
 reproduce: install
 	$(BIN)/unified-rl reproduce preset=$(PRESET)
@@ -34,6 +43,10 @@ test: install lint
 # Real DeepSpeed and vLLM: ranks as processes on this machine's CPU.
 test-engines: install-engines
 	$(ENGINES)/python -m pytest tests/engines_real
+
+# The real lm-evaluation-harness on a tiny model, beside our own evaluation.
+test-harness: install-harness
+	OMP_NUM_THREADS=1 $(HARNESS)/python -m pytest tests/adapters/test_harness.py
 
 # What does not fit in the quick suite: many kills, and every mutant of the maths.
 test-long: install mutants
@@ -74,4 +87,4 @@ sweep: install
 	$(BIN)/unified-rl grid lr_sweep
 
 clean:
-	rm -rf .venv .venv-engines build docs/_build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-engines .venv-harness build docs/_build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

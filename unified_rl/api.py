@@ -43,10 +43,11 @@ def train(run_dir: str | Path = "", **settings: Any) -> Run:
     Raises:
         UnifiedRLError: settings, data or files that cannot be used.
     """
+    from unified_rl.pages.live import beside_work
     from unified_rl.stages import jobs
 
     folder = Path(run_dir) if run_dir else _new_folder(str(settings.get("method") or methods.DEFAULT))
-    jobs.train(words({**settings, "run_dir": str(folder)}))
+    jobs.train(words({**settings, "run_dir": str(folder)}), beside_work)
     return load(folder)
 
 

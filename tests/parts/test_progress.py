@@ -19,7 +19,7 @@ def test_a_line_at_intervals_and_at_the_end_with_the_pace_of_all_steps(clock, ca
             clock[0] += 0.5
             hook(done, metrics if done == 40 else {})
     assert capsys.readouterr().err.splitlines() == [
-        "GRPO: 30/40 steps, 2.00 steps/s, 5 s left",
+        "GRPO: 20/40 steps, 2.00 steps/s, 10 s left",
         "GRPO: 40/40 steps, 2.00 steps/s, reward 0.250, correct 0.125, KL 0.0012, length 31.5, log p -0.700",
     ]
 
@@ -40,3 +40,27 @@ def test_a_slow_pace_is_seconds_for_each(clock, capsys):
         "PPO: 2/3 steps, 40.0 s/step, 40 s left",
         "PPO: 3/3 steps, 40.0 s/step",
     ]
+
+
+def test_a_small_kl_is_not_shown_as_zero(clock, capsys):
+    with module.progress("GRPO", 1) as hook:
+        hook(1, {"kl/k3": 0.0000123})
+    assert capsys.readouterr().err == "GRPO: 1/1 steps, KL 1.2e-05\n"
+
+
+def test_who_listens_hears_the_beginning_and_every_step_of_all_work(clock):
+    heard = []
+    with module.listening(heard.append), module.progress("SFT", 3) as hook:
+        for done in (1, 2, 3):
+            clock[0] += 2.0
+            hook(done, {"reward/mean": done})
+    assert [(stand.label, stand.done, stand.total, stand.rate) for stand in heard] == [
+        ("SFT", 0, 3, 0.0),
+        ("SFT", 1, 3, 0.0),
+        ("SFT", 2, 3, 0.5),
+        ("SFT", 3, 3, 0.5),
+    ]
+    assert heard[1].metrics == {"reward/mean": 1} and heard[2].seconds_left == 2.0
+    with module.progress("RFT", 1) as hook:
+        hook(1, {})
+    assert len(heard) == 4

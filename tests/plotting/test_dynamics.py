@@ -50,7 +50,7 @@ def test_the_figure_leaves_out_what_is_always_zero_and_says_so(experiment, tmp_p
     files = dynamics.draw(tmp_path / "tables", tmp_path / "out")
     assert [path.name for path in files] == ["dynamics.pdf", "dynamics.png", "dynamics.md"]
     caption = " ".join(files[2].read_text().split())
-    assert "means over up to 2 seeds (0 1), bands one standard deviation" in caption
+    assert "means over up to 2 seeds (0 1); bands are one standard deviation" in caption and "nothing is smoothed" in caption
     assert "Zero at every step, and not drawn: Clipped tokens." in caption
     assert "RFT, seed 1: failed" in caption
 

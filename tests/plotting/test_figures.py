@@ -3,12 +3,14 @@
 import shutil
 
 import pytest
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from PIL import Image
 from synthetic_runs import write_experiment
 
 from unified_rl.base.errors import ConfigError, DataError
 from unified_rl.cli import main
-from unified_rl.plotting import inputs, maj_pass, make, paper_figure7, sft_vs_rl, style
+from unified_rl.plotting import inputs, learning_curves, maj_pass, make, paper_figure7, sft_vs_rl, style
 from unified_rl.statistics.tables import write_tables
 
 SIZE = {"problems": 12, "samples": 8, "steps": 16}
@@ -65,6 +67,25 @@ def test_all_figures_are_drawn(drawn):
         assert "main 12" in caption
         assert "of experiment exp" in caption
         assert "RFT, seed 4: missing" in caption
+
+
+def test_pictures_have_the_resolution_of_print(drawn):
+    for path in drawn.glob("*.png"):
+        with Image.open(path) as picture:
+            assert picture.width == round(250 * style.FULL_WIDTH), path.name
+
+
+def test_of_many_lines_no_bands_are_drawn_and_the_caption_says_so(tmp_path):
+    labels = ("RFT", "DPO", "Online RFT", "PPO", "GRPO+OS")
+    write_experiment(tmp_path / "exp", labels=labels, seeds=(0, 1), **SIZE)
+    write_tables([tmp_path / "exp"], tmp_path / "tables")
+    source = inputs.load(tmp_path / "tables", "curves.csv", learning_curves.COLUMNS)
+    axis = Figure().subplots()
+    learning_curves._panel(axis, source.table[(source.table["seed"] == "all") & (source.table["slice"] == "main")])
+    assert len(axis.collections) == 0 and len(axis.lines) == 3 * len(labels)
+    files = learning_curves.draw(tmp_path / "tables", tmp_path / "out")
+    caption = " ".join(files[2].read_text().split())
+    assert "as bands, would hide each other" in caption and "Whiskers are 95 % intervals" in caption
 
 
 def test_captions_of_sampled_figures_state_the_rules(drawn):
@@ -140,14 +161,32 @@ def test_known_labels_look_different_from_each_other():
 def test_unknown_labels_get_a_look_of_their_own():
     alone = style.styles(["my loss"])["my loss"]
     assert style.styles(["SFT", "GRPO+OS", "my loss"])["my loss"] == alone
-    five = style.styles([f"loss {number}" for number in range(5)]).values()
+    five = style.styles([f"loss {letter}" for letter in "abcde"]).values()
     assert (
         len({look.color for look in five}) == len({look.marker for look in five}) == len({look.linestyle for look in five}) == 5
     )
-    many = style.styles([f"loss {number}" for number in range(25)])
+    many = style.styles([f"loss {number} of mine {number}" for number in range(25)])
     assert len({(look.color, look.marker) for look in many.values()}) == 25
     assert not {look.color for look in many.values()} & {look.color for look in style.STYLES.values()}
     assert len(style.styles([f"loss {number}" for number in range(50)])) == 50
+
+
+def test_values_of_an_ordered_factor_have_ordered_colours():
+    looks = style.styles(["groups of 16", "groups of 2", "groups of 4", "groups of 8", "RFT"])
+    places = [style.ORDERED.index(looks[f"groups of {size}"].color) for size in (2, 4, 8, 16)]
+    assert places == sorted(set(places)) and places[0] == 0 and places[-1] == len(style.ORDERED) - 1
+    assert len({looks[f"groups of {size}"].marker for size in (2, 4, 8, 16)}) == 4
+    two = style.styles(["groups of 2", "groups of 4"])
+    assert not {look.color for look in two.values()} & set(style.ORDERED), "two are no order"
+
+
+def test_an_arm_with_something_added_has_the_colour_of_its_pair_lighter():
+    looks = style.styles(["PPO", "PPO, vLLM", "GRPO+OS", "GRPO+OS, vLLM"])
+    for base in ("PPO", "GRPO+OS"):
+        own, paired = (to_rgb(looks[label].color) for label in (base, f"{base}, vLLM"))
+        assert all(light > dark for light, dark in zip(paired, own, strict=True)) and looks[f"{base}, vLLM"].linestyle != "-"
+    several = style.styles(["PPO", "PPO, a", "PPO, b"])
+    assert len({look.color for look in several.values()}) == 3
 
 
 def test_legend_order_is_the_maps():

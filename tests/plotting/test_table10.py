@@ -15,7 +15,9 @@ COMMANDS = {
     *(
         "begin",
         "end",
-        "hline",
+        "toprule",
+        "midrule",
+        "bottomrule",
         "mathrm",
         "pm",
         "sim",

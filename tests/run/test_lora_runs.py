@@ -10,9 +10,12 @@ import torch
 from safetensors.torch import load_file
 from test_kill_and_resume import finish, kill_when, lines, start
 from tiny import wants, words
+from transformers import AutoModelForCausalLM
 
 from unified_rl.base.errors import ConfigError
+from unified_rl.cli import main
 from unified_rl.methods import COEFFICIENTS, METHODS
+from unified_rl.models.adapter_files import root_of
 from unified_rl.models.policy_model import load_policy
 from unified_rl.presets.loading import load_config
 from unified_rl.stages.jobs import evaluate, train
@@ -120,6 +123,31 @@ def test_an_adapter_on_a_base_that_lies_elsewhere(world, tmp_path):
     trained = load_policy(last(tmp_path / "run") / "policy")[0]
     expected = load_policy(adapter)[0].model.embed_tokens.weight
     assert torch.equal(trained.model.embed_tokens.weight, expected)
+
+
+def logits(model):
+    with torch.no_grad():
+        return model(torch.arange(3, 12)[None]).logits
+
+
+def test_exported_for_others(world, tmp_path):
+    """Of a run on an SFT adapter with other layers: one adapter of the whole model, and whole weights, are its policy."""
+    peft = pytest.importorskip("peft")
+    base = root_of(last(world / "ppo") / "policy")
+    first = ("model.lora.targets=[q_proj,v_proj]", "model.lora.alpha=3", "init=base", f"model.path={base}", "trainer.steps=1")
+    train(words("sft", tmp_path / "first", tmp_path / "artifacts", *LORA, *first))
+    second = ("init=base", f"model.path={last(tmp_path / 'first') / 'policy'}", "trainer.steps=2")
+    train(words("grpo", tmp_path / "second", tmp_path / "artifacts", *LORA, *second))
+    policy = logits(load_policy(last(tmp_path / "second") / "policy")[0])
+    assert main(["export", f"run={tmp_path / 'second'}", f"out={tmp_path / 'adapter'}"]) == 0
+    assert main(["export", f"run={tmp_path / 'second'}", f"out={tmp_path / 'merged'}", "merged=true"]) == 0
+    assert main(["export", f"run={tmp_path / 'second'}", f"out={tmp_path / 'merged'}"]) == 2, "it is there"
+    theirs = peft.AutoPeftModelForCausalLM.from_pretrained(tmp_path / "adapter")
+    assert json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())["r"] == 8
+    for model in (theirs, AutoModelForCausalLM.from_pretrained(tmp_path / "merged"), load_policy(tmp_path / "adapter")[0]):
+        torch.testing.assert_close(logits(model.eval()), policy, rtol=0, atol=1e-5)
+    assert (logits(load_policy(base)[0]) - policy).abs().max() > 1e-2
+    assert main(["export", f"out={tmp_path / 'x'}"]) == 2 and main(["export", str(tmp_path), "merged=true", "out=x"]) == 2
 
 
 METHODS_WITH_A_REFERENCE = [

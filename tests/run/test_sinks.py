@@ -26,7 +26,33 @@ def points(folder: Path) -> list[tuple[str, int, float]]:
         for file in folder.glob("events.*")
         for event in EventFileLoader(str(file)).Load()
         for value in event.summary.value
+        if value.tensor.float_val
     ]
+
+
+def texts(folder: Path) -> dict[tuple[str, int], str]:
+    """(name, step) -> text of everything written as text in a TensorBoard folder."""
+    return {
+        (value.tag.removesuffix("/text_summary"), event.step): value.tensor.string_val[0].decode()
+        for file in folder.glob("events.*")
+        for event in EventFileLoader(str(file)).Load()
+        for value in event.summary.value
+        if value.tensor.string_val
+    }
+
+
+def written_settings(folder: Path) -> dict[str, object]:
+    """The hyper-parameters in a TensorBoard folder, by the reader of its own dashboard."""
+    from tensorboard.plugins.hparams import metadata
+
+    found: dict[str, object] = {}
+    for file in folder.glob("events.*"):
+        for event in EventFileLoader(str(file)).Load():
+            for value in event.summary.value:
+                if value.tag == metadata.SESSION_START_INFO_TAG:
+                    facts = metadata.parse_session_start_info_plugin_data(value.metadata.plugin_data.content)
+                    found |= {name: getattr(one, one.WhichOneof("kind")) for name, one in facts.hparams.items()}
+    return found
 
 
 def recorded(run_dir: Path) -> dict[tuple[str, int], float]:
@@ -84,6 +110,25 @@ def test_a_real_run_and_its_continuation(tmp_path):
         assert value == pytest.approx(record[name, step], rel=1e-6)
 
 
+def test_tensorboard_has_responses_and_hyper_parameters(tmp_path):
+    config = configured(tmp_path / "run", "tensorboard")
+    run = Run.open(tmp_path / "run", loading.as_dict(config), resume=False)
+    shared = {"prompt_id": "p", "prompt": "1 + 1?", "reward": 1.0, "verdict": "correct", "finish": "stop"}
+    with sinks.attached(config, run):
+        log_step(run, 1)
+        for response in (["2"], ["<b>", "\n```\n# 3"]):
+            run.log("samples", {"step": 1, "tokens": response, **shared})
+        run.log("samples", {"step": 2, "tokens": None})
+    run.close()
+    found = texts(tmp_path / "run" / "tensorboard")
+    assert found["samples/0", 1].split("\n\n")[:2] == ["    1 + 1?", "    2"]
+    assert all(line.startswith("    ") or not line for line in found["samples/1", 1].split("\n")), "nothing of it is Markdown"
+    assert ("samples/0", 2) in found and len(found) == 3
+    settings = written_settings(tmp_path / "run" / "tensorboard")
+    assert settings["trainer.learning_rate"] == config.trainer.learning_rate and settings["method"] == config.method
+    assert settings["rollout.prompts_per_step"] == config.rollout.prompts_per_step
+
+
 def test_without_sinks_nothing_observes(tmp_path):
     config = configured(tmp_path / "run")
     run = Run.open(tmp_path / "run", loading.as_dict(config), resume=False)
@@ -102,6 +147,9 @@ class Breaking:
         if step == 2:
             raise OSError("no route to host")
         self.seen.append(step)
+
+    def sample(self, step, entry) -> None:
+        self.write(step, {})
 
     def close(self) -> None:
         raise AssertionError("given up, so never closed")
@@ -149,6 +197,7 @@ def test_wandb_offline_sends_every_step_once(tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "offline")
     run_dir = tmp_path / "run"
     run_dir.mkdir()
+    (run_dir / "config.yaml").write_text("method: grpo\nlabel: an arm\nseed: 0\n")
     first = sinks.WeightsAndBiases(run_dir)
     for step in (1, 2, 3):
         first.write(step, {"loss": 1.0})
@@ -157,11 +206,15 @@ def test_wandb_offline_sends_every_step_once(tmp_path, monkeypatch):
     first.close()
     second = sinks.WeightsAndBiases(run_dir)
     sent: list[int] = []
+    tables: list[list] = []
     log = second._run.log
-    second._run.log = lambda scalars, step: (sent.append(step), log(scalars, step=step))
+    second._run.log = lambda scalars, step: (sent.append(step), tables.append(scalars["samples"].data), log(scalars, step=step))
     for step in (2, 3, 4, 5):
         second.write(step, {"loss": 1.0})
+        second.sample(step, {"step": step, "tokens": ["a", "b"], "prompt": "p"})
     second.close()
     assert sent == [4, 5]
+    assert tables == [[[step, None, "p", "ab", None, None, None]] for step in (4, 5)]
+    assert second._run.group == "an arm" and second._run.config["label"] == "an arm"
     assert json.loads((run_dir / "wandb.json").read_text()) == {"id": state["id"], "sent": 5}
     assert len(list((run_dir / "wandb").glob("offline-run-*"))) == 2

@@ -20,6 +20,7 @@ from unified_rl.statistics.grid_file import NOT_STATED, Primary, matching_of, ma
 from unified_rl.statistics.grid_text import format_tables
 from unified_rl.statistics.intervals import mean_interval, paired_difference
 from unified_rl.statistics.null_pages import PageSize, null_row
+from unified_rl.statistics.page_family import with_holm
 from unified_rl.statistics.planning import equivalence_p_value, holm, paired_p_value
 from unified_rl.statistics.table_files import read_table
 
@@ -134,7 +135,7 @@ def test_a_primary_contrast_has_half_the_error_rate_and_a_conclusion(data):
 def test_four_conclusions(p_holm, estimate, p_equivalent, seeds, conclusion):
     row = {"label": "A", "baseline": "B", "metric": "greedy", "num_seeds": seeds, "estimate": estimate}
     row |= {"p": p_holm, "p_equivalent": p_equivalent}
-    (made,) = grid_table.with_holm([row], (Primary("A", "B", "greedy", 0.02),))
+    (made,) = with_holm([row], (Primary("A", "B", "greedy", 0.02),))
     assert made["conclusion"] == conclusion
     assert (made["decision"] in ("above", "below")) == (conclusion in ("supported", "contradicted"))
 

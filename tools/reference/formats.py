@@ -18,6 +18,10 @@ FORMATS = {
     ),
     "records.seals.SCHEMA": ("`manifest.json` of a run directory", "delete it: the files are then read as they are"),
     "records.reading.EVALUATION_SCHEMA": ("`evaluations/NAME/meta.json` and `samples.parquet`", "`unified-rl evaluate`"),
+    "stages.base_models.SCHEMA": (
+        "`base_model.json`: which model the evaluations beside it are of",
+        "`unified-rl evaluate model=DIR`",
+    ),
     "stages.iterate.SCHEMA": ("`iterate.json` of an iterative run, as it is written", "`unified-rl iterate`"),
     "statistics.iterations.RUN_SCHEMA": ("`iterate.json`, as it is read", "`unified-rl iterate`"),
     "stages.reward_model_quality.SCHEMA": ("facts on reward models, as they are written", "`unified-rl reward-models`"),

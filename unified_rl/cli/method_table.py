@@ -167,9 +167,22 @@ def _side_by_side(names: list[str], differences: list[tuple[str, str, str]]) -> 
 def _explain(call: Call) -> None:
     from unified_rl.planning import explain
 
+    given = loading.parse_words(call.rest)
+    if given.get("mix") and "method" not in given:
+        _explain_pretraining(call)
+        return
     config = loading.load_config(call.rest)
     facts = explain.facts(config, call.rest)
     print(json.dumps(facts, indent=1, ensure_ascii=False) if call.json else explain.render(facts))
+
+
+def _explain_pretraining(call: Call) -> None:
+    """Of a mix alone, what `unified-rl pretrain` would do with it."""
+    from unified_rl.planning import pretraining
+    from unified_rl.stages.kinds.pretrain import runs_of
+
+    facts = pretraining.facts(runs_of(call.rest), call.rest)
+    print(json.dumps(facts, indent=1, ensure_ascii=False) if call.json else pretraining.described(facts))
 
 
 def _config(call: Call) -> None:
@@ -188,7 +201,11 @@ COMMANDS: Mapping[str, Command] = {
         instead="; `unified-rl explain method=NAME` takes settings",
     ),
     "explain": Command(
-        "what a configuration would do; starts nothing", "method=grpo", _explain, flags=JSON, sections=("config",)
+        "what a configuration would do, or with mix=NAME alone, a pre-training; starts nothing",
+        "method=grpo",
+        _explain,
+        flags=JSON,
+        sections=("config",),
     ),
     "config": Command(
         "the whole of a configuration as YAML, as a run of it would store it",

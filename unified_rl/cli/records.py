@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from unified_rl.base.errors import ConfigError
-from unified_rl.base.terminal import shown
+from unified_rl.base.terminal import Escaping, shown
 from unified_rl.cli.grammar import Call, Command
+from unified_rl.config.ranges import between
 from unified_rl.statistics.options import TablesOptions
 
 
@@ -44,6 +45,21 @@ class PageOptions:
 
 
 @dataclass(frozen=True)
+class WatchOptions:
+    """What is watched.
+
+    folder: a run's directory, or one with runs below it, such as a grid's; also of another machine, through a shared file system.
+    every: seconds between two looks.
+    """
+
+    folder: Path
+    every: float = 1.0
+
+    def __post_init__(self) -> None:
+        between("every", self.every, 0.1, 3600.0)
+
+
+@dataclass(frozen=True)
 class ClaimsOptions:
     """Which tables are read.
 
@@ -60,12 +76,15 @@ class ExportOptions:
 
     runs: directories with runs at or below them. out: the Parquet file to write. evaluation: name of the evaluation to use where a
     run has several of its last step. runs_made_by: the command that made the runs, to be kept in the file.
+    run: a run whose policy is written to the folder `out` instead. merged: its adapter as a part of whole weights.
     """
 
-    runs: list[Path]
     out: Path
+    runs: list[Path] = field(default_factory=list)
     evaluation: str = ""
     runs_made_by: str = ""
+    run: Path | None = None
+    merged: bool = False
 
 
 @dataclass(frozen=True)
@@ -133,13 +152,23 @@ def _figures(call: Call) -> int:
 
 
 def _page(call: Call) -> None:
-    from unified_rl.statistics import page
+    from unified_rl.pages import page
 
     options: PageOptions = call.options
-    folder, out = options.experiment, options.out or options.experiment / "index.html"
-    tables, figures = options.tables or folder / "tables", options.figures or folder / "figures"
-    page.write(page.page(folder, tables, figures, out, "--embed" in call.flags), out)
+    usual = page.places(options.experiment)
+    out, tables, figures = options.out or usual.out, options.tables or usual.tables, options.figures or usual.figures
+    page.write(page.page(options.experiment, page.Places(tables, figures, out, "--embed" in call.flags)), out)
     print(out)
+
+
+def _watch(call: Call) -> None:
+    from rich.console import Console
+
+    from unified_rl.pages.watch import watch
+
+    # What runs wrote is escaped where the picture is made; the colours around it are ours, and meant to be obeyed.
+    stream = sys.stdout.beneath if isinstance(sys.stdout, Escaping) else sys.stdout
+    watch(call.options.folder, call.options.every, Console(file=stream))
 
 
 def _claims(call: Call) -> None:
@@ -156,6 +185,16 @@ def _export(call: Call) -> None:
     from unified_rl.statistics.export import export
 
     options: ExportOptions = call.options
+    if (options.run is None) == (not options.runs) or (options.merged and options.run is None):
+        raise ConfigError(
+            "export writes the votes of directories of runs (unified-rl export RUNS out=FILE.parquet), or the policy of one run "
+            "(unified-rl export run=RUN merged=true out=DIR); give one of the two"
+        )
+    if options.run is not None:
+        from unified_rl.stages.export import export_policy
+
+        print(export_policy(options.run, options.out, options.merged))
+        return
     cells = export(options.runs, options.out, evaluation=options.evaluation or None, runs_made_by=options.runs_made_by)
     for cell in cells:
         slices = ", ".join(f"{split}/{name} {len(scores.problem_ids)}" for (name, split), scores in cell.scores.items())
@@ -193,6 +232,13 @@ def _diff(call: Call) -> None:
 
 
 COMMANDS: Mapping[str, Command] = {
+    "watch": Command(
+        "a run or a grid in the terminal, as it goes on; Ctrl-C ends looking, not the run",
+        "runs/mine",
+        _watch,
+        WatchOptions,
+        "folder",
+    ),
     "tables": Command(
         "runs, a grid, iterative runs or facts -> tidy tables (CSV): results, curves, comparisons",
         "runs/default/runs out=tables pair='GRPO+PS|GRPO+OS'",
@@ -219,11 +265,13 @@ COMMANDS: Mapping[str, Command] = {
         "the paper's claims beside what the shipped tables say", "out=analysis/CLAIMS.md", _claims, ClaimsOptions, "experiments"
     ),
     "export": Command(
-        "runs -> one small file of votes, enough for every table of Pass@K and Maj@K",
+        "runs -> one small file of votes, enough for every table of Pass@K and Maj@K; or a run's policy -> a folder for others",
         "runs/default/runs out=votes.parquet",
         _export,
         ExportOptions,
         "runs",
+        more="`unified-rl export run=RUN out=DIR` writes the policy of a run's latest checkpoint: an adapter (PEFT's format) where "
+        "the run trained one, else whole weights in Hugging Face format; with merged=true always whole weights.",
     ),
     "show": Command("what a run or an experiment holds", "runs/mine", _show, ShowOptions, "folder"),
     "browse": Command("single responses of a run", "runs/mine prompt=train verdict=incorrect", _browse, BrowseOptions, "run"),

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from unified_rl.base.errors import ConfigError
 from unified_rl.cli.grammar import JSON, Call, Command
@@ -36,12 +38,61 @@ class EvaluateOptions:
     allow_code: bool = False
 
 
+@dataclass(frozen=True)
+class ExportHarnessOptions:
+    """What is written, for which model.
+
+    tasks: benchmarks as NAME or NAME:STYLE (cot, pot, letters; cot unless said otherwise), or mmlu, bbh, humaneval, mbpp. data:
+    folder with their files. out: folder for the tasks. model: a Hugging Face directory, for the command that is printed. run:
+    instead, a run whose latest checkpoint is taken. shots: worked examples of each; by default the usual number. examples: a file
+    of them.
+    """
+
+    tasks: list[str]
+    data: Path
+    out: Path
+    model: Path | None = None
+    run: Path | None = None
+    shots: int | None = None
+    examples: str = ""
+
+
+def _export_harness(call: Call) -> None:
+    from unified_rl.adapters.harness_export import export
+    from unified_rl.records import runs
+
+    options: ExportHarnessOptions = call.options
+    model = options.model
+    if options.run is not None:
+        if model is not None:
+            raise ConfigError("export-harness takes run=DIR, a run of ours, or model=DIR, a Hugging Face folder, and not both")
+        checkpoint = runs.latest_checkpoint(options.run)
+        if checkpoint is None:
+            raise ConfigError(f"{options.run} has no checkpoint; train it first, or give model=DIR")
+        model = checkpoint / "policy"
+    found = export(options.tasks, options.data, options.out, model, options.shots, options.examples)
+    print(f"written to {options.out}: {', '.join(found.names)}")
+    if found.command:
+        print(f"to run them (pip install 'unified-rl[harness]'):\n\n    {found.command}")
+
+
 def _train(call: Call) -> None:
-    jobs.train(call.words)
+    jobs.train(call.words, _page_beside)
+
+
+def _pretrain(call: Call) -> None:
+    jobs.pretrain(call.words)
 
 
 def _iterate(call: Call) -> None:
-    jobs.iterate(call.words)
+    jobs.iterate(call.words, _page_beside)
+
+
+def _page_beside(run_dir: Path, every: float) -> AbstractContextManager[None]:
+    """The run's page, written while it goes on."""
+    from unified_rl.pages.live import beside_work
+
+    return beside_work(run_dir, every)
 
 
 def _evaluate(call: Call) -> None:
@@ -78,6 +129,16 @@ COMMANDS: Mapping[str, Command] = {
         more="Words that a method, a stack or the defaults do not set keep the defaults below. `unified-rl train --help trainer` "
         "shows one section; `unified-rl config method=...` prints what a configuration comes to.",
     ),
+    "pretrain": Command(
+        "train on rows of tokens from a weighted mix of sources; resume=true goes on with an interrupted run",
+        "mix=tiny run_dir=runs/base",
+        _pretrain,
+        sections=("config",),
+        goes_on="resume=true",
+        more="Section pretraining is what counts (`unified-rl pretrain --help pretraining`), and of the others the model and the "
+        "trainer. It begins with the last pretrain stage of the chain, model.path=DIR or a model from scratch. The result is a "
+        "Hugging Face directory, for model.path.",
+    ),
     "iterate": Command(
         "iterative RL (Algorithm 1): rounds of training, the reward model and the reference renewed between them",
         "method=grpo_ps reward=model run_dir=runs/iterative iterate.iterations=2",
@@ -95,6 +156,12 @@ COMMANDS: Mapping[str, Command] = {
         more="What is not given is as in the run's own section `evaluation`. Words of the sections task and data choose other "
         "problems than the run's. A base model: `unified-rl evaluate model=DIR task=gsm8k data.path=FILE style=cot`, greedy "
         "(samples=0) unless samples are asked for (docs/base_models.md).",
+    ),
+    "export-harness": Command(
+        "write benchmarks as local tasks of lm-evaluation-harness, and print its command",
+        "model=DIR tasks=gsm8k,mmlu_stem:letters data=FOLDER out=runs/harness",
+        _export_harness,
+        ExportHarnessOptions,
     ),
     "compose-data": Command(
         "tokenise the SFT data and say what it is composed of",

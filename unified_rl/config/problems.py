@@ -93,6 +93,8 @@ class ModelConfig:
     hidden_size: width. num_layers: decoder layers. num_heads: attention heads, which divide the width. intermediate_size: width of
         the feed-forward layers. max_positions: the longest prompt with its response, in tokens. seed: of the initial weights.
     init_std: std of the initial weights; small widths learn several times faster with more than the usual 0.02.
+    tokenizer: a folder with a Hugging Face tokenizer for a model from scratch, or
+        world:tokenizer (docs/pretraining.md); "" = the task's own, or one that is trained.
     vocabulary: size of the tokenizer trained on the task's text, where the task does not bring its own.
     dtype: float32 | bfloat16 | float16. device: cpu | cuda | cuda:N. lora: train low-rank adapters in place of all weights.
     """
@@ -106,6 +108,7 @@ class ModelConfig:
     init_std: float = 0.08
     vocabulary: int = 2048
     seed: int = 0
+    tokenizer: str = ""
     dtype: str = "float32"
     device: str = "cpu"
     lora: LoraConfig = field(default_factory=LoraConfig)

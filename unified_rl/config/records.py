@@ -18,7 +18,8 @@ class RunConfig:
     that there are. curve_split: train | validation | test: where the learning curve is measured.
 
     keep_checkpoints: how many of the latest stay on the disk. samples: responses that are logged with their tokens.
-    sinks: tensorboard, wandb: where the numbers of metrics.jsonl and curve.jsonl go as well.
+    sinks: tensorboard, wandb: where metrics, learning curve, logged responses and the configuration go as well.
+    page_every: seconds, at least, between two writings of RUN/index.html while the run goes on; 0 = no page.
     """
 
     checkpoint_every: int = 20
@@ -29,10 +30,12 @@ class RunConfig:
     samples_every: int = 16
     samples: int = 4
     sinks: list[str] = field(default_factory=list)
+    page_every: float = 10.0
 
     def __post_init__(self) -> None:
         for name in ("checkpoint_every", "curve_every", "curve_problems", "samples_every", "samples"):
             at_least(f"logging.{name}", getattr(self, name), 0)
+        between("logging.page_every", self.page_every, 0.0, 86_400.0)
         at_least("logging.keep_checkpoints", self.keep_checkpoints, 1)
         one_of("logging.curve_split", self.curve_split, ("train", "validation", "test"))
         for name in self.sinks:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +13,17 @@ from unified_rl.base.errors import ConfigError
 MOST = 10**9
 #: Seeds are 64-bit numbers; budgets and plans count tokens, bytes and parameters of any machine.
 _SEED, _MOST_OF_PLANS = 2**63 - 1, 10**18
-_PLANS = ("plan.", "architecture.", "trainer.token_budget", "vllm.", "deepspeed.", "corpus.recall.tokens")
+_PLANS = (
+    "pretraining.sources.",
+    "plan.",
+    "architecture.",
+    "trainer.token_budget",
+    "vllm.",
+    "deepspeed.",
+    "corpus.recall.tokens",
+    "pretraining.tokens",
+)
+_OF_A_STAGE = re.compile(r"stages\.[^.]+\.settings\.")
 
 
 def check_numbers(settings: Mapping[str, Any], prefix: str = "") -> None:
@@ -36,4 +47,4 @@ def check_numbers(settings: Mapping[str, Any], prefix: str = "") -> None:
 def _most(name: str) -> int:
     if name.endswith("seed"):
         return _SEED
-    return _MOST_OF_PLANS if name.startswith(_PLANS) else MOST
+    return _MOST_OF_PLANS if _OF_A_STAGE.sub("", name, count=1).startswith(_PLANS) else MOST

@@ -13,6 +13,7 @@ from typing import Any
 from unified_rl.config.axes import AggregationConfig, ImportanceConfig
 from unified_rl.config.engines import DeepSpeedConfig, VllmConfig
 from unified_rl.config.plan import ArchitectureConfig, PlanConfig
+from unified_rl.config.pretraining import PretrainingConfig
 from unified_rl.config.problems import DataConfig, ModelConfig, TaskConfig
 from unified_rl.config.ranges import at_least
 from unified_rl.config.records import EvaluationConfig, IterateConfig, RunConfig
@@ -35,6 +36,7 @@ class Config:
     dialect: whose defaults of it: paper | trl | verl | openrlhf | nemo_rl | prime_rl | open_instruct | slime (docs/dialects.md).
     init: the stage of the chain whose policy training starts from; "" = the last one that makes a policy. stages: the chain, in
         order, by name (configs/chain.yaml; docs/stages.md).
+    mix: settings of pre-training by name: a file of configs/mix, or FILE.yaml (docs/pretraining.md).
     reference: Hugging Face directory of the reference policy; "" = the policy that training starts from.
     teacher: Hugging Face directory of the teacher, for coefficients that need one.
     losses: weights of further losses of the policy by name (`unified_rl/methods/losses.py`), e.g. losses.entropy_bonus=0.01.
@@ -51,6 +53,7 @@ class Config:
     threads: int = 0
     artifacts: str = "artifacts"
     init: str = ""
+    mix: str = ""
     reference: str = ""
     teacher: str = ""
     task: TaskConfig = field(default_factory=TaskConfig)
@@ -68,6 +71,7 @@ class Config:
     deepspeed: DeepSpeedConfig = field(default_factory=DeepSpeedConfig)
     vllm: VllmConfig = field(default_factory=VllmConfig)
     stages: dict[str, StageConfig] = field(default_factory=dict)
+    pretraining: PretrainingConfig = field(default_factory=PretrainingConfig)
     sft: SftStageConfig = field(default_factory=SftStageConfig)
     reward_model: RewardModelConfig = field(default_factory=RewardModelConfig)
     iterate: IterateConfig = field(default_factory=IterateConfig)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from unified_rl.config.ranges import at_least, one_of, positive
+from unified_rl.base.errors import ConfigError
+from unified_rl.config.ranges import at_least, between, one_of, positive
 
 
 @dataclass
@@ -22,22 +23,52 @@ class StageConfig:
     settings: dict[str, Any] = field(default_factory=dict)
 
 
+#: What shapes a schedule beside its name: of these, and of no other, what its options say counts.
+SCHEDULES: dict[str, tuple[str, ...]] = {
+    "constant": (),
+    "linear": (),
+    "cosine": ("final_rate",),
+    "multi_step": ("milestones", "rates"),
+    "wsd": ("final_rate", "decay_share"),
+}
+#: All such options.
+SHAPE = ("milestones", "rates", "final_rate", "decay_share")
+
+
 @dataclass
 class LearningRateConfig:
-    """The size of an update: schedule is constant | linear (to zero at the last step); warmup_steps: the rate's linear rise."""
+    """The size of an update: its peak `learning_rate`, after a linear rise over `warmup_steps`, and how it goes on.
+
+    schedule: constant | linear (to zero at the last step) | cosine (to final_rate) | multi_step (from each of `milestones`, shares
+        of the steps, on the peak times the one of `rates`; the defaults are the paper's) | wsd (constant, then linear to final_rate
+        over the last decay_share of the steps). final_rate: a share of the peak.
+    """
 
     SECTION: ClassVar[str] = "trainer"
 
     learning_rate: float = 1e-4
     schedule: str = "constant"
     warmup_steps: int = 0
+    milestones: list[float] = field(default_factory=lambda: [0.8, 0.9])
+    rates: list[float] = field(default_factory=lambda: [0.316, 0.1])
+    final_rate: float = 0.1
+    decay_share: float = 0.2
 
     def __post_init__(self) -> None:
         positive(f"{self.SECTION}.learning_rate", self.learning_rate)
-        one_of(f"{self.SECTION}.schedule", self.schedule, ("constant", "linear"))
+        one_of(f"{self.SECTION}.schedule", self.schedule, tuple(SCHEDULES))
         at_least(f"{self.SECTION}.warmup_steps", self.warmup_steps, 0)
+        between(f"{self.SECTION}.final_rate", self.final_rate, 0.0, 1.0)
+        between(f"{self.SECTION}.decay_share", self.decay_share, 0.0, 1.0)
+        if len(self.milestones) != len(self.rates) or self.milestones != sorted(self.milestones):
+            raise ConfigError(
+                f"{self.SECTION}.milestones={self.milestones} must rise, and {self.SECTION}.rates={self.rates} hold one for each"
+            )
+        for name in ("milestones", "rates"):
+            for value in getattr(self, name):
+                between(f"{self.SECTION}.{name}", value, 0.0, 1.0)
 
     @property
     def learning_rates(self) -> dict[str, Any]:
         """These settings alone, for a section trainer to take over."""
-        return {name: getattr(self, name) for name in ("learning_rate", "schedule", "warmup_steps")}
+        return {name: getattr(self, name) for name in ("learning_rate", "schedule", "warmup_steps", *SHAPE)}

@@ -82,7 +82,7 @@ class TrainerConfig(LearningRateConfig):
     learning_rate: AdamW's, per update. weight_decay: AdamW's. beta1, beta2: decay rates of AdamW's first and second
         moment. adam_eps: added to AdamW's denominator. max_grad_norm: longer gradients are cut to this length.
     name: torch (a whole copy of each model on every rank) | deepspeed (section `deepspeed` says what the ranks divide).
-    steps: rollouts (one step = one rollout and its updates). schedule: constant | linear (to zero at the last step).
+    steps: rollouts (one step = one rollout and its updates). schedule, and what shapes it: config/stages.py.
     token_budget: end with the step in which this many response tokens are reached, `steps` staying the upper limit; 0 = none.
     budget_counts: what the budget is of: tokens sampled by the policy, or trained (each epoch counted).
     compiled: the passes through policy, reference and value model by torch.compile (needs a C++ compiler on a CPU, and whole

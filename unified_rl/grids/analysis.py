@@ -14,13 +14,16 @@ from pathlib import Path
 from unified_rl.grids.definition import Grid, slug
 from unified_rl.grids.folder import exclusively
 from unified_rl.launch.cells import Cell
+from unified_rl.stages.jobs import PRETRAIN
 
 #: Figures of one arm's iterative runs.
 ITERATED_FIGURES = frozenset({"iterations"})
 
 
 def commands(grid: Grid, cells: Sequence[Cell], folder: Path) -> list[list[str]]:
-    """What is to be run, as words of `unified-rl`."""
+    """What is to be run, as words of `unified-rl`. Pre-trainings have tables alone."""
+    if all(cell.command == PRETRAIN for cell in cells):
+        return [["tables", str(folder)]]
     iterated = _by_label(cells, folder)
     steps: list[list[str]] = []
     for label, found in iterated.items():  # one arm's runs are one analysis; several arms have a folder each

@@ -30,6 +30,7 @@ from unified_rl.methods.signals import beside_policy
 from unified_rl.presets import loading
 from unified_rl.presets.chain import Work, response_tokens
 from unified_rl.sources.registry import declared
+from unified_rl.stages.jobs import PRETRAIN, config_of
 
 #: Measured on one thread of a server core, in CPU seconds: imports and the first model; 0.33M parameters at lengths of 36 tokens.
 STARTUP_SECONDS = 8.0
@@ -74,7 +75,7 @@ def expected(cells: Sequence[Cell], folder: Path) -> Costs:
     found, faults = Costs(), dict[str, None]()
     for cell in cells:
         try:
-            config = loading.load_config(cell.train)
+            config = config_of(cell.command, cell.train)
             found.cells[cell.name] = of_cell(cell, config)
         except UnifiedRLError as error:
             found.problems[cell.name] = str(error)
@@ -95,7 +96,7 @@ def order(cells: Sequence[Cell]) -> dict[str, float]:
     costs = dict.fromkeys((cell.name for cell in cells), 0.0)
     for cell in cells:
         with contextlib.suppress(UnifiedRLError):
-            costs[cell.name] = of_cell(cell, loading.load_config(cell.train))
+            costs[cell.name] = of_cell(cell, config_of(cell.command, cell.train))
     return costs
 
 
@@ -126,6 +127,8 @@ def parameters(model: ModelConfig) -> int:
 
 def _training(config: Config, command: str) -> Work:
     """Training and its learning curve."""
+    if command == PRETRAIN:
+        return Work(trained=config.trainer.steps * config.pretraining.step_tokens)
     steps, provides, rollout = config.trainer.steps, declared(config.source).provides, config.rollout
     if command == "iterate":
         steps = (config.iterate.iterations + 1) * (config.iterate.steps + config.iterate.control_steps)

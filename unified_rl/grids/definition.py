@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fnmatch
 import hashlib
+import itertools
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -17,13 +18,15 @@ from dataclasses import dataclass, field, replace
 from unified_rl.base.errors import ConfigError
 from unified_rl.base.plugins import did_you_mean
 from unified_rl.launch.cells import Cell
+from unified_rl.stages.jobs import PRETRAIN
 
 START_LABEL = "SFT"
 #: What the start policy depends on; an arm's other words are about its training, and mean nothing to a run of no steps.
 START_SECTIONS = frozenset(
     {"stack", "init", "stages", "task", "data", "model", "sft", "generator", "logging", "evaluation", "artifacts"}
 )
-GROUPS = {"train": "runs", "iterate": "iterative"}
+PRIMARY_METRICS = ("greedy", "avg", "maj", "pass", "gain", "left_at_half")
+GROUPS = {"train": "runs", "iterate": "iterative", PRETRAIN: "pretraining"}
 #: Where the start policies come from: one for all seeds, so that intervals are conditional on it; or one for each seed.
 SHARED, PER_SEED = "shared", "per_seed"
 #: What is drawn anew with a seed's own start: initial weights; order of demonstrations, and samples of the frozen start.
@@ -37,8 +40,8 @@ class Arm:
     """One of the things compared.
 
     label: what tables and figures show. words: added to `unified-rl COMMAND`, the seed in place of "{seed}". command: train |
-    iterate. note: why an arm exists that the question itself does not call for. folder: name of its runs' folders with "{seed}" in
-    it, where the job is known by plain names; "" = a readable name and a hash of what defines the cell.
+    iterate | pretrain. note: why an arm exists that the question itself does not call for. folder: name of its runs' folders with
+    "{seed}" in it, where the job is known by plain names; "" = a readable name and a hash of what defines the cell.
     """
 
     label: str
@@ -80,10 +83,19 @@ class Matching:
         """A sentence for captions."""
         if self.rule == "equal_updates":
             return "Matched by updates: every arm makes the same number of updates of equally many responses."
+        if self.rule == SOURCE_TOKENS:
+            every = f"{self.budget:,} in every arm"
+            return f"Matched by tokens of the source that is measured, {every}; total tokens differ, and are told."
         kind = "sampled" if self.rule == "equal_sampled_tokens" else "training"
         return f"Matched by {kind} tokens: every run ends with the step in which it reaches {self.budget:,} {kind} tokens."
 
 
+def equal_source_tokens(budget: int) -> Matching:
+    """Every arm reads `budget` tokens of the source that is measured, and what else it reads differs."""
+    return Matching(SOURCE_TOKENS, _budget(budget))
+
+
+SOURCE_TOKENS = "equal_source_tokens"
 _COUNTED = {"equal_sampled_tokens": "sampled", "equal_training_tokens": "trained"}
 RULES = ("equal_updates", *_COUNTED)
 
@@ -140,7 +152,8 @@ class Preset:
 class Primary:
     """A contrast that an ablation is about: `label` minus `baseline`, on every slice. Declared before it runs.
 
-    metric: greedy, avg, maj or pass; gain: of an arm of iterations, label and baseline being this arm, over its own control.
+    metric: greedy, avg, maj or pass; gain: of an arm of iterations, label and baseline being this arm, over its own control;
+    left_at_half: of pre-training (`statistics.pretraining`), a share in 0..1 as accuracies are.
     margin: differences of accuracy (0..1) within it, either way, do not matter, and a run is precise enough whose interval reaches
     no further to either side. reason: why that much.
     """
@@ -152,8 +165,8 @@ class Primary:
     reason: str = ""
 
     def __post_init__(self) -> None:
-        if self.metric not in ("greedy", "avg", "maj", "pass", "gain"):
-            raise ConfigError(f"primary contrast: metric={self.metric} is none of greedy, avg, maj, pass, gain")
+        if self.metric not in PRIMARY_METRICS:
+            raise ConfigError(f"primary contrast: metric={self.metric} is none of {', '.join(PRIMARY_METRICS)}")
         if (self.metric == "gain") != (self.label == self.baseline):
             raise ConfigError(
                 f"primary contrast: {self.label} against itself goes with metric=gain, and that with no other arm"
@@ -168,9 +181,10 @@ class Grid:
 
     presets: at least "testing" (a minute or two on one core in all) and "default". baseline: label that the others are compared
     with. contrasts: further planned (label, baseline) pairs. primary: what it is about, few.
-    common: words of every arm. figures: those of `unified-rl figures`. tuning: one sentence on the learning rates, besides what the
-    configurations say (`grids.tuning`). starts: shared | per_seed, whether every seed has a start policy of its own, from which all
-    its arms start. start_folder: as `Arm.folder`, of the start policy.
+    common: words of every arm. factors: setting -> values, of which the arms are the product (`grids.factors`). figures: those of
+    `unified-rl figures`. tuning: one sentence on the learning rates, besides what the configurations say (`grids.tuning`).
+    starts: shared | per_seed, whether every seed has a start policy of its own, from which all its arms start. start_folder: as
+    `Arm.folder`, of the start policy.
     """
 
     name: str
@@ -182,6 +196,7 @@ class Grid:
     contrasts: tuple[tuple[str, str], ...] = ()
     primary: tuple[Primary, ...] = ()
     common: tuple[str, ...] = ()
+    factors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     figures: tuple[str, ...] = ("learning_curves", "contrasts", "results_table")
     tuning: str = ""
     starts: str = SHARED
@@ -198,6 +213,16 @@ class Grid:
             if label not in labels:
                 raise ConfigError(f"grid {self.name}: no arm has the label {label!r}{did_you_mean(label, labels)}")
         self._check_starts()
+        self._check_factors()
+
+    def _check_factors(self) -> None:
+        arms = [{*arm.words} for arm in self.arms]
+        for values in itertools.product(*self.factors.values()):
+            words = [f"{name}={value}" for name, value in zip(self.factors, values, strict=True)]
+            if not any(arm.issuperset(words) for arm in arms):
+                raise ConfigError(
+                    f"grid {self.name}: no arm has {' '.join(words)}; take arms=factorial(FACTORS) with factors=FACTORS"
+                )
 
     def _check_starts(self) -> None:
         if self.starts not in (SHARED, PER_SEED):
@@ -231,7 +256,9 @@ def cells(grid: Grid, preset: str) -> list[Cell]:
 
 
 def start_cells(grid: Grid, preset: str) -> list[Cell]:
-    """The policies that arms start from, as runs of no steps: one for all, or one for each seed."""
+    """The policies that arms start from, as runs of no steps: one for all, or one for each seed; pre-training has none."""
+    if all(arm.command == PRETRAIN for arm in grid.arms):
+        return []
     if grid.starts == SHARED:
         return [_start_cell(grid, preset, 0, ())]
     return [_start_cell(grid, preset, seed, (f"seed={seed}", *_drawn(START_SEEDS, seed))) for seed in grid.preset(preset).seeds]
@@ -319,7 +346,7 @@ def _cell(grid: Grid, preset: str, arm: Arm, seed: int) -> Cell:
     cell = Cell(
         arm.folder.format(seed=seed) or f"{arm.name}-seed{seed}-{matching.rule}",
         words,
-        size.evaluate if arm.command == "train" else None,
+        None if arm.command == "iterate" else size.evaluate,
         command=arm.command,
         group=GROUPS[arm.command],
         label=arm.label,

@@ -40,6 +40,7 @@ def describe(grid: Grid, preset: str, cells: Sequence[Cell], hypothesis: str) ->
         "figures": list(grid.figures),
         "tuning": ". ".join(filter(None, [tuning.sentence(cells), grid.tuning])),
         "common": list(grid.common),
+        "factors": {name: list(levels) for name, levels in grid.factors.items()},
         "arms": [asdict(arm) for arm in grid.arms_in(preset)],
         "cells": [_cell(cell) for cell in cells],
     }

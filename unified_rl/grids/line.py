@@ -10,8 +10,9 @@ import itertools
 from collections.abc import Sequence
 
 from unified_rl.base.errors import ConfigError
-from unified_rl.grids.definition import Arm, Grid, Preset, slug
-from unified_rl.methods import METHODS
+from unified_rl.grids.definition import Grid, Preset, slug
+from unified_rl.grids.factors import factorial
+from unified_rl.methods import DEFAULT
 
 NAME_LENGTH = 40
 HYPOTHESIS = "None is stated: a grid of the command line."
@@ -35,9 +36,7 @@ def grid_of_line(words: Sequence[str], command: str = "train") -> Grid:
     seeds = _whole("seed", values.pop("seed", ["0"]))
     varying = {key: found for key, found in values.items() if len(found) > 1}
     common = tuple(f"{key}={found[0]}" for key, found in values.items() if len(found) == 1)
-    arms = tuple(
-        _arm(dict(zip(varying, choice, strict=True)), values, command) for choice in itertools.product(*varying.values())
-    )
+    arms = factorial(varying, command, alone=values.get("method", [DEFAULT])[0])
     digest = hashlib.sha256(" ".join(sorted(common + tuple(map(str, varying.items())))).encode()).hexdigest()[:6]
     return Grid(
         name=f"{slug(' '.join([*varying, *itertools.chain(*varying.values())]))[:NAME_LENGTH]}_{digest}",
@@ -45,6 +44,7 @@ def grid_of_line(words: Sequence[str], command: str = "train") -> Grid:
         arms=arms,
         presets={"default": Preset(seeds=seeds, evaluate=() if command == "train" else None)},
         common=common,
+        factors={key: tuple(found) for key, found in varying.items()},
         figures=("learning_curves", "results_table") if command == "train" else ("iterations",),
         tuning="as the words of the command line say",
     )
@@ -64,18 +64,6 @@ def split_values(text: str) -> list[str]:
         else:
             parts[-1] += letter
     return parts
-
-
-def _arm(choice: dict[str, str], values: dict[str, list[str]], command: str) -> Arm:
-    """An arm is called by what varies; where nothing does, by its method."""
-    shown = [_in_words(key, value) for key, value in choice.items()] or [_in_words("method", values.get("method", ["grpo"])[0])]
-    return Arm(", ".join(shown), tuple(f"{key}={value}" for key, value in choice.items()), command=command)
-
-
-def _in_words(key: str, value: str) -> str:
-    if key != "method":
-        return f"{key}={value}"
-    return METHODS[value].label if value in METHODS else value
 
 
 def _whole(key: str, texts: Sequence[str]) -> tuple[int, ...]:

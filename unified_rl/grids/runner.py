@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
@@ -16,7 +16,7 @@ from typing import Any
 
 from unified_rl.base.errors import ConfigError
 from unified_rl.base.plugins import did_you_mean, import_by_path
-from unified_rl.config.ranges import at_least
+from unified_rl.config.ranges import at_least, between
 from unified_rl.grids import analysis as grid_analysis
 from unified_rl.grids import costs as grid_costs
 from unified_rl.grids import folder as grid_folder
@@ -26,6 +26,7 @@ from unified_rl.grids.definition import Grid, cells, is_start, matching_of, with
 from unified_rl.launch.cells import Cell
 from unified_rl.launch.local import LocalPool
 from unified_rl.launch.resources import Ledger, cores, gpus
+from unified_rl.pages.live import LivePage
 
 EXPERIMENTS = Path("experiments")
 
@@ -39,7 +40,8 @@ class Choices:
     (this machine) or slurm. seeds: how many, or which, as in 0,1,2 or 0..4; none = those of the preset. matching: equal_updates,
     equal_sampled_tokens:TOKENS or equal_training_tokens:TOKENS; none = the grid's. arms: only those whose names match one of
     these patterns, as in grpo*; none = all. artifacts: folder of shared stages; none = what the configuration says. cell_cores:
-    cores of each cell; 0 = the preset's. cell_gpus: GPUs of each cell; -1 = the preset's.
+    cores of each cell; 0 = the preset's. cell_gpus: GPUs of each cell; -1 = the preset's. page_every: seconds, at least, between
+    two writings of the page while cells run; 0 = only at the end.
     """
 
     preset: str = "default"
@@ -52,11 +54,13 @@ class Choices:
     artifacts: str = ""
     cell_cores: int = 0
     cell_gpus: int = -1
+    page_every: float = 10.0
 
     def __post_init__(self) -> None:
         at_least("workers", self.workers, 0)
         at_least("cell_cores", self.cell_cores, 0)
         at_least("cell_gpus", self.cell_gpus, -1)
+        between("page_every", self.page_every, 0.0, 86_400.0)
         if self.launcher not in LAUNCH:
             raise ConfigError(f"launcher={self.launcher} is not known{did_you_mean(self.launcher, LAUNCH)}")
 
@@ -133,7 +137,12 @@ def run(plan: Plan) -> int:
     grid_folder.open_folder(plan.folder, grid_folder.describe(plan.grid, plan.preset, plan.cells, plan.hypothesis))
     print(f"{plan.grid.title}: {len(plan.cells)} cells into {plan.folder}", flush=True)
     signal.signal(signal.SIGTERM, _interrupt)  # a batch system's way of saying Ctrl-C
-    failed = launch(plan)
+    page = LivePage(plan.folder, plan.choices.page_every)
+    try:
+        failed = launch(plan, page.tick)
+    except BaseException:
+        page.end()
+        raise
     broken = grid_analysis.analyse(plan.grid, plan.cells, plan.folder)
     for command in broken:
         print(f"analysis failed: {command}", file=sys.stderr)
@@ -143,23 +152,23 @@ def run(plan: Plan) -> int:
     return 1 if failed or broken else 0
 
 
-def _run_local(plan: Plan) -> list[str]:
+def _run_local(plan: Plan, beside: Callable[[], None]) -> list[str]:
     """The start policies before the rest, which waits for them, then the costliest cells first. A lone start has all the cores."""
     ledger, costs = Ledger(cores(), gpus()), grid_costs.order(plan.cells)
     starts, arms = [cell for cell in plan.cells if is_start(cell)], [cell for cell in plan.cells if not is_start(cell)]
     if len(starts) == 1:
         first = replace(starts[0], evaluate=None, cores=plan.cores())
-        if LocalPool(plan.folder, ledger).run([first]):
+        if LocalPool(plan.folder, ledger, beside=beside).run([first]):
             return [first.name]
         starts, arms = [], list(plan.cells)
     longest_first = sorted(arms, key=lambda cell: -costs[cell.name])
-    return LocalPool(plan.folder, ledger, workers=plan.workers, costs=costs).run([*starts, *longest_first])
+    return LocalPool(plan.folder, ledger, workers=plan.workers, costs=costs, beside=beside).run([*starts, *longest_first])
 
 
-def _run_slurm(plan: Plan) -> list[str]:
+def _run_slurm(plan: Plan, beside: Callable[[], None]) -> list[str]:
     from unified_rl.launch.slurm import SlurmPool
 
-    pool = SlurmPool(plan.folder, plan.slurm, workers=plan.workers, costs=grid_costs.order(plan.cells))
+    pool = SlurmPool(plan.folder, plan.slurm, workers=plan.workers, costs=grid_costs.order(plan.cells), beside=beside)
     return pool.run([replace(cell, evaluate=None) for cell in plan.cells if is_start(cell)]) or pool.run(plan.cells)
 
 

@@ -11,6 +11,7 @@ from unified_rl.base.errors import UnifiedRLError
 from unified_rl.config.schema import Config
 from unified_rl.launch.cells import Cell
 from unified_rl.presets import loading
+from unified_rl.stages.jobs import config_of
 
 #: What `unified-rl grid lr_sweep` measured; without it nothing is said to be swept.
 SWEEP = Path("experiments/results/lr_sweep.csv")
@@ -29,7 +30,7 @@ def sentence(cells: Sequence[Cell], sweep: Path = SWEEP) -> str:
         if cell.label in found or "trainer.steps=0" in cell.train:
             continue
         try:
-            config = loading.load_config(cell.train)
+            config = config_of(cell.command, cell.train)
         except UnifiedRLError:
             continue  # the plan says what is wrong with it
         found[cell.label] = f"{cell.label} {config.trainer.learning_rate:g} ({_standing(config, measured)})"

@@ -24,13 +24,13 @@ from unified_rl.base import files
 from unified_rl.base.errors import UnifiedRLError
 from unified_rl.launch.cells import Cell, done, evaluated, finished, is_held, read_record, write_record
 from unified_rl.launch.tether import die_with_parent
-from unified_rl.stages.jobs import JOBS
+from unified_rl.stages.jobs import JOBS, PRETRAIN
 
 #: Exit statuses: all is done | the error is in the cell's record | another process is at the cell | interrupted.
 DONE, FAILED, HELD, INTERRUPTED = 0, 1, 75, 130
 LOCK_PATIENCE_SECONDS = 1.0
 #: Commands that several ranks run together.
-SHARED_COMMANDS = ("train", "iterate")
+SHARED_COMMANDS = ("train", "iterate", PRETRAIN)
 #: On a CPU a rank per core is faster than a thread per core, and does not spin where a core is taken; each holds a whole model.
 MOST_CPU_RANKS = 4
 

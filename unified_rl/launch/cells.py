@@ -19,14 +19,15 @@ from unified_rl.base import files
 from unified_rl.base.errors import UnifiedRLError
 from unified_rl.presets import loading
 from unified_rl.records import seals
+from unified_rl.stages.jobs import config_of
 
 
 @dataclass(frozen=True)
 class Cell:
     """One run: its folder's name, the words of `unified-rl COMMAND`, and those of `unified-rl evaluate` (None: no evaluation).
 
-    command: train | iterate. group: the folder of runs that it stands in; tables are made of one group at a time. label, seed:
-    what it is shown as. cores, gpus: what it is given while it runs.
+    command: train | iterate | pretrain. group: the folder of runs that it stands in; tables are made of one group at a time.
+    label, seed: what it is shown as. cores, gpus: what it is given while it runs.
     """
 
     name: str
@@ -71,7 +72,7 @@ class Standing:
 
 def finished(run_dir: Path, cell: Cell) -> bool:
     """Whether the run is finished *and* is the one that the cell describes: settings may have changed since it was made."""
-    wanted = loading.load_config(cell.train)
+    wanted = config_of(cell.command, cell.train)
     try:
         status = seals.read_status(run_dir)
         if status is None or status["state"] != "finished":

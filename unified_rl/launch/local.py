@@ -41,7 +41,7 @@ class LocalPool:
 
     Args of the constructor:
         workers: most cells at a time; None: as many as the ledger has room for. costs: name -> expected cost in any unit, for
-            the remaining time. worker: the command line of a cell's worker.
+            the remaining time. worker: the command line of a cell's worker. beside: is called now and then while cells run.
     """
 
     def __init__(
@@ -52,9 +52,10 @@ class LocalPool:
         workers: int | None = None,
         costs: Mapping[str, float] | None = None,
         worker: Callable[[Cell, Path], list[str]] = cell_worker.command_line,
+        beside: Callable[[], None] = lambda: None,
     ) -> None:
         self._folder, self._ledger, self._workers, self._costs = folder, ledger, workers, costs or {}
-        self._worker_line = worker
+        self._worker_line, self._beside = worker, beside
         self._running: list[_Worker] = []
 
     def run(self, cells: Sequence[Cell]) -> list[str]:
@@ -73,6 +74,8 @@ class LocalPool:
             while waiting or self._running:
                 waiting = self._start(waiting)
                 waiting += self._collect()
+                self._progress.under_way((worker.cell for worker in self._running), self._folder)
+                self._beside()
                 time.sleep(POLL_SECONDS)
         except BaseException:
             self._end_workers()

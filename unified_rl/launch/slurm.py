@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,7 @@ class SlurmPool:
     Args of the constructor:
         options: submitit's parameters, e.g. {"slurm_partition": "gpu", "timeout_min": "240"}; `cluster` = "local" runs the jobs
             as processes of this machine, to try things out. workers: most jobs at a time; None: as many as Slurm will run.
+        beside: is called now and then while jobs run.
 
     Raises:
         ConfigError: submitit or Slurm is missing, or an option is not known.
@@ -63,8 +64,9 @@ class SlurmPool:
         workers: int | None = None,
         costs: Mapping[str, float] | None = None,
         poll_seconds: float = 5.0,
+        beside: Callable[[], None] = lambda: None,
     ) -> None:
-        self._folder, self._costs, self._poll = folder.resolve(), costs or {}, poll_seconds
+        self._folder, self._costs, self._poll, self._beside = folder.resolve(), costs or {}, poll_seconds, beside
         given = {key: int(value) if value.isdecimal() else value for key, value in options.items()}
         self._executor = _executor(self._folder / "slurm", str(given.pop("cluster", "slurm")))
         self._parameters = {"timeout_min": DEFAULT_MINUTES, **given}
@@ -94,6 +96,8 @@ class SlurmPool:
                     else:
                         progress.already(cell)
                 if waiting:
+                    progress.under_way((cell for cell in waiting if in_work(cell, self._folder)), self._folder)
+                    self._beside()
                     time.sleep(self._poll)
         except BaseException:
             for job in jobs.values():

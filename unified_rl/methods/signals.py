@@ -71,14 +71,21 @@ ROLES: dict[str, Role] = {
             "value",
             "value model",
             "value",
-            words=lambda config: "a copy of the initial policy with a scalar head",
+            words=lambda config: (
+                "an adapter and a scalar head of its own on the policy's weights"
+                if config.model.lora.rank
+                else "a copy of the initial policy with a scalar head"
+            ),
             options=("value_learning_rate", "value_epochs"),
         ),
         Role(
             "reference",
             "reference",
             "policy",
-            words=lambda config: config.reference or "the initial policy, frozen",
+            words=lambda config: (
+                config.reference
+                or ("the policy, its adapter switched off" if config.model.lora.rank else "the initial policy, frozen")
+            ),
             weights=lambda config: config.reference,
         ),
         Role(

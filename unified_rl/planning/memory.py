@@ -98,11 +98,14 @@ def gradient_copy_bytes(parameters: int, sharding: Sharding) -> float:
     return sharding.gradient_copy * parameters / sharding.divided(1)
 
 
-def gathered_bytes(shape: ModelShape, sharding: Sharding) -> float:
-    """What ZeRO-3 gathers at a time: the largest layer's weights whole, and its gradients (the embedding is a layer of its own)."""
+def gathered_bytes(shape: ModelShape, sharding: Sharding, still: bool = False) -> float:
+    """What ZeRO-3 gathers at a time: the largest layer's weights whole, and its gradients (the embedding is a layer of its own).
+
+    still: the weights are not trained, and have no gradients.
+    """
     if sharding.zero_stage < 3:
         return 0.0
-    return 2 * sharding.precision * max(shape.layer_parameters, shape.head_parameters)
+    return (1 if still else 2) * sharding.precision * max(shape.layer_parameters, shape.head_parameters)
 
 
 def bucket_bytes(sharding: Sharding) -> float:
@@ -158,22 +161,23 @@ def logit_bytes(shape: ModelShape, tokens: int, precision: int, more_chunks: int
     return (chunks + more_chunks) * 4.0 * min(most, tokens * shape.vocabulary)
 
 
-def head_bytes(shape: ModelShape, tokens: int, precision: int, more_chunks: int = 0) -> float:
+def head_bytes(shape: ModelShape, tokens: int, precision: int, more_chunks: int = 0, still: bool = False) -> float:
     """The head's pass, forward and backward: logits, residuals, the head's gradient, and hidden states of the predicted tokens.
 
     In bfloat16 (ops/bfloat16_head.py) residuals of 2 bytes per logit are kept from the forward pass to the backward pass, which
     then needs no logits. Beyond `KEPT_BYTES`, and where more than log-probs is differentiated, it recomputes them, and sums the
     gradient over slabs in float32. In float32 (ops/exact_head.py) it always recomputes them; those that are small enough to be held
-    whole go through plain autograd, which has log-probs, their gradient and the logits' at once.
+    whole go through plain autograd, which has log-probs, their gradient and the logits' at once. A head that is not trained
+    (`still`) has no gradient.
     """
     hidden = tokens * shape.hidden_size * (3.0 * precision + 4)
-    gradient = float(precision * shape.head_parameters)
+    gradient = 0.0 if still else float(precision * shape.head_parameters)
     logits, count = logit_bytes(shape, tokens, precision, more_chunks), tokens * shape.vocabulary
     if precision == 4:
         return logits + hidden + gradient + (4.0 * count if count <= CHUNK_ELEMENTS else 0.0)
     if 2 * count <= KEPT_BYTES and not more_chunks:
         return 2.0 * count + max(logits, hidden + gradient)
-    slabs = 2 * 4.0 * shape.head_parameters if 2 * count > KEPT_BYTES else 0.0  # the sum, and what is added to it
+    slabs = 2 * 4.0 * shape.head_parameters if 2 * count > KEPT_BYTES and not still else 0.0  # the sum, and what is added to it
     return min(2.0 * count, KEPT_BYTES) + logits + hidden + gradient + slabs
 
 
@@ -192,16 +196,17 @@ def pass_parts(
     predicted: int = 0,
     more_chunks: int = 0,
     accumulated: bool = True,
+    still: bool = False,
 ) -> list[Part]:
     """The parts of one micro-batch's pass.
 
     Args:
         tokens: of the micro-batch, padding included. predicted: of them, those whose log-probs are wanted; 0 = all. more_chunks:
             see `logit_bytes`. accumulated: see `trained_model`; layers' inputs go as gradients come, and meet all of them only
-            where these were there before.
+            where these were there before. still: nothing but adapters is trained.
     """
     layers = layer_parts(shape, tokens, row_tokens, precision, checkpointing, accumulated)
-    head = head_parts(shape, predicted or tokens, precision, more_chunks)
+    head = head_parts(shape, predicted or tokens, precision, more_chunks, still)
     return [part for part in layers + head if part.bytes]
 
 
@@ -229,8 +234,9 @@ def layer_parts(
     ]
 
 
-def head_parts(shape: ModelShape, predicted: int, precision: int, more_chunks: int) -> list[Part]:
+def head_parts(shape: ModelShape, predicted: int, precision: int, more_chunks: int, still: bool = False) -> list[Part]:
     """What a pass keeps for the log-probs of `predicted` tokens, and for what their gradient is."""
+    of_head = "" if still else "the head's gradient, and "
     return [
         Part(
             "log-prob buffers",
@@ -240,12 +246,15 @@ def head_parts(shape: ModelShape, predicted: int, precision: int, more_chunks: i
         ),
         Part(
             "log-probs and their gradient",
-            head_bytes(shape, predicted, precision, more_chunks),
+            head_bytes(shape, predicted, precision, more_chunks, still),
             ("head",),
-            "the head's gradient, and 2 B per logit" if precision < 4 else "the head's gradient, and logits in chunks",
+            f"{of_head}2 B per logit" if precision < 4 else f"{of_head}logits in chunks",
         ),
         Part(
-            "embedding's gradient", tied_gradient_bytes(shape, precision), ("layers",), "beside the head's, which is tied to it"
+            "embedding's gradient",
+            0.0 if still else tied_gradient_bytes(shape, precision),
+            ("layers",),
+            "beside the head's, which is tied to it",
         ),
     ]
 
@@ -307,13 +316,41 @@ def trained_model(name: str, parameters: int, shape: ModelShape, sharding: Shard
     return parts + [part for part in extra if part.bytes]
 
 
-def host_bytes(parameters: int, sharding: Sharding) -> float:
+def adapted_model(
+    name: str, parameters: int, trained: int, shape: ModelShape, sharding: Sharding, *, accumulated: bool = True
+) -> list[Part]:
+    """The parts of a model of which an adapter is trained.
+
+    Args:
+        parameters: under the adapter; 0 = those of another model. trained: of the adapter. accumulated: see `trained_model`.
+    """
+    host = sharding.offload == "optimizer_and_parameters"
+    under = Part(
+        f"{name}: weights under its adapter",
+        weight_bytes(parameters, sharding),
+        PHASES,
+        "in the host's memory"
+        if host
+        else f"{sharding.precision} B x P{sharding.ways(3)}, not trained"
+        if parameters
+        else "the policy's",
+    )
+    gathered = Part(f"{name}: gathered layer", gathered_bytes(shape, sharding, still=True), PHASES, "the largest layer, whole")
+    own = trained_model(f"{name}'s adapter", trained, shape, sharding, accumulated=accumulated)
+    return [under, *(part for part in own if not part.name.endswith("gathered layer")), *([gathered] if gathered.bytes else [])]
+
+
+def host_bytes(parameters: int, sharding: Sharding, still: int = 0) -> float:
     """What offload keeps in the host's memory, per GPU: optimiser state and float32 gradients, and under
-    optimizer_and_parameters the weights."""
+    optimizer_and_parameters the weights. still: weights that are not trained."""
     if sharding.offload == "none":
         return 0.0
     state = (sharding.optimizer + 4) * parameters / sharding.divided(1)
-    weights = sharding.precision * parameters / sharding.divided(3) if sharding.offload == "optimizer_and_parameters" else 0.0
+    weights = (
+        sharding.precision * (parameters + still) / sharding.divided(3)
+        if sharding.offload == "optimizer_and_parameters"
+        else 0.0
+    )
     return state + weights
 
 

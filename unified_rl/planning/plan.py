@@ -38,6 +38,7 @@ def plan(config: Config, words: Sequence[str] = ()) -> dict[str, Any]:
         "model": {
             "shape": origin,
             "parameters": shape.parameters,
+            "adapter": adapter_parameters(config, shape),
             "layers": shape.num_layers,
             "hidden_size": shape.hidden_size,
             "vocabulary": shape.vocabulary,
@@ -48,6 +49,11 @@ def plan(config: Config, words: Sequence[str] = ()) -> dict[str, Any]:
         "time": _time(config, shape, tokens, gpu),
         "launch": launch_command(config, words),
     }
+
+
+def adapter_parameters(config: Config, shape: ModelShape) -> int:
+    """Of the adapter that is trained in place of all weights; 0 where there is none."""
+    return shape.adapter_parameters(config.model.lora) if config.model.lora.rank else 0
 
 
 def ranks(config: Config) -> int:
@@ -96,21 +102,37 @@ def memory_parts(config: Config, shape: ModelShape, tokens: work.StepTokens, gpu
     micro_batch = max(config.trainer.micro_batch_tokens, tokens.prompt + tokens.response)
     row = max(config.trainer.row_tokens, tokens.prompt + tokens.response)
     several = tokens.read / config.rollout.minibatches / ranks(config) > micro_batch
-    parts = memory.trained_model("policy", shape.parameters, shape, sharding, accumulated=several)
+    parts = _trained("policy", shape.parameters, config, shape, several)
     if buckets := memory.bucket_bytes(sharding):
         parts.append(Part("communication buckets", buckets, ("layers", "step"), f"2 x {sharding.bucket_elements:,} numbers"))
     for role in beside_policy(needs):
-        if role.frozen:
-            parts.append(Part(f"{role.label}: weights", float(size * shape.parameters), PHASES, f"{size} B x P"))
+        if not role.frozen:
+            parts += _trained(role.label, shape.scalar_parameters, config, shape, several)
+        elif adapter_parameters(config, shape) and role.weights is not None and not role.weights(config):
+            parts.append(Part(f"{role.label}: weights", 0.0, PHASES, "the policy, its adapter switched off"))
         else:
-            parts += memory.trained_model(role.label, shape.scalar_parameters, shape, sharding, accumulated=several)
+            parts.append(Part(f"{role.label}: weights", float(size * shape.parameters), PHASES, f"{size} B x P"))
     parts += [
         Part("reward model: weights", float(size * shape.scalar_parameters), PHASES, f"{size} B x its P")
         for _ in range(config.reward.num_models)
     ]
     more = any(loss.differentiates for loss in of_policy(config.losses)) + 2 * len(within_update(needs))
-    parts += memory.pass_parts(shape, micro_batch, row, size, checkpointing(config), more_chunks=more, accumulated=several)
+    still = adapter_parameters(config, shape) > 0
+    parts += memory.pass_parts(
+        shape, micro_batch, row, size, checkpointing(config), more_chunks=more, accumulated=several, still=still
+    )
     return parts + (generator_parts(config, shape, tokens, gpu) if tokens.sampled else [])
+
+
+def _trained(name: str, parameters: int, config: Config, shape: ModelShape, several: bool) -> list[Part]:
+    """The parts of a trained model: all of it, or an adapter (and a scalar head) on its weights, which companions share."""
+    sharding, adapter = sharding_of(config), adapter_parameters(config, shape)
+    if not adapter:
+        return memory.trained_model(name, parameters, shape, sharding, accumulated=several)
+    policy = parameters == shape.parameters
+    under = parameters if policy or sharding.zero_stage == 3 else 0
+    own = adapter if policy else adapter + shape.hidden_size + 1
+    return memory.adapted_model(name, under, own, shape, sharding, accumulated=several)
 
 
 def generator_parts(config: Config, shape: ModelShape, tokens: work.StepTokens, gpu: Gpu | None) -> list[Part]:
@@ -165,7 +187,8 @@ def launch_command(config: Config, words: Sequence[str]) -> str:
 
 def _memory(config: Config, parts: list[Part], gpu: Gpu | None, shape: ModelShape) -> dict[str, Any]:
     sums, sharding = memory.peak(parts), sharding_of(config)
-    trained = shape.parameters + _companions(config) * shape.scalar_parameters
+    adapter, every = adapter_parameters(config, shape), shape.parameters + _companions(config) * shape.scalar_parameters
+    trained = adapter * (1 + _companions(config)) or every
     peak = max(sums.values())
     found: dict[str, Any] = {
         "gpus": ranks(config),
@@ -177,7 +200,7 @@ def _memory(config: Config, parts: list[Part], gpu: Gpu | None, shape: ModelShap
         ],
         "phases": sums,
         "peak": peak,
-        "host": memory.host_bytes(trained, sharding),
+        "host": memory.host_bytes(trained, sharding, still=every if adapter else 0),
     }
     if gpu is not None:
         room = gpu.memory * (1 - config.plan.reserve)
@@ -196,8 +219,12 @@ def _work(config: Config, shape: ModelShape, tokens: work.StepTokens) -> dict[st
         "sampling_flops": work.sampling_flops(shape, tokens),
         "scoring_passes": scoring_passes(config),
         "scoring_flops": scoring_passes(config) * once,
-        "update_flops": rollout.epochs * work.update_flops(shape, tokens) * (1 + _companions(config)),
+        "update_flops": rollout.epochs * _update_flops(config, shape, tokens) * (1 + _companions(config)),
     }
+
+
+def _update_flops(config: Config, shape: ModelShape, tokens: work.StepTokens) -> float:
+    return work.update_flops(shape, tokens, adapter_parameters(config, shape))
 
 
 def scoring_passes(config: Config) -> int:
@@ -221,7 +248,7 @@ def _time(config: Config, shape: ModelShape, tokens: work.StepTokens, gpu: Gpu |
     share, from_where = _utilisation(config, shape, checkpointing(config))
     scored, _ = _utilisation(config, shape, "none")
     updates = config.rollout.epochs * (1 + _companions(config))
-    update = updates * work.update_flops(shape, tokens) / (peak * share * count)
+    update = updates * _update_flops(config, shape, tokens) / (peak * share * count)
     seconds = {
         "sampling": _sampling_seconds(config, shape, tokens, gpu),
         "scoring": scoring_passes(config) * work.pass_flops(shape, tokens) / (peak * scored * count),
@@ -232,7 +259,7 @@ def _time(config: Config, shape: ModelShape, tokens: work.StepTokens, gpu: Gpu |
     return {
         "seconds": seconds | {"step": total},
         "run_hours": total * config.trainer.steps / 3600,
-        "model_flops_utilisation": updates * work.update_flops(shape, tokens) / (update * peak * count),
+        "model_flops_utilisation": updates * _update_flops(config, shape, tokens) / (update * peak * count),
         "assumes": [
             f"{share:.0%} of {peak / 1e12:g} TFLOP/s in updates and {scored:.0%} in scoring ({from_where})",
             f"{options.bandwidth_share:.0%} of {gpu.bandwidth / 1e12:g} TB/s in decoding (plan.bandwidth_share)",
@@ -268,5 +295,5 @@ def _offload_seconds(config: Config, shape: ModelShape) -> float:
     sharding = sharding_of(config)
     if sharding.offload == "none":
         return 0.0
-    moved = 2 * sharding.precision * shape.parameters / sharding.divided(1)
+    moved = 2 * sharding.precision * (adapter_parameters(config, shape) or shape.parameters) / sharding.divided(1)
     return config.rollout.updates * moved / (config.plan.host_bandwidth * 1e9)

@@ -36,6 +36,11 @@ def _model(model: dict[str, Any]) -> list[str]:
         f"  model   {model['parameters']:,} parameters: {model['layers']} layers, width {model['hidden_size']}, vocabulary "
         f"{model['vocabulary']:,}; {size(model['kv_bytes_per_token'])} of keys and values per token",
         f"          (shape: {model['shape']})",
+        *(
+            [f"  trains  adapters of {model['adapter']:,} parameters, {model['adapter'] / model['parameters']:.2%}"]
+            if model["adapter"]
+            else []
+        ),
     ]
 
 

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from unified_rl.base.errors import ConfigError, DataError
+from unified_rl.config.lora import LoraConfig
 from unified_rl.config.schema import Config
+from unified_rl.models.adapter_files import is_adapter, root_of
 
 #: Families that differ from Llama only in the biases of query, key and value, or in norms of query and key.
 FAMILIES = ("llama", "mistral", "qwen2", "qwen3")
@@ -64,6 +66,32 @@ class ModelShape:
         """The same decoder with a scalar head in place of the vocabulary's: value and reward models."""
         return self.body_parameters + self.head_parameters + self.hidden_size + 1
 
+    @property
+    def linear_layers(self) -> dict[str, tuple[int, int]]:
+        """(inputs, outputs) of every linear layer but the head, by its name in the model."""
+        width, inner = self.hidden_size, self.intermediate_size
+        queries, keys = self.num_heads * self.head_size, self.num_kv_heads * self.head_size
+        attention = {"q_proj": (width, queries), "k_proj": (width, keys), "v_proj": (width, keys), "o_proj": (queries, width)}
+        mlp = {"gate_proj": (width, inner), "up_proj": (width, inner), "down_proj": (inner, width)}
+        parts = {f"self_attn.{name}": size for name, size in attention.items()} | {
+            f"mlp.{name}": size for name, size in mlp.items()
+        }
+        return {f"model.layers.{layer}.{name}": size for layer in range(self.num_layers) for name, size in parts.items()}
+
+    def adapter_parameters(self, lora: LoraConfig) -> int:
+        """A and B of every layer that gets an adapter. Raises ConfigError for a target that ends no layer's name."""
+        names = self.linear_layers
+        for target in lora.targets:
+            if not any(f".{name}".endswith(f".{target}") for name in names):
+                known = ", ".join(dict.fromkeys(name.rpartition(".")[2] for name in names))
+                raise ConfigError(f"model.lora.targets names {target!r:.60}, which is no linear layer; choose from: {known}")
+        wanted = [
+            size
+            for name, size in names.items()
+            if not lora.targets or f".{name}".endswith(tuple(f".{t}" for t in lora.targets))
+        ]
+        return sum(lora.rank * (inputs + outputs) for inputs, outputs in wanted)
+
     def kv_bytes(self, bytes_per_number: int) -> int:
         """Keys and values of one token, over all layers."""
         return 2 * self.num_layers * self.num_kv_heads * self.head_size * bytes_per_number
@@ -87,7 +115,9 @@ def shape_of(config: Config) -> tuple[ModelShape, str]:
     Raises:
         ConfigError, DataError: the model's config.json is damaged, of a family that is not known here, or cannot be had.
     """
-    found, path = config.architecture, config.model.path
+    found, path = config.architecture, config.model.path or config.model.lora.path
+    if is_adapter(Path(path)):
+        path = str(root_of(Path(path)))
     if path and (file := Path(path) / "config.json").is_file():
         return shape_from_file(file), f"{path}/config.json"
     if path and path != found.name and (not found.name or _HUB_NAME.fullmatch(path)):

@@ -55,12 +55,15 @@ def pass_flops(shape: ModelShape, tokens: StepTokens) -> float:
     return shape.forward_flops(tokens.read, tokens.context, tokens.response_tokens)
 
 
-def update_flops(shape: ModelShape, tokens: StepTokens) -> float:
+def update_flops(shape: ModelShape, tokens: StepTokens, adapter: int = 0) -> float:
     """Forward and backward: three forward passes' worth, the "model FLOPs" of MFU; work done twice to save memory is not in.
+
+    adapter: parameters of an adapter that is trained in place of all weights, whose gradients, a pass worth, are then not formed.
 
     Source: PaLM (2204.02311), appendix B.
     """
-    return 3 * pass_flops(shape, tokens)
+    once = pass_flops(shape, tokens)
+    return 2 * once + 3 * 2.0 * adapter * tokens.read if adapter else 3 * once
 
 
 def sampling_flops(shape: ModelShape, tokens: StepTokens) -> float:

@@ -1,4 +1,4 @@
-"""Paired differences between policies, one row per pair: where an interval leaves 0 out, the two differ."""
+"""Paired differences between policies, one row per pair; coloured is what stands after the correction for many comparisons."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ from unified_rl.statistics.intervals import FEWEST_SEEDS
 INPUTS = ("contrasts.csv",)
 COLUMNS = ("label", "baseline", "slice", "metric", "k", "estimate", "low", "high", "verdict", "num_problems", "num_seeds")
 METRICS = {"greedy": "greedy", "avg": "avg@1", "maj": "Maj@{k}", "pass": "Pass@{k}"}
-COLORS = {"above 0": "#0072B2", "below 0": "#D55E00", "includes 0": "#8A8A8A"}
+#: The table of a grid's planned comparisons, which has Holm's decisions.
+OPTIONAL_INPUTS = ("grid_contrasts.csv",)
+KEY = ["label", "baseline", "slice", "metric"]
+COLORS = {"above": "#0072B2", "below": "#D55E00"}
+GREY = "#8A8A8A"
 ROW_HEIGHT = 0.24  # inches
 
 
@@ -26,7 +30,7 @@ def draw(tables: Path | str, out: Path | str) -> list[Path]:
         DataError: the table is missing or has no numbers.
     """
     source = inputs.load(tables, INPUTS[0], COLUMNS)
-    table = inputs.with_numbers(source, "estimate")
+    table, corrected = _decided(inputs.with_numbers(source, "estimate"), Path(tables) / OPTIONAL_INPUTS[0])
     metrics = [name for name in ("greedy", "pass") if name in set(table["metric"])]
     slices = list(table["slice"].drop_duplicates())
     pairs = list(dict.fromkeys(zip(table["label"], table["baseline"], strict=True)))
@@ -41,7 +45,17 @@ def draw(tables: Path | str, out: Path | str) -> list[Path]:
         axes[0].set_yticks(range(len(pairs)), [f"{label}  minus  {baseline}" for label, baseline in pairs])
         axes[0].invert_yaxis()
         figure.supxlabel("Difference in accuracy (percentage points)", fontsize="medium")
-        return save(figure, out, "contrasts", _caption(table, source))
+        return save(figure, out, "contrasts", _caption(table, source, corrected))
+
+
+def _decided(table: pd.DataFrame, planned: Path) -> tuple[pd.DataFrame, bool]:
+    """The rows with what is decided of each: "above", "below" or anything else; and whether that is after a correction."""
+    if planned.exists():
+        decisions = inputs.load(planned.parent, planned.name, (*KEY, "decision")).table[[*KEY, "decision"]]
+        found = table.merge(decisions, on=KEY, how="left")
+        if found["decision"].notna().any():
+            return found, True
+    return table.assign(decision=table["verdict"].map({"above 0": "above", "below 0": "below"})), False
 
 
 def _name(metric: str, part: pd.DataFrame) -> str:
@@ -52,24 +66,29 @@ def _name(metric: str, part: pd.DataFrame) -> str:
 def _panel(axis: Axes, part: pd.DataFrame, pairs: list[tuple[str, str]]) -> None:
     axis.axvline(0, color="#000000", linewidth=0.6)
     for row in part.to_dict("records"):
-        place, color = pairs.index((row["label"], row["baseline"])), COLORS[row["verdict"]]
+        place, color = pairs.index((row["label"], row["baseline"])), COLORS.get(row["decision"], GREY)
         axis.plot([row["low"], row["high"]], [place, place], color=color, linewidth=1.6)
         axis.plot(row["estimate"], place, marker="o", markersize=4, color=color)
     style.percent_axis(axis.xaxis, signed=True)
     axis.grid(axis="y", visible=False)
 
 
-def _caption(table: pd.DataFrame, source: inputs.Input) -> list[str]:
+def _caption(table: pd.DataFrame, source: inputs.Input, corrected: bool) -> list[str]:
     seeds = sorted(set(table["num_seeds"].astype(int)))
     problems = ", ".join(f"{name} {count}" for name, count in table.groupby("slice", sort=False)["num_problems"].max().items())
     over = f"problems and {seeds[-1]} training seeds, crossed"
     if seeds[-1] < FEWEST_SEEDS:
         over = f"problems only ({'one training seed' if seeds == [1] else 'two training seeds, too few to speak of others'})"
+    colours = (
+        "Blue (above 0) and orange (below) stand after Holm's correction over the planned comparisons; grey do not, or "
+        "were not planned, also where their interval leaves 0 out."
+        if corrected
+        else "Blue: the interval lies above 0; orange: below; grey: it includes 0. Not corrected for the number of comparisons."
+    )
     named = " ".join(str(seed) for seed in source.provenance.get("seeds", [])) or "not recorded"
     return [
-        "**Paired differences.** Accuracy of one policy minus another's on the same problems and seeds. Blue: the interval lies",
-        "above 0; orange: below; grey: it includes 0, so the data do not tell the two apart.",
-        f"Bars are 95 % intervals over {over} (seeds: {named}), not corrected for the number of comparisons. Problems: {problems}.",
+        f"**Paired differences.** Accuracy of one policy minus another's on the same problems and seeds. {colours}",
+        f"Bars are 95 % intervals over {over} (seeds: {named}), each by itself. Problems: {problems}.",
         inputs.starts_sentence(source),
         inputs.status_sentence(source),
         inputs.source_sentence(source),

@@ -31,7 +31,7 @@ PANELS = {
 }
 #: How the column of one of several rewards begins; its name follows.
 NAMED = "reward_"
-SMOOTHING = 5  # steps
+LOGARITHMIC = frozenset({"kl"})  # it grows by orders of magnitude
 NUM_COLUMNS = 3
 LONGEST_OF_FOUR = 18  # characters of a label, where a legend has four columns
 
@@ -79,38 +79,47 @@ def _title(name: str) -> tuple[str, bool]:
 
 def _panel(axis: Axes, table: pd.DataFrame, name: str) -> None:
     title, share = _title(name)
-    for label, look in style.styles(table["label"].unique()).items():
+    looks = style.styles(table["label"].unique())
+    for label, look in looks.items():
         line = table[(table["label"] == label) & table[name].notna()].sort_values("step")
         if line.empty:
             continue
-        smooth = line[[name, f"{name}_sd"]].rolling(SMOOTHING, min_periods=1, center=True).mean()
-        low, high = smooth[name] - smooth[f"{name}_sd"], smooth[name] + smooth[f"{name}_sd"]
-        low = low.clip(lower=0) if share else low
-        axis.fill_between(line["step"], low, high, color=look.color, alpha=style.BAND_ALPHA, linewidth=0)
+        if name in LOGARITHMIC:
+            line = line[line[name] > style.LEAST_KL]
+        elif len(looks) <= style.MOST_BANDS:
+            low, high = line[name] - line[f"{name}_sd"], line[name] + line[f"{name}_sd"]
+            low = low.clip(lower=0) if share else low
+            axis.fill_between(line["step"], low, high, color=look.color, alpha=style.BAND_ALPHA, linewidth=0)
         every = max(1, len(line) // 5)
         shown = inputs.legend_label(label, line["status"].iloc[0])
-        axis.plot(line["step"], smooth[name], label=shown, markevery=every, **look.line())
+        axis.plot(line["step"], line[name], label=shown, markevery=every, **look.line() | {"linewidth": 1.0})
     axis.set_title(title)
     axis.set_xlabel("Training step")
     axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     if share:
         style.percent_axis(axis.yaxis)
+    if name in LOGARITHMIC and axis.has_data():
+        axis.set_yscale("log")
 
 
 def _caption(table: pd.DataFrame, source: inputs.Input, flat: list[str]) -> list[str]:
     seeds = " ".join(str(seed) for seed in source.provenance.get("seeds", []))
     most = int(table["num_seeds"].max())
+    banded = table["label"].nunique() <= style.MOST_BANDS
+    sd = "one standard deviation of the seeds to either side"
+    spread = (
+        f"bands are {sd} (none on the logarithmic axis)" if banded else f"{sd} is in the table: so many bands hide each other"
+    )
     over = (
-        f"Lines are means over up to {most} seeds ({seeds}), bands one standard deviation of the seeds to either side"
-        if most > 1
-        else f"One training seed ({seeds}): no bands"
+        f"Lines are means over up to {most} seeds ({seeds}); {spread}" if most > 1 else f"One training seed ({seeds}): no bands"
     )
     zero = [_title(name)[0].split(",")[0] for name in flat]
     return [
         "**Training dynamics.** Means over the responses that each step trains on: the policy's own for online methods, stored",
         "samples or demonstrations for offline ones (their reward, length and truncation are then those of the data; SFT has no",
         "reward: 0).",
-        f"{over}; both smoothed over {SMOOTHING} steps. A method without a reference policy has no KL.",
+        f"{over}. Every step as it was measured, nothing is smoothed; KL is on a logarithmic axis. A method without a",
+        "reference policy has no KL.",
         inputs.starts_sentence(source),
         f"Zero at every step, and not drawn: {', '.join(zero)}." if zero else "",
         inputs.status_sentence(source),

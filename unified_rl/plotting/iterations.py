@@ -17,7 +17,8 @@ INPUTS = ("iteration_curves.csv", "iteration_drift.csv")
 CURVE_COLUMNS = ("iteration", "step", "slice", "part", "seed", "accuracy", "low", "high", "num_problems", "num_seeds")
 DRIFT_COLUMNS = ("iteration", "step", "seed", "reward", "correct")
 POOLED = "all"
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+#: From dark to light, as iterations follow each other.
+COLORS = style.ORDERED
 CONTROL_LINE = (0, (3, 1.5))
 MARKERS = ("o", "s", "^", "D", "v", "P")
 
@@ -63,12 +64,12 @@ def _accuracy(axis: Axes, panel: pd.DataFrame) -> None:
 
 
 def _drift(axis: Axes, drift: pd.DataFrame) -> None:
-    """Reward and accuracy of the training samples, smoothed over a few steps: single batches jump more than they move."""
+    """Reward and accuracy of the training samples, every step as it was measured."""
     for iteration, line in drift.groupby("iteration"):
         color, _ = _look(int(iteration))
-        smooth = line.sort_values("step").set_index("step")[["reward", "correct"]].rolling(5, min_periods=1, center=True).mean()
-        axis.plot(smooth.index, smooth["reward"], color=color)
-        axis.plot(smooth.index, smooth["correct"], color=color, linestyle=(0, (1, 1)))
+        line = line.sort_values("step")
+        axis.plot(line["step"], line["reward"], color=color, linewidth=1.0)
+        axis.plot(line["step"], line["correct"], color=color, linewidth=1.0, linestyle=(0, (1, 1)))
     axis.set_title("On the training samples (%)")
     axis.set_xlabel("Training step")
     style.percent_axis(axis.yaxis)
@@ -109,7 +110,7 @@ def _caption(curves: pd.DataFrame, source: inputs.Input) -> list[str]:
         f"{options.get('steps', '?')} steps; reference {options.get('reference', '?')}, reward model",
         f"{options.get('reward_model', '?')} (replayed share of its mix: {options.get('replay', '?')}). Dashed: the control,",
         "which goes on with the old reward model on the same prompts. Right: mean reward that the reward model gives to the",
-        "training samples (solid) and the share of them that is right (dotted), means over five steps: the gap between the two is",
+        "training samples (solid) and the share of them that is right (dotted), step by step: the gap between the two is",
         "the reward model's drift.",
         f"Bands are 95 % intervals over problems{over}; seeds: {seeds}.",
         inputs.starts_sentence(source),

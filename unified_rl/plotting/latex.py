@@ -1,4 +1,4 @@
-"""Plain words and plain formulas as LaTeX that compiles in a bare document (no packages)."""
+"""Plain words and plain formulas as LaTeX; tables have the rules of the package booktabs, and need no other."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def tabular(columns: str, header: list[str], rows: list[list[str]]) -> str:
     """A tabular of cells that are LaTeX already. columns: its column specification."""
     lines = [_row(cells) for cells in (header, *rows)]
     return "\n".join(
-        [rf"\begin{{tabular}}{{{columns}}}", r"\hline", lines[0], r"\hline", *lines[1:], r"\hline", r"\end{tabular}"]
+        [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", lines[0], r"\midrule", *lines[1:], r"\bottomrule", r"\end{tabular}"]
     )
 
 

@@ -40,14 +40,15 @@ def draw(tables: Path | str, out: Path | str) -> list[Path]:
 
 def _panel(axis: Axes, panel: pd.DataFrame) -> None:
     looks = style.styles(panel["label"].unique())
+    banded = len(looks) <= style.MOST_BANDS
     first, last = panel["step"].min(), panel["step"].max()
     for place, (label, look) in enumerate(looks.items(), 1):
         line = panel[panel["label"] == label].sort_values("step")
         name = inputs.legend_label(label, line["status"].iloc[0])
-        axis.fill_between(line["step"], line["low"], line["high"], color=look.color, alpha=style.BAND_ALPHA, linewidth=0)
+        if banded:
+            axis.fill_between(line["step"], line["low"], line["high"], color=look.color, alpha=style.BAND_ALPHA, linewidth=0)
         every = max(1, len(line) // 8)  # a marker on every point would hide the line
         axis.plot(line["step"], line["accuracy"], markevery=every, label=name, **look.line())
-        # Many bands on top of each other cannot be told apart; the last step's intervals side by side can.
         end = line.iloc[-1]
         side = last + (last - first) * 0.025 * place
         axis.plot([side, side], [end["low"], end["high"]], color=look.color, linewidth=1)
@@ -59,10 +60,12 @@ def _panel(axis: Axes, panel: pd.DataFrame) -> None:
 
 
 def _caption(curves: pd.DataFrame, source: inputs.Input) -> list[str]:
+    banded = curves.groupby(["split", "slice"])["label"].nunique().max() <= style.MOST_BANDS
     return [
         "**Learning curves.** Greedy accuracy of the policy after each number of training steps; step 0 is the SFT policy",
-        "from which every method starts. Lines are means over seeds; whiskers on the right repeat the last step's intervals.",
-        inputs.intervals_sentence("Bands", curves, source),
+        "from which every method starts. Lines are means over seeds; whiskers on the right are the last step's intervals, side by",
+        f"side{'' if banded else ' (those of the other steps, as bands, would hide each other; they are in the table)'}.",
+        inputs.intervals_sentence("Bands" if banded else "Whiskers", curves, source),
         inputs.status_sentence(source),
         inputs.source_sentence(source),
     ]

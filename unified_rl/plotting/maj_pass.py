@@ -36,9 +36,11 @@ def draw(tables: Path | str, out: Path | str) -> list[Path]:
         for column, ((split, slice_name), part) in enumerate(slices):
             for row, (metric, title) in enumerate(METRICS.items()):
                 axis = axes[row, column]
-                for label, look in style.styles(part["label"].unique()).items():
+                looks = style.styles(part["label"].unique())
+                for place, (label, look) in enumerate(looks.items(), 1):
                     line = part[(part["label"] == label) & (part["metric"] == metric)]
-                    draw_line(axis, line, look, inputs.legend_label(label, line["status"].iloc[0]))
+                    beside = None if len(looks) <= style.MOST_BANDS else place
+                    draw_line(axis, line, look, inputs.legend_label(label, line["status"].iloc[0]), whisker=beside)
                 finish_axis(axis, part["k"])
                 axis.set_ylabel(title if column == 0 else "")
             axes[0, column].set_title(f"{slice_name} problems ({split}, n = {int(part['num_problems'].max())})")
@@ -48,10 +50,26 @@ def draw(tables: Path | str, out: Path | str) -> list[Path]:
         return save(figure, out, "maj_pass", caption("Maj@K and Pass@K.", table, source))
 
 
-def draw_line(axis: Axes, line: pd.DataFrame, look: style.Style, name: str, linestyle: style.LineStyle | None = None) -> None:
-    """One policy's estimates against K, with their intervals as a band."""
+def draw_line(
+    axis: Axes,
+    line: pd.DataFrame,
+    look: style.Style,
+    name: str,
+    linestyle: style.LineStyle | None = None,
+    whisker: int | None = None,
+) -> None:
+    """One policy's estimates against K, with their intervals as a band.
+
+    Args:
+        whisker: draw the interval at the largest K instead, at this place beside the others.
+    """
     line = line.sort_values("k")
-    axis.fill_between(line["k"], line["low"], line["high"], color=look.color, alpha=style.BAND_ALPHA, linewidth=0)
+    if whisker is None:
+        axis.fill_between(line["k"], line["low"], line["high"], color=look.color, alpha=style.BAND_ALPHA, linewidth=0)
+    elif len(line):
+        end, side = line.iloc[-1], line["k"].max() * 2 ** (0.13 * whisker)
+        axis.plot([side, side], [end["low"], end["high"]], color=look.color, linewidth=1)
+        axis.plot(side, end["estimate"], color=look.color, marker=look.marker, markersize=0.7 * look.size)
     look = look if linestyle is None else replace(look, linestyle=linestyle)
     axis.plot(line["k"], line["estimate"], label=name, **look.line())
 
@@ -67,6 +85,7 @@ def finish_axis(axis: Axes, ks: pd.Series) -> None:
 
 def caption(title: str, table: pd.DataFrame, source: inputs.Input) -> list[str]:
     """What Maj@K and Pass@K are here, and under which rules."""
+    banded = table["label"].nunique() <= style.MOST_BANDS
     ties, silent = (source.provenance.get(rule, {}).get("meaning", "not recorded") for rule in ("ties", "no_answer"))
     temperatures = ", ".join(f"{value:g}" for value in sorted(table["temperature"].dropna().unique())) or "not recorded"
     samples = ", ".join(str(int(value)) for value in sorted(table["num_samples"].dropna().unique()))
@@ -74,7 +93,7 @@ def caption(title: str, table: pd.DataFrame, source: inputs.Input) -> list[str]:
         f"**{title}** Maj@K: chance that the most frequent of K sampled answers is right; Pass@K: that at least one is;",
         f"both exact expectations over all K-subsets of {samples} samples per problem at temperature {temperatures}.",
         f"Ties: {ties}. No answer: {silent}.",
-        inputs.intervals_sentence("Bands", table, source),
+        inputs.intervals_sentence("Bands" if banded else "Whiskers, at the largest K,", table, source),
         inputs.status_sentence(source),
         inputs.source_sentence(source),
     ]

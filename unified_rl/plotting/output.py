@@ -8,14 +8,17 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from unified_rl.plotting import style
+
 
 def save(figure: Figure, out: Path | str, name: str, caption: Iterable[str]) -> list[Path]:
     """Write NAME.pdf, NAME.png and NAME.md (the caption: sentences, joined and wrapped). Returns their paths."""
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     paths = [out / f"{name}.{suffix}" for suffix in ("pdf", "png", "md")]
-    figure.savefig(paths[0], metadata={"CreationDate": None})  # without the date, equal figures are equal files
-    figure.savefig(paths[1])
+    with style.sheet():  # its resolution, also for a figure that was made elsewhere
+        figure.savefig(paths[0], metadata={"CreationDate": None})  # without the date, equal figures are equal files
+        figure.savefig(paths[1])
     paths[2].write_text(
         textwrap.fill(" ".join(filter(None, caption)), width=110, break_on_hyphens=False) + "\n", encoding="utf-8"
     )

@@ -13,12 +13,13 @@ from unified_rl.plotting import style
 PANELS = {
     "reward/mean": "Mean reward",
     "reward/correct": "Share of right answers",
-    "kl/k3": "KL to the reference (k3), nats/token",
+    "kl/k3": "KL to the reference (k3), nats/token (log)",
     "response/length": "Response length, tokens",
     "entropy/mean": "Entropy, nats/token",
     "logp/mean": "Mean log-probability per token",
-    "grad/norm": "Gradient norm before clipping",
+    "grad_norm": "Gradient norm before clipping",
 }
+LOGARITHMIC = frozenset({"kl/k3"})
 NUM_COLUMNS = 3
 
 
@@ -38,7 +39,10 @@ def figure(metrics: pd.DataFrame, title: str) -> Figure:
         drawn.suptitle(title)
         axes = drawn.subplots(rows, columns, squeeze=False)
         for axis, name in zip(axes.flat, shown, strict=False):
-            axis.plot(metrics["step"], metrics[name], marker="." if len(metrics) < 40 else None)
+            values = metrics[name].where(metrics[name] > style.LEAST_KL) if name in LOGARITHMIC else metrics[name]
+            axis.plot(metrics["step"], values, marker="." if len(metrics) < 40 else None)
+            if name in LOGARITHMIC and values.notna().any():
+                axis.set_yscale("log")
             axis.set_title(PANELS[name])
             axis.set_xlabel("step")
             axis.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))

@@ -2,7 +2,7 @@
 
 Order, later wins: schema defaults, configs/chain.yaml, the method's row of the table, configs/stack/STACK.yaml, that stack's
 `tasks.TASK` section (sizes for one task, which others need not have), its `methods.METHOD` section (what is tuned for the stack;
-without one, its coefficient's), the dialect, the command line.
+without one, its coefficient's), the dialect, configs/mix/MIX.yaml, the command line.
 `source=x`, `coefficient=x`, `aggregation=x`, `importance=x`, `task=x` and `reward=x` are short for the section's name, `data=x` and
 `model=x` for its path, `engine=x` for `trainer.name=x` and `steps=x` for `trainer.steps=x`.
 """
@@ -27,7 +27,7 @@ from unified_rl.config.sanity import check_numbers
 from unified_rl.config.schema import Config
 from unified_rl.methods import Coefficient
 from unified_rl.methods.users import check_class
-from unified_rl.presets import chain, dialects, rules
+from unified_rl.presets import chain, dialects, own_data, rules
 from unified_rl.records.config_file import escaped, flat, plain, read_settings
 
 CONFIGS = Path(__file__).parent / "configs"
@@ -72,10 +72,14 @@ def compose(words: Sequence[str]) -> Config:
     method_name = str(given.get("method", methods.DEFAULT))
     stack_name = str(given.get("stack", Config.stack))
     stack = _read_yaml("stack", stack_name)
-    tuned = _tuned(stack.pop("methods", None) or {}, method_name)
-    sized = (stack.pop("tasks", None) or {}).get(_task_name(given, stack)) or {}
+    tuned, row = _tuned(stack.pop("methods", None) or {}, method_name), _method_row(method_name)
+    reads = _reads(given, stack)
+    task = _task_name(given, reads, stack)
+    sized = (stack.pop("tasks", None) or {}).get(task) or {}
+    pairs = own_data.source_of(task, str(_expand_shorthands(row).get("source", {}).get("name", "")))
     dialect = parse_words(dialects.words(str(given.get("dialect", dialects.PAPER)), method_name))
-    layers = (_chain(), _method_row(method_name), stack, sized, tuned, dialect)
+    mix = _read_yaml("mix", str(given["mix"])) if given.get("mix") else {}
+    layers = (_chain(), row, stack, reads, sized, tuned, dialect, pairs, mix)
     config = _typed([*map(_expand_shorthands, layers), given])
     label = config.label if "label" in given else _label(config, given, layers)
     return replace(config, init=chain.start(config), label=label)
@@ -240,6 +244,12 @@ def _structured(value: Any) -> DictConfig:
         if is_dataclass(held) or safe != held:
             OmegaConf.update(schema, item.name, safe, force_add=True)
     return schema
+
+
+def _reads(given: Mapping[str, Any], stack: dict[str, Any]) -> dict[str, Any]:
+    """The task that reads one's own data, where nothing names one and the stack's own reads no data."""
+    own, path = stack.pop("own_data", None) or {}, _expand_shorthands(given).get("data", {}).get("path", "")
+    return {} if _expand_shorthands(given).get("task", {}).get("name") else own_data.task_of(str(path), own)
 
 
 def _task_name(*layers: Mapping[str, Any]) -> str:

@@ -14,8 +14,9 @@ from itertools import islice
 from unified_rl.base.errors import ConfigError
 from unified_rl.config.schema import Config
 from unified_rl.methods import COEFFICIENTS, METHODS, Coefficient
+from unified_rl.presets.own_data import PREFERENCES
 from unified_rl.sources.ahead import WRAPPER as AHEAD
-from unified_rl.sources.declaration import Provides, SourceDeclaration
+from unified_rl.sources.declaration import COMPARED, Provides, SourceDeclaration
 from unified_rl.sources.registry import SOURCES, declared
 from unified_rl.sources.settings import SourceConfig
 
@@ -269,6 +270,13 @@ CONDITIONS: Mapping[str, Condition] = {
             config.generator.name == "torch" and not (config.trainer.name == "deepspeed" and config.deepspeed.zero_stage == 3)
         ),
         _no_copy,
+    ),
+    COMPARED: Condition(
+        lambda config: config.task.name == PREFERENCES or ":" in config.task.name,
+        lambda config, source: (
+            f"{source} reads pairs that were written, but task={config.task.name} has none; set task={PREFERENCES} and data.path "
+            "to a file with prompt, chosen and rejected, or leave the source out"
+        ),
     ),
     "continuations": Condition(
         lambda config: (

@@ -31,7 +31,12 @@ STARTED = frozenset(
 )
 
 #: Settings that may change when a run is resumed: where it is, how long it goes on, and what does not change its numbers.
-RESUMABLE = frozenset({"run_dir", "resume", "artifacts", "label", "trainer.steps", "logging.keep_checkpoints", "logging.sinks"})
+RESUMABLE = frozenset(
+    {
+        *("run_dir", "resume", "artifacts", "label", "trainer.steps"),
+        *("logging.keep_checkpoints", "logging.sinks", "logging.page_every"),
+    }
+)
 
 
 _CHECKPOINT = re.compile(r"step_(?:\d{6}|[1-9]\d{6,17})", re.ASCII)

@@ -15,6 +15,8 @@ from unified_rl.base.types import Decoding, Draw, Generator, Prompt, Response, R
 
 #: What the chain of stages provides to a source of stored samples.
 STORED = "stored samples to train on"
+#: What a task has to have for a source of written pairs: a name of `presets.match.CONDITIONS`.
+COMPARED = "compared"
 
 
 class Writer(Enum):
@@ -115,6 +117,9 @@ class Given(Protocol):
 
     def written(self) -> tuple[Any, list[Response]]:
         """The demonstrated prompts as a pool, and the solution to each as a response."""
+
+    def compared(self) -> tuple[Any, list[tuple[Response, Response]]]:
+        """The prompts of written pairs as a pool, and the better and the worse response to each."""
 
     def mixed(self, label: str) -> Source:
         """The configured mix of demonstrations. label: as in `stored`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from unified_rl.base.errors import ConfigError
 from unified_rl.base.plugins import did_you_mean
-from unified_rl.sources import demonstrations, informative, mixed, offline, online, pairs, refreshed, tree_search
+from unified_rl.sources import demonstrations, informative, mixed, offline, online, pairs, refreshed, tree_search, written_pairs
 from unified_rl.sources.declaration import SourceDeclaration, WrapperDeclaration
 from unified_rl.sources.settings import SourceConfig
 
@@ -18,6 +18,7 @@ SOURCES: dict[str, SourceDeclaration] = {
         informative.DECLARATION,
         tree_search.DECLARATION,
         pairs.DECLARATION,
+        written_pairs.DECLARATION,
     )
 }
 WRAPPERS: dict[str, WrapperDeclaration] = {

@@ -14,6 +14,7 @@ from typing import Any
 from unified_rl.base import files
 from unified_rl.base.errors import DataError
 from unified_rl.config.schema import Config
+from unified_rl.config.stages import SCHEDULES, SHAPE
 from unified_rl.config.training import TrainerConfig
 from unified_rl.models.adapter_files import CONFIG, WEIGHTS, is_adapter, read_adapter
 from unified_rl.stages import world
@@ -56,7 +57,8 @@ def _source(place: str) -> Path | None:
 
 def trainer_settings(trainer: TrainerConfig) -> dict[str, Any]:
     """What trained weights depend on in section trainer."""
-    return {name: value for name, value in asdict(trainer).items() if name not in _NOT_IN_KEY}
+    unread = {*SHAPE} - {*SCHEDULES[trainer.schedule]}
+    return {name: value for name, value in asdict(trainer).items() if name not in _NOT_IN_KEY | unread}
 
 
 def sampler_key(config: Config) -> dict[str, str]:

@@ -6,21 +6,35 @@ The command line calls these, and so does the worker of a grid's cell, in its ow
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 
 from unified_rl.base.errors import ConfigError
 from unified_rl.config.problems import DataConfig, TaskConfig
 from unified_rl.config.schema import Config
 from unified_rl.presets import loading
+from unified_rl.records import phase
+from unified_rl.records.runs import checkpoint_name
 from unified_rl.stages import base_models, stored
+from unified_rl.stages.kinds.pretrain import command_config
+
+#: What goes on beside a run, given its folder and `logging.page_every`.
+Beside = Callable[[Path, float], AbstractContextManager[None]]
 
 #: Words of `evaluate` that are not settings of an evaluation.
 _OF_EVALUATE = ("run", "name", "threads", "allow_code")
 
 
-def train(words: Sequence[str]) -> None:
+def _nothing(run_dir: Path, every: float) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
+def train(words: Sequence[str], beside: Beside = _nothing) -> None:
     """Train, or go on with an interrupted run (`resume=true`).
+
+    Args:
+        beside: of the first rank: what shows the run while it goes on.
 
     Raises:
         UnifiedRLError: settings, data or files that cannot be used.
@@ -33,15 +47,47 @@ def train(words: Sequence[str]) -> None:
     from unified_rl.training.ranks import join_ranks
 
     ranks = join_ranks()
-    with shown_by_first(ranks, config.label, config.trainer.steps) as on_step:
+    with shown_by_first(ranks, config.label, config.trainer.steps) as on_step, _told(config, beside, ranks.first):
         run = run_training(config, on_step, ranks)
     if ranks.first:
         done = f"{config.run_dir} ({run.step} steps of {config.label})"
         print(f"finished: {done}; next: {shlex.join(['unified-rl', 'evaluate', f'run={config.run_dir}'])}")
 
 
-def iterate(words: Sequence[str]) -> None:
-    """Iterative RL (Algorithm 1).
+def pretrain(words: Sequence[str]) -> None:
+    """Pre-train, or go on with an interrupted run (`resume=true`).
+
+    Raises:
+        UnifiedRLError: settings, data or files that cannot be used.
+    """
+    config = command_config(words)
+    if not config.run_dir:
+        raise ConfigError("pretrain needs run_dir=DIR, the folder that will hold the run")
+    from unified_rl.stages.pretraining import run_pretraining
+    from unified_rl.stages.trained import shown_by_first
+    from unified_rl.training.ranks import join_ranks
+
+    ranks = join_ranks()
+    with shown_by_first(ranks, config.label, config.trainer.steps) as on_step:
+        run = run_pretraining(config, on_step, ranks)
+    if ranks.first:
+        made = run.path / "checkpoints" / checkpoint_name(run.step) / "policy"
+        print(f"finished: {config.run_dir} ({run.step} steps); the model: {made}")
+
+
+@contextmanager
+def _told(config: Config, beside: Beside, first: bool) -> Iterator[None]:
+    """Within this context, the run's folder says what is being worked on, and what goes on beside it does."""
+    with ExitStack() as stack:
+        if first:
+            run_dir = Path(config.run_dir)
+            stack.enter_context(beside(run_dir, config.logging.page_every))
+            stack.enter_context(phase.noted(run_dir))
+        yield
+
+
+def iterate(words: Sequence[str], beside: Beside = _nothing) -> None:
+    """Iterative RL (Algorithm 1). beside: as of `train`.
 
     Raises:
         UnifiedRLError: settings, data or files that cannot be used.
@@ -53,7 +99,8 @@ def iterate(words: Sequence[str]) -> None:
     from unified_rl.training.ranks import join_ranks
 
     ranks = join_ranks()
-    folder = stage.iterate(config, ranks)
+    with _told(config, beside, ranks.first):
+        folder = stage.iterate(config, ranks)
     if ranks.first:
         print(f"finished: {folder}; next: {tables_of(folder)}")
 
@@ -100,7 +147,8 @@ def evaluate(words: Sequence[str]) -> Path:
         raise ConfigError(f"name={name} must be a plain folder name")
     from unified_rl.stages import evaluate as stage
 
-    return stage.evaluate(run_dir, options, name, int(threads), task, data, allow_code)
+    with phase.noted(run_dir):
+        return stage.evaluate(run_dir, options, name, int(threads), task, data, allow_code)
 
 
 def _other_problems(config: Config, words: Sequence[str]) -> tuple[TaskConfig, DataConfig]:
@@ -111,4 +159,16 @@ def _other_problems(config: Config, words: Sequence[str]) -> tuple[TaskConfig, D
     return task, data
 
 
-JOBS: Mapping[str, Callable[[Sequence[str]], object]] = {"train": train, "iterate": iterate, "evaluate": evaluate}
+def config_of(command: str, words: Sequence[str]) -> Config:
+    """The configuration that a run of a command with these words stores. Raises ConfigError."""
+    return command_config(words) if command == PRETRAIN else loading.load_config(words)
+
+
+#: The command whose runs are pre-training.
+PRETRAIN = "pretrain"
+JOBS: Mapping[str, Callable[[Sequence[str]], object]] = {
+    "train": train,
+    PRETRAIN: pretrain,
+    "iterate": iterate,
+    "evaluate": evaluate,
+}

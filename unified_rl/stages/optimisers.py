@@ -21,4 +21,8 @@ def adamw(trainer: TrainerConfig, learning_rate: float | None = None, updates: i
         betas=(trainer.beta1, trainer.beta2),
         eps=trainer.adam_eps,
         max_grad_norm=trainer.max_grad_norm,
+        milestones=tuple(trainer.milestones),
+        rates=tuple(trainer.rates),
+        final_rate=trainer.final_rate,
+        decay_share=trainer.decay_share,
     )

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
+from unified_rl.base.errors import ConfigError
 from unified_rl.base.types import Generator, Prompt, Response, Reward, Source, Task
 from unified_rl.config.schema import Config
 from unified_rl.presets import chain
@@ -67,6 +69,23 @@ class Collaborators:
         end = world.response_end(tokenizer, config)
         responses = [as_response(item, prompt, tokenizer, end) for item, prompt in zip(demonstrations, prompts, strict=True)]
         return PromptPool(prompts, config.seed), responses
+
+    def compared(self) -> tuple[PromptPool, list[tuple[Response, Response]]]:
+        config, tokenizer = self.config, self.tokenizer
+        task: Any = self.task
+        if not hasattr(task, "compared"):
+            raise ConfigError(f"task {task.name} has no method compared(), which a source of written pairs reads; add it")
+        written = list(task.compared(config.data.prompts or None))
+        prompts = world.as_prompts([better.problem for better, _ in written], tokenizer, config)
+        end = world.response_end(tokenizer, config)
+        pairs = [
+            (as_response(better, prompt, tokenizer, end), as_response(worse, prompt, tokenizer, end))
+            for (better, worse), prompt in zip(written, prompts, strict=True)
+        ]
+        longest = {prompt.id: max(map(len, pair)) for prompt, pair in zip(prompts, pairs, strict=True)}
+        kept = {prompt.id for prompt in world.fitting(prompts, self.context, 0, config, longest)}
+        both = [(prompt, pair) for prompt, pair in zip(prompts, pairs, strict=True) if prompt.id in kept]
+        return PromptPool([prompt for prompt, _ in both], config.seed), [pair for _, pair in both]
 
     def mixed(self, label: str) -> Source:
         key, folder = stored_demonstrations(self.config, self.store, self.task, self.tokenizer, self.policy_key)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -92,20 +92,26 @@ def shown_prompt(task: Task, tokenizer: Tokenizer, config: Config) -> dict[str, 
     return {"first_prompt": tokenizer.decode(list(prompt.token_ids), skip_special_tokens=False)}
 
 
-def fitting(prompts: Sequence[Prompt], context: int | None, new_tokens: int, config: Config) -> list[Prompt]:
+def fitting(
+    prompts: Sequence[Prompt], context: int | None, new_tokens: int, config: Config, written: Mapping[str, int] | None = None
+) -> list[Prompt]:
     """The prompts that leave room for a response in the model's context.
+
+    Args:
+        new_tokens: of a response that is to be sampled. written: by prompt, of responses that are there, in its place.
 
     Raises:
         DataError: some do not, and `data.too_long` does not say to drop them; or none does.
     """
-    room = None if not context else context - new_tokens
-    long = [prompt for prompt in prompts if room is not None and len(prompt.token_ids) > room]
+    wanted = [written[prompt.id] if written else new_tokens for prompt in prompts]
+    long = [prompt for prompt, new in zip(prompts, wanted, strict=True) if context and len(prompt.token_ids) > context - new]
     if not long:
         return list(prompts)
     named = ", ".join(f"{prompt.id!r:.60} ({len(prompt.token_ids)} tokens)" for prompt in long[:5])
-    said = f"{len(long)} of {len(prompts)} prompts leave no room for {new_tokens} tokens in a context of {context}: {named}"
+    what, remedy = ("their responses", "") if written else (f"{new_tokens} tokens", "lower max_new_tokens, ")
+    said = f"{len(long)} of {len(prompts)} prompts leave no room for {what} in a context of {context}: {named}"
     if config.data.too_long == "refuse" or len(long) == len(prompts):
-        raise DataError(f"{said}; shorten them, lower max_new_tokens, or leave them out with data.too_long=drop")
+        raise DataError(f"{said}; shorten them, {remedy}or leave them out with data.too_long=drop")
     announce(f"{said}; left out (data.too_long=drop)")
     kept = set(map(id, prompts)) - set(map(id, long))
     return [prompt for prompt in prompts if id(prompt) in kept]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from unified_rl.base.errors import DataError
+from unified_rl.statistics.factorial import Effect, Factor, effects
 
 FILE = "grid.json"
 #: The label that others are compared with where the grid names none: the policy that training starts from.
@@ -51,7 +52,8 @@ class GridFacts:
     """What grid.json holds, in the words it has; empty where it says nothing.
 
     matching: the rule by which the arms are comparable, as captions state it. baseline: the label that all others are compared
-    with; contrasts: further planned pairs (label, baseline). arms: words that define an arm of training -> its label.
+    with; contrasts: further planned pairs (label, baseline). arms: words that define an arm of training -> its label. effects:
+    those of its factors, where it is factorial.
     """
 
     name: str = ""
@@ -66,6 +68,7 @@ class GridFacts:
     seeds: tuple[int, ...] = ()
     cells: tuple[PlannedCell, ...] = field(default=(), repr=False)
     arms: Mapping[frozenset[str], str] = field(default_factory=dict, repr=False)
+    effects: tuple[Effect, ...] = field(default=(), repr=False)
 
     @property
     def trains(self) -> bool:
@@ -98,6 +101,7 @@ def read_grid(folder: Path | str) -> GridFacts:
         seeds=tuple(int(seed) for seed in facts.get("seeds", ())),
         cells=cells,
         arms=_arms(path, facts),
+        effects=_effects(path, facts),
     )
 
 
@@ -158,6 +162,19 @@ def _arms(path: Path, facts: Mapping[str, Any]) -> dict[frozenset[str], str]:
     except KeyError as error:
         raise DataError(f"{path}: an arm lacks {error}; start the grid's command again, which writes it") from error
     return {frozenset(): DEFAULT_BASELINE} | found if found else {}
+
+
+def _effects(path: Path, facts: Mapping[str, Any]) -> tuple[Effect, ...]:
+    """Of a grid that says which factors its arms are the product of."""
+    try:
+        factors = [Factor(str(name), tuple(map(str, levels))) for name, levels in (facts.get("factors") or {}).items()]
+        trained = [arm for arm in facts.get("arms", ()) if arm.get("command", "train") == "train"]
+        levels = [{key: value for key, _, value in (word.partition("=") for word in arm["words"])} for arm in trained]
+        labels = [str(arm["label"]) for arm in trained]
+    except (AttributeError, KeyError, TypeError) as error:
+        raise DataError(f"{path}: its factors are not readable ({error}); start the grid's command again") from error
+    places = [tuple(found.get(factor.name, "") for factor in factors) for found in levels]
+    return tuple(effects(factors, dict(zip(places, labels, strict=True))))
 
 
 def _cell(folder: Path, cell: Mapping[str, Any]) -> PlannedCell:

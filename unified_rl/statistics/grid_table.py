@@ -3,6 +3,7 @@
     cells.csv           one row per cell and slice: the settings that vary (from each run's own config.yaml), accuracy, tokens
     grid.csv            one row per label, slice and metric: over seeds and problems, with 95 % intervals
     grid_contrasts.csv  one row per comparison, slice and metric: against the grid's baseline, and the planned contrasts
+    grid_effects.csv    of a factorial grid: one row per main effect and interaction, slice and metric (`factorial`)
 
 Metrics: `grid_cells` names them; in grid.csv also `sampled_tokens`, `trained_tokens` (of the whole run) and
 `trained_to_level`, with the range over seeds in place of an interval. A level that a run never reached is right-censored: in
@@ -30,20 +31,19 @@ import pandas as pd
 from unified_rl.base.errors import DataError
 from unified_rl.statistics.contrasts import verdict
 from unified_rl.statistics.experiment import COMPLETE, commits_of, mixed_code_of
+from unified_rl.statistics.factorial import Effect, measured
 from unified_rl.statistics.grid_cells import METRICS, GridCell, Score, largest_ks, read, varying_settings
-from unified_rl.statistics.grid_file import GridFacts, Primary, experiment_name, matching_of
-from unified_rl.statistics.intervals import CONFIDENCE, FEWEST_SEEDS, Interval, mean_interval, paired_difference
+from unified_rl.statistics.grid_file import GridFacts, experiment_name, matching_of
+from unified_rl.statistics.intervals import CONFIDENCE, Interval, mean_interval, paired_difference
 from unified_rl.statistics.learning import LEVEL_GAIN, SELECTION_SPLIT, LevelReached, best_step, tokens_to_level
 from unified_rl.statistics.maj_at_k import NoAnswer, Ties
-from unified_rl.statistics.planning import equivalence_p_value, holm, paired_p_value
+from unified_rl.statistics.page_family import HOLM_FAMILY, with_holm
+from unified_rl.statistics.planning import equivalence_p_value, paired_p_value
 from unified_rl.statistics.pooling import num_starts, pooled_status, starts_from
 from unified_rl.statistics.table_files import SCHEMA, write_table
 
-ALPHA = 1 - CONFIDENCE
 TOKENS = ("sampled_tokens", "trained_tokens")
 TO_LEVEL = "trained_to_level"
-SUPPORTED, CONTRADICTED, EQUIVALENT, CANNOT_TELL = "supported", "contradicted", "equivalent within the margin", "cannot tell"
-HOLM_FAMILY = "over all comparisons, slices and metrics of the page"
 INTERVAL, RANGE = "95 % interval", "range over seeds"
 
 CELL_FACTS = ["label", "method", "seed", "run", "slice", "split", "status", "evaluation_status", "step", "steps"]
@@ -59,6 +59,11 @@ GRID_COLUMNS = [
 CONTRAST_COLUMNS = [
     *("label", "baseline", "slice", "split", "metric", "k", "estimate", "low", "high", "verdict", "p", "p_holm", "comparisons"),
     *("decision", "margin", "p_equivalent", "conclusion", "num_problems", "num_seeds", "num_starts", "decoding", "note"),
+]
+EFFECT_COLUMNS = [
+    "effect",
+    "kind",
+    *(name for name in CONTRAST_COLUMNS[2:] if name not in ("margin", "p_equivalent", "conclusion")),
 ]
 OFFLINE = "its samples were drawn before the run: sampled tokens are not its own"
 
@@ -276,7 +281,12 @@ def planned_comparisons(data: GridData) -> list[tuple[str, str]]:
 
 
 def contrast_table(data: GridData) -> pd.DataFrame:
-    """Paired differences of every comparison, by slice and metric, with Holm's adjustment within each (slice, metric).
+    """Paired differences of every comparison, by slice and metric, as `compared` has them."""
+    return compared(data)[0]
+
+
+def compared(data: GridData) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """(comparisons of labels, effects of factors) by slice and metric, with Holm's adjustment over both.
 
     Raises:
         DataError: a planned contrast names a label that no cell has, or two labels were measured on different problems.
@@ -284,12 +294,39 @@ def contrast_table(data: GridData) -> pd.DataFrame:
     pairs = comparisons(data)
     for name in {label for pair in pairs for label in pair} - set(data.labels):
         raise DataError(f"the planned contrasts name {name!r}, but the grid's labels are: {', '.join(data.labels)}")
-    tests = [(pair, slice_name, metric) for slice_name in data.slices for metric in METRICS for pair in pairs]
-    made = [row for test in tests if (row := _contrast(data, *test)) is not None]
-    rows = with_holm(made, data.grid.primary)
-    return pd.DataFrame(rows, columns=CONTRAST_COLUMNS).astype(
-        dict.fromkeys(("k", "num_problems", "num_seeds", "num_starts", "comparisons"), "Int64")
-    )
+    tests = [(slice_name, metric) for slice_name in data.slices for metric in METRICS]
+    made = [_contrast(data, pair, *test) for test in tests for pair in pairs]
+    also = [_effect(data, effect, *test) for test in tests for effect in data.grid.effects]
+    of_pairs, of_effects = ([row for row in rows if row is not None] for rows in (made, also))
+    rows, count = with_holm([*of_pairs, *of_effects], data.grid.primary), len(of_pairs)
+    return _frame(rows[:count], CONTRAST_COLUMNS), _frame(rows[count:], EFFECT_COLUMNS)
+
+
+def _frame(rows: list[dict[str, Any]], columns: list[str]) -> pd.DataFrame:
+    whole = ("k", "num_problems", "num_seeds", "num_starts", "comparisons")
+    return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(whole, "Int64"))
+
+
+def _effect(data: GridData, effect: Effect, slice_name: str, metric: str) -> dict[str, Any] | None:
+    """None where no arm has the metric."""
+    scores = [score for label in (*effect.plus, *effect.minus) for score in data.of(label, slice_name, metric).values()]
+    _same_problems(effect.name, scores, slice_name)
+    found = measured(effect, lambda label: data.of(label, slice_name, metric))
+    if found is None:
+        return None
+    facts = {
+        "effect": effect.name,
+        "kind": effect.kind,
+        "label": effect.name,
+        "baseline": "",
+        "slice": slice_name,
+        "metric": metric,
+    }
+    row = facts | {"decoding": data.decoding} | found
+    if "p" in row:
+        row |= {"split": scores[0].split, "k": scores[0].k, "verdict": verdict(row["low"], row["high"])}
+        row["num_starts"] = _num_starts(data, effect.plus[0], row.pop("seeds"))
+    return row
 
 
 def _contrast(data: GridData, pair: tuple[str, str], slice_name: str, metric: str) -> dict[str, Any] | None:
@@ -329,36 +366,6 @@ def _num_starts(data: GridData, label: str, seeds: Iterable[int]) -> int:
     return num_starts(cell.cell for cell in data.cells if cell.label == label and cell.seed in seeds)
 
 
-def with_holm(rows: list[dict[str, Any]], primary: Sequence[Primary] = ()) -> list[dict[str, Any]]:
-    """The rows of a page with p-values adjusted over all of them, and what they decide.
-
-    Args:
-        rows: as `contrast_table` has them; those without a `p` could not be tested. primary: their tests share half the error rate.
-    """
-    first = ["p" in row and any(one.is_of(row) for one in primary) for row in rows]
-    tested = sum("p" in row for row in rows)
-    others = tested - sum(first)
-    weights = [1 / sum(first) if mine else 1 / max(others, 1) for mine in first] if any(first) else None
-    adjusted = holm([row.get("p", np.nan) for row in rows], weights) if rows else np.array([])
-    return [
-        row | (_decided(row, float(p), mine) | {"p_holm": p, "comparisons": tested} if "p" in row else {})
-        for row, p, mine in zip(rows, adjusted, first, strict=True)
-    ]
-
-
-def _decided(row: Mapping[str, Any], p_holm: float, primary: bool) -> dict[str, str]:
-    if row["num_seeds"] < FEWEST_SEEDS:
-        decision = f"none: fewer than {FEWEST_SEEDS} seeds"
-        return {"decision": decision} | ({"conclusion": CANNOT_TELL} if primary else {})
-    found = p_holm <= ALPHA
-    decision = ("above" if row["estimate"] > 0 else "below") if found else "not told apart"
-    if not primary:
-        return {"decision": decision}
-    if found:
-        return {"decision": decision, "conclusion": SUPPORTED if row["estimate"] > 0 else CONTRADICTED}
-    return {"decision": decision, "conclusion": EQUIVALENT if row["p_equivalent"] <= ALPHA else CANNOT_TELL}
-
-
 def _same_problems(who: str, scores: Iterable[Score], slice_name: str) -> None:
     found = list(scores)
     if len({score.problem_ids for score in found}) > 1 or len({score.digest for score in found} - {""}) > 1:
@@ -391,7 +398,10 @@ def lack(cell: GridCell) -> str:
 
 def write_tables(out: Path | str, data: GridData, facts: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
     """Write the tables into `out` as CSV and return them. facts: for the provenance line, see `provenance_of`."""
-    tables = {"cells": cells_table(data), "grid": summary(data), "grid_contrasts": contrast_table(data)}
+    contrasts, effects = compared(data)
+    tables = {"cells": cells_table(data), "grid": summary(data), "grid_contrasts": contrasts}
+    if len(effects):
+        tables["grid_effects"] = effects
     for name, table in tables.items():
         write_table(table, Path(out) / f"{name}.csv", {"table": name, **facts})
     return tables

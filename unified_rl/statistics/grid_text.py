@@ -8,19 +8,29 @@ import pandas as pd
 from unified_rl.statistics.comparable import starts_in_words
 from unified_rl.statistics.grid_cells import METRICS
 from unified_rl.statistics.grid_file import matching_sentence
-from unified_rl.statistics.grid_table import ALPHA, HOLM_FAMILY, TO_LEVEL, GridData, comparisons, lack
+from unified_rl.statistics.grid_table import TO_LEVEL, GridData, comparisons, lack
 from unified_rl.statistics.intervals import FEWEST_SEEDS
+from unified_rl.statistics.page_family import ALPHA, HOLM_FAMILY
 from unified_rl.statistics.pooling import num_starts
 
 TITLES = {"greedy": "final", "best": "best by validation", "area": "mean over training", "avg": "avg@1"}
 
 
-def format_tables(data: GridData, table: pd.DataFrame, contrasts: pd.DataFrame) -> str:
-    """The summary and the comparisons as text, in percent with 95 % intervals."""
+def format_tables(data: GridData, table: pd.DataFrame, contrasts: pd.DataFrame, effects: pd.DataFrame | None = None) -> str:
+    """The summary, the comparisons and a factorial grid's effects as text, in percent with 95 % intervals."""
     title = data.grid.title or data.grid.name
     head = [title] if title else []
     head.append(matching_sentence(data.grid.matching))
-    blocks = [_block(data, table[table["slice"] == name], contrasts, name) for name in data.slices]
+    blocks = [
+        _block(
+            data,
+            table[table["slice"] == name],
+            contrasts,
+            effects[effects["slice"] == name] if effects is not None else None,
+            name,
+        )
+        for name in data.slices
+    ]
     lacking = [f"  {cell.label}, seed {cell.seed} ({cell.id}): {lack(cell)}" for cell in data.cells if lack(cell)]
     foot = [
         f"In brackets: 95 % intervals over problems and seeds (over problems only where there are fewer than {FEWEST_SEEDS}); of "
@@ -38,7 +48,7 @@ def format_tables(data: GridData, table: pd.DataFrame, contrasts: pd.DataFrame) 
     )
 
 
-def _block(data: GridData, table: pd.DataFrame, contrasts: pd.DataFrame, name: str) -> str:
+def _block(data: GridData, table: pd.DataFrame, contrasts: pd.DataFrame, effects: pd.DataFrame | None, name: str) -> str:
     k = table["k"].dropna()
     shown_k = int(k.iloc[0]) if len(k) else "K"
     titles = TITLES | {"maj": f"Maj@{shown_k}", "pass": f"Pass@{shown_k}"}
@@ -53,13 +63,20 @@ def _block(data: GridData, table: pd.DataFrame, contrasts: pd.DataFrame, name: s
         lines.append([label, *numbers, *tokens, str(seeds.max()) if len(seeds) else "-"])
     pairs = contrasts[contrasts["slice"] == name]
     for label, baseline in comparisons(data):
-        rows = pairs[(pairs["label"] == label) & (pairs["baseline"] == baseline)].set_index("metric")
-        numbers = [_difference(rows.loc[metric]) if metric in rows.index else "-" for metric in metrics]
-        seeds = rows["num_seeds"].dropna().astype(int)
-        lines.append([f"{label} - {baseline}", *numbers, "", "", str(seeds.max()) if len(seeds) else "-"])
+        rows = pairs[(pairs["label"] == label) & (pairs["baseline"] == baseline)]
+        lines.append(_compared(f"{label} - {baseline}", rows, metrics))
+    for effect, rows in effects.groupby("effect", sort=False) if effects is not None else ():
+        lines.append(_compared(str(effect), rows, metrics))
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     body = ["  ".join(word.ljust(width) for word, width in zip(line, widths, strict=True)).rstrip() for line in lines]
     return "\n".join([f"{name} problems", *body])
+
+
+def _compared(name: str, rows: pd.DataFrame, metrics: list[str]) -> list[str]:
+    """A line of differences: its metrics, no tokens, its seeds."""
+    by_metric, seeds = rows.set_index("metric"), rows["num_seeds"].dropna().astype(int)
+    numbers = [_difference(by_metric.loc[metric]) if metric in by_metric.index else "-" for metric in metrics]
+    return [name, *numbers, "", "", str(seeds.max()) if len(seeds) else "-"]
 
 
 def _points(row: pd.Series) -> str:

@@ -21,6 +21,7 @@ from unified_rl.statistics import (
     iterations,
     learning_rates,
     pass_rate,
+    pretraining,
     reward_models,
     tables,
 )
@@ -48,6 +49,9 @@ def make(options: TablesOptions, command: str) -> str:
     for marker, work in MAKERS.items():
         if (first / marker).exists():
             return work(options, out, command)
+    grid = read_grid(first) if first.is_dir() else GridFacts()
+    if pretraining.is_of(grid):
+        return pretraining.write(grid, out, {"command": command})
     return _of_runs(options, out, command)
 
 
@@ -73,7 +77,7 @@ def _of_runs(options: TablesOptions, out: Path, command: str) -> str:
         write_table(compared, out / "contrasts.csv", {"table": "contrasts", **facts})
     if pairs:
         parts.append(format_contrasts(compared))
-    parts.append(format_tables(data, written["grid"], written["grid_contrasts"]))
+    parts.append(format_tables(data, written["grid"], written["grid_contrasts"], written.get("grid_effects")))
     if (rates := learning_rates.table(data)) is not None:
         write_table(rates, out / learning_rates.TABLE, {"table": "lr_sweep", **facts})
         parts.append(learning_rates.format_table(rates))

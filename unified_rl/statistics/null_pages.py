@@ -18,8 +18,9 @@ from scipy.special import expit
 from unified_rl.statistics.experiment import BASELINE_METHOD, Cell
 from unified_rl.statistics.grid_cells import GridCell, Score
 from unified_rl.statistics.grid_file import GridFacts, Primary
-from unified_rl.statistics.grid_table import ALPHA, GridData, contrast_table
+from unified_rl.statistics.grid_table import GridData, contrast_table
 from unified_rl.statistics.interval_coverage import MANY, MEAN, PROBLEM_SD, REST_SD
+from unified_rl.statistics.page_family import ALPHA
 from unified_rl.statistics.planning import holm
 
 SLICES = {"main": MEAN, "hard": MEAN - 2.0}

@@ -18,6 +18,7 @@ TASKS = {
     "countdown": "unified_rl.tasks.countdown:Countdown",
     "gsm8k": "unified_rl.tasks.gsm8k:Gsm8k",
     "table": "unified_rl.tasks.table:Table",
+    "preferences": "unified_rl.tasks.preferences:Preferences",
 }
 #: Tasks that make their problems, and need no data.
 PROCEDURAL = ("arithmetic", "countdown")

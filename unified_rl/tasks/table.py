@@ -91,11 +91,14 @@ class Table(BenchmarkTask):
         """What is read of the data, and how it is divided: a line for people."""
         files = [file for found in self._files.values() for file in found]
         columns = next((record for _, record in read_records(files[0], self.benchmark.columns)), {})
-        fields = usual_columns.in_words(columns) if all(self._usual.values()) else f"questions from {self.benchmark.question!r}"
+        fields = self._described(columns)
         if not self._test_fraction:
             return f"{self.path}: {fields}"
         counts = ", ".join(f"{len(self._split(split))} {split}" for split in ("train", "validation", "test"))
         return f"{self.path}: {fields}; {counts} by a hash of the question (task.options.test_fraction, validation_fraction)"
+
+    def _described(self, columns: Mapping[str, Any]) -> str:
+        return usual_columns.in_words(columns) if all(self._usual.values()) else f"questions from {self.benchmark.question!r}"
 
     def _problem(self, place: str, record: Mapping[str, Any], split: str, index: int) -> Problem | None:
         if any(self._usual.values()):

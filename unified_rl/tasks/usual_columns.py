@@ -16,6 +16,8 @@ QUESTIONS = ("question", "problem", "prompt", "query", "instruction", "input")
 ANSWERS = ("answer", "final_answer", "gold", "target", "label", "solution", "output", "completion", "response")
 SOLUTIONS = ("solution", "rationale", "reasoning", "output", "completion", "response")
 MESSAGES = "messages"
+#: Of two responses to a prompt that were compared.
+CHOSEN, REJECTED = ("chosen", "preferred"), ("rejected", "dispreferred")
 #: Names under which `usual` adds what it finds; no column has such a name.
 QUESTION, ANSWER, SOLUTION = "usual question", "usual answer", "usual solution"
 _MARK = "####"
@@ -44,6 +46,48 @@ def usual(place: str, record: Mapping[str, Any], question: bool = True, answer: 
         worked = _first(record, SOLUTIONS) or replied
         found[SOLUTION] = str(text) if worked is None else str(_spoken(place, worked))
     return found
+
+
+def holds_pairs(columns: Iterable[str]) -> bool:
+    """Whether records with these columns are pairs of responses that were compared."""
+    names = {str(name).strip().lower() for name in columns}
+    return bool(names.intersection(CHOSEN)) and bool(names.intersection(REJECTED))
+
+
+def pair(place: str, record: Mapping[str, Any]) -> tuple[str, str, str]:
+    """(prompt, better response, worse response) of a record of preference data.
+
+    The responses are texts, or conversations whose last turn is the response; the others are the prompt where no column holds it.
+
+    Raises:
+        DataError: one of the three is missing or blank, or both responses are the same.
+    """
+    found = {}
+    for what, names in (("chosen", CHOSEN), ("rejected", REJECTED)):
+        value = _first(record, names)
+        text = None if value is None else _spoken(place, value)
+        if not isinstance(text, str) or not text.strip():
+            raise DataError(
+                f"{place}: no {what} response in a column {' or '.join(map(repr, names))}; its columns: "
+                f"{', '.join(map(str, record))}; a preference file has prompt, chosen and rejected"
+            )
+        found[what] = text.strip()
+    if found["chosen"] == found["rejected"]:
+        raise DataError(
+            f"{place}: the chosen and the rejected response are the same text, so that nothing is preferred; drop it"
+        )
+    chosen = _first(record, CHOSEN)
+    asked = _first(record, QUESTIONS) is not None or not isinstance(chosen, (list, tuple))
+    return (_question(place, record) if asked else _of_messages(place, chosen)[0]), found["chosen"], found["rejected"]
+
+
+def pair_in_words(columns: Iterable[str]) -> str:
+    """Which of a preference file's columns are read."""
+    names = {str(name).strip().lower(): name for name in columns}
+    read = [
+        next((names[one] for one in usual_names if one in names), "chosen") for usual_names in (QUESTIONS, CHOSEN, REJECTED)
+    ]
+    return f"prompts from {read[0]!r}, better responses from {read[1]!r}, worse ones from {read[2]!r}"
 
 
 def in_words(columns: Iterable[str]) -> str:

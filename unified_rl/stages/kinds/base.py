@@ -14,15 +14,16 @@ from unified_rl.base.types import Task
 from unified_rl.config.schema import Config
 from unified_rl.models import adapter_files
 from unified_rl.presets.chain import POLICY, Kind
-from unified_rl.records.artifacts import Artifact, Stage
+from unified_rl.records.artifacts import Artifact, ArtifactStore, Stage
 from unified_rl.stages.fingerprints import content, path_fingerprint, world_settings
+from unified_rl.stages.pretraining_data import fingerprint, located
 from unified_rl.stages.world import problems_task
 from unified_rl.tasks.demonstration_files import read_demonstrations
 from unified_rl.tasks.tokenizers import train_tokenizer, word_tokenizer
 
 RECIPE = 1
 #: Of section model: where it is and what is done with it, which its weights do not depend on.
-_NOT_OF_SHAPE = frozenset({"path", "dtype", "device", "lora"})
+_NOT_OF_SHAPE = frozenset({"path", "dtype", "device", "lora", "tokenizer"})
 
 
 def stage(config: Config, inputs: Mapping[str, Stage | Artifact]) -> Stage | Artifact:
@@ -35,11 +36,18 @@ def stage(config: Config, inputs: Mapping[str, Stage | Artifact]) -> Stage | Art
     shape = {name: value for name, value in asdict(config.model).items() if name not in _NOT_OF_SHAPE}
     return Stage(
         kind="base",
-        settings={**world_settings(config), "model": shape, "demonstrations": config.sft.demonstrations},
+        settings={"model": shape, **_words_from(config)},
         inputs={},
-        make=lambda folder, inputs, store: _build_base(config, folder),
+        make=lambda folder, inputs, store: _build_base(config, folder, store),
         recipe=RECIPE,
     )
+
+
+def _words_from(config: Config) -> dict[str, Any]:
+    """What the tokenizer depends on: the one that is given, or the task."""
+    if config.model.tokenizer:
+        return {"tokenizer": fingerprint(config, config.model.tokenizer)}
+    return {**world_settings(config), "demonstrations": config.sft.demonstrations}
 
 
 def _on_base(path: str, adapter: str) -> Stage:
@@ -55,11 +63,11 @@ def _on_base(path: str, adapter: str) -> Stage:
     return Stage(kind="adapted", settings=settings, inputs={}, make=make, recipe=RECIPE)
 
 
-def _build_base(config: Config, folder: Path) -> None:
-    from unified_rl.models.policy_model import build_llama, save_policy
+def _build_base(config: Config, folder: Path, store: ArtifactStore) -> None:
+    from unified_rl.models.policy_model import build_llama, load_tokenizer, save_policy
 
-    task, shape = problems_task(config), config.model
-    tokenizer = _make_tokenizer(task, config)
+    shape, given = config.model, config.model.tokenizer
+    tokenizer = load_tokenizer(located(config, given, store)) if given else _make_tokenizer(problems_task(config), config)
     model = build_llama(
         vocab_size=len(tokenizer),
         hidden_size=shape.hidden_size,

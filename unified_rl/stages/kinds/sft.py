@@ -18,7 +18,7 @@ from unified_rl.stages.fingerprints import adapter_settings, trainer_settings, w
 RECIPE = 1
 METHOD = "sft"
 #: Sections that the stage has in common with the run it is made for.
-_SHARED = ("threads", "artifacts", "stages", "task", "model", "generator", "deepspeed", "vllm", "sft")
+SHARED = ("threads", "artifacts", "stages", "task", "model", "generator", "deepspeed", "vllm", "sft")
 
 
 def stage(run: Config, inputs: Mapping[str, Stage | Artifact]) -> Stage:
@@ -56,7 +56,7 @@ def as_run(config: Config) -> Config:
     A model from scratch is trained whole: on random weights an adapter is of no use.
     """
     preset, section = _preset(config.stack), config.sft
-    shared = {name: getattr(config, name) for name in _SHARED}
+    shared = {name: getattr(config, name) for name in SHARED}
     if not (config.model.path or config.model.lora.path):
         shared["model"] = replace(config.model, lora=LoraConfig())
     return replace(

@@ -12,14 +12,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from unified_rl.pages.html import as_table, link, paragraphs
 from unified_rl.statistics.comparable import starts_in_words
 from unified_rl.statistics.grid_file import GridFacts, matching_sentence
-from unified_rl.statistics.grid_table import HOLM_FAMILY
 from unified_rl.statistics.intervals import FEWEST_SEEDS
-from unified_rl.statistics.page_parts import as_table, link, paragraphs
+from unified_rl.statistics.page_family import HOLM_FAMILY
 from unified_rl.statistics.table_files import read_table
 
 TABLES = ("grid.csv", "grid_contrasts.csv")
+EFFECTS = "grid_effects.csv"
+READING_EFFECTS = (
+    "In percentage points, on the same problems and seeds. A main effect is a level against the factor's first, averaged over the "
+    "other factors; an interaction says how much larger the first factor's effect is at the second's level than at its first."
+)
 #: Metric -> title and what it is, for readers who see the page alone.
 METRICS = {
     "greedy": ("Final %", "greedy accuracy on test problems after the last step"),
@@ -38,18 +43,18 @@ TOKENS = {
 }
 
 
-def about(grid: GridFacts) -> str:
-    """Title, question, and how the arms are made comparable."""
+def about(grid: GridFacts, *, unfolded: bool) -> str:
+    """The question, and how the arms are made comparable; folded up where a reader wants to see what goes on."""
     facts = [f"Preset {grid.preset}" if grid.preset else "", f"seeds {_words(grid.seeds)}" if grid.seeds else ""]
     line = ", ".join(filter(None, facts))
     parts = [
-        f"<h1>{escape(grid.title or grid.name)}</h1>",
+        f"<details{' open' if unfolded else ''}><summary>What it asks, and how the arms are compared</summary>",
         f'<p class="note">{escape(grid.name)}{". " + escape(line) if line else ""}.</p>',
     ]
     if grid.hypothesis:
         parts += ["<h2>What it asks</h2>", paragraphs(grid.hypothesis)]
     tuning = f" Learning rates: {grid.tuning.rstrip('.')}." if grid.tuning else ""
-    parts += ["<h2>How the arms are compared</h2>", paragraphs(matching_sentence(grid.matching) + tuning)]
+    parts += ["<h2>How the arms are compared</h2>", paragraphs(matching_sentence(grid.matching) + tuning), "</details>"]
     return "\n".join(parts)
 
 
@@ -63,6 +68,8 @@ def results(tables: Path, out: Path) -> str:
     (summary, facts), (contrasts, _) = (read_table(tables / name) for name in TABLES)
     names = [name for name in summary["slice"].unique() if name]
     blocks = [_slice(name, summary[summary["slice"] == name], contrasts[contrasts["slice"] == name], facts) for name in names]
+    if (tables / EFFECTS).exists():
+        blocks += _effects(read_table(tables / EFFECTS)[0], summary, facts)
     links = ", ".join(link(found, out, found.name) for found in sorted(tables.glob("*.csv")))
     return "\n".join([*blocks, _reading(summary, facts), f'<p class="note">All tables: {links}.</p>'])
 
@@ -76,14 +83,30 @@ def _slice(name: str, summary: pd.DataFrame, contrasts: pd.DataFrame, facts: Map
     fewer = summary[summary["metric"] == "pass"]["num_problems"].dropna()
     apart = f", Maj@K and Pass@K of {int(fewer.max())}" if len(fewer) and len(problems) and fewer.max() < problems.max() else ""
     size = f" ({int(problems.max())} test problems{apart})" if len(problems) else ""
-    parts = [f"<h3>{escape(name)} problems{size}</h3>", as_table(header, arms, numbers=range(1, len(titles) + 1))]
+    parts = [
+        f"<h3>{escape(name)} problems{size}</h3>",
+        as_table(header, arms, numbers=range(1, len(titles) + 1), sortable=True),
+    ]
     pairs = contrasts.groupby(["label", "baseline"], sort=False)
     lines = [_pair(label, baseline, rows.set_index("metric"), metrics) for (label, baseline), rows in pairs]
     if lines:
         parts.append(f'<p class="note">Differences on the same {escape(name)} problems and seeds, in percentage points:</p>')
         points = [title.removesuffix(" %") for title in titles[: len(metrics)]]
-        parts.append(as_table(("Difference", *points, "Seeds"), lines, numbers=range(1, len(points) + 1)))
+        parts.append(as_table(("Difference", *points, "Seeds"), lines, numbers=range(1, len(points) + 1), sortable=True))
     return "\n".join(parts)
+
+
+def _effects(effects: pd.DataFrame, summary: pd.DataFrame, facts: Mapping[str, Any]) -> list[str]:
+    """What each factor of a factorial grid does, slice by slice."""
+    parts = ["<h3>Effects of the factors</h3>", f'<p class="note prose">{READING_EFFECTS}</p>']
+    for name, rows in effects.groupby("slice", sort=False):
+        metrics = [metric for metric in METRICS if metric in set(rows["metric"])]
+        titles = [_title(metric, summary, facts, str(name)).removesuffix(" %") for metric in metrics]
+        lines = [
+            _named(str(effect), found.set_index("metric"), metrics) for effect, found in rows.groupby("effect", sort=False)
+        ]
+        parts.append(as_table((f"Effect, {name} problems", *titles, "Seeds"), lines, numbers=range(1, len(titles) + 1)))
+    return parts
 
 
 def _title(metric: str, summary: pd.DataFrame, facts: Mapping[str, Any], name: str) -> str:
@@ -102,9 +125,13 @@ def _arm(label: str, rows: pd.DataFrame, metrics: list[str]) -> str:
 
 
 def _pair(label: str, baseline: str, rows: pd.DataFrame, metrics: list[str]) -> str:
+    return _named(f"{label} − {baseline}", rows, metrics)
+
+
+def _named(name: str, rows: pd.DataFrame, metrics: list[str]) -> str:
     numbers = [_difference(rows.loc[metric]) if metric in rows.index else "-" for metric in metrics]
     cells = "".join(f'<td class="number">{number}</td>' for number in numbers)
-    return f"<tr><td>{escape(f'{label} − {baseline}')}</td>{cells}<td>{_seeds(rows)}</td></tr>"
+    return f"<tr><td>{escape(name)}</td>{cells}<td>{_seeds(rows)}</td></tr>"
 
 
 def _accuracy(row: pd.Series) -> str:
