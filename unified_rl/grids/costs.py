@@ -13,6 +13,7 @@ or slower this machine is: the median of what they took, over what was expected 
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -140,6 +141,8 @@ def _training(config: Config, command: str) -> Work:
     trained = read * (
         rollout.epochs * (1 + sum(not role.frozen for role in others)) + FORWARD * sum(role.frozen for role in others)
     )
+    if config.trainer.token_budget:  # by whichever tokens: both are a response's
+        steps = min(steps, math.ceil(config.trainer.token_budget / (responses * length)))
     points = 1 + (steps // config.logging.curve_every if config.logging.curve_every else 1)
     curve = points * SLICES * config.logging.curve_problems * length if steps else 0
     return Work(sampled=steps * responses * length * provides.fresh + curve, trained=steps * trained)

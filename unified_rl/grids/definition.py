@@ -304,6 +304,29 @@ def with_choices(
     return replace(grid, presets={**grid.presets, preset: size})
 
 
+def in_another_world(grid: Grid, words: Sequence[str]) -> Grid:
+    """The grid with the same arms elsewhere: `task=countdown`, `model.hidden_size=128`, ... for the start and every arm alike.
+
+    Raises:
+        ConfigError: a word that is not about the world or its start policy.
+    """
+    for word in words:
+        if (section := re.split(r"[.=]", word)[0]) not in START_SECTIONS or section in ("artifacts", "stages"):
+            about = ", ".join(sorted(START_SECTIONS - {"artifacts", "stages"}))
+            raise ConfigError(
+                f"{word.partition('=')[0]!r} is not about the world of grid {grid.name} (sections {about}); its file says what its "
+                "arms are"
+            )
+    said = " ".join(words)
+    return replace(
+        grid,
+        name=f"{grid.name}_{slug(said)}",
+        title=f"{grid.title} ({said})",
+        common=(*grid.common, *words),
+        tuning="; ".join(filter(None, [grid.tuning, f"nothing was swept with {said}"])),
+    )
+
+
 def slug(text: str) -> str:
     """Text as part of a file's name: `GRPO+PS, lr 3e-5` -> `grpo_ps_lr_3e_5`."""
     return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_") or "arm"
