@@ -31,7 +31,9 @@ def executed_notebook(notebook: Path, folder: Path) -> Any:
         environment[name] = str(folder / name.lower())
     with tempfile.TemporaryDirectory(prefix="nb") as runtime:  # a socket's path must be short
         arguments = [str(notebook), str(folder / "executed.ipynb"), str(notebook.parent), runtime]
-        done = subprocess.run([sys.executable, "-c", EXECUTE, *arguments], env=environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [sys.executable, "-c", EXECUTE, *arguments], env=environment, capture_output=True, text=True, check=False
+        )
     assert done.returncode == 0, done.stderr[-4000:]
     return nbformat.read(folder / "executed.ipynb", as_version=4)
 
