@@ -1,4 +1,4 @@
-"""Notebooks run from top to bottom in a fresh kernel."""
+"""Notebooks, executed from top to bottom in a fresh kernel."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ nbformat.write(notebook, out)
 """
 
 
-def executed(notebook: Path, folder: Path) -> Any:
-    """The notebook with its outputs, run where it lies. folder: for the kernel's own files and the copy that is returned."""
+def executed_notebook(notebook: Path, folder: Path) -> Any:
+    """The notebook with its outputs; what it leaves behind stays below `folder`."""
     import nbformat
 
     environment = dict(os.environ)
@@ -31,7 +31,21 @@ def executed(notebook: Path, folder: Path) -> Any:
         environment[name] = str(folder / name.lower())
     with tempfile.TemporaryDirectory(prefix="nb") as runtime:  # a socket's path must be short
         arguments = [str(notebook), str(folder / "executed.ipynb"), str(notebook.parent), runtime]
-        line = [sys.executable, "-c", EXECUTE, *arguments]
-        done = subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [sys.executable, "-c", EXECUTE, *arguments], env=environment, capture_output=True, text=True, check=False
+        )
     assert done.returncode == 0, done.stderr[-4000:]
     return nbformat.read(folder / "executed.ipynb", as_version=4)
+
+
+def outputs(notebook: Any) -> list[Any]:
+    return [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+
+
+def check_clean(executed: Any) -> None:
+    """It ran from top to bottom, without errors and warnings."""
+    code = [cell for cell in executed.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
+    for output in outputs(executed):
+        assert output.output_type != "error"
+        assert not (output.output_type == "stream" and output.name == "stderr"), output.text

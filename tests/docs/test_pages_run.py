@@ -35,6 +35,9 @@ LEFT_OUT = {
     "README.md": {"unified-rl grid": "the tutorial runs the same on data of one's own"},
     "docs/python.md": {"found = ur.grid": "the tutorial's grid, whose cells are processes of their own"},
     "docs/howto/own_coefficient.md": {"unified-rl grid": "the same"},
+    "docs/howto/own_reward.md": {
+        "unified-rl train method=grpo data=qa.csv run_dir=runs/judged": "there is no such server; tests/rewards has some"
+    },
 }
 #: Blocks of Python on other pages that are only compiled, and why.
 COMPILED = {

@@ -8,7 +8,18 @@ from functools import cache
 import pytest
 
 from unified_rl.grids import tuning
-from unified_rl.grids.definition import ARM_SEEDS, PER_SEED, START_LABEL, START_SEEDS, Grid, cells, is_start, with_choices
+from unified_rl.grids.costs import parameters
+from unified_rl.grids.definition import (
+    ARM_SEEDS,
+    PER_SEED,
+    START_LABEL,
+    START_SEEDS,
+    Grid,
+    cells,
+    in_another_world,
+    is_start,
+    with_choices,
+)
 from unified_rl.grids.runner import load_grid
 from unified_rl.grids.shared_stages import shared_stages
 from unified_rl.launch.cells import Cell
@@ -32,6 +43,7 @@ VARIED = {
     "engines": {"method", "coefficient", "trainer.name", "sft.trainer", "generator.name", "vllm", "trainer.learning_rate"},
     "noise_correction": {"method", "reward", "coefficient", "trainer.learning_rate"},
     "loophole": {"method", "source", "reward", "coefficient", "trainer.learning_rate"},
+    "size_ladder": {"method", "source", "reward", "coefficient", "aggregation", "trainer.learning_rate"},
     "sampling_strategy": {"method", "source", "generator.temperature", "generator.top_p", "trainer.learning_rate"},
 }
 CASES = [(name, preset) for name in VARIED for preset in ("testing", "default")]
@@ -140,7 +152,7 @@ def test_a_definition_says_what_it_must(name):
             rate = loading.load_config(next(cell for cell in cells(grid, "default") if cell.label == arm.label).train)
             assert f"{arm.label} {rate.trainer.learning_rate:g} (" in said
     assert grid.primary and all(one.reason for one in grid.primary) and "Primary" in text
-    assert len(grid.preset("default").seeds) == 5 and grid.starts == PER_SEED
+    assert len(grid.preset("default").seeds) == (3 if name == "size_ladder" else 5) and grid.starts == PER_SEED
     assert len(grid.preset("testing").seeds) == 1
 
 
@@ -163,3 +175,23 @@ def test_updates_have_equally_many_responses():
         for cell in one_seed(name, "default")[1:]:
             settings = resolved(cell)
             assert settings["rollout.prompts_per_step"] * settings["rollout.responses_per_prompt"] == 256, cell.name
+
+
+@pytest.mark.parametrize(("preset", "millions"), [("default", 0.33), ("1m", 0.99), ("3m", 3.1)])
+def test_the_ladder_has_the_sizes_it_says(preset, millions):
+    grid = grid_of("size_ladder")
+    for cell in one_seed("size_ladder", preset):
+        config = loading.load_config(cell.train)
+        assert parameters(config.model) / 1e6 == pytest.approx(millions, rel=0.02)
+        assert config.sft.learning_rate * config.model.hidden_size == pytest.approx(3e-3 * 96)
+        if cell.label != START_LABEL:
+            swept = {"RFT": 1e-4, "Online RFT": 3e-5, "GRPO+OS": 1e-4, "GRPO+PS": 3e-5}[cell.label]
+            assert config.trainer.learning_rate * config.model.hidden_size == pytest.approx(swept * 96)
+    assert len(cells(grid, preset)) == 3 + 12
+
+
+@pytest.mark.parametrize("name", ["all_methods", "outcome_vs_process"])
+def test_the_second_world_takes_the_grids_that_are_to_run_there(name):
+    there = in_another_world(with_choices(grid_of(name), "default", seeds=(1,)), ("task=countdown",))
+    for cell in cells(there, "default"):
+        assert loading.load_config(cell.train).task.name == "countdown"

@@ -8,8 +8,9 @@ import pytest
 
 from unified_rl.base.errors import ConfigError
 from unified_rl.cli import main
-from unified_rl.grids.definition import PER_SEED, SHARED, Arm, Grid, Preset, cells, is_start
+from unified_rl.grids.definition import PER_SEED, SHARED, Arm, Grid, Preset, cells, in_another_world, is_start
 from unified_rl.grids.folder import describe
+from unified_rl.grids.tuning import sentence
 from unified_rl.presets.loading import as_dict, load_config
 from unified_rl.records.config_file import flat
 from unified_rl.stages.chain import made_for
@@ -19,6 +20,10 @@ NOISY = ("method=grpo", "reward.false_positive=0.2", "reward.noise_seed={seed}")
 ARMS = (Arm("RFT", ("method=rft",)), Arm("ORM", ("method=grpo", "reward=model")), Arm("Noisy", NOISY))
 GRID = Grid(
     "drawn", "Starts of their own", ARMS, {"testing": Preset((0, 3, 7), ("sft.steps=5",), ("samples=2",))}, starts=PER_SEED
+)
+OWN = (
+    "from unified_rl.grids.definition import *\n"
+    "GRID = Grid('own', 'Own', (Arm('RFT', ('method=rft',)),), {'default': Preset((4, 5))}, starts=PER_SEED)\n"
 )
 
 
@@ -90,10 +95,33 @@ def test_mistakes_are_refused(changed, message):
 
 def test_a_dry_run_lists_each_start(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "own.py").write_text(
-        "from unified_rl.grids.definition import *\n"
-        "GRID = Grid('own', 'Own', (Arm('RFT', ('method=rft',)),), {'default': Preset((4, 5))}, starts=PER_SEED)\n"
-    )
+    (tmp_path / "own.py").write_text(OWN)
     assert main(["grid", "own.py", "--dry-run"]) == 0
     said = capsys.readouterr().out
     assert said.count("sft_policy-seed") == 2 and "read by 2 cells)" in said and "4 cells" in said
+
+
+def test_a_grid_in_another_world_has_the_same_arms_there():
+    there = in_another_world(GRID, ("task=countdown", "model.hidden_size=48"))
+    assert there.name == "drawn_task_countdown_model_hidden_size_48" and "nothing was swept with task=countdown" in there.tuning
+    here, away = cells(GRID, "testing"), cells(there, "testing")
+    assert [(cell.label, cell.seed) for cell in here] == [(cell.label, cell.seed) for cell in away]
+    assert not {cell.name for cell in here} & {cell.name for cell in away}
+    for cell, other in zip(here, away, strict=True):
+        config = load_config(other.train)
+        assert (config.task.name, config.model.hidden_size, config.data.prompts) == ("countdown", 48, 2048)
+        assert [word for word in other.train if word not in cell.train] == ["task=countdown", "model.hidden_size=48"]
+    assert "(not swept)" in sentence(away) and "best of" not in sentence(away)
+    for word in ("trainer.steps=3", "reward=model", "artifacts=here", "method=grpo"):
+        with pytest.raises(ConfigError, match="is not about the world of grid drawn"):
+            in_another_world(GRID, (word,))
+
+
+def test_the_command_takes_a_named_grid_to_another_world(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own.py").write_text(OWN)
+    assert main(["grid", "own.py", "task=countdown", "--dry-run"]) == 0
+    assert (
+        "own_task_countdown: Own (task=countdown); preset default, into runs/own_task_countdown_default"
+        in capsys.readouterr().out
+    )

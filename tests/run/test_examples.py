@@ -44,7 +44,7 @@ def test_an_example_prints_what_it_says(name, tmp_path):
 def test_the_notebook_runs_and_is_kept_without_outputs(tmp_path):
     path = EXAMPLES / "first_experiment.ipynb"
     assert not any(cell.get("outputs") or cell.get("execution_count") for cell in nbformat.read(path, as_version=4).cells)
-    shown = [output for cell in notebooks.executed(path, tmp_path).cells for output in cell.get("outputs", ())]
+    shown = [output for cell in notebooks.executed_notebook(path, tmp_path).cells for output in cell.get("outputs", ())]
     tables = [output["data"]["text/html"] for output in shown if "text/html" in output.get("data", {})]
     assert any("coef/advantage/abs_mean" in table for table in tables) and any("RLOO" in table for table in tables)
     assert any("image/png" in output.get("data", {}) for output in shown)

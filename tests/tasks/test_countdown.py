@@ -72,6 +72,17 @@ def test_problems_are_what_their_slice_says(name):
             assert (target in signed) == (name == "main"), problem.question
 
 
+@pytest.mark.parametrize(("share", "least", "most"), [(0.0, 0, 0), (0.5, 30, 120), (1.0, 60, 240)])
+def test_main_problems_may_be_of_the_hard_kind(share, least, most):
+    found = [problem for problem in Countdown(mixed_share=share).problems("train", 400) if len(problem.info["numbers"]) == 4]
+    needing = 0
+    for problem in found:
+        signs = product((1, -1), repeat=4)
+        signed = {sum(s * n for s, n in zip(sign, problem.info["numbers"], strict=True)) for sign in signs}
+        needing += problem.info["target"] not in signed
+    assert least <= needing <= most
+
+
 def test_splits_are_disjoint_and_worlds_agree_on_them():
     content = {
         split: {(tuple(p.info["numbers"]), p.gold) for p in TASK.problems(split, 300)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 
 from unified_rl.base.errors import ConfigError
@@ -11,7 +11,7 @@ from unified_rl.cli.grammar import Call, Command
 from unified_rl.config.ranges import one_of
 from unified_rl.grids import reproduce as main_job
 from unified_rl.grids import runner
-from unified_rl.grids.definition import GROUPS, Grid
+from unified_rl.grids.definition import GROUPS, Grid, in_another_world
 from unified_rl.grids.line import HYPOTHESIS, grid_of_line
 
 SLURM = "slurm."
@@ -26,7 +26,8 @@ FLAGS = {
 class GridOptions(runner.Choices):
     """Which grid.
 
-    name: an ablation in the folder experiments, or the path of its file; without one, the words list the grid: a,b are two arms.
+    name: an ablation in the folder experiments, or the path of its file; words about the world, as in task=countdown, take it
+    there. Without a name, the words list the grid: a,b are two arms.
     command: what the arms of such a line are, train or iterate.
     """
 
@@ -58,14 +59,23 @@ def _grid(call: Call) -> int:
     if len(options.name) > 1:
         raise ConfigError(f"grid takes one name, got {' '.join(options.name)}")
     if options.name and words:
-        key, own = words[0].partition("=")[0], [item.name for item in fields(runner.Choices)]
-        raise ConfigError(f"{key!r} is not an option of a named grid{did_you_mean(key, own)}; its file says what its arms are")
+        return _go(call, *_elsewhere(options.name[0], words), options)
     if not options.name and not words:
         raise ConfigError(
             "grid needs the name of an ablation, its file, or words as in: unified-rl grid method=grpo,rft seeds=0,1"
         )
     grid, hypothesis = runner.load_grid(options.name[0]) if options.name else (grid_of_line(words, options.command), HYPOTHESIS)
     return _go(call, grid, hypothesis, options)
+
+
+def _elsewhere(name: str, words: Sequence[str]) -> tuple[Grid, str]:
+    """A named grid in the world that the words say, and its hypothesis."""
+    key, own = words[0].partition("=")[0], [item.name for item in fields(runner.Choices)]
+    grid, hypothesis = runner.load_grid(name)
+    try:
+        return in_another_world(grid, words), hypothesis
+    except ConfigError as error:
+        raise ConfigError(f"{key!r} is not an option of a named grid{did_you_mean(key, own)}; {error}") from error
 
 
 def _go(call: Call, grid: Grid, hypothesis: str, choices: runner.Choices) -> int:

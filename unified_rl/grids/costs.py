@@ -13,6 +13,7 @@ or slower this machine is: the median of what they took, over what was expected 
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,7 +30,8 @@ from unified_rl.methods.signals import beside_policy
 from unified_rl.presets import loading
 from unified_rl.presets.chain import Work, response_tokens
 from unified_rl.sources.registry import declared
-from unified_rl.stages.jobs import PRETRAIN, config_of
+from unified_rl.stages.kinds.pretrain import COMMAND as PRETRAIN
+from unified_rl.stages.kinds.pretrain import config_of
 
 #: Measured on one thread of a server core, in CPU seconds: imports and the first model; 0.33M parameters at lengths of 36 tokens.
 STARTUP_SECONDS = 8.0
@@ -139,6 +141,8 @@ def _training(config: Config, command: str) -> Work:
     trained = read * (
         rollout.epochs * (1 + sum(not role.frozen for role in others)) + FORWARD * sum(role.frozen for role in others)
     )
+    if config.trainer.token_budget:  # by whichever tokens: both are a response's
+        steps = min(steps, math.ceil(config.trainer.token_budget / (responses * length)))
     points = 1 + (steps // config.logging.curve_every if config.logging.curve_every else 1)
     curve = points * SLICES * config.logging.curve_problems * length if steps else 0
     return Work(sampled=steps * responses * length * provides.fresh + curve, trained=steps * trained)

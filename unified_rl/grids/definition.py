@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from unified_rl.base.errors import ConfigError
 from unified_rl.base.plugins import did_you_mean
 from unified_rl.launch.cells import Cell
-from unified_rl.stages.jobs import PRETRAIN
+from unified_rl.stages.kinds.pretrain import COMMAND as PRETRAIN
 
 START_LABEL = "SFT"
 #: What the start policy depends on; an arm's other words are about its training, and mean nothing to a run of no steps.
@@ -302,6 +302,29 @@ def with_choices(
     if arms:
         size = replace(size, only=_chosen(grid, preset, arms))
     return replace(grid, presets={**grid.presets, preset: size})
+
+
+def in_another_world(grid: Grid, words: Sequence[str]) -> Grid:
+    """The grid with the same arms elsewhere: `task=countdown`, `model.hidden_size=128`, ... for the start and every arm alike.
+
+    Raises:
+        ConfigError: a word that is not about the world or its start policy.
+    """
+    for word in words:
+        if (section := re.split(r"[.=]", word)[0]) not in START_SECTIONS or section in ("artifacts", "stages"):
+            about = ", ".join(sorted(START_SECTIONS - {"artifacts", "stages"}))
+            raise ConfigError(
+                f"{word.partition('=')[0]!r} is not about the world of grid {grid.name} (sections {about}); its file says what its "
+                "arms are"
+            )
+    said = " ".join(words)
+    return replace(
+        grid,
+        name=f"{grid.name}_{slug(said)}",
+        title=f"{grid.title} ({said})",
+        common=(*grid.common, *words),
+        tuning="; ".join(filter(None, [grid.tuning, f"nothing was swept with {said}"])),
+    )
 
 
 def slug(text: str) -> str:

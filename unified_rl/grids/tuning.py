@@ -11,7 +11,7 @@ from unified_rl.base.errors import UnifiedRLError
 from unified_rl.config.schema import Config
 from unified_rl.launch.cells import Cell
 from unified_rl.presets import loading
-from unified_rl.stages.jobs import config_of
+from unified_rl.stages.kinds.pretrain import config_of
 
 #: What `unified-rl grid lr_sweep` measured; without it nothing is said to be swept.
 SWEEP = Path("experiments/results/lr_sweep.csv")
@@ -22,7 +22,7 @@ def sentence(cells: Sequence[Cell], sweep: Path = SWEEP) -> str:
 
     "best of n swept" where the arm is a row of the method table as it stands, but perhaps for the reward's source, and no swept
     rate of that row with that source did better; "swept, not the best"; or "not swept": no such sweep, or the arm is otherwise
-    than what was swept.
+    than what was swept, in another world or of another size.
     """
     found: dict[str, str] = {}
     measured = _measured(sweep)
@@ -47,6 +47,7 @@ def _standing(config: Config, measured: dict[tuple[str, str], dict[float, float]
         row = loading.load_config([*words, f"reward={source}"])
     as_row = all(getattr(config, name) == getattr(row, name) for name in loading.AXES)
     as_row &= replace(config.reward_model, seed=row.reward_model.seed) == row.reward_model
+    as_row &= config.task == row.task and replace(config.model, seed=row.model.seed) == row.model
     by_rate = measured.get((config.method, source)) or (measured.get((config.method, ""), {}) if source == own else {})
     if not as_row or config.trainer.learning_rate not in by_rate:
         return "not swept"

@@ -75,6 +75,8 @@ class Countdown:
         seed: names the sequence of problems and the detours.
         largest: of the numbers that are given; the smallest is 2.
         detour_probability: see above.
+        mixed_share: of the main problems with four numbers, how many may need a product as hard ones do: demonstrations then show
+            both difficulties together, that often.
 
     Raises:
         ConfigError: where an argument is out of range, naming it.
@@ -83,9 +85,11 @@ class Countdown:
     name = "countdown"
     slices = ("main", "hard")
 
-    def __init__(self, seed: int = 0, largest: int = 20, detour_probability: float = 0.35) -> None:
+    def __init__(self, seed: int = 0, largest: int = 20, detour_probability: float = 0.35, mixed_share: float = 0.0) -> None:
         between("largest", largest, 6, 99)
         between("detour_probability", detour_probability, 0, 1)
+        between("mixed_share", mixed_share, 0, 1)
+        self.mixed_share = float(mixed_share)
         self.seed, self.largest, self.detour_probability = int(seed), int(largest), float(detour_probability)
         self._made: dict[tuple[str, str], tuple[list[Problem], Iterator[Problem]]] = {}
 
@@ -181,7 +185,8 @@ class Countdown:
         count = 4 if slice == "hard" else int(rng.integers(3, 5))
         numbers = tuple(sorted(int(number) for number in rng.integers(2, self.largest + 1, size=count)))
         plain = _reachable(numbers, products=False)
-        fitting = {"hard": _reachable(numbers) - plain, "main": plain if count == 4 else _reachable(numbers)}[slice]
+        alone = count == 4 and not (self.mixed_share and rng.random() < self.mixed_share)
+        fitting = {"hard": _reachable(numbers) - plain, "main": plain if alone else _reachable(numbers)}[slice]
         targets = sorted(value for value in fitting if SMALLEST_TARGET <= value <= LARGEST_TARGET)
         return numbers, targets[int(rng.integers(len(targets)))] if targets else 0
 
