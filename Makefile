@@ -5,7 +5,7 @@ BIN := .venv/bin
 ENGINES := .venv-engines/bin
 HARNESS := .venv-harness/bin
 
-.PHONY: install install-engines install-harness reproduce test test-engines test-harness test-long test-nightly mutants lint docs bench bench-gpu corpus-debian sweep clean
+.PHONY: install install-engines install-harness reproduce test test-engines test-harness test-long test-nightly mutants lint docs bench bench-gpu corpus-debian line sweep clean
 
 install: .venv/.installed
 
@@ -82,6 +82,10 @@ bench-gpu:
 # Recall rounds on some 2,500 pages of Debian's documentation packages, which apt-get fetches: minutes, about 400 MB.
 corpus-debian: install
 	OMP_NUM_THREADS=1 $(BIN)/python -m tools.corpus_debian runs/corpus-debian
+
+# Crawl, corpus, base model in two stages, SFT, GRPO, evaluation, and one page of its figures (runs/line/index.html): minutes on one core.
+line: install
+	OMP_NUM_THREADS=1 $(BIN)/python -m tools.line runs/line
 
 sweep: install
 	$(BIN)/unified-rl grid lr_sweep

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from unified_rl.api import Comparison, GridRun, Run, compare, explain, grid, load, train
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["Comparison", "GridRun", "Run", "compare", "explain", "grid", "load", "train"]
 
 

@@ -2,7 +2,7 @@
 
     import unified_rl as ur
 
-    run = ur.train(method="grpo", task="table", data="qa.csv", reward=my_reward, steps=50, rollout={"responses_per_prompt": 4})
+    run = ur.train(method="grpo", data="qa.csv", reward=my_reward, steps=50, rollout={"responses_per_prompt": 4})
     run.metrics                  # pandas: one row per step
     run.evaluate(samples=64)     # accuracy, Maj@K and Pass@K with 95 % intervals
     run.plot()
@@ -247,7 +247,36 @@ def words(settings: Mapping[str, Any]) -> list[str]:
     Raises:
         ConfigError: a value that no setting can have.
     """
-    return [f"{key}={_text(key, value)}" for key, value in _leaves(settings)]
+    return [f"{key}={_text(key, value)}" for key, value in _leaves(_with_rewards(settings))]
+
+
+def _with_rewards(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The settings, several rewards in them by their names: `[f, (g, 0.5)]`, or `{"close": f, "short": (g, 0.5)}`."""
+    from dataclasses import fields
+
+    from unified_rl.config.rewards import SEVERAL, RewardConfig
+
+    given = settings.get("reward")
+    if isinstance(given, (list, tuple)):
+        named = [(one, None) if isinstance(one, str) else _weighted("reward", one) for one in given]
+        return {**settings, "reward": [source if weight is None else f"{source}*{weight!r}" for source, weight in named]}
+    if isinstance(given, Mapping) and not {str(key).partition(".")[0] for key in given} <= {
+        one.name for one in fields(RewardConfig)
+    }:
+        parts = {
+            name: dict(zip(("source", "weight"), _weighted(f"reward {name!r}", one), strict=True))
+            for name, one in given.items()
+        }
+        return {**settings, "reward": {"source": SEVERAL, "parts": parts}}
+    return settings
+
+
+def _weighted(key: str, given: Any) -> tuple[str, float]:
+    """A reward's source and weight, of a function, a name, or one of them with a number."""
+    reward, weight = given if isinstance(given, (list, tuple)) and len(given) == 2 else (given, 1.0)
+    if not (callable(reward) or isinstance(reward, str)) or isinstance(weight, bool) or not isinstance(weight, (int, float)):
+        raise ConfigError(f"{key} is {given!r:.60}; give a function or a name, or a pair of one and a weight")
+    return plugins.named(reward) if callable(reward) else reward, float(weight)
 
 
 def _leaves(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -97,10 +97,10 @@ def _apart(parts: list[str]) -> Iterator[tuple[str, ...]]:
 
 
 def named_files(page: Path) -> dict[str, str]:
-    """File -> text, of the Python blocks whose first line is a comment with a file's name."""
+    """File -> text, of the blocks of Python and YAML whose first line is a comment with a file's name."""
     found = {}
     for block in blocks(page):
-        name = re.match(r"# (\w+\.py)$", block.text.partition("\n")[0])
-        if block.language == "python" and name:
+        name = re.match(r"# (\w+\.(?:py|yaml))$", block.text.partition("\n")[0])
+        if block.language in ("python", "yaml") and name:
             found[name[1]] = block.text + "\n"
     return found

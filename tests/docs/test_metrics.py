@@ -38,6 +38,14 @@ RUNS = {
     "gdpo": ("reward.parts={{right: {{source: rule}}, form: {{source: format, settings: {{pattern: 'lines_under:3'}}}}}}",),
 }
 
+PRETRAINING = (
+    *("mix=tiny", "model.hidden_size=32", "model.num_heads=2", "model.num_layers=1", "model.intermediate_size=48", "threads=1"),
+    *(f"pretraining.world.{name}={size}" for name, size in {"mathematics": 4000, "code": 3000, "general": 3000}.items()),
+    *("pretraining.world.arxiv=2000", "pretraining.world.held_out=12", "pretraining.context_tokens=128"),
+    *("pretraining.rows_per_step=4", "pretraining.tokens=1024", "pretraining.held_out_every=1", "pretraining.keep_every=1"),
+    "pretraining.warmup_steps=1",
+)
+
 
 def logged(run: Path, name: str = "metrics") -> set[str]:
     entries = [json.loads(line) for line in (run / f"{name}.jsonl").read_text().splitlines()]
@@ -55,6 +63,9 @@ def test_what_runs_log_is_what_is_described(tmp_path):
         assert main(["train", *words(method, tmp_path / method, tmp_path / "artifacts", "trainer.steps=2", *own)]) == 0
         keys |= logged(tmp_path / method)
         phases |= logged(tmp_path / method, "timings") - {"step"}
+    assert main(["pretrain", *PRETRAINING, f"run_dir={tmp_path / 'base'}", f"artifacts={tmp_path / 'artifacts'}"]) == 0
+    keys |= logged(tmp_path / "base")
+    phases |= logged(tmp_path / "base", "timings") - {"step"}
     found = {key: metric_names.described(key) for key in keys}
     assert sorted(key for key, metric in found.items() if metric is None) == [], "describe it in records/metric_names.py"
     dead = {metric.name for metric in metric_names.every()} - {metric.name for metric in found.values()} - WITH_VLLM

@@ -35,9 +35,15 @@ LEFT_OUT = {
     "README.md": {"unified-rl grid": "the tutorial runs the same on data of one's own"},
     "docs/python.md": {"found = ur.grid": "the tutorial's grid, whose cells are processes of their own"},
     "docs/howto/own_coefficient.md": {"unified-rl grid": "the same"},
+    "docs/howto/own_reward.md": {
+        "unified-rl train method=grpo data=qa.csv run_dir=runs/judged": "there is no such server; tests/rewards has some"
+    },
 }
 #: Blocks of Python on other pages that are only compiled, and why.
-COMPILED = {"docs/adapters.md": "TRL is not installed; tests/adapters runs the same where it is"}
+COMPILED = {
+    "docs/adapters.md": "TRL is not installed; tests/adapters runs the same where it is",
+    "docs/sources.md": "trains at full size; the tests of the source train on such a file",
+}
 SAMPLES = [{"idx": n // 4, "pred": str(n % 3), "is_correct": n % 3 == 0} for n in range(40)]
 OTHERS = [
     block for page in PAGES if str(page.relative_to(ROOT)) not in RUN for block in blocks(page) if block.language == "python"

@@ -9,8 +9,7 @@ from unified_rl.cli import main
 from unified_rl.grids import pretraining
 from unified_rl.grids.definition import cells
 from unified_rl.grids.runner import load_grid
-from unified_rl.stages.jobs import config_of
-from unified_rl.stages.kinds.pretrain import runs_of
+from unified_rl.stages.kinds.pretrain import config_of, runs_of
 
 NAMES = ("one_or_two_stage", "code_or_general", "arxiv", "corpus_quality")
 

@@ -38,7 +38,6 @@ OTHER_MEANINGS = {
         "labs/conformance_lines.py": "a loss of another project",
         "labs/bias/questions.py": "a method",
         "config/training.py": "a section",
-        "statistics/comparable.py": "a section",
         "grids/definition.py": "a section",
     },
     "offline_samples": {

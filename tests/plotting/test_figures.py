@@ -2,6 +2,7 @@
 
 import shutil
 
+import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
@@ -10,7 +11,7 @@ from synthetic_runs import write_experiment
 
 from unified_rl.base.errors import ConfigError, DataError
 from unified_rl.cli import main
-from unified_rl.plotting import inputs, learning_curves, maj_pass, make, paper_figure7, sft_vs_rl, style
+from unified_rl.plotting import inputs, iterations, learning_curves, maj_pass, make, paper_figure7, sft_vs_rl, style
 from unified_rl.statistics.tables import write_tables
 
 SIZE = {"problems": 12, "samples": 8, "steps": 16}
@@ -233,3 +234,15 @@ def test_table_without_numbers_or_columns(tables, tmp_path):
     (tmp_path / "curves.csv").write_text(lines[0] + "\nlabel,step\nRFT,1\n")
     _, (error,) = make.make(tmp_path, tmp_path, ["learning_curves"])
     assert "lacks the columns seed" in str(error)
+
+
+def test_the_last_iteration_is_nobodys_control():
+    rows = [
+        {"iteration": iteration, "step": 4 * iteration + step, "part": "main" if step <= 4 else "control", "accuracy": 0.5}
+        for iteration in (0, 1)
+        for step in (0, 4, 8)
+    ]
+    axis = Figure().subplots()
+    iterations._accuracy(axis, pd.DataFrame(rows).assign(low=0.4, high=0.6))
+    lengths = [(line.get_linestyle(), len(line.get_xdata())) for line in axis.lines]
+    assert lengths == [("-", 2), ("--", 2), ("-", 3), ("--", 1)], "of the second iteration all is drawn as one line"

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from tiny import command, wants, words
 
-from unified_rl import methods
+from unified_rl import __version__, methods
 from unified_rl.cli import main
 from unified_rl.methods import COEFFICIENTS
 from unified_rl.presets import rules
@@ -330,7 +330,7 @@ def test_a_diverging_run_stops_and_keeps_its_last_good_checkpoint(trained, capsy
 
 
 def test_the_installed_command_runs():
-    assert command("--version").stdout.strip() == "0.1.0"
+    assert command("--version").stdout.strip() == __version__
     result = command("train", "method=gropo")
     assert result.returncode == 2
     assert "did you mean 'grpo'" in result.stderr

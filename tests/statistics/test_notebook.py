@@ -2,97 +2,74 @@
 
 import base64
 import io
-import os
-import subprocess
-import sys
-import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from notebooks import check_clean, executed_notebook, outputs
 
+from unified_rl.statistics import reference
 from unified_rl.statistics.counts import SHIPPED, read_counts
 from unified_rl.statistics.experiment import COMPLETE
+from unified_rl.statistics.table_files import read_table
 
 nbformat = pytest.importorskip("nbformat")
 pytest.importorskip("nbclient")
 pytest.importorskip("ipykernel")
 
-NOTEBOOK = Path(__file__).parents[2] / "analysis" / "pass_at_k_vs_maj_at_k.ipynb"
-
-# In a process of its own, so that neither the kernel nor its event loop outlives the test, over files instead of ports.
-EXECUTE = """
-import sys, nbformat
-from jupyter_client.manager import AsyncKernelManager
-from nbclient import NotebookClient
-source, out, folder, runtime = sys.argv[1:]
-notebook = nbformat.read(source, as_version=4)
-manager = AsyncKernelManager(kernel_name="python3", transport="ipc", ip=runtime + "/socket")
-NotebookClient(notebook, km=manager, timeout=120, resources={"metadata": {"path": folder}}).execute()
-nbformat.write(notebook, out)
-"""
+ROOT = Path(__file__).parents[2]
+NOTEBOOK = ROOT / "analysis" / "pass_at_k_vs_maj_at_k.ipynb"
+TABLES = ROOT / "experiments" / "results" / "all_methods"
 
 
 @pytest.fixture(scope="module")
 def executed(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("nb")
-    environment = dict(os.environ)
-    for name in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "MPLCONFIGDIR"):
-        environment[name] = str(folder / name.lower())
-    with tempfile.TemporaryDirectory(prefix="nb") as runtime:  # a socket's path must be short
-        arguments = [str(NOTEBOOK), str(folder / "executed.ipynb"), str(NOTEBOOK.parent), runtime]
-        done = subprocess.run([sys.executable, "-c", EXECUTE, *arguments], env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-4000:]
-    return nbformat.read(folder / "executed.ipynb", as_version=4)
-
-
-def outputs(notebook):
-    return [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+    return executed_notebook(NOTEBOOK, tmp_path_factory.mktemp("nb"))
 
 
 def test_it_runs_from_top_to_bottom_without_warnings(executed):
-    code = [cell for cell in executed.cells if cell.cell_type == "code"]
-    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
-    for output in outputs(executed):
-        assert output.output_type != "error"
-        assert not (output.output_type == "stream" and output.name == "stderr"), output.text
+    check_clean(executed)
 
 
-def test_its_figure_is_there_and_has_four_panels_of_lines(executed):
+def test_its_pictures_are_there_and_coloured(executed):
     from matplotlib.image import imread
 
     pictures = [output.data["image/png"] for output in outputs(executed) if "image/png" in output.get("data", {})]
-    assert len(pictures) == 1
-    pixels = imread(io.BytesIO(base64.b64decode(pictures[0])))[..., :3]
-    assert min(pixels.shape[:2]) >= 400
-    height, width = (size // 2 for size in pixels.shape[:2])
-    for top in (slice(0, height), slice(height, 2 * height)):
-        for side in (slice(0, width), slice(width, 2 * width)):
-            panel = pixels[top, side]
-            coloured = np.ptp(panel, axis=-1) > 0.4  # the policy after RL is drawn in colour
-            assert coloured.mean() > 0.001
+    assert len(pictures) == 4
+    for picture in pictures:
+        pixels = imread(io.BytesIO(base64.b64decode(picture)))[..., :3]
+        assert min(pixels.shape[:2]) >= 400
+        middle = pixels.shape[1] // 2
+        for side in (pixels[:, :middle], pixels[:, middle:]):
+            assert (np.ptp(side, axis=-1) > 0.4).mean() > 0.001
 
 
 def test_what_it_says_in_words_is_what_the_shipped_results_say():
     """The last cell's numbers, from the same tables; new results need new words."""
-    from unified_rl.statistics.gains import coverage_gains, crossovers
-
-    cells, _ = read_counts(SHIPPED)
-    gains = coverage_gains(cells)
-    after = gains[gains["label"].isin(["RFT", "Online RFT", "PPO", "GRPO+OS", "GRPO+PS"])]
-    maj = after[(after["score"] == "maj") & (after["k"] == 64)].set_index("part")
-    in_points = 100 * maj[["estimate", "low", "high"]].astype(float)
-    assert in_points.loc["gain", "estimate"].between(17, 26).all()
-    assert (in_points.loc["gain", "low"] > 0).all()
-    assert in_points.loc["coverage", "estimate"].between(0.35, 2.35).all()
-    assert (in_points.loc["coverage", "low"] < 0).all()
-    accuracy = after[(after["score"] == "avg") & (after["part"] == "coverage")]
-    for k, low, high in ((1, 8.5, 15.6), (64, 0.25, 1.65)):
-        assert (100 * accuracy.loc[accuracy["k"] == k, "estimate"].astype(float)).between(low, high).all()
-    crossed = crossovers(cells).set_index(["label", "slice"])["crossings"]
-    assert all(crossed[label, slice_name] == "" for label in after["label"].unique() for slice_name in ("main", "hard"))
-    dpo = gains.query("label == 'DPO' and slice == 'hard' and score == 'maj' and k == 64 and part == 'coverage'")
-    assert float(dpo["high"].iloc[0]) < 0
+    coverage, contrasts, pass_maj, crossed = (
+        read_table(TABLES / f"{name}.csv")[0] for name in ("coverage", "grid_contrasts", "pass_maj", "crossovers")
+    )
+    after = ("RFT", "Online RFT", "PPO", "GRPO+OS", "GRPO+PS")
+    split = coverage[(coverage["score"] == "maj") & (coverage["k"] == 64) & coverage["label"].isin(after)]
+    split = split.assign(**{name: 100 * split[name] for name in ("estimate", "low", "high")}).set_index("part")
+    assert split.loc["gain", "estimate"].round().between(19, 24).all() and (split.loc["gain", "low"] > 0).all()
+    assert split.loc["concentration", "estimate"].round().between(16, 23).all()
+    assert split.loc["coverage", "estimate"].round(1).between(0.7, 2.6).all()
+    apart = split.loc["coverage"].query("low > 0")[["slice", "label"]]
+    assert sorted(map(tuple, apart.to_numpy())) == [("hard", "GRPO+PS"), ("hard", "PPO"), ("hard", "RFT")]
+    assert crossed[crossed["label"].isin(after)]["crossings"].eq("").all()
+    hard = contrasts[(contrasts["metric"] == "pass") & (contrasts["baseline"] == "SFT") & contrasts["label"].isin(after)]
+    assert (hard["decision"] == "not told apart").all()
+    hard = hard[hard["slice"] == "hard"]
+    assert (100 * hard["estimate"]).round(1).between(3.9, 6.2).all()
+    assert set(hard[hard["low"] > 0]["label"]) == {"RFT", "PPO", "GRPO+PS"}
+    last = pass_maj[(pass_maj["metric"] == "pass") & (pass_maj["k"] == 64) & (pass_maj["label"] != "SFT (continued)")]
+    missed = 2.8 * (last["difference_high"] - last["difference_low"]) / (2 * 1.96)
+    assert (100 * missed.groupby(last["slice"]).max()).round(1).to_dict() == {"main": 4.4, "hard": 7.0}
+    theirs = reference.maj_and_pass().pivot(index=["benchmark", "k"], columns=["metric", "policy"], values="estimate")
+    for metric, low, high in (("pass", -1, 0), ("maj", 0, 1)):
+        at_64 = theirs[metric, "RL"].xs(64, level="k") - theirs[metric, "Instruct"].xs(64, level="k")
+        assert at_64.between(low, high, inclusive="neither").all()
 
 
 def test_it_is_kept_without_outputs_and_results_are_small_and_complete():
@@ -100,6 +77,7 @@ def test_it_is_kept_without_outputs_and_results_are_small_and_complete():
     nbformat.validate(notebook)
     assert outputs(notebook) == []
     assert all(cell.execution_count is None for cell in notebook.cells if cell.cell_type == "code")
+    assert len(notebook.cells) == 10
     assert SHIPPED.stat().st_size < 1_000_000
     cells, facts = read_counts(SHIPPED)
     assert facts["runs_made_by"] == "make reproduce"

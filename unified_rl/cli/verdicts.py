@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from unified_rl.base.errors import ConfigError
 from unified_rl.cli.grammar import JSON, Call, Command
 
 
@@ -40,6 +42,72 @@ class RegradeOptions:
     allow_code: bool = False
 
 
+@dataclass(frozen=True)
+class TracesOptions:
+    """Which samples.
+
+    file: JSON lines or Parquet of samples that others made, one policy. problem, answer, correct, score, steps: what it calls these
+    fields; a file need not have the last two. run: instead, a run of a task whose steps have an exact checker: CoT-Pass@K of its
+    own samples. name: of the run's evaluation. allow_code: also import a task's code that came with the run. out: folder for
+    traces.csv, and for a run's samples with the checker's word on them.
+    """
+
+    file: Path | None = None
+    problem: str = "problem"
+    answer: str = "answer"
+    correct: str = "correct"
+    score: str = ""
+    steps: str = ""
+    run: Path | None = None
+    name: str = "test"
+    allow_code: bool = False
+    out: Path | None = None
+
+    def __post_init__(self) -> None:
+        if (self.file is None) == (self.run is None):
+            raise ConfigError("traces needs a file of samples, or run=DIR")
+
+
+def _traces(call: Call) -> None:
+    import pandas as pd
+
+    from unified_rl.statistics import table_files, traces
+
+    one: TracesOptions = call.options
+    if one.file is not None:
+        fields = traces.Fields(one.problem, one.answer, one.correct, one.score, one.steps)
+        tables = {"": traces.traces_table(traces.read_traces(one.file, fields))}
+    else:
+        tables = _of_run(one)
+    for name, table in tables.items():
+        print(
+            f"{name or one.file} ({int(table['num_problems'].iloc[0])} problems, {int(table['num_samples'].iloc[0])} samples)"
+        )
+        print(f"{traces.format_table(table)}\n")
+    if one.out is not None:
+        whole = pd.concat([table.assign(slice=name) for name, table in tables.items()], ignore_index=True)
+        table_files.write_table(
+            whole, one.out / "traces.csv", {"schema": table_files.SCHEMA, "table": "traces", "command": call.line}
+        )
+        print(f"written to {one.out}")
+
+
+def _of_run(one: TracesOptions) -> dict[str, Any]:
+    """Slice -> its table."""
+    from unified_rl.stages import step_traces
+    from unified_rl.statistics import traces
+
+    assert one.run is not None
+    found = step_traces.step_traces(one.run, one.name, one.allow_code)
+    if one.out is not None:
+        for name, records in found.items():
+            step_traces.write(records, one.out / f"samples_{name}.jsonl")
+    return {
+        name: traces.traces_table(traces.traces_of(records, traces.Fields(steps="steps"), f"{one.run} ({name})"))
+        for name, records in found.items()
+    }
+
+
 def _grade(call: Call) -> None:
     from unified_rl.grading import command
 
@@ -61,6 +129,13 @@ COMMANDS: Mapping[str, Command] = {
         "file",
         JSON,
         sections=("grading",),
+    ),
+    "traces": Command(
+        "samples that others made, or a run's with its steps checked: Pass@K, Maj@K, pass^K, best-of-K, CoT-Pass@K with intervals",
+        "samples.jsonl problem=idx answer=pred correct=is_correct",
+        _traces,
+        TracesOptions,
+        "file",
     ),
     "regrade": Command(
         "rewrite the verdicts and answer classes of a stored evaluation",

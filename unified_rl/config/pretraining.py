@@ -77,7 +77,7 @@ class WorldConfig:
 class PretrainingConfig(LearningRateConfig):
     """Training on rows of tokens from a weighted mix of sources (docs/pretraining.md), as a stage or by `unified-rl pretrain`.
 
-    sources: of the mix. held_out: name -> further files whose loss is measured.
+    seed: of the order of the rows. sources: of the mix. held_out: name -> further files whose loss is measured.
     tokens: the budget, which is reached in whole steps. context_tokens: of a row. rows_per_step: of a batch.
     documents: masked (a token sees its own document alone) | joined (all of its row before it).
     weight_decay: of AdamW. trainer: torch | deepspeed, "" = as trainer.name.

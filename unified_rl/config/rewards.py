@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -17,6 +18,34 @@ MODEL_SOURCES = frozenset({"model", "mixture"})
 #: Rewards of ours that can judge steps.
 STEP_SOURCES = MODEL_SOURCES | {"exact"}
 SUPERVISIONS = ("none", "outcome", "process")
+
+
+def listed(rewards: Sequence[object]) -> dict[str, Any]:
+    """Section reward of a list of rewards, each `SOURCE` or `SOURCE*WEIGHT`: their weighted sum, by the names of the functions.
+
+    Raises:
+        ConfigError: one that is no text, or none at all.
+    """
+    parts: dict[str, Any] = {}
+    for one in rewards:
+        if not isinstance(one, str) or not one:
+            raise ConfigError(f"reward={list(rewards)!r:.80}: {one!r:.40} is no reward; name each as SOURCE or SOURCE*WEIGHT")
+        source, star, times = one.rpartition("*")
+        weight = _number(times) if star else None
+        source, weight = (one, 1.0) if weight is None else (source.strip(), weight)
+        name = source.rpartition(":")[2]
+        again = sum(other == name or other.startswith(f"{name}_") for other in parts)
+        parts[f"{name}_{again + 1}" if again else name] = {"source": source, "weight": weight}
+    if not parts:
+        raise ConfigError("reward=[] lists no rewards; name at least one")
+    return {"source": SEVERAL, "parts": parts}
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 @dataclass

@@ -37,11 +37,13 @@ SHAPE = ("milestones", "rates", "final_rate", "decay_share")
 
 @dataclass
 class LearningRateConfig:
-    """The size of an update: its peak `learning_rate`, after a linear rise over `warmup_steps`, and how it goes on.
+    """The size of an update: its peak, after a linear rise, and how it goes on.
 
-    schedule: constant | linear (to zero at the last step) | cosine (to final_rate) | multi_step (from each of `milestones`, shares
-        of the steps, on the peak times the one of `rates`; the defaults are the paper's) | wsd (constant, then linear to final_rate
-        over the last decay_share of the steps). final_rate: a share of the peak.
+    learning_rate: the peak. warmup_steps: the rate's linear rise to it.
+    schedule: constant | linear (to zero at the last step) | cosine (to final_rate) | multi_step (from each milestone on the peak
+        times its rate; the defaults are the paper's) | wsd (constant, then linear to final_rate over the last steps).
+    milestones: of multi_step, as shares of the steps. rates: of multi_step, as shares of the peak. final_rate: of cosine and wsd, a
+        share of the peak. decay_share: of wsd: the share of the steps in which it falls.
     """
 
     SECTION: ClassVar[str] = "trainer"

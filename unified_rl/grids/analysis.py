@@ -14,7 +14,7 @@ from pathlib import Path
 from unified_rl.grids.definition import Grid, slug
 from unified_rl.grids.folder import exclusively
 from unified_rl.launch.cells import Cell
-from unified_rl.stages.jobs import PRETRAIN
+from unified_rl.stages.kinds.pretrain import COMMAND as PRETRAIN
 
 #: Figures of one arm's iterative runs.
 ITERATED_FIGURES = frozenset({"iterations"})

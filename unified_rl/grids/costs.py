@@ -30,7 +30,8 @@ from unified_rl.methods.signals import beside_policy
 from unified_rl.presets import loading
 from unified_rl.presets.chain import Work, response_tokens
 from unified_rl.sources.registry import declared
-from unified_rl.stages.jobs import PRETRAIN, config_of
+from unified_rl.stages.kinds.pretrain import COMMAND as PRETRAIN
+from unified_rl.stages.kinds.pretrain import config_of
 
 #: Measured on one thread of a server core, in CPU seconds: imports and the first model; 0.33M parameters at lengths of 36 tokens.
 STARTUP_SECONDS = 8.0

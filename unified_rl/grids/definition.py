@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from unified_rl.base.errors import ConfigError
 from unified_rl.base.plugins import did_you_mean
 from unified_rl.launch.cells import Cell
-from unified_rl.stages.jobs import PRETRAIN
+from unified_rl.stages.kinds.pretrain import COMMAND as PRETRAIN
 
 START_LABEL = "SFT"
 #: What the start policy depends on; an arm's other words are about its training, and mean nothing to a run of no steps.

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from unified_rl.grids.definition import Arm, Preset
-from unified_rl.stages.jobs import PRETRAIN
+from unified_rl.stages.kinds.pretrain import COMMAND as PRETRAIN
 
 MATHEMATICS, OTHER = 1_500_000, 4_000_000
 SEEDS = tuple(range(8))

@@ -66,7 +66,15 @@ DEFAULT = Preset(
     only=_labels(*PAPER),
     train=("trainer.steps=32",),
     evaluate=("samples=64", "problems=64"),
-    arms={ITERATED: ("reward_model.prompts=128", "iterate.iterations=1", "iterate.steps=6", "iterate.control_steps=6")},
+    arms={
+        ITERATED: (
+            "reward_model.prompts=128",
+            "iterate.iterations=1",
+            "iterate.steps=6",
+            "iterate.control_steps=6",
+            "logging.curve_every=3",  # iterations are short: each is to have points of its own
+        )
+    },
 )
 FULL = replace(
     DEFAULT,
@@ -74,7 +82,7 @@ FULL = replace(
     only=(),
     train=("logging.curve_problems=200",),
     evaluate=("samples=64", "problems=200"),
-    arms={ITERATED: ("iterate.steps=16", "iterate.control_steps=32")},
+    arms={ITERATED: ("iterate.steps=16", "iterate.control_steps=32", "logging.curve_every=8")},
 )
 
 GRID = Grid(

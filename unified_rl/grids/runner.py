@@ -19,6 +19,7 @@ from unified_rl.base.plugins import did_you_mean, import_by_path
 from unified_rl.config.ranges import at_least, between
 from unified_rl.grids import analysis as grid_analysis
 from unified_rl.grids import costs as grid_costs
+from unified_rl.grids import expected_precision
 from unified_rl.grids import folder as grid_folder
 from unified_rl.grids import plan as grid_plan
 from unified_rl.grids import status as grid_status
@@ -41,7 +42,8 @@ class Choices:
     equal_sampled_tokens:TOKENS or equal_training_tokens:TOKENS; none = the grid's. arms: only those whose names match one of
     these patterns, as in grpo*; none = all. artifacts: folder of shared stages; none = what the configuration says. cell_cores:
     cores of each cell; 0 = the preset's. cell_gpus: GPUs of each cell; -1 = the preset's. page_every: seconds, at least, between
-    two writings of the page while cells run; 0 = only at the end.
+    two writings of the page while cells run; 0 = only at the end. pilot: folder of a finished grid with the labels of the primary
+    contrasts, from whose spread --dry-run says how wide their intervals will be, and the seeds that their margins take.
     """
 
     preset: str = "default"
@@ -55,6 +57,7 @@ class Choices:
     cell_cores: int = 0
     cell_gpus: int = -1
     page_every: float = 10.0
+    pilot: str = ""
 
     def __post_init__(self) -> None:
         at_least("workers", self.workers, 0)
@@ -128,6 +131,8 @@ def status(plan: Plan) -> int:
 def dry_run(plan: Plan) -> int:
     """Print what would be done, at what cost, and what is there already. Starts nothing."""
     print(grid_plan.render(plan.grid, plan.preset, plan.cells, plan.folder, plan.cores()))
+    if plan.choices.pilot:
+        print(f"\n{expected_precision.render(plan.grid, plan.cells, plan.folder, Path(plan.choices.pilot))}")
     return 0
 
 

@@ -19,7 +19,7 @@ from unified_rl.base import files
 from unified_rl.base.errors import UnifiedRLError
 from unified_rl.presets import loading
 from unified_rl.records import seals
-from unified_rl.stages.jobs import config_of
+from unified_rl.stages.kinds.pretrain import config_of
 
 
 @dataclass(frozen=True)

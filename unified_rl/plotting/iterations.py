@@ -53,7 +53,9 @@ def _accuracy(axis: Axes, panel: pd.DataFrame) -> None:
         color, marker = _look(int(iteration))
         line = line.sort_values("step")
         axis.fill_between(line["step"], line["low"], line["high"], color=color, alpha=style.BAND_ALPHA, linewidth=0)
-        main, control = line[line["part"] == "main"], line[line["part"] == "control"]
+        last = iteration == panel["iteration"].max()  # nothing starts from it, so that it is nobody's control
+        main = line if last else line[line["part"] == "main"]
+        control = line[line["part"] == "control"].head(0 if last else None)
         axis.plot(main["step"], main["accuracy"], color=color, marker=marker, markersize=3.5)
         joined = pd.concat([main.tail(1), control])  # the control begins where the next iteration does
         axis.plot(

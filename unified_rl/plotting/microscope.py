@@ -168,8 +168,11 @@ def _title(axis: Axes, part: pd.DataFrame) -> None:
     first = part.iloc[0]
     verdict = f"{VERDICTS.get(first['verdict'], first['verdict'])}, reward {first['reward']:g}"
     place = blended_transform_factory(axis.figure.transFigure, axis.transAxes)
-    axis.text(0.011, 1.16, f"Response {int(first['response']) + 1}", transform=place, weight="bold", va="bottom")
-    axis.text(0.011, 1.04, verdict, transform=place, va="bottom")
+    # In points above the rows, however many there are.
+    for words, weight, above in ((f"Response {int(first['response']) + 1}", "bold", 15), (verdict, "normal", 3)):
+        axis.annotate(
+            words, (0.011, 1), xycoords=place, xytext=(0, above), textcoords="offset points", weight=weight, va="bottom"
+        )
 
 
 def _color_bar(figure: Figure, height: float) -> None:

@@ -23,6 +23,8 @@ from unified_rl import methods
 from unified_rl.base.errors import ConfigError
 from unified_rl.base.plugins import did_you_mean, import_by_path
 from unified_rl.config.problems import DataConfig, TaskConfig
+from unified_rl.config.rewards import SEVERAL
+from unified_rl.config.rewards import listed as listed_rewards
 from unified_rl.config.sanity import check_numbers
 from unified_rl.config.schema import Config
 from unified_rl.methods import Coefficient
@@ -95,7 +97,11 @@ def _label(config: Config, given: Mapping[str, Any], layers: Sequence[Mapping[st
     )
     words = flat({name: given[name] for name in AXES if name in given})
     short = {f"{section}.{leaf}": section for section, leaf in SHORTHANDS.items()}
+    parts = config.reward.parts
     apart = [f"{short.get(name, name)}={own.get(name)}" for name in words if own.get(name) != row.get(name)]
+    if parts:  # one phrase for all that is said of them
+        apart = [one for one in apart if not one.startswith(("reward.parts.", f"reward={SEVERAL}"))]
+        apart.append("reward=" + "+".join(name if one.weight == 1 else f"{one.weight:g} {name}" for name, one in parts.items()))
     return ", ".join([config.label, *spoken, *apart])
 
 
@@ -215,8 +221,14 @@ def parse_words(words: Sequence[str]) -> dict[str, Any]:
             given = OmegaConf.to_container(OmegaConf.from_dotlist([word]))
         except Exception as error:
             raise ConfigError(f"{word!r} cannot be read: {error}") from error
-        merged = _laid_over(merged, given)  # type: ignore[arg-type]
+        merged = _laid_over(merged, _with_listed(given))  # type: ignore[arg-type]
     return merged
+
+
+def _with_listed(given: dict[str, Any]) -> dict[str, Any]:
+    """A list of rewards (`reward=[rule,mine.py:reward*0.5]`) as the section that adds them up."""
+    source = given["reward"].get("source") if isinstance(given.get("reward"), Mapping) else None
+    return {**given, "reward": listed_rewards(source)} if isinstance(source, list) else given
 
 
 def coefficient_class(name: str) -> type[Any]:
@@ -335,6 +347,7 @@ def _schema(name: str, options: Callable[..., Any]) -> DictConfig:
     OmegaConf.set_struct(schema.losses, False)  # `methods.losses` knows the names
     OmegaConf.set_struct(schema.stages, False)  # the user names them
     OmegaConf.set_struct(schema.reward.parts, False)  # so he does these
+    OmegaConf.set_struct(schema.pretraining.held_out, False)  # and these
     schema.coefficient = OmegaConf.structured(options(name=name))
     return schema
 

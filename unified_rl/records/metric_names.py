@@ -36,6 +36,7 @@ class Metric:
 
 _REFERENCE = "coefficients that read the reference"
 _READ, _OLD = "coefficients that read it", "coefficients that read old log-probs"
+_PRETRAINING, _HELD_OUT = "pre-training", "steps of `pretraining.held_out_every`"
 _LIMITED = "`importance` that limits or drops weights"
 
 #: Heading -> the metrics of metrics.jsonl, one object per step. Means over tokens are over the response tokens of an update.
@@ -85,7 +86,12 @@ METRICS: Mapping[str, tuple[Metric, ...]] = {
         Metric("learning_rate", "per update", "learning rate of the step's last update"),
         Metric("logp/mean", NATS, "mean log-probability of a response token, at the sampling temperature"),
         Metric("entropy/mean", NATS, "mean entropy of the distributions that the tokens were drawn from"),
-        Metric("loss/NAME", NATS, "mean of a named loss beside the terms (`losses.NAME`), before its weight", "`losses`"),
+        Metric(
+            "loss/NAME",
+            NATS,
+            "mean of a named loss before its weight; in pre-training, of a source's tokens",
+            "`losses`, sources",
+        ),
         Metric(
             "ROLE/loss", "loss", "loss of a role that is trained beside the policy (`value`), first update", "a value model"
         ),
@@ -126,6 +132,15 @@ METRICS: Mapping[str, tuple[Metric, ...]] = {
         ),
         Metric("sync/max_logp_difference", NATS, "the largest difference of that probe", "`generator=vllm`"),
     ),
+    "Pre-training": (
+        Metric("tokens/NAME", TOKENS, "tokens of a source so far", _PRETRAINING),
+        Metric("epochs/NAME", "passes", "passes over a source so far", _PRETRAINING),
+        Metric("held_out/NAME/loss", NATS, "mean negative log-probability of a held-out text's tokens", _HELD_OUT),
+        Metric("held_out/NAME/bits_per_byte", "bits", "the same over the text's bytes, whatever the tokenizer", _HELD_OUT),
+        Metric("held_out/NAME/KIND/loss", NATS, "of the tokens of one kind, in a made-up world", _HELD_OUT),
+        Metric("held_out/NAME/KIND/right", SHARE, "tokens of that kind to which more than a half is given", _HELD_OUT),
+        Metric("held_out/NAME/steps/right", SHARE, "solution steps all of whose tokens are", _HELD_OUT),
+    ),
 }
 
 #: The phases of timings.jsonl: wall-clock seconds of each step.
@@ -133,6 +148,8 @@ TIMINGS: tuple[Metric, ...] = (
     Metric("source", "seconds", "drawing the step's responses and rewards: sampling and grading, or reading what is stored"),
     Metric("prepare", "seconds", "passes before the updates (old policy, reference, value model) and the advantages"),
     Metric("update", "seconds", "the updates on the rollout: forward, backward, optimiser"),
+    Metric("held_out", "seconds", "losses of held-out texts", _HELD_OUT),
+    Metric("keep", "seconds", "writing a model that is kept", "steps of `pretraining.keep_every`"),
     Metric("curve", "seconds", "greedy answers of the learning curve", "steps of `logging.curve_every`"),
     Metric("checkpoint", "seconds", "writing a checkpoint", "steps of `logging.checkpoint_every`"),
 )

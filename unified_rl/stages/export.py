@@ -37,7 +37,7 @@ def export_policy(run_dir: Path, out: Path, merged: bool = False) -> str:
     policy = checkpoint / "policy"
     with files.replacing(out) as aside:
         if is_adapter(policy) and not merged:
-            return f"{out}: an adapter of {_write_adapter(policy, aside)}, for PEFT and vLLM"
+            return f"{out}: an adapter of rank {_write_adapter(policy, aside)}, whose {CONFIG} names its base model"
         if is_adapter(policy):
             save_policy(*load_policy(policy, model_dtype(config)), aside)
         else:
@@ -45,15 +45,15 @@ def export_policy(run_dir: Path, out: Path, merged: bool = False) -> str:
     return f"{out}: whole weights in Hugging Face format"
 
 
-def _write_adapter(policy: Path, folder: Path) -> Path:
-    """Adapters on adapters, down to the whole model, as one adapter of that; returns the model's folder."""
+def _write_adapter(policy: Path, folder: Path) -> int:
+    """Adapters on adapters, down to the whole model, as one adapter of that; returns its rank."""
     chain = [read_adapter(policy)]
     while is_adapter(chain[-1].base):
         chain.append(read_adapter(chain[-1].base))
     root = chain[-1].base
     if len(chain) == 1:
         shutil.copytree(policy, folder)
-        return root
+        return chain[0].rank
     joined, rank = _joined(chain), sum(adapter.rank for adapter in chain)
     folder.mkdir(parents=True)
     save_file(joined, folder / WEIGHTS, metadata={"format": "pt"})
@@ -68,7 +68,7 @@ def _write_adapter(policy: Path, folder: Path) -> Path:
     }
     files.write_json(folder / CONFIG, settings | changed)
     load_tokenizer(policy).save_pretrained(folder)
-    return root
+    return rank
 
 
 def _joined(chain: list[Adapter]) -> dict[str, Tensor]:

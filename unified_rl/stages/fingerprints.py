@@ -39,7 +39,7 @@ def user_code(config: Config) -> dict[str, str]:
     named = {
         "method": config.method,
         "coefficient": config.coefficient.name,
-        "reward.source": config.reward.source,
+        **{f"{where}.source": judge.source for where, judge in config.reward.judges.items()},
         "task.name": config.task.name,
     }
     places = {field: _source(name.rpartition(":")[0]) for field, name in named.items()}

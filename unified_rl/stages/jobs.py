@@ -17,6 +17,7 @@ from unified_rl.presets import loading
 from unified_rl.records import phase
 from unified_rl.records.runs import checkpoint_name
 from unified_rl.stages import base_models, stored
+from unified_rl.stages.kinds.pretrain import COMMAND as PRETRAIN
 from unified_rl.stages.kinds.pretrain import command_config
 
 #: What goes on beside a run, given its folder and `logging.page_every`.
@@ -159,13 +160,6 @@ def _other_problems(config: Config, words: Sequence[str]) -> tuple[TaskConfig, D
     return task, data
 
 
-def config_of(command: str, words: Sequence[str]) -> Config:
-    """The configuration that a run of a command with these words stores. Raises ConfigError."""
-    return command_config(words) if command == PRETRAIN else loading.load_config(words)
-
-
-#: The command whose runs are pre-training.
-PRETRAIN = "pretrain"
 JOBS: Mapping[str, Callable[[Sequence[str]], object]] = {
     "train": train,
     PRETRAIN: pretrain,

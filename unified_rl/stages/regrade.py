@@ -16,7 +16,7 @@ import pyarrow.parquet as parquet
 from unified_rl import __version__
 from unified_rl.base import files
 from unified_rl.base.errors import ConfigError, DataError
-from unified_rl.base.types import AnswerCheck
+from unified_rl.base.types import AnswerCheck, Problem, Task
 from unified_rl.config.problems import TaskConfig
 from unified_rl.config.schema import Config
 from unified_rl.grading.command import make_grader
@@ -83,6 +83,18 @@ def _by_task(
     run_dir: Path, meta: dict[str, Any], rows: list[dict], allow_code: bool
 ) -> tuple[list[AnswerCheck], list[str | None], dict]:
     """Checks by the task that was evaluated; a gold class is known once somebody was right."""
+    task, pairs = answered(run_dir, meta, rows, allow_code)
+    batched = getattr(task, "check_answers", None)
+    checks = batched(pairs) if batched else [task.check_answer(problem, text) for problem, text in pairs]
+    return checks, [None] * len(rows), {"grader": f"task {task.name}"}
+
+
+def answered(run_dir: Path, meta: dict[str, Any], rows: list[dict], allow_code: bool) -> tuple[Task, list[tuple[Problem, str]]]:
+    """The task that was evaluated, and its problem and the response of every stored row.
+
+    Raises:
+        DataError: the task has other problems by now.
+    """
     from unified_rl.stages import stored, world
 
     config = _evaluated(stored.read_run(run_dir, allow_code), meta, run_dir, allow_code)
@@ -102,9 +114,7 @@ def _by_task(
                 "belongs to other data: evaluate the run again, or regrade with policy=..., which needs the stored answers only"
             )
         pairs.append((problem, row["text"]))
-    batched = getattr(task, "check_answers", None)
-    checks = batched(pairs) if batched else [task.check_answer(problem, text) for problem, text in pairs]
-    return checks, [None] * len(rows), {"grader": f"task {task.name}"}
+    return task, pairs
 
 
 def _evaluated(config: Config, meta: dict[str, Any], run_dir: Path, allow_code: bool) -> Config:

@@ -51,7 +51,7 @@ def run_training(
         announce(task.in_words())
     try_model(config)
     with opened(config, ranks) as run, contextlib.ExitStack() as engines:
-        if ":" in config.reward.source:
+        if any(":" in judge.source for judge in config.reward.judges.values()):
             beginning = start or built(stage(config, chain.root(config)), store)  # its tokenizer is the run's
             try_reward(config, world.make_task(config), load_tokenizer(beginning.path))
         policy = start or initial_policy(config, store)

@@ -29,6 +29,8 @@ from unified_rl.statistics.intervals import mean_interval
 from unified_rl.statistics.maj_at_k import NoAnswer, Ties, maj_at_k
 from unified_rl.statistics.pass_at_k import all_of_k, pass_at_k
 
+#: Metrics as they are called.
+NAMES = {"pass": "Pass@K", "all": "pass^K", "maj": "Maj@K", "best": "best-of-K", "cot_pass": "CoT-Pass@K"}
 COLUMNS = ["metric", "k", "estimate", "low", "high", "num_problems", "num_samples", "note"]
 
 
@@ -69,11 +71,16 @@ def read_traces(path: Path | str, fields: Fields | None = None) -> Traces:
     Raises:
         DataError: it is missing or unreadable, or a record lacks a field or holds a value of another kind; says which.
     """
-    path, fields = Path(path), fields or Fields()
+    return traces_of(_records(Path(path)), fields, str(path))
+
+
+def traces_of(records: Iterable[Mapping[str, Any]], fields: Fields | None = None, source: str = "samples") -> Traces:
+    """Samples from records. source: what messages call them. Raises as `read_traces`."""
+    fields = fields or Fields()
     names = {"answer": fields.answer, "correct": fields.correct, "score": fields.score, "steps": fields.steps}
     columns: dict[str, dict[str, list[Any]]] = {}
-    for number, record in enumerate(_records(path), start=1):
-        where = f"{path}: record {number}"
+    for number, record in enumerate(records, start=1):
+        where = f"{source}: record {number}"
         problem = _field(record, fields.problem, where)
         samples = {kind: _as_list(_field(record, name, where)) for kind, name in names.items() if name}
         lengths = {names[kind]: len(values) for kind, values in samples.items()}
@@ -83,7 +90,7 @@ def read_traces(path: Path | str, fields: Fields | None = None) -> Traces:
         for kind, values in samples.items():
             of_problem[kind] += [_value(kind, value, names[kind], where) for value in values]
     if not columns or not all(found["correct"] for found in columns.values()):
-        raise DataError(f"{path} holds no samples{' of some problem' if columns else ''}; give a record for each sample")
+        raise DataError(f"{source} holds no samples{' of some problem' if columns else ''}; give a record for each sample")
 
     def of(kind: str) -> list[list[Any]]:
         return [found[kind] for found in columns.values()] if names[kind] else []
@@ -132,6 +139,17 @@ def traces_table(
                 {"metric": name, "k": k, "num_problems": found.num_problems, "num_samples": traces.num_samples} | bounds
             )
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def format_table(table: pd.DataFrame) -> str:
+    """`traces_table` as text: a line per metric, a column per K, in percent with 95 % intervals."""
+    ks = [int(k) for k in dict.fromkeys(table["k"])]
+    lines = [["", *(f"K={k}" for k in ks)]]
+    for metric, rows in table.groupby("metric", sort=False):
+        found = {row.k: f"{100 * row.estimate:.1f} [{100 * row.low:.1f}, {100 * row.high:.1f}]" for row in rows.itertuples()}
+        lines.append([NAMES[str(metric)], *(found.get(k, "-") for k in ks)])
+    widths = [max(len(line[place]) for line in lines) for place in range(len(lines[0]))]
+    return "\n".join("  ".join(cell.ljust(size) for cell, size in zip(line, widths, strict=True)).rstrip() for line in lines)
 
 
 def _pairs(traces: Traces) -> Iterable[tuple[list[str | None], list[bool]]]:

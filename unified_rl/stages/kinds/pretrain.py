@@ -19,6 +19,8 @@ from unified_rl.stages.kinds.sft import METHOD, SHARED
 
 RECIPE = 1
 LABEL = "pre-training"
+#: The command whose runs are pre-training.
+COMMAND = "pretrain"
 #: Sections that the stage has in common with the run it is made for.
 _SHARED = (*SHARED, "architecture", "plan", "pretraining")
 #: Of section pretraining: what the optimiser has in section trainer, and what only says where the world comes from.
@@ -131,6 +133,11 @@ def command_config(words: Sequence[str]) -> Config:
     run = as_run(config)
     label = config.label if "label" in given else LABEL
     return replace(run, run_dir=config.run_dir, resume=config.resume, init=start, mix=config.mix, label=label)
+
+
+def config_of(command: str, words: Sequence[str]) -> Config:
+    """The configuration that a run of a command with these words stores. Raises ConfigError."""
+    return command_config(words) if command == COMMAND else loading.load_config(words)
 
 
 def work(run: Config) -> Work:
