@@ -43,6 +43,7 @@ VARIED = {
     "engines": {"method", "coefficient", "trainer.name", "sft.trainer", "generator.name", "vllm", "trainer.learning_rate"},
     "noise_correction": {"method", "reward", "coefficient", "trainer.learning_rate"},
     "loophole": {"method", "source", "reward", "coefficient", "trainer.learning_rate"},
+    "pass_at_1024": {"method", "coefficient", "trainer.learning_rate"},
     "size_ladder": {"method", "source", "reward", "coefficient", "aggregation", "trainer.learning_rate"},
     "sampling_strategy": {"method", "source", "generator.temperature", "generator.top_p", "trainer.learning_rate"},
 }

@@ -1,0 +1,48 @@
+"""Does RL, or RL for Pass@K, add what 1,024 samples of the SFT policy do not hold? Pass@K up to 1,024.
+
+Hypothesis: GRPO raises Pass@K at small K and lowers or keeps it at large K; training for Pass@8 keeps more of it.
+
+Arms: the SFT policy, GRPO+OS, and the row pass_at_k (groups of 8, Pass@4 of them as the reward). Evaluated on 100 problems of a
+slice on which the SFT policy's Pass@1024 lies between 0.5 and 0.9, chosen on other SFT draws: chains of 6 or 7 steps
+(task.options.hard_steps in the evaluation alone), whose Pass@64 was 0.25 when the world was chosen. Check it before running, on
+draws 1000 and 1001: `unified-rl evaluate run=RUN samples=1024 problems=100 split=validation "task.options.hard_steps=[6,7]"`.
+Settings: the tiny stack; 48 updates of 256 responses. Seeds: five, each with an SFT policy of its own. Budget: 10 runs of 48 steps,
+and 1,024 samples of 100 problems per slice of 15 policies, about 90 minutes of one core.
+Primary: Pass@1024 of GRPO+OS against the SFT policy, margin 5 points.
+Matching rule: equal updates of equally many responses to the same prompts in the same order with the same sampling noise.
+
+What cannot be matched: rates. Training for Pass@K has GRPO's, which was swept for GRPO.
+"""
+
+from dataclasses import replace
+
+from unified_rl.grids.definition import PER_SEED, START_LABEL, Arm, Grid, Primary, equal_updates
+from unified_rl.grids.presets import DEFAULT, SWEPT, TESTING
+
+MARGIN, REASON = (
+    0.05,
+    (
+        "5 points, 5 of 100 problems: fewer would not be called another reach; with five starts half-widths of 3 to 5 points are "
+        "expected"
+    ),
+)
+SLICE = "task.options.hard_steps=[6,7]"
+
+GRID = Grid(
+    name="pass_at_1024",
+    title="Pass@K up to 1,024",
+    arms=(
+        Arm("GRPO+OS", ("method=grpo",)),
+        Arm("Trained for Pass@4", ("method=pass_at_k", "trainer.learning_rate=1e-4")),
+    ),
+    presets={
+        "testing": replace(TESTING, evaluate=(*TESTING.evaluate, SLICE)),
+        "default": replace(DEFAULT, evaluate=("problems=100", "samples=1024", SLICE)),
+    },
+    matching=equal_updates(),
+    starts=PER_SEED,
+    primary=(Primary("GRPO+OS", START_LABEL, "pass", MARGIN, REASON),),
+    contrasts=(("Trained for Pass@4", "GRPO+OS"),),
+    figures=("learning_curves", "contrasts", "results_table", "maj_pass"),
+    tuning=f"GRPO+OS has the best rate of {SWEPT}; training for Pass@K was not swept and takes it",
+)
