@@ -194,7 +194,7 @@ def page(out: Path, mix: Path) -> Path:
 
 def _of_pages(out: Path) -> list[tuple[str, str]]:
     run = out / "corpus"
-    kept = [np.load(path) for path in run.glob("rounds/*/collected.npy")]
+    kept = [np.load(path) for path in sorted(run.glob("rounds/*/collected.npy"))]
     facts = [json.loads(path.read_text()) for path in sorted(run.glob("rounds/*/facts.json"))]
     clean, made = _summed(run / "clean"), _summed(run / "tokens")
     rows = [
@@ -225,8 +225,8 @@ def _of_stages(out: Path, mix: Path) -> list[tuple[str, str]]:
     rows = []
     for name in ("pages", "mathematics"):
         found: Any = stage(config, name)
-        metrics = reading.read_metrics(out / "artifacts" / found.kind / found.key())
-        first, last = metrics.iloc[0], metrics.iloc[-1]
+        lines = (out / "artifacts" / found.kind / found.key() / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+        first, last = json.loads(lines[0]), json.loads(lines[-1])
         rows.append(
             (
                 f"base model, stage {name}",
