@@ -116,7 +116,7 @@ def test_presets_pin_their_defaults():
         (["method=grpo_ps", "reward.overlong=5"], ["reward.overlong=0"]),
         (["task=arithmetics"], ["arithmetic"]),
         (["task.options.main_step=[1,2]"], ["main_steps"]),
-        (["sft.schedule=cosine"], ["sft.schedule"]),
+        (["sft.schedule=cosin"], ["sft.schedule", "cosine"]),
         (["trainer.beta1=1.5"], ["trainer.beta1"]),
         (["model.device=cudaa"], ["model.device"]),
         (["method=dpo", "aggregation.truncated=drop"], ["out of a pair"]),

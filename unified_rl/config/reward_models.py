@@ -30,7 +30,7 @@ class RewardModelConfig(LearningRateConfig):
     completions: N of Math-Shepherd: samples from each step's end. Its authors take 8; on the tiny world the labels of 4 agree with
         the exact checker as often (`unified-rl reward-models`) at half the cost.
     epochs: passes over the labelled responses. sequences_per_step: responses of an update. learning_rate: AdamW's, at its highest.
-    schedule: constant | linear (to zero at the last update). warmup_steps: updates in which the rate rises.
+    schedule: as trainer.schedule (linear: to zero at the last update). warmup_steps: updates in which the rate rises.
     seed: of the order of its data, and of the head's weights.
     checkpoint_every: in updates; what a kill can cost.
     """

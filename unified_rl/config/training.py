@@ -130,7 +130,7 @@ class SftStageConfig(LearningRateConfig):
 
     seed: of the order of the demonstrations, and of what is later sampled from the frozen policy (stored samples, data of reward
         models). steps: updates. sequences_per_step: demonstrations of an update. learning_rate: AdamW's, at its highest.
-    schedule: constant | linear (to zero at the last step). demonstrations: how many to use (0 = all the task has).
+    schedule: as trainer.schedule (linear: to zero at the last step). demonstrations: how many to use (0 = all the task has).
     trainer: torch | deepspeed, "" = as `trainer.name`; named where runs on different trainers are to start from the same policy,
         which two trainers make alike but for rounding.
     """
