@@ -141,7 +141,8 @@ def test_which_models_it_serves():
     served = [supports(build(kind, **changes)) for kind, changes in [("llama", {}), ("qwen2", {}), ("gpt_neox", {})]]
     assert served == [True, True, False]
     assert supports(build("qwen2").to(torch.bfloat16))
-    assert not supports(build("qwen2").to(torch.float16))
+    assert supports(build("qwen2").to(torch.float16))
+    assert not supports(build("qwen2").to(torch.float64))
     assert not supports(build("qwen2", use_sliding_window=True, sliding_window=32, max_window_layers=0))
     assert not StaticDecoder.serves(build("llama")), "on a CPU the plain path is exact"
     hooked = build("llama")

@@ -79,7 +79,7 @@ def test_command_and_figure(experiment, tmp_path, capsys):
     assert "GRPO+OS|RFT" in provenance["command"]
     files = figure.draw(tmp_path, tmp_path)
     assert files[1].stat().st_size > 5_000
-    assert "not corrected for the number of comparisons" in " ".join(files[2].read_text().split())
+    assert "stand after Holm's correction over the planned comparisons" in " ".join(files[2].read_text().split())
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,6 @@ from unified_rl.base.plugins import did_you_mean, import_by_path
 from unified_rl.config.ranges import at_least, between
 from unified_rl.grids import analysis as grid_analysis
 from unified_rl.grids import costs as grid_costs
-from unified_rl.grids import expected_precision
 from unified_rl.grids import folder as grid_folder
 from unified_rl.grids import plan as grid_plan
 from unified_rl.grids import status as grid_status
@@ -132,6 +131,8 @@ def dry_run(plan: Plan) -> int:
     """Print what would be done, at what cost, and what is there already. Starts nothing."""
     print(grid_plan.render(plan.grid, plan.preset, plan.cells, plan.folder, plan.cores()))
     if plan.choices.pilot:
+        from unified_rl.grids import expected_precision  # loads pandas, which nothing else here waits for
+
         print(f"\n{expected_precision.render(plan.grid, plan.cells, plan.folder, Path(plan.choices.pilot))}")
     return 0
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from unified_rl.plotting import inputs
 from unified_rl.statistics import reference
-from unified_rl.statistics.base_models import with_interval
+from unified_rl.statistics.table_files import in_percent
 
 #: Drawn from the paper's numbers alone where our table is missing.
 INPUTS: tuple[str, ...] = ()
@@ -71,7 +71,7 @@ def _table(paper: pd.DataFrame, ours: pd.DataFrame | None) -> str:
         cells = {(row.benchmark, row.style): _shown(row) for row in rows.itertuples()}
         lines.append([f"{model} {size}".strip(), str(setting), *(cells.get(column, "-") for column in columns)])
     for label, rows in [] if ours is None else ours.groupby("label", sort=False):
-        cells = {(row.benchmark, row.style): with_interval(row) for row in rows.itertuples()}
+        cells = {(row.benchmark, row.style): in_percent(row) for row in rows.itertuples()}
         shown = [cells.get(column, "-") for column in columns]
         if set(shown) != {"-"}:
             lines.append([f"ours: {label}".replace("|", r"\|"), "", *shown])

@@ -15,7 +15,6 @@ from unified_rl.base import files
 from unified_rl.base.errors import ConfigError, RunDirectoryError
 from unified_rl.config.schema import Config
 from unified_rl.presets import loading
-from unified_rl.records import reading
 from unified_rl.stages import world
 from unified_rl.stages.fingerprints import path_fingerprint
 from unified_rl.stages.models import check_model_path
@@ -115,6 +114,8 @@ def _try_prompt(config: Config) -> None:
 
 def _claim(wanted: Asked) -> str:
     """Write down whose answers the folder holds, or find them to be this model's; returns the hash of the model's content."""
+    from unified_rl.records import reading  # loads pandas, which a refusal does not wait for
+
     folder, path = Path(wanted.config.model.path), wanted.out / reading.BASE_MODEL
     if (wanted.out / "config.yaml").exists():
         raise RunDirectoryError(f"{wanted.out} is a run's; choose another out=DIR for the model's answers")

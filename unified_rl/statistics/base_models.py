@@ -18,7 +18,7 @@ from unified_rl.base.errors import DataError
 from unified_rl.records import reading
 from unified_rl.statistics import comparable, reference
 from unified_rl.statistics.intervals import CONFIDENCE, mean_interval
-from unified_rl.statistics.table_files import SCHEMA, write_table
+from unified_rl.statistics.table_files import SCHEMA, in_percent, write_table
 
 TABLE, PAPER = "base_models.csv", "paper_tables.csv"
 COLUMNS = [
@@ -70,7 +70,7 @@ def format_tables(ours: pd.DataFrame, paper: pd.DataFrame) -> str:
     columns = list(dict.fromkeys(zip(ours["benchmark"], ours["style"], strict=True)))
     lines = [["", *(f"{benchmark} ({style})" for benchmark, style in columns)]]
     for label, rows in ours.groupby("label", sort=False):
-        cells = {(row.benchmark, row.style): with_interval(row) for row in rows.itertuples()}
+        cells = {(row.benchmark, row.style): in_percent(row) for row in rows.itertuples()}
         lines.append([str(label), *(cells.get(column, "-") for column in columns)])
     for (number, model, size, setting), rows in paper.groupby(["table", "model", "size", "setting"], sort=False):
         cells = {(row.benchmark, row.style): f"{100 * row.accuracy:.1f}" for row in rows.itertuples()}
@@ -84,11 +84,6 @@ def format_tables(ours: pd.DataFrame, paper: pd.DataFrame) -> str:
         f"{shots}. The paper's: other models, examples and graders; one run each]"
     )
     return "\n".join([*text, "", foot])
-
-
-def with_interval(row: Any) -> str:
-    """The accuracy of a row of base_models.csv in percent."""
-    return f"{100 * row.accuracy:.1f} [{100 * row.low:.1f}, {100 * row.high:.1f}]"
 
 
 def _rows(path: Path, model: dict[str, str]) -> list[dict[str, Any]]:

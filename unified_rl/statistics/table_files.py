@@ -80,3 +80,8 @@ def read_table(path: Path | str) -> tuple[pd.DataFrame, dict[str, Any]]:
     words = [name for name in TEXT_COLUMNS if name in table]
     table[words] = table[words].fillna("")
     return table, provenance
+
+
+def in_percent(row: Any) -> str:
+    """The accuracy of a row of a table in percent, with its interval."""
+    return f"{100 * row.accuracy:.1f} [{100 * row.low:.1f}, {100 * row.high:.1f}]"
