@@ -26,7 +26,6 @@ from unified_rl.grids.definition import Grid, cells, is_start, matching_of, with
 from unified_rl.launch.cells import Cell
 from unified_rl.launch.local import LocalPool
 from unified_rl.launch.resources import Ledger, cores, gpus
-from unified_rl.pages.live import LivePage
 
 EXPERIMENTS = Path("experiments")
 
@@ -139,6 +138,8 @@ def dry_run(plan: Plan) -> int:
 
 def run(plan: Plan) -> int:
     """Run what is missing, then make tables, figures and page. 1 if a cell failed."""
+    from unified_rl.pages.live import LivePage  # loads pandas, which a command that is refused does not wait for
+
     launch = LAUNCH[plan.choices.launcher]
     grid_folder.open_folder(plan.folder, grid_folder.describe(plan.grid, plan.preset, plan.cells, plan.hypothesis))
     print(f"{plan.grid.title}: {len(plan.cells)} cells into {plan.folder}", flush=True)
