@@ -9,7 +9,6 @@ without one, its coefficient's), the dialect, configs/mix/MIX.yaml, the command 
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass, replace
 from functools import cache
@@ -30,6 +29,7 @@ from unified_rl.config.schema import Config
 from unified_rl.methods import Coefficient
 from unified_rl.methods.users import check_class
 from unified_rl.presets import chain, dialects, own_data, rules
+from unified_rl.presets.unknown_keys import check_keys
 from unified_rl.records.config_file import escaped, flat, plain, read_settings
 
 CONFIGS = Path(__file__).parent / "configs"
@@ -127,7 +127,7 @@ def with_settings(config: Config, settings: Mapping[str, Any], name: str) -> Con
     if not settings:
         return config
     try:
-        _check_keys(settings, _structured(config), "")
+        check_keys(settings, _structured(config), "")
         changed = {field: _field_with(config, field, value) for field, value in settings.items()}
     except (ConfigError, OmegaConfBaseException) as error:
         raise ConfigError(f"{name}: {str(error).splitlines()[0]}") from error
@@ -174,7 +174,7 @@ def override(section: Any, words: Sequence[str], name: str) -> Any:
     """
     schema = _structured(section)
     given = parse_words(words)
-    _check_keys(given, schema, "")
+    check_keys(given, schema, "")
     try:
         made = OmegaConf.to_object(_merge(schema, given))
         check_numbers(asdict(made), f"{name}.")  # type: ignore[arg-type]
@@ -194,7 +194,7 @@ def other_problems(config: Config, words: Sequence[str]) -> tuple[TaskConfig, Da
     task = config.task if name == config.task.name else replace(config.task, options={})
     layered = [_structured(task), _structured(config.data)]
     for section, schema in zip(("task", "data"), layered, strict=True):
-        _check_keys(given.get(section) or {}, schema, f"{section}.")
+        check_keys(given.get(section) or {}, schema, f"{section}.")
     try:
         merged = [_merge(schema, given.get(section) or {}) for section, schema in zip(("task", "data"), layered, strict=True)]
         return OmegaConf.to_object(merged[0]), OmegaConf.to_object(merged[1])  # type: ignore[return-value]
@@ -330,7 +330,7 @@ def _typed(layers: list[dict[str, Any]]) -> Config:
     schema = _schema(name, coefficient_class(name))  # type: ignore[arg-type]
     laid: dict[str, Any] = {}
     for layer in layers:
-        _check_keys(layer, schema, "")
+        check_keys(layer, schema, "")
         laid = _laid_over(laid, layer)  # as plain data: each merge into the schema copies it whole
     try:
         return OmegaConf.to_object(_merge(schema, laid))  # type: ignore[return-value]
@@ -375,35 +375,3 @@ def _without_options_of(preset: str, layer: dict[str, Any]) -> dict[str, Any]:
     if "name" in section and section["name"] != preset:
         return layer
     return {key: value for key, value in layer.items() if key != "coefficient"}
-
-
-def _check_keys(given: Mapping[str, Any], schema: DictConfig, prefix: str) -> None:
-    for key, value in given.items():
-        if key not in schema:
-            raise ConfigError(_unknown_key(f"{prefix}{key}", key, schema, prefix))
-        node = schema[key]
-        if isinstance(node, DictConfig) and OmegaConf.get_type(node) is not dict:
-            if not isinstance(value, Mapping):
-                raise ConfigError(f"{prefix}{key} is a section; set one of {', '.join(f'{prefix}{key}.{k!s}' for k in node)}")
-            _check_keys(value, node, f"{prefix}{key}.")
-
-
-def _unknown_key(full_key: str, key: str, schema: DictConfig, prefix: str) -> str:
-    near = difflib.get_close_matches(key, [str(known) for known in schema], n=1)
-    if near:
-        return f"unknown key {full_key!r}; did you mean {prefix}{near[0]!s}?"
-    default = methods.METHODS[methods.DEFAULT].coefficient
-    everywhere = _all_keys(OmegaConf.structured(Config(coefficient=methods.COEFFICIENTS[default](name=default))))
-    same_leaf = [known for known in everywhere if known.rpartition(".")[2] == key]
-    hint = f"; did you mean {same_leaf[0]}?" if same_leaf else ""
-    owners = [name for name, options in methods.COEFFICIENTS.items() if key in {item.name for item in fields(options)}]
-    if prefix == "coefficient." and owners:
-        hint = f"; it is an option of coefficient {' and '.join(owners)}, not of this one"
-    return f"unknown key {full_key!r}{hint} (known here: {', '.join(str(known) for known in schema)})"
-
-
-def _all_keys(node: DictConfig, prefix: str = "") -> list[str]:
-    keys: list[str] = []
-    for key, value in node.items():
-        keys += _all_keys(value, f"{prefix}{key!s}.") if isinstance(value, DictConfig) else [f"{prefix}{key!s}"]
-    return keys

@@ -21,7 +21,7 @@ A grid is what `unified-rl grid` made, any folder of runs (then the matching rul
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,17 +30,16 @@ import pandas as pd
 
 from unified_rl.base.errors import DataError
 from unified_rl.statistics.contrasts import verdict
-from unified_rl.statistics.experiment import COMPLETE, commits_of, mixed_code_of
+from unified_rl.statistics.experiment import COMPLETE
 from unified_rl.statistics.factorial import Effect, measured
 from unified_rl.statistics.grid_cells import METRICS, GridCell, Score, largest_ks, read, varying_settings
-from unified_rl.statistics.grid_file import GridFacts, experiment_name, matching_of
-from unified_rl.statistics.intervals import CONFIDENCE, Interval, mean_interval, paired_difference
+from unified_rl.statistics.grid_file import GridFacts
+from unified_rl.statistics.intervals import Interval, mean_interval, paired_difference
 from unified_rl.statistics.learning import LEVEL_GAIN, SELECTION_SPLIT, LevelReached, best_step, tokens_to_level
 from unified_rl.statistics.maj_at_k import NoAnswer, Ties
-from unified_rl.statistics.page_family import HOLM_FAMILY, with_holm
+from unified_rl.statistics.page_family import with_holm
 from unified_rl.statistics.planning import equivalence_p_value, paired_p_value
 from unified_rl.statistics.pooling import num_starts, pooled_status, starts_from
-from unified_rl.statistics.table_files import SCHEMA, write_table
 
 TOKENS = ("sampled_tokens", "trained_tokens")
 TO_LEVEL = "trained_to_level"
@@ -390,41 +389,3 @@ def lack(cell: GridCell) -> str:
     if cell.note:
         return "" if cell.cell.status == COMPLETE else cell.cell.status
     return "" if cell.cell.evaluation_status == COMPLETE else cell.cell.evaluation_status
-
-
-# ------------------------------------------------------------------------------------------------------------------------------
-# As files
-
-
-def write_tables(out: Path | str, data: GridData, facts: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
-    """Write the tables into `out` as CSV and return them. facts: for the provenance line, see `provenance_of`."""
-    contrasts, effects = compared(data)
-    tables = {"cells": cells_table(data), "grid": summary(data), "grid_contrasts": contrasts}
-    if len(effects):
-        tables["grid_effects"] = effects
-    for name, table in tables.items():
-        write_table(table, Path(out) / f"{name}.csv", {"table": name, **facts})
-    return tables
-
-
-def provenance_of(data: GridData, folders: Sequence[Path | str]) -> dict[str, Any]:
-    """What a table's first line says of the grid that it is made of."""
-    grid = data.grid
-    return {
-        "schema": SCHEMA,
-        **{name: getattr(grid, name) for name in ("name", "title", "preset", "tuning") if getattr(grid, name)},
-        "matching": grid.matching if grid.name else matching_of(folders),
-        "baseline": grid.baseline,
-        "contrasts": [list(pair) for pair in grid.contrasts],
-        "experiments": [experiment_name(folder) for folder in folders],
-        "commits": commits_of(cell.cell for cell in data.cells),
-        "mixed_code": mixed_code_of(cell.cell for cell in data.cells),
-        "seeds": sorted({cell.seed for cell in data.cells if not cell.cell.is_baseline}),
-        "num_starts": num_starts(cell.cell for cell in data.cells),
-        "confidence": CONFIDENCE,
-        "holm": HOLM_FAMILY,
-        "primary": [asdict(one) for one in grid.primary],
-        "decoding": data.decoding,
-        "levels": data.levels,
-        "unfinished": {f"{cell.label}, seed {cell.seed}": short for cell in data.cells if (short := lack(cell))},
-    }

@@ -18,6 +18,7 @@ from unified_rl.statistics import (
     base_models,
     first_error,
     grid_table,
+    grid_table_files,
     iterations,
     learning_rates,
     pass_rate,
@@ -65,13 +66,13 @@ def _of_runs(options: TablesOptions, out: Path, command: str) -> str:
         parts.append(tables.format_results(tables.write_tables(folders, out, **rules)))
     pairs = tuple(pair_of(word) for word in options.pair)
     data = grid_table.read_data(options.records, gain=options.gain, pairs=pairs, **rules)
-    facts = grid_table.provenance_of(data, options.records) | {
+    facts = grid_table_files.provenance_of(data, options.records) | {
         "command": command,
         "level_gain": options.gain,
         "ties": {"rule": options.ties, "meaning": TIE_RULES[options.ties]},
         "no_answer": {"rule": options.no_answer, "meaning": NO_ANSWER_RULES[options.no_answer]},
     }
-    written = grid_table.write_tables(out, data, facts)
+    written = grid_table_files.write_tables(out, data, facts)
     compared = contrasts(written["grid_contrasts"], pairs or _comparable(data, written["grid_contrasts"]))
     if len(compared):
         write_table(compared, out / "contrasts.csv", {"table": "contrasts", **facts})

@@ -25,8 +25,8 @@ from scipy import stats
 from unified_rl.base.errors import DataError
 from unified_rl.records import reading
 from unified_rl.statistics.grid_file import GridFacts, PlannedCell, Primary
-from unified_rl.statistics.grid_table import with_holm
 from unified_rl.statistics.intervals import CONFIDENCE, FEWEST_SEEDS
+from unified_rl.statistics.page_family import with_holm
 from unified_rl.statistics.table_files import write_table
 
 COMMAND = "pretrain"
