@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import pytest
 from logged import write_logged_run
@@ -72,7 +73,15 @@ def test_it_follows_a_run_in_a_terminal_and_ctrl_c_ends_it_with_0(tmp_path):
     ours, theirs = pty.openpty()
     line = [sys.executable, "-m", "unified_rl.cli", "watch", str(run), "every=0.1"]
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "120", "LINES": "30"}
-    process = subprocess.Popen(line, stdin=theirs, stdout=theirs, stderr=theirs, env=environment, start_new_session=True)
+    process = subprocess.Popen(
+        line,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env=environment,
+        start_new_session=True,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs begin with it ignored
+    )
     os.close(theirs)
     try:
         assert b"4/4" in read_until(ours, b"4/4")
