@@ -130,6 +130,7 @@ def test_it_is_compiled_once_for_all_weights_of_a_shape(step, built, config, mon
     assert len(compiled) == 3, "other code is compiled again"
 
 
+@pytest.mark.long
 def test_a_compiler_that_fails_is_reported_in_a_line(tmp_path, monkeypatch):
     monkeypatch.setenv("CXX", "false")
     config = Config(generator=GeneratorConfig(compiled=True), artifacts=str(tmp_path))
