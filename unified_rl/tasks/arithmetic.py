@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from unified_rl.base.errors import ConfigError, DataError
 from unified_rl.base.rng import generator
 from unified_rl.base.types import SPLITS, AnswerCheck, Demonstration, Problem, Split, StepCheck
 from unified_rl.config.ranges import between
+from unified_rl.tasks.made_problems import digest, lines_of, split_of
 
 MEN, WOMEN = ("Tom", "Ben", "Sam", "Max"), ("Ann", "Eve", "Mia", "Zoe")
 PEOPLE = tuple((name, "He") for name in MEN) + tuple((name, "She") for name in WOMEN)
@@ -27,7 +27,6 @@ CONFUSED_VERBS = ("lends",)
 
 DEFAULT_SLIPS: Mapping[str, float] = {"borrow": 0.45, "carry": 0.3, "product": 0.4, "verb": 0.65}
 
-VALIDATION_FRACTION, TEST_FRACTION = 0.1, 0.1
 SMALLEST_START, SMALLEST_OPERAND, MAX_VALUE = 20, 3, 999
 
 # Half-open ranges for "3 bags of 12".
@@ -189,7 +188,7 @@ class Arithmetic:
 
     def check_answer(self, problem: Problem, text: str) -> AnswerCheck:
         """Grade the last non-blank line, which must be `#### N`; any other ending is unparsable. Never raises on garbage."""
-        lines = _lines(text)
+        lines = lines_of(text)
         answer = _answer_of(lines[-1][1]) if lines else None
         if answer is None:
             return AnswerCheck("unparsable", None, None)
@@ -205,7 +204,7 @@ class Arithmetic:
 
         Never raises on garbage. Raises DataError where `problem` is not one of this task's.
         """
-        chain, lines = _solve(*_facts(problem)), _lines(text)
+        chain, lines = _solve(*_facts(problem)), lines_of(text)
         checks = []
         for index, (end, line) in enumerate(lines):
             if line.startswith("####"):
@@ -238,7 +237,7 @@ class Arithmetic:
             start, events = self._draw_facts(rng, slice)
             content = _content(start, events)
             redraws += 1
-            if _split_of(content) == split and content not in seen:
+            if split_of(content) == split and content not in seen:
                 seen.add(content)
                 redraws = 0
                 yield self._word(rng, slice, start, events)
@@ -288,7 +287,7 @@ class Arithmetic:
         }
         question = _question(person, thing, container, start, events)
         gold = start + sum(event.change for event in events)
-        return Problem(f"arithmetic/{slice}/{_digest(_content(start, events))}", question, str(gold), info)
+        return Problem(f"arithmetic/{slice}/{digest(_content(start, events))}", question, str(gold), info)
 
     def _demonstrate(self, problem: Problem, index: int) -> Demonstration:
         """The demonstrator's solution of training problem `index`."""
@@ -356,27 +355,6 @@ def _facts(problem: Problem) -> tuple[int, list[_Event]]:
 def _content(start: int, events: Sequence[_Event]) -> str:
     """What makes two problems the same: numbers and operations, whatever the words."""
     return str(start) + "".join(f" {event.op}{event.packs or 1}*{event.count}" for event in events)
-
-
-def _digest(content: str) -> str:
-    return hashlib.blake2b(content.encode(), digest_size=8).hexdigest()
-
-
-def _split_of(content: str) -> Split:
-    place = int(_digest(content), 16) / 2**64
-    if place < TEST_FRACTION:
-        return "test"
-    return "validation" if place < TEST_FRACTION + VALIDATION_FRACTION else "train"
-
-
-def _lines(text: str) -> list[tuple[int, str]]:
-    """The non-blank lines, stripped, each with the end of its line in `text` (line break included)."""
-    lines, end = [], 0
-    for raw in text.split("\n"):
-        end = min(end + len(raw) + 1, len(text))
-        if line := raw.strip():
-            lines.append((end, line))
-    return lines
 
 
 def _answer_of(line: str) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,10 +14,10 @@ from unified_rl.base.errors import ConfigError, DataError
 from unified_rl.base.rng import generator
 from unified_rl.base.types import SPLITS, AnswerCheck, Demonstration, Problem, Split, StepCheck
 from unified_rl.config.ranges import between
+from unified_rl.tasks.made_problems import digest, lines_of, split_of
 
 LARGEST_VALUE = 999
 SMALLEST_TARGET, LARGEST_TARGET = 10, 99
-VALIDATION_FRACTION, TEST_FRACTION = 0.1, 0.1
 
 # Model output is hostile: it is matched, never evaluated, and longer numbers do not match.
 _STEP = re.compile(r"([0-9]{1,9}) ?([-+*]) ?([0-9]{1,9}) ?= ?([0-9]{1,9})")
@@ -123,7 +122,7 @@ class Countdown:
         A last line of another form is unparsable; a derivation that is not legal, or ends elsewhere than it says, has no answer.
         Never raises on garbage.
         """
-        lines = [line for _, line in _lines(text)]
+        lines = [line for _, line in lines_of(text)]
         answer = _answer_of(lines[-1]) if lines else None
         if answer is None:
             return AnswerCheck("unparsable", None, None)
@@ -143,7 +142,7 @@ class Countdown:
         """
         left, target = _facts(problem)
         now: Numbers | None = left
-        lines, checks = _lines(text), []
+        lines, checks = lines_of(text), []
         for index, (end, line) in enumerate(lines):
             if line.startswith("####"):
                 correct = index == len(lines) - 1 and now == (target,) and _answer_of(line) == target
@@ -173,12 +172,12 @@ class Countdown:
             numbers, target = self._draw(rng, slice)
             content = f"{target} from {numbers}"
             redraws += 1
-            if target and _split_of(content) == split and content not in seen:
+            if target and split_of(content) == split and content not in seen:
                 seen.add(content)
                 redraws = 0
                 info = {"slice": slice, "numbers": list(numbers), "target": target}
                 given = tuple(int(numbers[place]) for place in rng.permutation(len(numbers)))
-                yield Problem(f"countdown/{slice}/{_digest(content)}", _question(given, target), str(target), info)
+                yield Problem(f"countdown/{slice}/{digest(content)}", _question(given, target), str(target), info)
 
     def _draw(self, rng: np.random.Generator, slice: str) -> tuple[Numbers, int]:
         """Numbers and a target that they reach in the slice's way; 0 where there is none."""
@@ -273,27 +272,6 @@ def _facts(problem: Problem) -> tuple[Numbers, int]:
             f"problem {problem.id!r} has no readable 'numbers' and 'target' in its info, so it is not one of task countdown's; "
             "check it with the task that made it"
         ) from error
-
-
-def _digest(content: str) -> str:
-    return hashlib.blake2b(content.encode(), digest_size=8).hexdigest()
-
-
-def _split_of(content: str) -> Split:
-    place = int(_digest(content), 16) / 2**64
-    if place < TEST_FRACTION:
-        return "test"
-    return "validation" if place < TEST_FRACTION + VALIDATION_FRACTION else "train"
-
-
-def _lines(text: str) -> list[tuple[int, str]]:
-    """The non-blank lines, stripped, each with the end of its line in `text` (line break included)."""
-    lines, end = [], 0
-    for raw in text.split("\n"):
-        end = min(end + len(raw) + 1, len(text))
-        if line := raw.strip():
-            lines.append((end, line))
-    return lines
 
 
 def _answer_of(line: str) -> int | None:
