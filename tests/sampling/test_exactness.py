@@ -51,24 +51,33 @@ def test_company_changes_no_bit_of_the_compiled_step(tmp_path):
 
 @pytest.mark.bit_equality
 @pytest.mark.parametrize(("heads", "kv_heads"), [(3, 3), (4, 2)])
-def test_slots_behind_a_row_s_own_change_no_bit_of_its_attention(heads, kv_heads):
+def test_chunks_behind_a_row_s_own_and_the_order_of_pages_change_no_bit_of_its_attention(heads, kv_heads):
     step = DecodingStep(
         StepShape.of(build("llama", num_attention_heads=heads, num_key_value_heads=kv_heads, hidden_size=8 * heads))
     )
     numbers = torch.Generator().manual_seed(0)
-    rows, longest, dim = 32, 40 * CHUNK, step.shape.head_dim
+    rows, most, dim = 32, 40, step.shape.head_dim
     query = torch.randn(rows, heads, dim, generator=numbers)
-    keys, values = (torch.randn(rows, kv_heads, longest, dim, generator=numbers) for _ in range(2))
+    keys, values = (torch.randn(rows, most, kv_heads, CHUNK, dim, generator=numbers) for _ in range(2))
 
-    def attention(length, positions):
-        mask = step._mask(positions, length, torch.float32)
-        return step._attention(query, keys[:, :, :length].contiguous(), values[:, :, :length].contiguous(), mask)
+    def attention(used, chunks):
+        """Of rows whose last token lies in their last chunk but one or their last, beside a row of `chunks`."""
+        positions = used * CHUNK - 1 - torch.arange(rows)
+        row, chunk = (torch.arange(chunks) <= (positions // CHUNK)[:, None]).nonzero(as_tuple=True)
+        page = 1 + torch.randperm(len(row) + 3, generator=numbers)[: len(row)]  # three are nobody's
+        table = torch.zeros(rows, chunks, dtype=torch.int64)
+        table[row, chunk] = page
+        pools = [torch.zeros(len(row) + 4, *keys.shape[2:]) for _ in range(2)]
+        owner = torch.zeros(3, len(row) + 4, dtype=torch.int64)
+        for pool, found in zip(pools, (keys, values), strict=True):
+            pool[page] = found[row, chunk]
+        owner[:, page] = torch.stack([row, chunk, (positions[row] + 1 - CHUNK * chunk).clamp(max=CHUNK)])
+        return step._attention(query, *pools, step._places(table, *owner))
 
-    for used in range(CHUNK, longest, CHUNK):
-        positions = torch.arange(used - rows, used).clamp(min=0)
-        expected = attention(used, positions)
-        for length in range(used + CHUNK, longest + 1, 5 * CHUNK):
-            assert torch.equal(attention(length, positions), expected), (used, length)
+    for used in range(1, most):
+        expected = attention(used, used)
+        for chunks in range(used + 1, most + 1, 5):
+            assert torch.equal(attention(used, chunks), expected), (used, chunks)
 
 
 def test_what_company_changes_is_said_of_each_kind_of_model():

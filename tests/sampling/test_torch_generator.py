@@ -17,8 +17,7 @@ from unified_rl.base.rng import generator
 from unified_rl.base.types import Decoding, Problem, Prompt
 from unified_rl.sampling.company import company
 from unified_rl.sampling.draws import draw_by_inversion
-from unified_rl.sampling.fixed_shapes import CHUNK
-from unified_rl.sampling.kv_cache import RowCache, RowCacheLayer
+from unified_rl.sampling.kv_cache import RowCacheLayer
 from unified_rl.sampling.llama_decoder import LlamaDecoder
 from unified_rl.sampling.torch_generator import TorchGenerator, _Decoding
 
@@ -368,15 +367,6 @@ def test_slots_that_a_growing_cache_adds_are_zero():
     for buffer in (layer.keys, layer.values):
         assert buffer.shape == (32, 1, 48, 4)
         assert buffer.sum() == buffer[:2, :, :16].sum() == 2 * 16 * 4
-
-
-def test_rows_handed_out_are_those_of_the_cache_as_it_is():
-    """A caller that writes keys and values itself is given the buffers of now, however often the cache has grown."""
-    cache, like = RowCache(layers=1), torch.empty(0)
-    for rows, length in ((16, CHUNK), (16, 2 * CHUNK), (48, 3 * CHUNK)):
-        cache.fit(rows, length)
-        keys, values = cache.first_rows(2, (1, 8), like)
-        assert keys[0].shape == values[0].shape == (2, 1, length, 8)
 
 
 def test_a_token_is_where_the_cumulative_probability_passes_the_uniform_number():

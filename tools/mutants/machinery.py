@@ -13,6 +13,7 @@ from tools.mutants.mutant import (
     MEMORY,
     NOISE,
     PACKING,
+    PAGES,
     RECORDS,
     REWARDS,
     SOURCES,
@@ -21,12 +22,12 @@ from tools.mutants.mutant import (
 
 ADV = "ops/advantages.py"
 ATTEND = "models/attention.py"
-CACHE = "sampling/kv_cache.py"
 CORRECTED = "methods/importance.py"
 GROUPS = "methods/policy_gradient.py"
 IMP = "ops/importance.py"
 LATER = "sources/ahead.py"
 LEAN = "sampling/llama_decoder.py"
+PAGED = "sampling/paged_cache.py"
 SOFTMAX, BF16_HEAD = "ops/distribution.py", "ops/bfloat16_head.py"
 LOSSES = "methods/losses.py"
 MEMORY_FILE = "loop/memory.py"
@@ -207,7 +208,7 @@ MUTANTS = (
     Mutant(
         "loop/rollout.py", "training sees the rule", "float(score.judged_correct)", 'float(score.verdict == "correct")', NOISE
     ),
-    Mutant(LEAN, "decoding: a token does not see itself", "> positions[:, None]", ">= positions[:, None]", DECODING),
+    Mutant(PAGED, "decoding: a token does not see itself", "positions[rows] + 1 - CHUNK", "positions[rows] - CHUNK", PAGES),
     Mutant(LEAN, "rotation: halves not exchanged", "reversed(_halves(qk))", "_halves(qk)", DECODING),
     Mutant(LEAN, "rotation: sign of the first half", "// 2].neg_()", "// 2].abs_()", DECODING),
     Mutant(LEAN, "a norm's weight is forgotten", " * layer.post_attention_layernorm.weight", "", DECODING),
@@ -224,7 +225,7 @@ MUTANTS = (
     Mutant(LEAN, "prefill: a layer too few", "< len(self.layers):", "< len(self.layers) - 1:", DECODING),
     Mutant(LEAN, "compiled: drawn at temperature 1", "logits / temperature", "logits", DECODING),
     Mutant(LEAN, "compiled: top-k and top-p ignored", "if decoding.full_support else", "if decoding else", DECODING),
-    Mutant(CACHE, "rows kept from before the cache grew", "            self._first_rows = {}", "            pass", DECODING),
+    Mutant(PAGED, "a moved page keeps its former row", "self._rows[pages] = target[:, None]", "pass", PAGES),
     Mutant(SAMPLING, "cumulative probability of the logits", "logp.double().exp().cumsum", "logp.double().cumsum", DECODING),
     Mutant(MIXED_GROUPS, "matched by place, not by prompt", "return self._places[group.prompt.id]", "return 0", SOURCES),
     Mutant(

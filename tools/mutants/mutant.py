@@ -21,6 +21,7 @@ RECORDS, BATCH, ASKED = (
     ((f"tests/{name}.py",),) for name in ("parts/test_record", "training/test_batch", "sampling/test_requests")
 )
 DECODING = (("tests/sampling/test_torch_generator.py",), ("tests/sampling/test_compiled_step.py",))
+PAGES = (("tests/sampling/test_paged_cache.py",), *DECODING)
 
 
 @dataclass(frozen=True)

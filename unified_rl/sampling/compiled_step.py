@@ -43,16 +43,17 @@ def machine_facts() -> dict[str, Any]:
 
 
 def compile_step(shape: StepShape, path: Path) -> None:
-    """Compile `DrawingStep` for a shape, any weights, rows in whole blocks and lengths in whole chunks, to `path` (.pt2).
+    """Compile `DrawingStep` for a shape, any weights, rows in whole blocks and any number of pages, to `path` (.pt2).
 
     Raises:
         ConfigError: the compiler cannot do it.
     """
-    rows, length = BLOCK * Dim("blocks", min=MATRICES, max=1 << 16), CHUNK * Dim("chunks", min=1, max=1 << 20)
-    cache = [{0: rows, 2: length}] * shape.layers
-    table = {0: Dim("positions", min=2)}
+    rows, chunks, pages = BLOCK * Dim("blocks", min=MATRICES, max=1 << 16), Dim("chunks", max=1 << 20), Dim("pages", min=2)
+    state, turn = [{0: rows}] * 2, [{0: Dim("positions", min=2)}] * 2
+    cache = [[{0: pages}] * shape.layers] * 2
     fixed = [None] * 3, [[None] * 6] * shape.layers
-    dims = {"uniforms": {0: rows}, "temperature": None, "arguments": ({0: rows}, {0: rows}, table, table, cache, cache, *fixed)}
+    arguments = *state, *turn, *cache, {0: rows, 1: chunks}, *[{0: pages}] * 3, *fixed
+    dims = {"uniforms": {0: rows}, "temperature": None, "arguments": arguments}
     with torch.no_grad(), inductor.patch(_SETTINGS), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -79,16 +80,21 @@ def load_step(path: Path) -> CompiledStep:
         sin: torch.Tensor,
         keys: list[torch.Tensor],
         values: list[torch.Tensor],
+        table: torch.Tensor,
+        page_rows: torch.Tensor,
+        page_chunks: torch.Tensor,
+        visible: torch.Tensor,
         ends: Tensors,
         layers: list[Tensors],
     ) -> Sequence[torch.Tensor]:
         weights = [weight for weight in chain(ends, *layers) if weight is not None]
-        return loader.boxed_run([uniforms, temperature, token_ids, positions, cos, sin, *keys, *values, *weights])
+        books = table, page_rows, page_chunks, visible
+        return loader.boxed_run([uniforms, temperature, token_ids, positions, cos, sin, *keys, *values, *books, *weights])
 
     return step
 
 
-def _example(shape: StepShape, rows: int = 2 * BLOCK, length: int = 3 * CHUNK) -> tuple[Any, ...]:
+def _example(shape: StepShape, rows: int = 2 * BLOCK, chunks: int = 3, pages: int = 50) -> tuple[Any, ...]:
     """Arguments of `DrawingStep.forward`. The sizes that vary differ, or their being equal would be taken for a rule."""
     query, pairs = shape.heads * shape.head_dim, (shape.heads + 2 * shape.kv_heads) * shape.head_dim
     bias = lambda size, wanted: torch.zeros(size) if wanted else None  # noqa: E731
@@ -103,11 +109,12 @@ def _example(shape: StepShape, rows: int = 2 * BLOCK, length: int = 3 * CHUNK) -
     embedding = torch.zeros(shape.vocabulary, shape.hidden)
     ends: Tensors = [embedding, embedding.t().contiguous(), bias(shape.vocabulary, shape.head_bias)]
     token_ids = torch.zeros(rows, dtype=torch.int64)
-    tables = [torch.zeros(length + 5, 1, shape.head_dim) for _ in range(2)]
-    keys, values = ([torch.zeros(rows, shape.kv_heads, length, shape.head_dim) for _ in range(shape.layers)] for _ in range(2))
+    tables = [torch.zeros(chunks * CHUNK + 5, 1, shape.head_dim) for _ in range(2)]
+    keys, values = ([torch.zeros(pages, shape.kv_heads, CHUNK, shape.head_dim) for _ in range(shape.layers)] for _ in range(2))
+    books = token_ids.new_zeros(rows, chunks), *(token_ids.new_zeros(pages) for _ in range(3))
     layers = [[None if weight is None else weight.clone() for weight in layer] for _ in range(shape.layers)]
     draw = torch.zeros(rows, dtype=torch.float64), torch.tensor(1.0)
-    return *draw, token_ids, token_ids + 1, *tables, keys, values, ends, layers
+    return *draw, token_ids, token_ids + 1, *tables, keys, values, *books, ends, layers
 
 
 def _instructions() -> str:

@@ -1,4 +1,4 @@
-"""Keys and values of the sequences being decoded: one row per sequence, written in place at each row's own position.
+"""Keys and values where a model's own modules decode: one row per sequence, written in place at each row's own position.
 
 Rows are left-aligned: token t of a sequence lies in slot t of its row, whatever its neighbours' lengths are. That wastes no
 slots on left padding, lets a row be replaced by another sequence at any time, and makes what a row computes independent of the
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from transformers.cache_utils import Cache, CacheLayerMixin
 
-from unified_rl.sampling.fixed_shapes import BLOCK, CHUNK, MATRICES
+from unified_rl.sampling.fixed_shapes import CHUNK
 
 TILE = 16
 """Rows and prompts are rounded up to a multiple of this, the rows of a product (`fixed_shapes.py`); the cache to whole chunks.
@@ -21,10 +21,6 @@ TILE = 16
 CPU kernels treat the ragged end of a matrix or a loop by other code than its body, with other rounding. With multiples of 16 there
 is no ragged end.
 """
-
-
-LEAST_ROWS = MATRICES * BLOCK
-"""Rows of the least cache, and of the least step that a compiled decoder is exported for."""
 
 
 def round_up(count: int) -> int:
@@ -53,18 +49,11 @@ class RowCacheLayer(CacheLayerMixin):
             self.keys, self.values = _resized(self.keys, rows, length), _resized(self.values, rows, length)
 
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
-        self._allocate(key_states, key_states.shape[1], key_states.shape[3], value_states.shape[3])
-
-    def _allocate(self, like: torch.Tensor, heads: int, key_dim: int, value_dim: int) -> None:
         rows, length = self.shape
-        self.keys, self.values = (like.new_zeros(rows, heads, length, dim) for dim in (key_dim, value_dim))
+        self.keys, self.values = (
+            each.new_zeros(rows, each.shape[1], length, each.shape[3]) for each in (key_states, value_states)
+        )
         self.is_initialized = True
-
-    def first_rows(self, count: int, heads: int, dim: int, like: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Keys and values of the first rows, for a caller that writes them itself; of dtype and device of `like`."""
-        if not self.is_initialized:
-            self._allocate(like, heads, dim, dim)
-        return self.keys[:count], self.values[:count]
 
     def plan_step(self, rows: torch.Tensor, positions: torch.Tensor) -> None:
         """Say where the next `update` writes: one token in each of the first rows, at `positions`."""
@@ -120,18 +109,12 @@ class RowCache(Cache):
         self._own = [RowCacheLayer() for _ in range(layers)]
         super().__init__(layers=list(self._own))
         self.rows, self.length = 0, 0
-        #: What `first_rows` answered last, by its count: the same at most steps, and to slice is a tenth of a small one.
-        self._first_rows: dict[int, tuple[list[torch.Tensor], list[torch.Tensor]]] = {}
 
     def fit(self, rows: int, length: int) -> None:
-        """Make room for `rows` sequences, rounded up to TILE, of `length` tokens, and give back what is far too much.
-
-        There are never fewer than LEAST_ROWS rows, for a compiled step that is filled up to as many, and always whole chunks.
-        """
-        rows, length = max(rows, LEAST_ROWS), -(-length // CHUNK) * CHUNK
+        """Make room for `rows` sequences of `length` tokens, rounded up to whole chunks, and give back what is far too much."""
+        length = -(-length // CHUNK) * CHUNK
         if rows > self.rows or length > self.length or 2 * length <= self.length:
             self.rows, self.length = rows, length
-            self._first_rows = {}
             for layer in self._own:
                 layer.resize(rows, length)
 
@@ -140,15 +123,6 @@ class RowCache(Cache):
         rows = torch.arange(positions.shape[0], device=positions.device)
         for layer in self._own:
             layer.plan_step(rows, positions)
-
-    def first_rows(
-        self, count: int, shape: tuple[int, int], like: torch.Tensor
-    ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-        """Keys and values of the first `count` rows, one tensor per layer; `shape` is (kv_heads, head_dim)."""
-        if count not in self._first_rows:
-            pairs = [layer.first_rows(count, *shape, like) for layer in self._own]
-            self._first_rows = {count: ([keys for keys, _ in pairs], [values for _, values in pairs])}
-        return self._first_rows[count]
 
     def load(self, rows: np.ndarray, prompt_kv: list[tuple[torch.Tensor, torch.Tensor]], prompts: np.ndarray) -> None:
         """Start row `rows[i]` with entry `prompts[i]` of the prefilled keys and values, one pair per layer."""

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -23,8 +24,8 @@ from unified_rl.base.types import Decoding
 from unified_rl.models.adapters import adapted_layers, effective_weight
 from unified_rl.models.reach import WHOLE, reaches
 from unified_rl.sampling.draws import draw, draw_by_inversion
-from unified_rl.sampling.fixed_shapes import CHUNK, MATRICES, in_order, linear
-from unified_rl.sampling.kv_cache import LEAST_ROWS, RowCache
+from unified_rl.sampling.fixed_shapes import BLOCK, CHUNK, MATRICES, in_order, linear
+from unified_rl.sampling.paged_cache import PagedCache
 
 if TYPE_CHECKING:
     from transformers.models.llama.modeling_llama import LlamaDecoderLayer
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 
 MAX_PARAMETERS = 30_000_000
 """Above this the kernels outweigh the way to them, and a copy of the weights would be felt."""
+
+LEAST_ROWS = MATRICES * BLOCK
+"""Rows of the least step that a compiled decoder is exported for."""
 
 Tensors = list[torch.Tensor | None]
 """Weights, each at its place, and None at the place of a bias that the model lacks."""
@@ -86,11 +90,14 @@ class DecodingStep(nn.Module):
     """The forward of one token per row, from token ids to logits, on weights and a cache that it is given."""
 
     eps: torch.Tensor
+    hidden: torch.Tensor
 
     def __init__(self, shape: StepShape) -> None:
         super().__init__()
         self.shape = shape
         self.register_buffer("eps", torch.tensor(shape.eps))
+        hidden = torch.arange(CHUNK) >= torch.arange(CHUNK + 1)[:, None]  # of a page's slots, by how many are visible
+        self.register_buffer("hidden", torch.zeros(hidden.shape).masked_fill_(hidden, float("-inf")).repeat(1, shape.kv_heads))
 
     def forward(
         self,
@@ -100,6 +107,10 @@ class DecodingStep(nn.Module):
         sin: torch.Tensor,
         keys: list[torch.Tensor],
         values: list[torch.Tensor],
+        table: torch.Tensor,
+        page_rows: torch.Tensor,
+        page_chunks: torch.Tensor,
+        visible: torch.Tensor,
         ends: Places,
         layers: list[Places],
     ) -> torch.Tensor:
@@ -108,21 +119,20 @@ class DecodingStep(nn.Module):
         Args:
             cos, sin: rotations by position [at least as many as positions are in use, 1, head_dim]; sin is negated in its first
                 half, so that a rotation is x * cos + roll(x) * sin.
-            keys, values: per layer [B, kv_heads, length, head_dim], contiguous; slots behind a row's position are not looked at.
-                B in whole blocks, length in whole chunks.
+            keys, values, table, page_rows, page_chunks, visible: `Pages`, of B rows in whole blocks.
             ends: embedding [V, D], head [D, V] with the last norm's weight in it, the head's bias or None.
             layers: `layer_weights` of every layer.
         """
         embedding, head, head_bias = ends
         x = F.embedding(token_ids, embedding)
-        rows = torch.arange(token_ids.shape[0], device=token_ids.device)
         turn = cos[positions], sin[positions]
-        mask = self._mask(positions, keys[0].shape[2], x.dtype)
+        pages, slots = table.gather(1, (positions // CHUNK)[:, None])[:, 0], positions % CHUNK
+        places = self._places(table, page_rows, page_chunks, visible)
         for weights, cached_keys, cached_values in zip(layers, keys, values, strict=True):
             query, key, value = self.heads(x, turn, weights)
-            cached_keys[rows, :, positions] = key
-            cached_values[rows, :, positions] = value
-            x = self.after_attention(x, self._attention(query, cached_keys, cached_values, mask), weights)
+            cached_keys[pages, :, slots] = key
+            cached_values[pages, :, slots] = value
+            x = self.after_attention(x, self._attention(query, cached_keys, cached_values, places), weights)
         return linear(self._normed(x), head, head_bias)
 
     def heads(self, x: torch.Tensor, turn: Turn, weights: Places) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -143,34 +153,40 @@ class DecodingStep(nn.Module):
         gate, up = linear(self._normed(x), gate_up).chunk(2, dim=-1)
         return linear(F.silu(gate).mul_(up), down, x)
 
-    def _mask(self, positions: torch.Tensor, length: int, dtype: torch.dtype) -> torch.Tensor:
-        """What is added to the scores [B * kv_heads * chunks, 1, CHUNK]: a copy per key-value head, as all heads are one batch."""
-        hidden = torch.arange(length, device=positions.device) > positions[:, None]
-        mask = torch.zeros(hidden.shape, dtype=dtype, device=positions.device).masked_fill_(hidden, float("-inf"))
-        return mask[:, None].expand(-1, self.shape.kv_heads, -1).reshape(-1, 1, CHUNK)
+    def _places(
+        self, table: torch.Tensor, rows: torch.Tensor, chunks: torch.Tensor, visible: torch.Tensor
+    ) -> tuple[torch.Tensor, ...]:
+        """What the layers' attention shares, of B rows, P pages, C chunks.
+
+        The mask that is added to the scores [P * kv_heads, 1, CHUNK]; the rows of the pages [P]; the places of the rows' scores
+        among the pages' [B * heads * C], and of the pages' among the rows' [P * heads]; the table [B, C].
+        """
+        heads = torch.arange(self.shape.heads, device=table.device)
+        of_rows = (table[:, None] * len(heads) + heads[:, None]).flatten()
+        of_pages = (((rows * len(heads))[:, None] + heads) * table.shape[1] + chunks[:, None]).flatten()
+        return self.hidden.index_select(0, visible).view(-1, 1, CHUNK), rows, of_rows, of_pages, table
 
     def _normed(self, x: torch.Tensor) -> torch.Tensor:
         """x / rms(x); the norms' weights are in the matrices that read it."""
         norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
         return x * torch.addcmul(self.eps, norm, norm, value=1 / self.shape.hidden).rsqrt_()
 
-    def _attention(self, query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    def _attention(
+        self, query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, places: tuple[torch.Tensor, ...]
+    ) -> torch.Tensor:
         """Heads' outputs joined [B, heads * head_dim].
 
-        Products are of one chunk of the cache each. A softmax over whole tiles adds up lane by lane, one vector after another, and
-        the chunks' values are added one after another, so that slots behind a row's own, whose weight is zero, change no bit.
+        Products are of one page each. A softmax over whole tiles adds up lane by lane, one vector after another, and the chunks'
+        values are added one after another, so that chunks behind a row's own, whose weight is zero, change no bit.
         """
         heads, kv_heads, dim = self.shape.heads, self.shape.kv_heads, self.shape.head_dim
-        queries, chunks = heads // kv_heads, keys.shape[2] // CHUNK
-        query = query.reshape(-1, 1, queries, dim).expand(-1, chunks, -1, -1).reshape(-1, queries, dim)
+        mask, rows, of_rows, of_pages, table = places
+        query = query.index_select(0, rows).view(-1, heads // kv_heads, dim)
         scores = torch.baddbmm(mask, query, keys.view(-1, CHUNK, dim).transpose(1, 2), alpha=self.shape.scaling)
-        if queries == 1:  # a chunk's scores are one row, and lie behind each other already
-            weights = scores.view(-1, chunks * CHUNK).softmax(dim=-1).view(-1, 1, CHUNK)
-        else:
-            scores = scores.view(-1, chunks, queries, CHUNK).transpose(1, 2).reshape(-1, queries, chunks * CHUNK)
-            weights = scores.softmax(dim=-1).view(-1, queries, chunks, CHUNK).transpose(1, 2).reshape(-1, queries, CHUNK)
-        mixed = torch.bmm(weights, values.view(-1, CHUNK, dim)).view(-1, chunks, queries * dim)
-        return in_order(mixed).reshape(-1, heads * dim)
+        scores = scores.view(-1, CHUNK).index_select(0, of_rows).view(-1, table.shape[1] * CHUNK)
+        weights = scores.softmax(dim=-1).view(-1, CHUNK).index_select(0, of_pages).view(-1, heads // kv_heads, CHUNK)
+        mixed = torch.bmm(weights, values.view(-1, CHUNK, dim)).view(-1, heads * dim)
+        return in_order(mixed.index_select(0, table.flatten()).view(*table.shape, heads * dim))
 
 
 class DrawingStep(nn.Module):
@@ -254,16 +270,21 @@ class LlamaDecoder:
         self.ends = [body.embed_tokens.weight, _read_by_rows(head.weight * body.norm.weight), head.bias]
         self.layers = [layer_weights(layer) for layer in body.layers]
 
-    def next_tokens(
-        self, token_ids: torch.Tensor, positions: torch.Tensor, uniforms: torch.Tensor, decoding: Decoding, cache: RowCache
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """What `draw` returns for the logits after `token_ids` [B] at `positions` [B].
+    def new_cache(self) -> PagedCache:
+        """An empty cache for sequences of this model."""
+        return PagedCache(self.shape.layers, self.shape.kv_heads, self.shape.head_dim, self.ends[0])
 
-        For a compiled step, fewer rows than LEAST_ROWS are filled up with rows at position 0, whose slots in the cache are free.
+    def next_tokens(
+        self, token_ids: np.ndarray, positions: np.ndarray, uniforms: torch.Tensor, decoding: Decoding, cache: PagedCache
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """What `draw` returns for the logits after `token_ids` (int64 [B]) at `positions` (int64 [B]).
+
+        For a compiled step, fewer rows than LEAST_ROWS are filled up with rows at position 0.
         """
         count = len(token_ids)
         if self.compiled is not None and count < LEAST_ROWS:
-            token_ids, positions, uniforms = (F.pad(each, (0, LEAST_ROWS - count)) for each in (token_ids, positions, uniforms))
+            token_ids, positions = (np.pad(each, (0, LEAST_ROWS - count)) for each in (token_ids, positions))
+            uniforms = F.pad(uniforms, (0, LEAST_ROWS - count))
         tokens, logp = self._drawn(uniforms, decoding, self._arguments(token_ids, positions, cache))
         return tokens[:count], logp[:count]
 
@@ -309,13 +330,14 @@ class LlamaDecoder:
         mixed = torch.bmm(scores.softmax(dim=-1), value)
         return mixed.view(prompts, heads, length, dim).transpose(1, 2).reshape(-1, heads * dim)
 
-    def _arguments(self, token_ids: torch.Tensor, positions: torch.Tensor, cache: RowCache) -> tuple[Any, ...]:
+    def _arguments(self, token_ids: np.ndarray, positions: np.ndarray, cache: PagedCache) -> tuple[Any, ...]:
         """Those of `DecodingStep.forward`."""
-        if self.cos.shape[0] < cache.length:
-            self._make_rotations(2 * cache.length)
-        shape = (self.shape.kv_heads, self.shape.head_dim)
-        keys, values = cache.first_rows(len(token_ids), shape, self.ends[0])
-        return token_ids, positions, self.cos, self.sin, keys, values, self.ends, self.layers
+        length = int(positions.max()) + 1
+        if self.cos.shape[0] < length:
+            self._make_rotations(2 * length)
+        cache.fit(len(positions), length)
+        state = (torch.from_numpy(each).to(self.ends[0].device) for each in (token_ids, positions))
+        return *state, self.cos, self.sin, *cache.pages(positions), self.ends, self.layers
 
     def _make_rotations(self, length: int) -> None:
         like = self.ends[0]

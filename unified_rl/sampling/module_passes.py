@@ -32,6 +32,10 @@ class CachedPasses:
         self._model, self._decoder = model, decoder_of(model)
         self._reaches = reaches(self._decoder.config)
 
+    def new_cache(self) -> RowCache:
+        """An empty cache for sequences of this model."""
+        return RowCache(self._model.config.get_text_config(decoder=True).num_hidden_layers)
+
     def prefill(self, ids_PL: Tensor) -> PromptKV:
         """Keys and values [P, kv_heads, L, head_dim] per layer of right-padded prompts.
 
@@ -87,6 +91,10 @@ class WholePasses:
     def __init__(self, model: PreTrainedModel, tokens_at_once: int) -> None:
         self._decoder, self._head, self._transform = decoder_of(model), model.get_output_embeddings(), transform_of(model)
         self._device, self._tokens_at_once = model.device, tokens_at_once
+
+    def new_cache(self) -> RowCache:
+        """Of no layers: nothing is kept."""
+        return RowCache(0)
 
     def logits(self, rows: Sequence[np.ndarray]) -> Tensor:
         """Logits [R, V] after the token ids of each row, int64 [its length]; each one is a function of its row alone."""

@@ -41,7 +41,7 @@ def length_bucket(length: int) -> int:
 
 
 class StaticDecoder:
-    """Steps of one model. Implements what `RowCache` does for the rows: `fit`, `load`, `move`."""
+    """Steps of one model. Implements what `PagedCache` does for the rows: `fit`, `load`, `move`."""
 
     @staticmethod
     def serves(model: PreTrainedModel) -> bool:

@@ -26,7 +26,7 @@ from unified_rl.models.limits import context_limit
 from unified_rl.models.probing import quiet
 from unified_rl.sampling.cache_probe import NoText, decodes_by_cache
 from unified_rl.sampling.draws import draw, request_uniforms
-from unified_rl.sampling.kv_cache import RowCache, round_up
+from unified_rl.sampling.kv_cache import round_up
 from unified_rl.sampling.llama_decoder import CompiledStep, LlamaDecoder, PromptKV
 from unified_rl.sampling.module_passes import CachedPasses, WholePasses, sampling_mode
 from unified_rl.sampling.requests import check_requests
@@ -68,8 +68,9 @@ class TorchGenerator:
     - for models whose forward looks across the batch: rotary scaling of type "dynamic" or "longrope" (frequencies follow the
       longest sequence present), mixtures of experts (a row's matrix sizes follow its neighbours' routing).
 
-    Memory: keys and values of `max_concurrent_sequences` rows, each as long as the longest of them needs at the moment (twice
-    that for one layer while it grows), plus one prefill of `prefill_tokens`.
+    Memory: keys and values of `max_concurrent_sequences` rows, plus one prefill of `prefill_tokens`. Models of which exactness is
+    promised have room for the most tokens that all rows together had, at most twice over; rows of others are each as long as the
+    longest of them needs at the moment (twice that for one layer while it grows).
     """
 
     def __init__(
@@ -202,7 +203,7 @@ class _Decoding:
         requests: list[_Request],
         decoding: Decoding,
         policy_version: int,
-        cache: RowCache | StaticDecoder | None = None,
+        cache: StaticDecoder | None = None,
     ) -> None:
         self.tokenizer, self.eos_token_ids = owner.tokenizer, owner.eos_token_ids
         self.prefill_tokens = owner.prefill_tokens
@@ -214,7 +215,7 @@ class _Decoding:
         self.waiting = deque(sorted(requests, key=lambda request: round_up(request.prefix_length)))
         self.rows = min(owner.max_concurrent_sequences, len(requests))
         self.passes = passes
-        self.cache: Any = cache or RowCache(owner.model.config.get_text_config(decoder=True).num_hidden_layers)
+        self.cache: Any = cache or passes.new_cache()
         self.split_prompt = -1
         self.split_kv: PromptKV = []
         self.active = 0
@@ -302,11 +303,12 @@ class _Decoding:
         if isinstance(self.passes, WholePasses):
             logits = self.passes.logits([self._so_far(row) for row in range(self.active)])
             return draw(logits[torch.arange(rows).clamp(max=self.active - 1)], uniforms, self.decoding)
+        if isinstance(self.passes, LlamaDecoder):
+            state = self.last_token[:rows], self.position[:rows]
+            return self.passes.next_tokens(*state, uniforms, self.decoding, self.cache)
         self.cache.fit(rows, int(self.position[: self.active].max()) + 1)
         positions = torch.from_numpy(self.position[:rows]).to(self.device)
         last = torch.from_numpy(self.last_token[:rows]).to(self.device)
-        if isinstance(self.passes, LlamaDecoder):
-            return self.passes.next_tokens(last, positions, uniforms, self.decoding, self.cache)
         return draw(self.passes.logits(self.cache, last, positions), uniforms, self.decoding)
 
     def _so_far(self, row: int) -> np.ndarray:
