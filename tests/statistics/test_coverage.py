@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unified_rl.statistics.coverage import coverage_split, coverage_table, split_of_means
+from unified_rl.statistics.coverage import PARTS, coverage_split, coverage_table
 from unified_rl.statistics.crossover import NEVER, crossings, pass_at_k_crossover
 from unified_rl.statistics.intervals import difference_bounds, paired_difference
 from unified_rl.statistics.pass_at_k import pass_at_k
@@ -20,6 +20,12 @@ from unified_rl.statistics.planning import (
 )
 
 # ---- the split
+
+
+def split_of_means(*means):
+    """The split of means alone: that of a single problem which has them as its scores."""
+    split = coverage_split(*([mean] for mean in means))
+    return {part: getattr(split, part).estimate for part in PARTS}
 
 
 @settings(max_examples=200, deadline=None)
