@@ -21,7 +21,7 @@ A grid is what `unified-rl grid` made, any folder of runs (then the matching rul
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,16 +30,16 @@ import pandas as pd
 
 from unified_rl.base.errors import DataError
 from unified_rl.statistics.contrasts import verdict
-from unified_rl.statistics.experiment import COMPLETE
+from unified_rl.statistics.experiment import COMPLETE, Cell
 from unified_rl.statistics.factorial import Effect, measured
 from unified_rl.statistics.grid_cells import METRICS, GridCell, Score, largest_ks, read, varying_settings
 from unified_rl.statistics.grid_file import GridFacts
-from unified_rl.statistics.intervals import Interval, mean_interval, paired_difference
+from unified_rl.statistics.intervals import Interval, mean_interval
 from unified_rl.statistics.learning import LEVEL_GAIN, SELECTION_SPLIT, LevelReached, best_step, tokens_to_level
 from unified_rl.statistics.maj_at_k import NoAnswer, Ties
 from unified_rl.statistics.page_family import with_holm
-from unified_rl.statistics.planning import equivalence_p_value, paired_p_value
-from unified_rl.statistics.pooling import num_starts, pooled_status, starts_from
+from unified_rl.statistics.paired import Differences, partners
+from unified_rl.statistics.pooling import num_starts, pooled_status
 
 TOKENS = ("sampled_tokens", "trained_tokens")
 TO_LEVEL = "trained_to_level"
@@ -72,12 +72,14 @@ class GridData:
     """A grid, read: cells with their scores, and the level of accuracy per slice that tokens are counted to.
 
     scores: per cell (slice, metric) -> score. levels: slice -> accuracy, empty without curves.
+    differences: those of the page.
     """
 
     grid: GridFacts
     cells: list[GridCell]
     scores: list[dict[tuple[str, str], Score]]
     levels: dict[str, float]
+    differences: Differences = field(default_factory=Differences, repr=False, compare=False)
 
     @property
     def slices(self) -> list[str]:
@@ -93,6 +95,10 @@ class GridData:
     def decoding(self) -> str:
         """Task and decoding of the evaluations, in words: one for all, or they would not have been read."""
         return max((cell.cell.decoding for cell in self.cells), key=len, default="")
+
+    def cells_of(self, label: str) -> dict[int, Cell]:
+        """Seed -> cell."""
+        return {cell.seed: cell.cell for cell in self.cells if cell.label == label}
 
     def of(self, label: str, slice_name: str, metric: str) -> dict[int, Score]:
         """Seed -> score of the cells that have one."""
@@ -112,12 +118,14 @@ def read_data(
     evaluation: str | None = None,
     ties: Ties = "uniform",
     no_answer: NoAnswer = "no_vote",
+    differences: Differences | None = None,
 ) -> GridData:
     """Read a grid.
 
     Args:
         folders: see `grid_cells.read`. pairs: planned contrasts (label, baseline) beside those that the grid itself states.
         gain: the level is this far above the start's accuracy (step 0 of the curves), the same for all arms.
+        differences: those of the page, where other tables show them too.
 
     Raises:
         DataError: see `grid_cells.read`.
@@ -125,7 +133,8 @@ def read_data(
     grid, cells = read(folders, evaluation)
     grid = replace(grid, contrasts=(*grid.contrasts, *pairs))
     ks = largest_ks(cells)
-    return GridData(grid, cells, [cell.scores(ks, ties, no_answer) for cell in cells], _levels(cells, gain))
+    scores = [cell.scores(ks, ties, no_answer) for cell in cells]
+    return GridData(grid, cells, scores, _levels(cells, gain), differences or Differences())
 
 
 def _levels(cells: Sequence[GridCell], gain: float) -> dict[str, float]:
@@ -335,30 +344,23 @@ def _contrast(data: GridData, pair: tuple[str, str], slice_name: str, metric: st
         return None
     facts: dict[str, Any] = {"label": pair[0], "baseline": pair[1], "slice": slice_name, "metric": metric}
     facts["decoding"] = data.decoding
-    seeds = sorted(ours.keys() & theirs.keys())
-    if len(theirs) == 1 and _serves_all(data, pair, next(iter(theirs)), ours):
-        seeds = sorted(ours)
-        theirs = {seed: next(iter(theirs.values())) for seed in seeds[:1]}
+    of_ours, of_theirs = (data.cells_of(label) for label in pair)
+    seeds, others = partners({seed: of_ours[seed] for seed in ours}, {seed: of_theirs[seed] for seed in theirs})
     if not seeds:
         return facts | {"note": "nothing to compare: no seed of which both are complete"}
-    a, b = ([scores[seed] for seed in seeds if seed in scores] for scores in (ours, theirs))
+    first, a, b = ours[seeds[0]], [ours[seed] for seed in seeds], [theirs[seed] for seed in others]
     _same_problems(" and ".join(pair), [*a, *b], slice_name)
-    table, other = (np.stack([score.values for score in scores]) for scores in (a, b))
-    found = paired_difference(table, other)
-    row = facts | {"split": a[0].split, "k": a[0].k, "verdict": verdict(found.low, found.high)}
-    row |= {"p": paired_p_value(table, other), "num_starts": _num_starts(data, pair[0], seeds)} | _interval_columns(found)
+    sides = [
+        [(cells[seed], score.values) for seed, score in zip(chosen, scores, strict=True)]
+        for cells, chosen, scores in ((of_ours, seeds, a), (of_theirs, others, b))
+    ]
+    found = data.differences.of((metric, first.k, slice_name, first.split), *sides)
+    row = facts | {"split": first.split, "k": first.k, "verdict": verdict(found.interval.low, found.interval.high)}
+    row |= {"p": found.p, "num_starts": _num_starts(data, pair[0], seeds)} | _interval_columns(found.interval)
     for primary in data.grid.primary:
         if primary.is_of(row):
-            row["p_equivalent"] = equivalence_p_value(table, other, primary.margin)
-            row["margin"] = primary.margin
+            row |= {"p_equivalent": found.p_equivalent(primary.margin), "margin": primary.margin}
     return row
-
-
-def _serves_all(data: GridData, pair: tuple[str, str], start: int, seeds: Iterable[int]) -> bool:
-    """Whether seed `start` of the second label is the policy that all these seeds of the first started from."""
-    starts = [cell.cell for cell in data.cells if (cell.label, cell.seed) == (pair[1], start) and cell.cell.is_baseline]
-    runs = [cell.cell for cell in data.cells if cell.label == pair[0] and cell.seed in seeds]
-    return bool(starts) and all(starts_from(run, starts[0]) for run in runs)
 
 
 def _num_starts(data: GridData, label: str, seeds: Iterable[int]) -> int:
