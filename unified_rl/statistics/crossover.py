@@ -107,10 +107,11 @@ def pass_at_k_crossover(
     sign = float(np.sign(mean[differing[0]])) if differing.size else 0.0
     overtakings = _resampled(sign * difference_SPK.mean(0), ks, num_resamples, rng or np.random.default_rng(0))
     within = float(((overtakings > AT_ONCE) & (overtakings < NEVER)).mean())
-    note = _describe(found, num_samples, *difference_SPK.shape[:2], within)
+    num_seeds, num_problems, _ = difference_SPK.shape
+    note = _describe(found, num_samples, num_seeds, num_problems, within)
     if not sign:
         return Crossover((), "neither", NEVER, AT_ONCE, NEVER, 0.0, note)
-    if len(difference_SPK) >= FEWEST_SEEDS:
+    if num_seeds >= FEWEST_SEEDS:
         low, high = _over_seeds(sign * difference_SPK, ks, confidence)
     else:
         low, high = np.quantile(overtakings, [(1 - confidence) / 2, (1 + confidence) / 2], method="inverted_cdf")

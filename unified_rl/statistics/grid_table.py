@@ -34,22 +34,31 @@ from unified_rl.statistics.experiment import COMPLETE, Cell
 from unified_rl.statistics.factorial import Effect, measured
 from unified_rl.statistics.grid_cells import METRICS, GridCell, Score, largest_ks, read, varying_settings
 from unified_rl.statistics.grid_file import GridFacts
+from unified_rl.statistics.grid_tokens import OFFLINE, TO_LEVEL, TOKENS, level_of, token_rows
 from unified_rl.statistics.intervals import Interval, mean_interval
-from unified_rl.statistics.learning import LEVEL_GAIN, SELECTION_SPLIT, LevelReached, best_step, tokens_to_level
+from unified_rl.statistics.learning import LEVEL_GAIN, SELECTION_SPLIT, best_step
 from unified_rl.statistics.maj_at_k import NoAnswer, Ties
 from unified_rl.statistics.page_family import with_holm
 from unified_rl.statistics.paired import Differences, partners
 from unified_rl.statistics.pooling import num_starts, pooled_status
 
-TOKENS = ("sampled_tokens", "trained_tokens")
-TO_LEVEL = "trained_to_level"
-INTERVAL, RANGE = "95 % interval", "range over seeds"
+INTERVAL = "95 % interval"
 
 CELL_FACTS = ["label", "method", "seed", "run", "slice", "split", "status", "evaluation_status", "step", "steps"]
 CELL_NUMBERS = [
     *("greedy", "best", "best_step", "area", "avg", "k", "maj", "pass", "num_problems", "curve_problems"),
     *TOKENS,
-    *("level", "level_reached", "steps_to_level", "sampled_to_level", TO_LEVEL, "commit", "mixed_code", "note"),
+    *(
+        "level",
+        "level_reached",
+        "steps_to_level",
+        "sampled_to_level",
+        TO_LEVEL,
+        "commit",
+        "mixed_code",
+        "configuration",
+        "note",
+    ),
 ]
 GRID_COLUMNS = [
     *("label", "method", "seeds", "slice", "split", "metric", "k", "estimate", "low", "high", "spread"),
@@ -64,7 +73,6 @@ EFFECT_COLUMNS = [
     "kind",
     *(name for name in CONTRAST_COLUMNS[2:] if name not in ("margin", "p_equivalent", "conclusion")),
 ]
-OFFLINE = "its samples were drawn before the run: sampled tokens are not its own"
 
 
 @dataclass(frozen=True)
@@ -176,6 +184,7 @@ def _cell_facts(cell: GridCell) -> dict[str, Any]:
         "steps": found.steps,
         "commit": found.commit or "",
         "mixed_code": found.mixed_code,
+        "configuration": found.configuration,
         "note": cell.note,
     }
 
@@ -199,20 +208,13 @@ def _cell_numbers(data: GridData, cell: GridCell, scores: Mapping[tuple[str, str
         row["best_step"] = best_step(list(cell.curves.values()))
     elif curve.split != SELECTION_SPLIT:
         row["note"] = f"its curve is on {curve.split}: only {SELECTION_SPLIT} may choose a checkpoint"
-    reached = _level_of(data, cell, name)
+    reached = level_of(data.levels, cell, name)
     if reached is not None:
         row |= {"level": reached.level, "level_reached": "yes" if reached.reached else "no", "steps_to_level": reached.step}
         row |= {"sampled_to_level": reached.sampled_tokens, TO_LEVEL: reached.trained_tokens}
         if curve.trained_tokens[-1] and not curve.sampled_tokens[-1]:
             row["note"] = OFFLINE
     return row
-
-
-def _level_of(data: GridData, cell: GridCell, name: str) -> LevelReached | None:
-    """None for a policy that is not trained, and where no curve says where it started."""
-    if cell.cell.is_baseline or name not in cell.curves or name not in data.levels:
-        return None
-    return tokens_to_level(cell.curves[name], data.levels[name])
 
 
 def summary(data: GridData) -> pd.DataFrame:
@@ -224,7 +226,7 @@ def summary(data: GridData) -> pd.DataFrame:
             facts = {"label": label, "method": group[0].cell.method, "slice": slice_name, "status": _status(group)}
             measured = facts | {"decoding": data.decoding}
             found = [measured | row for metric in METRICS for row in _metric_rows(data, label, slice_name, metric)]
-            found += [facts | row for row in _token_rows(data, group, slice_name)]
+            found += [facts | row for row in token_rows(data.levels, group, slice_name)]
             rows += found or [facts | {"note": group[0].note}]
     whole = ("k", "num_problems", "num_seeds", "num_starts")
     return pd.DataFrame(rows, columns=GRID_COLUMNS).astype(dict.fromkeys(whole, "Int64"))
@@ -246,33 +248,6 @@ def _metric_rows(data: GridData, label: str, slice_name: str, metric: str) -> li
     row = {"metric": metric, "split": first.split, "k": first.k, "seeds": _words(by_seed), "spread": INTERVAL}
     row["num_starts"] = _num_starts(data, label, by_seed)
     return [row | _interval_columns(interval)]
-
-
-def _token_rows(data: GridData, group: Sequence[GridCell], slice_name: str) -> list[dict[str, Any]]:
-    curves = {cell.seed: cell.curves[slice_name] for cell in group if slice_name in cell.curves and not cell.cell.is_baseline}
-    if not curves:
-        return []
-    facts = {"split": next(iter(curves.values())).split, "seeds": _words(curves), "spread": RANGE, "num_seeds": len(curves)}
-    rows = []
-    for metric in TOKENS:
-        values = np.array([getattr(curve, metric)[-1] for curve in curves.values()], dtype=float)
-        note = OFFLINE if metric == "sampled_tokens" and not values.any() else ""
-        rows.append({"metric": metric, "estimate": values.mean(), "low": values.min(), "high": values.max(), "note": note})
-    reached = [found for cell in group if (found := _level_of(data, cell, slice_name)) is not None]
-    if reached:
-        rows.append(_level_row(reached))
-    return [facts | row for row in rows]
-
-
-def _level_row(reached: Sequence[LevelReached]) -> dict[str, Any]:
-    """The median over seeds; a seed that never reached the level counts as infinite."""
-    tokens = np.array([found.trained_tokens if found.reached else np.inf for found in reached])
-    there = int(np.isfinite(tokens).sum())
-    end = max(found.trained_tokens for found in reached)
-    note = f"to {100 * reached[0].level:.1f} %: median over seeds; {there} of {len(reached)} reached it"
-    if there < len(reached):
-        note += f", the others not in {end} tokens"
-    return {"metric": TO_LEVEL, "estimate": np.median(tokens), "low": tokens.min(), "high": tokens.max(), "note": note}
 
 
 def comparisons(data: GridData) -> list[tuple[str, str]]:
@@ -356,11 +331,16 @@ def _contrast(data: GridData, pair: tuple[str, str], slice_name: str, metric: st
     ]
     found = data.differences.of((metric, first.k, slice_name, first.split), *sides)
     row = facts | {"split": first.split, "k": first.k, "verdict": verdict(found.interval.low, found.interval.high)}
+    row["test"] = (slice_name, metric, *(tuple(_identity(cell) for cell, _ in side) for side in sides))
     row |= {"p": found.p, "num_starts": _num_starts(data, pair[0], seeds)} | _interval_columns(found.interval)
     for primary in data.grid.primary:
         if primary.is_of(row):
             row |= {"p_equivalent": found.p_equivalent(primary.margin), "margin": primary.margin}
     return row
+
+
+def _identity(cell: Cell) -> str:
+    return cell.configuration or f"{cell.label}, seed {cell.seed}"
 
 
 def _num_starts(data: GridData, label: str, seeds: Iterable[int]) -> int:
