@@ -17,17 +17,23 @@ FILE = "grid.json"
 #: The label that others are compared with where the grid names none: the policy that training starts from.
 DEFAULT_BASELINE = "SFT"
 NOT_STATED = "not stated"
+#: Words that say what a run is called and where it finds things.
+_NAMES = ("label=", "artifacts=", "run_dir=")
 
 
 @dataclass(frozen=True)
 class PlannedCell:
-    """A cell as the grid planned it. run: its directory, which need not exist yet."""
+    """A cell as the grid planned it. run: its directory, which need not exist yet.
+
+    defining: the words that define its numbers, of training and of evaluation, without its label; () where they are not at hand.
+    """
 
     id: str
     label: str
     seed: int
     run: Path
     command: str = "train"
+    defining: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -179,4 +185,8 @@ def _effects(path: Path, facts: Mapping[str, Any]) -> tuple[Effect, ...]:
 
 def _cell(folder: Path, cell: Mapping[str, Any]) -> PlannedCell:
     run = folder / (cell.get("group") or "runs") / str(cell["id"])
-    return PlannedCell(str(cell["id"]), str(cell["label"]), int(cell["seed"]), run, str(cell.get("command") or "train"))
+    words = sorted(word for word in cell.get("words") or () if not word.startswith(_NAMES))
+    defining = tuple(map(str, [*words, "evaluated:", *(cell.get("evaluate") or ())])) if words else ()
+    return PlannedCell(
+        str(cell["id"]), str(cell["label"]), int(cell["seed"]), run, str(cell.get("command") or "train"), defining
+    )
