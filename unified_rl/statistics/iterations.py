@@ -186,6 +186,7 @@ def write_tables(paths: Sequence[Path | str], out: Path | str, command: str = ""
         "schema": SCHEMA,
         "command": command or "unified-rl tables RUN [RUN ...] out=DIR",
         "confidence": 0.95,
+        "label": str(found[0].settings.get("label") or ""),
         "seeds": [run.seed for run in found],
         "num_starts": comparable.count_starts(run.settings for run in found),
         "iterate": options,
