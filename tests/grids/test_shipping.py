@@ -51,7 +51,7 @@ def test_a_price_is_noted_once_and_before_anything_has_run(tmp_path):
 @pytest.mark.long
 @pytest.mark.timeout(900)
 def test_a_finished_grid_becomes_a_result_with_its_cost(tmp_path, capsys):
-    finish(tmp_path, "preset=default")
+    finish(tmp_path, "preset=default", f"out={tmp_path / 'grid'}")
     old = tmp_path / "results" / "coin"
     (old / "figures").mkdir(parents=True)
     (old / "stale.csv").write_text("label\n")
@@ -67,3 +67,7 @@ def test_a_finished_grid_becomes_a_result_with_its_cost(tmp_path, capsys):
     page = (tmp_path / "page.md").read_text()
     assert "### coin" in page and "before it began." in page and "Once it was so." not in page
     assert "reading.md is of other tables" in capsys.readouterr().out
+    shipped = [path.read_text() for path in old.rglob("*") if path.suffix in (".csv", ".json", ".md")]
+    assert not [text for text in shipped if str(tmp_path) in text or "artifacts=store" in text]
+    assert "unified-rl tables runs/coin_default" in (old / "grid.csv").read_text().splitlines()[0]
+    assert json.loads((old / "grid.json").read_text())["cells"][1]["words"]

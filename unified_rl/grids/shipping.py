@@ -42,11 +42,12 @@ def ship(folder: Path, results: Path) -> Path:
         )
     if not any((folder / TABLES).rglob("*.csv")):
         raise DataError(f"{folder / TABLES} holds no tables; make them with: unified-rl tables {folder}")
-    name = plan["name"] + ("" if plan["preset"] == DEFAULT else f"_{plan['preset']}")
+    said = f"{plan['name']}_{plan['preset']}"
+    name = plan["name"] if plan["preset"] == DEFAULT else said
     place, aside = results / name, results / f".{name}.new"
     with files.disk_errors(place):
         shutil.rmtree(aside, ignore_errors=True)
-        _copy(folder, aside)
+        _copy(folder, aside, f"runs/{said}")
         files.write_json(aside / COST, cost(cells, folder))
         if (place / READING).exists():
             shutil.copy2(place / READING, aside / READING)
@@ -80,12 +81,20 @@ def _plan(folder: Path) -> tuple[dict[str, Any], list[Cell]]:
         raise DataError(f"{path} is no plan of a grid ({error}); give a folder that `unified-rl grid` made") from error
 
 
-def _copy(folder: Path, to: Path) -> None:
+def _copy(folder: Path, to: Path, said: str) -> None:
+    """said: what texts are to call the grid's folder. Where it and the artefacts are on this machine is not shipped."""
+    plan = json.loads((folder / FILE).read_text(encoding="utf-8"))
+    for cell in plan["cells"]:
+        cell["words"] = [word for word in cell["words"] if not word.startswith("artifacts=")]
     to.mkdir(parents=True)
-    shutil.copy2(folder / FILE, to / FILE)
+    files.write_json(to / FILE, plan)
     found = [(path, path.relative_to(folder / TABLES)) for path in (folder / TABLES).rglob("*.csv")]
     pictures = [path for path in (folder / FIGURES).rglob("*") if path.suffix in PICTURES]
     found += [(path, FIGURES / path.relative_to(folder / FIGURES)) for path in pictures]
     for path, place in found:
         (to / place).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(path, to / place)
+        if path.suffix == ".png":
+            shutil.copy2(path, to / place)
+        else:
+            text = path.read_text(encoding="utf-8")
+            files.write_text(to / place, text.replace(str(folder.resolve()), said))

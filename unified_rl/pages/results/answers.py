@@ -56,8 +56,8 @@ class Answer:
 
 def answers(shipped: Shipped) -> list[Answer]:
     """The primary contrasts of one result, in the order in which they were declared; none where none was."""
-    rows = [row for name in ("grid_contrasts", "pretraining_contrasts") for row in _concluded(shipped.table(name))]
-    rows += _gains(shipped)
+    rows = [row for name in ("grid_contrasts", "pretraining_contrasts", "renewals") for row in _concluded(shipped.table(name))]
+    rows += _gains(shipped) if shipped.table("renewals").empty else []
     ordered = [(one, row) for one in shipped.grid.primary for row in rows if one.is_of(row)]
     return [_answer(shipped, row, one.margin, one.reason) for one, row in ordered]
 
@@ -68,8 +68,8 @@ def _concluded(table: pd.DataFrame) -> Iterator[dict[str, Any]]:
 
 
 def _gains(shipped: Shipped) -> list[dict[str, Any]]:
-    """Of iterative arms: what the first renewal gained over its control; these tests are a family of their own."""
-    declared = [one for one in shipped.grid.primary if one.metric == "gain"]
+    """What the first renewal of an arm gained over its control, where no table concludes it; a family of their own."""
+    declared = [one for one in shipped.grid.primary if one.metric == "gain" and one.label == one.baseline]
     rows = []
     for one in declared:
         table = shipped.arms[one.label].table(GAINS) if one.label in shipped.arms else shipped.table(GAINS)
@@ -93,7 +93,7 @@ def _answer(shipped: Shipped, row: Mapping[str, Any], margin: float, reason: str
     words = METRICS.get(row["metric"], row["metric"])
     return Answer(
         experiment=shipped.name,
-        comparison=str(row["label"]) if row["metric"] == "gain" else f"{row['label']} - {row['baseline']}",
+        comparison=str(row["label"]) if row["label"] == row["baseline"] else f"{row['label']} - {row['baseline']}",
         metric=words.format(k="K" if k is None or pd.isna(k) else int(k)),
         slice=str(row.get("slice") or ""),
         **{name: float(row[name]) for name in ("estimate", "low", "high")},

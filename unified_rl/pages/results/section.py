@@ -25,7 +25,7 @@ TITLES = {
     "cot_pass": "CoT-Pass@{k}",
 }
 OF_LEVELS = ("avg", "maj", "pass", "cot_pass")
-PICTURES = ("learning_curves", "iterations", "paper_figure6")
+PICTURES = ("cot_pass", "effective_rate", "renewal_quality", "learning_curves", "iterations", "paper_figure6")
 STAR = "\\*"
 
 
@@ -160,7 +160,19 @@ def _renewals(shipped: Shipped) -> str:
         for row in arm.table(GAINS).to_dict("records")
     ]
     head = ["arm", "iteration over its control", "slice", "greedy, validation, points", "problems"]
-    return table(head, rows) if rows else ""
+    return "\n\n".join(filter(None, [table(head, rows) if rows else "", _gains_compared(shipped)]))
+
+
+def _gains_compared(shipped: Shipped) -> str:
+    """How much more one arm's first renewal gained than another's."""
+    found = shipped.table("renewals")
+    if found.empty:
+        return ""
+    rows = [
+        [f"{row['label']} - {row['baseline']}", str(row["slice"]), _starred(row)]
+        for row in found[found["label"] != found["baseline"]].to_dict("records")
+    ]
+    return table(["difference of gains", "slice", "points"], rows) if rows else ""
 
 
 def _picture(shipped: Shipped, base: Path) -> str:
