@@ -1,5 +1,10 @@
 """Progress where there is no terminal: a line now and then, with the pace since the first step."""
 
+import contextlib
+import os
+import pty
+import re
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -91,6 +96,35 @@ def test_a_long_step_says_what_it_is_at_now_and_then(clock, capsys):
         "GRPO: 2/2 steps, 40.0 s/step, reward 0.500",
     ]
     assert heard[-2].within == "sampling 40/64 responses" and heard[-1].within == ""
+
+
+WITHIN = """
+import time
+from unified_rl.records.progress import doing, progress
+
+with progress("GRPO", 2) as hook:
+    with progress("SFT stage", 3) as inner:
+        inner(1, {})
+        doing("update, pass 2")
+        time.sleep(0.25)
+    hook(1, {"reward/mean": 0.5})
+    doing("sampling 12/64 responses")
+    time.sleep(0.25)
+"""
+
+
+def test_in_a_terminal_it_stands_beside_the_bar_of_its_work():
+    child, terminal = pty.fork()
+    if child == 0:
+        os.execve(sys.executable, [sys.executable, "-c", WITHIN], {**os.environ, "TERM": "xterm", "COLUMNS": "150"})
+    shown = b""
+    with contextlib.suppress(OSError):  # how a terminal ends
+        while part := os.read(terminal, 1 << 16):
+            shown += part
+    assert os.waitpid(child, 0)[1] == 0
+    lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode()).replace("\r", "\n").splitlines()
+    assert any(re.match(r"SFT stage .* 1/3 .* update, pass 2$", line.rstrip()) for line in lines)
+    assert any(re.match(r"GRPO .* 1/2 .* sampling 12/64 responses, reward 0.500$", line.rstrip()) for line in lines)
 
 
 def test_what_is_said_belongs_to_the_innermost_work_and_to_none_where_there_is_none():

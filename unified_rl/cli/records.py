@@ -161,7 +161,8 @@ def _figures(call: Call) -> int:
         print(f"not drawn, for want of their tables: {', '.join(left_out)}")
     for failure in errors:
         print(shown(str(failure)), file=sys.stderr)
-    return errors[0].exit_code if errors else 0
+    failed = errors and (options.names or not files)  # of all that there are, those that lack something are only named
+    return errors[0].exit_code if failed else 0
 
 
 def _page(call: Call) -> None:
