@@ -91,6 +91,7 @@ def _caption(table: pd.DataFrame, source: inputs.Input, corrected: bool) -> list
         f"**Paired differences.** Accuracy of one policy minus another's on the same problems and seeds. {colours}",
         f"Bars are 95 % intervals over {over} (seeds: {named}), each by itself. Problems: {problems}.",
         inputs.starts_sentence(source),
+        inputs.variance_sentence(table),
         inputs.status_sentence(source),
         inputs.source_sentence(source),
     ]

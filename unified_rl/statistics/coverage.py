@@ -24,13 +24,23 @@ seeds crossed, paired by problem).
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from unified_rl.statistics.intervals import CONFIDENCE, Interval, difference_bounds, reading_note, score_table
+from unified_rl.statistics import variance_split
+from unified_rl.statistics.intervals import (
+    CONFIDENCE,
+    Interval,
+    difference_bounds,
+    padded,
+    reading_note,
+    score_table,
+    seeds_seen,
+)
 
 PARTS = ("gain", "coverage", "concentration")
 
@@ -70,8 +80,10 @@ def coverage_split(
         (M_a - M_b - coverage, gain_gradient - gradient),
     ):
         centred = sum(one * (table - mean) for one, table, mean in zip(slope, tables, means, strict=True))
-        bounds = [float(bound) for bound in difference_bounds(np.broadcast_to(part + centred, shape), confidence)]
-        intervals.append(Interval(part, bounds[0], bounds[1], "delta method", shape[1], shape[0], note))
+        table = np.broadcast_to(part + centred, shape)
+        low, high = (float(bound) for bound in difference_bounds(table, confidence))
+        seen = seeds_seen(table, padded(table))
+        intervals.append(Interval(part, low, high, "delta method", shape[1], shape[0], note, *seen))
     return Split(*intervals)
 
 
@@ -111,14 +123,15 @@ def coverage_table(
     base_scores: ArrayLike,
     base_passed: ArrayLike,
     confidence: float = CONFIDENCE,
+    starts: Sequence[Hashable] = (),
 ) -> pd.DataFrame:
     """`coverage_split` at every K.
 
     Args:
-        ks: [K]. The others as in `coverage_split`, with a last axis K: [P, K] or [S, P, K].
+        ks: [K]. The others as in `coverage_split`, with a last axis K: [P, K] or [S, P, K]. starts: [S], of each seed, if known.
 
     Returns:
-        One row per (k, part), part in `PARTS`: estimate, low, high, num_problems, num_seeds, note.
+        One row per (k, part), part in `PARTS`: estimate, low, high, num_problems, num_seeds, `variance_split.COLUMNS`, note.
     """
     rows = []
     for place, k in enumerate(np.asarray(ks).tolist()):
@@ -129,5 +142,6 @@ def coverage_table(
         for part in PARTS:
             interval = getattr(split, part)
             facts = {name: getattr(interval, name) for name in ("estimate", "low", "high", "num_problems", "num_seeds", "note")}
-            rows.append({"k": k, "part": part, **facts})
-    return pd.DataFrame(rows, columns=["k", "part", "estimate", "low", "high", "num_problems", "num_seeds", "note"])
+            rows.append({"k": k, "part": part, **facts, **variance_split.columns(interval, starts)})
+    names = ["k", "part", "estimate", "low", "high", "num_problems", "num_seeds", *variance_split.COLUMNS, "note"]
+    return pd.DataFrame(rows, columns=names)

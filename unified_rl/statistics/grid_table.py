@@ -29,6 +29,7 @@ import numpy as np
 import pandas as pd
 
 from unified_rl.base.errors import DataError
+from unified_rl.statistics import variance_split
 from unified_rl.statistics.contrasts import verdict
 from unified_rl.statistics.experiment import COMPLETE, Cell
 from unified_rl.statistics.factorial import Effect, measured
@@ -40,7 +41,7 @@ from unified_rl.statistics.learning import LEVEL_GAIN, SELECTION_SPLIT, best_ste
 from unified_rl.statistics.maj_at_k import NoAnswer, Ties
 from unified_rl.statistics.page_family import with_holm
 from unified_rl.statistics.paired import Differences, partners
-from unified_rl.statistics.pooling import num_starts, pooled_status
+from unified_rl.statistics.pooling import num_starts, pooled_status, starts_of
 
 INTERVAL = "95 % interval"
 
@@ -62,11 +63,12 @@ CELL_NUMBERS = [
 ]
 GRID_COLUMNS = [
     *("label", "method", "seeds", "slice", "split", "metric", "k", "estimate", "low", "high", "spread"),
-    *("num_problems", "num_seeds", "num_starts", "decoding", "status", "note"),
+    *("num_problems", "num_seeds", "num_starts", *variance_split.COLUMNS, "decoding", "status", "note"),
 ]
 CONTRAST_COLUMNS = [
     *("label", "baseline", "slice", "split", "metric", "k", "estimate", "low", "high", "verdict", "p", "p_holm", "comparisons"),
-    *("decision", "margin", "p_equivalent", "conclusion", "num_problems", "num_seeds", "num_starts", "decoding", "note"),
+    *("decision", "margin", "p_equivalent", "conclusion", "num_problems", "num_seeds", "num_starts", *variance_split.COLUMNS),
+    *("decoding", "note"),
 ]
 EFFECT_COLUMNS = [
     "effect",
@@ -246,8 +248,7 @@ def _metric_rows(data: GridData, label: str, slice_name: str, metric: str) -> li
     interval = mean_interval(np.stack([score.values for score in by_seed.values()]))
     first = next(iter(by_seed.values()))
     row = {"metric": metric, "split": first.split, "k": first.k, "seeds": _words(by_seed), "spread": INTERVAL}
-    row["num_starts"] = _num_starts(data, label, by_seed)
-    return [row | _interval_columns(interval)]
+    return [row | _interval_columns(data, label, by_seed, interval)]
 
 
 def comparisons(data: GridData) -> list[tuple[str, str]]:
@@ -314,7 +315,8 @@ def _effect(data: GridData, effect: Effect, slice_name: str, metric: str) -> dic
     row = facts | {"decoding": data.decoding} | found
     if "p" in row:
         row |= {"split": scores[0].split, "k": scores[0].k, "verdict": verdict(row["low"], row["high"])}
-        row["num_starts"] = _num_starts(data, effect.plus[0], row.pop("seeds"))
+        cells = _cells(data, effect.plus[0], row.pop("seeds"))
+        row |= {"num_starts": num_starts(cells)} | variance_split.columns(row.pop("interval"), starts_of(cells))
     return row
 
 
@@ -338,7 +340,7 @@ def _contrast(data: GridData, pair: tuple[str, str], slice_name: str, metric: st
     found = data.differences.of((metric, first.k, slice_name, first.split), *sides)
     row = facts | {"split": first.split, "k": first.k, "verdict": verdict(found.interval.low, found.interval.high)}
     row["test"] = (slice_name, metric, *(tuple(_identity(cell) for cell, _ in side) for side in sides))
-    row |= {"p": found.p, "num_starts": _num_starts(data, pair[0], seeds)} | _interval_columns(found.interval)
+    row |= {"p": found.p} | _interval_columns(data, pair[0], seeds, found.interval)
     for primary in data.grid.primary:
         if primary.is_of(row):
             row |= {"p_equivalent": found.p_equivalent(primary.margin), "margin": primary.margin}
@@ -349,8 +351,10 @@ def _identity(cell: Cell) -> str:
     return cell.configuration or f"{cell.label}, seed {cell.seed}"
 
 
-def _num_starts(data: GridData, label: str, seeds: Iterable[int]) -> int:
-    return num_starts(cell.cell for cell in data.cells if cell.label == label and cell.seed in seeds)
+def _cells(data: GridData, label: str, seeds: Iterable[int]) -> list[Cell]:
+    """In the order of the seeds."""
+    by_seed = data.cells_of(label)
+    return [by_seed[seed] for seed in seeds]
 
 
 def _same_problems(who: str, scores: Iterable[Score], slice_name: str) -> None:
@@ -363,9 +367,12 @@ def _same_problems(who: str, scores: Iterable[Score], slice_name: str) -> None:
         )
 
 
-def _interval_columns(found: Interval) -> dict[str, Any]:
+def _interval_columns(data: GridData, label: str, seeds: Iterable[int], found: Interval) -> dict[str, Any]:
+    """seeds: of the label, in the order in which the interval has them."""
+    cells = _cells(data, label, seeds)
     names = ("estimate", "low", "high", "num_problems", "num_seeds", "note")
-    return {name: getattr(found, name) for name in names}
+    facts = {name: getattr(found, name) for name in names} | {"num_starts": num_starts(cells)}
+    return facts | variance_split.columns(found, starts_of(cells))
 
 
 def _words(seeds: Iterable[int]) -> str:

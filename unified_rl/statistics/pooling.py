@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -62,6 +62,11 @@ def slices_of(cells: Sequence[Cell]) -> list[tuple[list[Cell], tuple[str, str], 
 def starts_from(cell: Cell, start: Cell) -> bool:
     """Whether a run may have started from a policy: its configuration draws the same one, or one of the two has none."""
     return comparable.same_start(cell.settings, start.settings)
+
+
+def starts_of(cells: Iterable[Cell]) -> list[Hashable]:
+    """The start policy of each cell, by its draw."""
+    return [comparable.start_of(cell.settings) for cell in cells]
 
 
 def num_starts(cells: Iterable[Cell]) -> int:

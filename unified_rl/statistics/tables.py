@@ -15,7 +15,7 @@ others, which `status` says). Whatever is unfinished or missing is a row with a 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ import numpy as np
 import pandas as pd
 
 from unified_rl.base.errors import DataError
+from unified_rl.statistics import variance_split
 from unified_rl.statistics.cot_pass import TABLE as COT_PASS
 from unified_rl.statistics.cot_pass import cot_pass
 from unified_rl.statistics.counts import read_cells
@@ -43,6 +44,7 @@ from unified_rl.statistics.pooling import (
     same_problems,
     slices_of,
     stack,
+    starts_of,
 )
 from unified_rl.statistics.table_files import MAKE_COMMAND, SCHEMA, write_table
 
@@ -53,16 +55,18 @@ HEADLINE_K = 64
 RUNS_COLUMNS = ["label", "method", "seed", "status", "evaluation_status", "step", "steps", "run", "commit", "mixed_code"]
 CURVES_COLUMNS = [
     *("label", "method", "seed", "step", "slice", "split", "accuracy", "low", "high", "num_problems", "num_seeds"),
-    *("num_starts", "sampled_tokens", "trained_tokens", "status", "note"),
+    *("num_starts", *variance_split.COLUMNS, "sampled_tokens", "trained_tokens", "status", "note"),
 ]
 PASS_MAJ_COLUMNS = [
     *("label", "method", "seeds", "slice", "split", "k", "metric", "estimate", "low", "high", "difference", "difference_low"),
-    *("difference_high", "num_problems", "num_seeds", "num_starts", "num_samples", "temperature", "decoding", "status", "note"),
+    *("difference_high", *variance_split.COLUMNS, *(f"difference_{name}" for name in variance_split.COLUMNS)),
+    *("num_problems", "num_seeds", "num_starts", "num_samples", "temperature", "decoding", "status", "note"),
 ]
 _MEASURES = ("greedy", "avg", "maj", "pass", "difference")
 RESULTS_COLUMNS = [
     *("label", "method", "seeds", "slice", "split", "step", "k", "k_problems"),
     *(f"{name}{suffix}" for name in _MEASURES for suffix in ("", "_low", "_high")),
+    *(f"{name}_{part}" for name in _MEASURES for part in variance_split.COLUMNS),
     *("num_problems", "num_seeds", "num_starts", "num_samples", "temperature", "decoding", "status", "note"),
 ]
 
@@ -126,14 +130,14 @@ def pass_maj(
             same_problems([*sampled, *baseline], key)
             for place, k in enumerate(ks):
                 row = {**base, "k": k, "metric": metric} | _columns(
-                    "estimate", mean_interval(values_SPK[:, :, place]), bare=True
+                    "estimate", mean_interval(values_SPK[:, :, place]), sampled, bare=True
                 )
                 if other_SPK is not None and not group[0].is_baseline:
                     sides = (
                         list(zip(side, table[:, :, place], strict=True))
                         for side, table in ((sampled, values_SPK), (baseline, other_SPK))
                     )
-                    row |= _columns("difference", differences.of((metric, k, *key), *sides).interval)
+                    row |= _columns("difference", differences.of((metric, k, *key), *sides).interval, sampled)
                 rows.append(row | {"num_samples": sampled[0].scores[key].num_samples})
     return pd.DataFrame(rows, columns=PASS_MAJ_COLUMNS).astype({name: "Int64" for name in ("k", "num_problems", "num_samples")})
 
@@ -160,23 +164,16 @@ def results(
         greedy = [cell for cell in here if cell.scores[key].greedy is not None]
         if greedy:
             table = stack(greedy, _greedy_on(key))
-            row |= _columns("greedy", mean_interval(table)) | {"step": next(iter(greedy[0].final_metas.values()))["step"]}
+            row |= _columns("greedy", mean_interval(table), greedy) | {
+                "step": next(iter(greedy[0].final_metas.values()))["step"]
+            }
             baseline = baseline_of(cells, greedy, key, lambda scores: scores.greedy is not None)
             if baseline and not group[0].is_baseline:
                 same_problems([*greedy, *baseline], key)
                 sides = ([(cell, _greedy_on(key)(cell)) for cell in side] for side in (greedy, baseline))
-                row |= _columns("difference", differences.of(("greedy", None, *key), *sides).interval)
+                row |= _columns("difference", differences.of(("greedy", None, *key), *sides).interval, greedy)
         sampled = [cell for cell in here if cell.scores[key].num_samples]
-        if sampled:
-            ks = min((cell.scores[key].ks for cell in sampled), key=len)
-            shown = max(value for value in ks if value <= k)
-            row |= {"k": shown, "num_samples": sampled[0].scores[key].num_samples}
-            row |= _columns("avg", mean_interval(stack(sampled, _average_on(key))))
-            of_all = row["num_problems"]
-            for metric, values in k_metrics(key, ties, no_answer).items():
-                row |= _columns(metric, mean_interval(stack(sampled, values)[:, :, ks.index(shown)]))
-            row |= {"k_problems": row["num_problems"], "num_problems": of_all}
-        rows.append(row)
+        rows.append(row | (_of_samples(sampled, key, k_metrics(key, ties, no_answer), k) if sampled else {}))
     return pd.DataFrame(rows, columns=RESULTS_COLUMNS).astype(
         dict.fromkeys(("step", "k", "k_problems", "num_problems", "num_samples"), "Int64")
     )
@@ -190,11 +187,13 @@ def format_results(table: pd.DataFrame) -> str:
         shown_k = str(int(k.iloc[0])) if len(k) else "K"
         temperature = block["temperature"].dropna().unique()
         sampled = f"avg@1 T={temperature[0]:g}" if len(temperature) == 1 else "avg@1"
-        header = ["", "greedy %", sampled, f"Maj@{shown_k}", f"Pass@{shown_k}", "greedy - SFT", "seeds", "status"]
+        measures = ["greedy %", sampled, f"Maj@{shown_k}", f"Pass@{shown_k}", "greedy - SFT"]
+        header = ["", *measures, "seeds", "starts", variance_split.HEADING, "status"]
         lines = [header]
         for row in block.to_dict("records"):
             cells = [_percent(row, name, signed=name == "difference") for name in _MEASURES]
-            lines.append([row["label"], *cells, row["seeds"] or "-", row["status"]])
+            behind = [row["seeds"] or "-", str(row["num_starts"]), variance_split.in_words(row, "greedy_")]
+            lines.append([row["label"], *cells, *behind, row["status"]])
         problems = block["num_problems"].dropna()
         title = f"{split} / {slice_name}" + (f" ({int(problems.iloc[0])} problems)" if len(problems) else "")
         fewer = block["k_problems"].dropna()
@@ -206,12 +205,26 @@ def format_results(table: pd.DataFrame) -> str:
         foot = f"[95 % interval over problems only: fewer than {FEWEST_SEEDS} training seeds; other seeds may differ by more]"
     else:
         exceptions = f"; rows with fewer than {FEWEST_SEEDS} seeds: over problems only" if few.any() else ""
-        foot = f"[95 % interval over problems and seeds{exceptions}]"
+        foot = f"[95 % interval over problems and seeds{exceptions}; {variance_split.READING}, of greedy accuracy]"
     return "\n\n".join([*blocks, foot])
 
 
 # ------------------------------------------------------------------------------------------------------------------------------
 # Parts
+
+
+def _of_samples(
+    sampled: list[Cell], key: tuple[str, str], metrics: Mapping[str, Callable[[Cell], np.ndarray]], most: int
+) -> dict[str, Any]:
+    """avg, and Maj@K and Pass@K at the largest K up to `most` that all have."""
+    ks = min((cell.scores[key].ks for cell in sampled), key=len)
+    shown = max(value for value in ks if value <= most)
+    row = _columns("avg", mean_interval(stack(sampled, _average_on(key))), sampled)
+    of_all = row["num_problems"]
+    for metric, values in metrics.items():
+        row |= _columns(metric, mean_interval(stack(sampled, values)[:, :, ks.index(shown)]), sampled)
+    facts = {"k": shown, "num_samples": sampled[0].scores[key].num_samples}
+    return row | facts | {"k_problems": row["num_problems"], "num_problems": of_all}
 
 
 def _greedy_on(key: tuple[str, str]) -> Callable[[Cell], np.ndarray]:
@@ -222,7 +235,8 @@ def _average_on(key: tuple[str, str]) -> Callable[[Cell], np.ndarray]:
     return lambda cell: cell.scores[key].average()
 
 
-def _columns(name: str, interval: Interval, bare: bool = False) -> dict[str, Any]:
+def _columns(name: str, interval: Interval, cells: Sequence[Cell], bare: bool = False) -> dict[str, Any]:
+    """Of an interval over these cells; bare: bounds and shares of the variance have no name before them."""
     low, high = ("low", "high") if bare else (f"{name}_low", f"{name}_high")
     return {
         name: interval.estimate,
@@ -231,7 +245,7 @@ def _columns(name: str, interval: Interval, bare: bool = False) -> dict[str, Any
         "num_problems": interval.num_problems,
         "num_seeds": interval.num_seeds,
         "note": interval.note,
-    }
+    } | variance_split.columns(interval, starts_of(cells), "" if bare else f"{name}_")
 
 
 def _curve_rows(cells: list[Cell], seed: str, status: str) -> list[dict[str, Any]]:
@@ -254,6 +268,7 @@ def _curve_rows(cells: list[Cell], seed: str, status: str) -> list[dict[str, Any
             facts
             | {"step": step, "slice": slice_name, "split": split, "accuracy": interval.estimate}
             | {"low": interval.low, "high": interval.high, "num_problems": interval.num_problems}
+            | variance_split.columns(interval, starts_of(cell for cell, _ in entries))
             | {"num_seeds": interval.num_seeds, "note": interval.note}
             | {name: float(np.mean([entry[name] for _, entry in entries])) for name in ("sampled_tokens", "trained_tokens")}
         )
