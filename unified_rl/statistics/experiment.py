@@ -348,22 +348,10 @@ def _scores(samples: pd.DataFrame, where: str, numbers: set[int]) -> Scores:
     Args:
         where: names the files in messages. numbers: of samples that a problem may have.
     """
-    right = (samples["verdict"] == "correct").to_numpy()
-    elected = (samples["answer_class"].notna() & (samples["answer_class"] == samples["gold_class"])).to_numpy(dtype=bool)
-    if (right != elected).any():
-        row = samples[right != elected].iloc[0]
-        raise DataError(
-            f"{where}: problem {row['problem_id']!r}, {row['mode']} {row['sample_index']} has verdict {row['verdict']!r}, but "
-            f"answer_class {row['answer_class']!r} against gold_class {row['gold_class']!r}; mend the grader and evaluate again"
-        )
+    _refuse_contradictions(samples, where)
     greedy, drawn = samples[samples["mode"] == "greedy"], samples[samples["mode"] == "sample"]
     problem_ids = tuple(sorted(samples["problem_id"].unique()))
     asked = samples.drop_duplicates("problem_id")
-    if samples.duplicated(["problem_id", "mode", "sample_index"]).any():
-        row = samples[samples.duplicated(["problem_id", "mode", "sample_index"])].iloc[0]
-        raise DataError(
-            f"{where}: {row['mode']} {row['sample_index']} of problem {row['problem_id']!r} is there twice; evaluate again"
-        )
     per_problem = drawn.groupby("problem_id").size().reindex(problem_ids, fill_value=0)
     uneven = per_problem.nunique() > 1 and not set(per_problem) <= numbers
     if uneven or (len(greedy) and len(greedy) != len(problem_ids)):
@@ -389,6 +377,23 @@ def _scores(samples: pd.DataFrame, where: str, numbers: set[int]) -> Scores:
         num_sound=None if sound is None else sound.to_numpy(dtype=np.int64),
         digest=comparable.problems_digest(zip(asked["problem_id"], asked["gold"], strict=True)) if "gold" in samples else "",
     )
+
+
+def _refuse_contradictions(samples: pd.DataFrame, where: str) -> None:
+    """Raise DataError where a verdict is not that of the answers' classes, or an answer is there twice."""
+    right = (samples["verdict"] == "correct").to_numpy()
+    elected = (samples["answer_class"].notna() & (samples["answer_class"] == samples["gold_class"])).to_numpy(dtype=bool)
+    if (right != elected).any():
+        row = samples[right != elected].iloc[0]
+        raise DataError(
+            f"{where}: problem {row['problem_id']!r}, {row['mode']} {row['sample_index']} has verdict {row['verdict']!r}, but "
+            f"answer_class {row['answer_class']!r} against gold_class {row['gold_class']!r}; mend the grader and evaluate again"
+        )
+    if samples.duplicated(["problem_id", "mode", "sample_index"]).any():
+        row = samples[samples.duplicated(["problem_id", "mode", "sample_index"])].iloc[0]
+        raise DataError(
+            f"{where}: {row['mode']} {row['sample_index']} of problem {row['problem_id']!r} is there twice; evaluate again"
+        )
 
 
 def _votes(drawn: pd.DataFrame, problem_ids: tuple[str, ...]) -> tuple[list[list[int]], np.ndarray]:
