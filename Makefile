@@ -48,12 +48,12 @@ test-engines: install-engines
 test-harness: install-harness
 	OMP_NUM_THREADS=1 $(HARNESS)/python -m pytest tests/adapters/test_harness.py
 
-# What does not fit in the quick suite: many kills, and every mutant of the maths.
-test-long: install mutants
-	$(BIN)/python -m pytest -m "long and not nightly"
+# What does not fit in the quick suite: growth of every reader, many kills, whole grids.
+test-long: install
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile -m "long and not nightly"
 
-# Damage of every kind, and a power cut at every file operation: hours.
-test-nightly: install
+# Damage of every kind, a power cut at every file operation, every family, and every mutant of the maths: hours.
+test-nightly: install mutants
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m nightly
 
 mutants: install

@@ -23,6 +23,7 @@ OPTIONS = {
     "truncated sequence": ImportanceConfig("truncated", "sequence", cap=1.1, kl="inside"),
     "masked token": ImportanceConfig("masked", "token", cap=1.3, floor=0.8, kl="inside"),
     "masked sequence": ImportanceConfig("masked", "sequence", cap=1.5, floor=0.6, kl="inside"),
+    "truncated geometric": ImportanceConfig("truncated", "geometric", cap=1.05, kl="inside"),
 }
 
 
@@ -46,6 +47,8 @@ def weights_by_hand(batch, options):
         ratios = [math.exp(a) / math.exp(b) for a, b in zip(old, sampler, strict=True)]
         if options.level == "sequence":
             ratios = [math.prod(ratios)] * length
+        if options.level == "geometric":
+            ratios = [math.prod(ratios) ** (1 / length)] * length
         if options.name == "truncated":
             found.append([min(ratio, options.cap) for ratio in ratios])
         else:

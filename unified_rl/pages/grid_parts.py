@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from unified_rl.pages.html import as_table, link, paragraphs
+from unified_rl.statistics import variance_split
 from unified_rl.statistics.comparable import starts_in_words
 from unified_rl.statistics.grid_file import GridFacts, matching_sentence
 from unified_rl.statistics.intervals import FEWEST_SEEDS
@@ -33,6 +34,7 @@ METRICS = {
     "avg": ("avg@1 %", "share of right answers among samples"),
     "maj": ("Maj@{k} %", "how often the most frequent of {k} sampled answers is right"),
     "pass": ("Pass@{k} %", "how often at least one of {k} sampled answers is right"),
+    "cot_pass": ("CoT-Pass@{k} %", "how often at least one of {k} sampled answers is right with every step right"),
 }
 TOKENS = {
     "trained_tokens": ("Tokens trained on", "response tokens that the run learned from"),
@@ -160,8 +162,15 @@ def _count(value: float) -> str:
 
 
 def _seeds(rows: pd.DataFrame) -> str:
+    """How many, from how many starts, and what the variance of the first metric is made of; older tables say less."""
     seeds = rows["num_seeds"].dropna()
-    return str(int(seeds.max())) if len(seeds) else "-"
+    if not len(seeds):
+        return "-"
+    starts = rows["num_starts"].dropna() if "num_starts" in rows else seeds[:0]
+    parts = next((words for row in rows.to_dict("records") if (words := variance_split.in_words(row)) != "-"), "")
+    said = [f"{int(starts.max())} {'start' if starts.max() == 1 else 'starts'}" if len(starts) else "", parts]
+    more = ", ".join(filter(None, said))
+    return f"{int(seeds.max())}" + (f' <span class="interval">({more})</span>' if more else "")
 
 
 def _reading(summary: pd.DataFrame, facts: Mapping[str, Any]) -> str:
@@ -181,7 +190,8 @@ def _reading(summary: pd.DataFrame, facts: Mapping[str, Any]) -> str:
     starts = starts_in_words(int(facts.get("num_starts") or 0), len(facts.get("seeds", [])))
     return (
         f'<p class="note prose">How to read it. {start}{meanings}. In brackets: {level} % intervals over problems and training '
-        f"seeds (over problems only where there are fewer than {FEWEST_SEEDS}); for tokens, the range over seeds. {starts}{gain} A "
+        f"seeds (over problems only where there are fewer than {FEWEST_SEEDS}); for tokens, the range over seeds. Beside the "
+        f"seeds: starts, and {variance_split.READING}. {starts}{gain} A "
         f"coloured difference with * remains after Holm's correction {HOLM_FAMILY}.</p>"
     )
 

@@ -16,7 +16,7 @@ from unified_rl.config.schema import Config
 from unified_rl.methods.losses import all_needs, of_policy
 from unified_rl.methods.options import Kl
 from unified_rl.methods.signals import ROLES, SIGNALS, beside_policy, per_rollout
-from unified_rl.planning import dialects
+from unified_rl.planning import dialects, problems
 from unified_rl.planning import render as render_plan
 from unified_rl.presets import chain, loading
 from unified_rl.sources.pairs import pairs_per_prompt
@@ -143,6 +143,7 @@ def _axes(config: Config) -> dict[str, str]:
             if source.provides.samples
             else ""
         ),
+        **problems.described(config),
         "reward": _reward(config),
         "coefficient": f"{config.coefficient.name} (unit {config.coefficient.unit}; needs {_listed(config.coefficient.needs)})",
         "aggregation": f"{config.aggregation.name}, truncated responses: {config.aggregation.truncated}",

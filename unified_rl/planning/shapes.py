@@ -10,6 +10,8 @@ from typing import Any
 
 from unified_rl.base.errors import ConfigError, DataError
 from unified_rl.config.lora import LoraConfig
+from unified_rl.config.plan import ArchitectureConfig
+from unified_rl.config.problems import ModelConfig
 from unified_rl.config.schema import Config
 from unified_rl.models.adapter_files import is_adapter, root_of
 
@@ -123,23 +125,28 @@ def shape_of(config: Config) -> tuple[ModelShape, str]:
     if path and path != found.name and (not found.name or _HUB_NAME.fullmatch(path)):
         return shape_from_file(_fetched(path)), f"config.json of {path} on the Hugging Face Hub"
     if found.name:
-        return (
-            ModelShape(
-                found.hidden_size,
-                found.num_layers,
-                found.num_heads,
-                found.num_kv_heads or found.num_heads,
-                found.head_size or found.hidden_size // found.num_heads,
-                found.intermediate_size,
-                found.vocabulary,
-                found.max_positions,
-                found.tied_embeddings,
-                found.qkv_bias,
-            ),
-            f"the stack's section architecture ({found.name})",
-        )
+        return _of_stack(found), f"the stack's section architecture ({found.name})"
     model = config.model
-    shape = ModelShape(
+    return _from_scratch(model), f"section model, from scratch; the vocabulary is at most {model.vocabulary}"
+
+
+def _of_stack(found: ArchitectureConfig) -> ModelShape:
+    return ModelShape(
+        found.hidden_size,
+        found.num_layers,
+        found.num_heads,
+        found.num_kv_heads or found.num_heads,
+        found.head_size or found.hidden_size // found.num_heads,
+        found.intermediate_size,
+        found.vocabulary,
+        found.max_positions,
+        found.tied_embeddings,
+        found.qkv_bias,
+    )
+
+
+def _from_scratch(model: ModelConfig) -> ModelShape:
+    return ModelShape(
         model.hidden_size,
         model.num_layers,
         model.num_heads,
@@ -150,7 +157,6 @@ def shape_of(config: Config) -> tuple[ModelShape, str]:
         model.max_positions,
         tied_embeddings=True,
     )
-    return shape, f"section model, from scratch; the vocabulary is at most {model.vocabulary}"
 
 
 def _fetched(name: str) -> Path:

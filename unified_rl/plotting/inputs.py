@@ -10,6 +10,7 @@ import pandas as pd
 
 from unified_rl.base.errors import DataError
 from unified_rl.base.terminal import shown
+from unified_rl.statistics import variance_split
 from unified_rl.statistics.comparable import starts_in_words
 from unified_rl.statistics.grid_file import NOT_STATED, matching_sentence
 from unified_rl.statistics.intervals import FEWEST_SEEDS
@@ -57,11 +58,11 @@ def with_numbers(source: Input, column: str) -> pd.DataFrame:
     return table
 
 
-def intervals_sentence(drawn_as: str, table: pd.DataFrame, source: Input) -> str:
+def intervals_sentence(drawn_as: str, table: pd.DataFrame, source: Input, measure: str = "") -> str:
     """What the intervals are over, which seeds, how many problems.
 
     Args:
-        drawn_as: "Bands" or "Bars". table: the rows that were drawn.
+        drawn_as: "Bands" or "Bars". table: the rows that were drawn. measure: whose variance is told of, where a row has several.
     """
     counts = table.groupby("label", sort=False)["num_seeds"].max().astype(int)
     level = f"{drawn_as} are {100 * source.provenance.get('confidence', 0.95):g} % intervals over problems"
@@ -84,8 +85,17 @@ def intervals_sentence(drawn_as: str, table: pd.DataFrame, source: Input) -> str
         exceptions = f"; except {', '.join(fewer)}" if fewer else ""
         text = f"{level} and training seeds, crossed; {counts.max()} seeds per method (seeds: {seeds}){exceptions}."
     problems = table.groupby("slice", sort=False)["num_problems"].max().astype(int)
-    text = " ".join(filter(None, [text, starts_sentence(source)]))
+    text = " ".join(filter(None, [text, starts_sentence(source), variance_sentence(table, measure)]))
     return text + " Problems: " + ", ".join(f"{name} {count}" for name, count in problems.items()) + "."
+
+
+def variance_sentence(table: pd.DataFrame, measure: str = "") -> str:
+    """What the variance of the estimates is made of, over the rows of a table; "" where nothing says."""
+    prefix = f"{measure}_" if measure else ""
+    words = dict(zip(variance_split.COLUMNS, ("problems", "seeds", "starts"), strict=True))
+    found = {words[name]: 100 * table[prefix + name].dropna() for name in words if prefix + name in table}
+    shares = [f"{part.min():.0f} to {part.max():.0f} % from {name}" for name, part in found.items() if len(part)]
+    return f"Of the variance{f' of {measure}' if measure else ''} come {', '.join(shares)}." if shares else ""
 
 
 def starts_sentence(source: Input) -> str:

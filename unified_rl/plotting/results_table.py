@@ -13,6 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from unified_rl.plotting import inputs, style
 from unified_rl.plotting.latex import tabular, text
 from unified_rl.plotting.output import save
+from unified_rl.statistics import variance_split
 
 INPUTS = ("results.csv",)
 MEASURES = ("greedy", "maj", "pass", "difference")
@@ -93,7 +94,10 @@ def _words(row: dict) -> dict[str, str]:
         value, low, high = (100 * row[f"{measure}{suffix}"] for suffix in ("", "_low", "_high"))
         numbers[title] = f"{value:{sign}.1f} [{low:{sign}.1f}, {high:{sign}.1f}]" if np.isfinite(value) else "-"
     k = str(int(row["k"])) if np.isfinite(row["k"]) else "-"
-    return {"Slice": row["slice"], "Method": row["label"], **numbers, "K": k, "Status": row["status"]}
+    counts = {title: row.get(name) for title, name in (("Seeds", "num_seeds"), ("Starts", "num_starts"))}
+    behind = {title: "-" if pd.isna(count) else f"{count:.0f}" for title, count in counts.items()}
+    behind["Variance %"] = variance_split.in_words(row, "greedy_")
+    return {"Slice": row["slice"], "Method": row["label"], **numbers, "K": k, **behind, "Status": row["status"]}
 
 
 def _fewer_problems(table: pd.DataFrame) -> str:
@@ -112,7 +116,7 @@ def _caption(table: pd.DataFrame, source: inputs.Input) -> list[str]:
     return [
         "**Final policies.** Accuracy after the last training step; last column: the paired difference of greedy accuracy",
         f"to the SFT policy on the same problems. Maj@K and Pass@K at temperature {temperatures}; ties: {ties}.",
-        inputs.intervals_sentence("Bars", table, source),
+        inputs.intervals_sentence("Bars", table, source, "greedy"),
         _fewer_problems(table),
         inputs.status_sentence(source),
         inputs.source_sentence(source),

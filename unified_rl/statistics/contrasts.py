@@ -12,12 +12,13 @@ from collections.abc import Sequence
 import pandas as pd
 
 from unified_rl.base.errors import DataError
+from unified_rl.statistics import variance_split
 
 COLUMNS = [
     *("label", "baseline", "slice", "split", "metric", "k", "estimate", "low", "high", "verdict", "p"),
-    *("num_problems", "num_seeds", "num_starts", "note"),
+    *("num_problems", "num_seeds", "num_starts", *variance_split.COLUMNS, "note"),
 ]
-FINAL = ("greedy", "avg", "maj", "pass")
+FINAL = ("greedy", "avg", "maj", "pass", "cot_pass")
 
 
 def contrasts(compared: pd.DataFrame, pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
@@ -37,7 +38,7 @@ def contrasts(compared: pd.DataFrame, pairs: Sequence[tuple[str, str]]) -> pd.Da
             raise DataError(
                 f"{label!r} and {baseline!r} have no seed in common of which both are complete: they cannot be paired"
             )
-        blocks.append(rows[[name for name in COLUMNS if name in rows]])  # older tables lack num_starts
+        blocks.append(rows[[name for name in COLUMNS if name in rows]])  # older tables lack some
     return pd.concat(blocks) if blocks else pd.DataFrame(columns=COLUMNS)
 
 
@@ -55,7 +56,9 @@ def format_contrasts(table: pd.DataFrame) -> str:
         shown[name] = (100 * shown[name]).map("{:+.1f}".format)
     shown["difference"] = shown["estimate"] + " [" + shown["low"] + ", " + shown["high"] + "]"
     shown["metric"] = shown["metric"] + shown["k"].map(lambda k: "" if pd.isna(k) else f"@{k}")
-    columns = ["label", "baseline", "slice", "metric", "difference", "verdict", "num_seeds"]
+    shown[variance_split.HEADING] = [variance_split.in_words(row) for row in table.to_dict("records")]
+    behind = [name for name in ("num_seeds", "num_starts", variance_split.HEADING) if name in shown]
+    columns = ["label", "baseline", "slice", "metric", "difference", "verdict", *behind]
     return shown[columns].to_string(index=False)
 
 

@@ -24,13 +24,23 @@ seeds crossed, paired by problem).
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from unified_rl.statistics.intervals import CONFIDENCE, Interval, difference_bounds, reading_note, score_table
+from unified_rl.statistics import variance_split
+from unified_rl.statistics.intervals import (
+    CONFIDENCE,
+    Interval,
+    difference_bounds,
+    padded,
+    reading_note,
+    score_table,
+    seeds_seen,
+)
 
 PARTS = ("gain", "coverage", "concentration")
 
@@ -56,20 +66,7 @@ def coverage_split(
     Raises:
         ValueError: shapes that cannot be paired, or a score above Pass@K, which no vote can reach.
     """
-    names = ("score", "passed", "base_score", "base_passed")
-    tables = [score_table(name, values) for name, values in zip(names, (score, passed, base_score, base_passed), strict=True)]
-    if tables[0].shape != tables[1].shape or tables[2].shape != tables[3].shape:
-        raise ValueError("score and passed must have the same shape, and so must base_score and base_passed")
-    if tables[0].shape[1] != tables[2].shape[1] or len(tables[2]) not in (1, len(tables[0])):
-        raise ValueError(
-            f"[seeds, problems] {tables[0].shape} cannot be paired with the baseline's {tables[2].shape}; "
-            "pass the same problems, and the same seeds or one baseline"
-        )
-    for name, top, low in (("score", tables[1], tables[0]), ("base_score", tables[3], tables[2])):
-        if (low > top + 1e-9).any():
-            raise ValueError(
-                f"{name} exceeds Pass@K on some problem, which no vote can; were they counted on the same samples?"
-            )
+    tables = _paired_tables(score, passed, base_score, base_passed)
     shape = tables[0].shape
     M_a, P_a, M_b, P_b = means = [float(table.mean()) for table in tables]
     coverage, gradient = _coverage_part(M_a, P_a, M_b, P_b)
@@ -83,9 +80,30 @@ def coverage_split(
         (M_a - M_b - coverage, gain_gradient - gradient),
     ):
         centred = sum(one * (table - mean) for one, table, mean in zip(slope, tables, means, strict=True))
-        bounds = [float(bound) for bound in difference_bounds(np.broadcast_to(part + centred, shape), confidence)]
-        intervals.append(Interval(part, bounds[0], bounds[1], "delta method", shape[1], shape[0], note))
+        table = np.broadcast_to(part + centred, shape)
+        low, high = (float(bound) for bound in difference_bounds(table, confidence))
+        seen = seeds_seen(table, padded(table))
+        intervals.append(Interval(part, low, high, "delta method", shape[1], shape[0], note, *seen))
     return Split(*intervals)
+
+
+def _paired_tables(*given: ArrayLike) -> list[np.ndarray]:
+    """The four tables of `coverage_split`, [S, P] each (the baseline's perhaps [1, P]), once they are found to go together."""
+    names = ("score", "passed", "base_score", "base_passed")
+    tables = [score_table(name, values) for name, values in zip(names, given, strict=True)]
+    if tables[0].shape != tables[1].shape or tables[2].shape != tables[3].shape:
+        raise ValueError("score and passed must have the same shape, and so must base_score and base_passed")
+    if tables[0].shape[1] != tables[2].shape[1] or len(tables[2]) not in (1, len(tables[0])):
+        raise ValueError(
+            f"[seeds, problems] {tables[0].shape} cannot be paired with the baseline's {tables[2].shape}; "
+            "pass the same problems, and the same seeds or one baseline"
+        )
+    for name, top, low in (("score", tables[1], tables[0]), ("base_score", tables[3], tables[2])):
+        if (low > top + 1e-9).any():
+            raise ValueError(
+                f"{name} exceeds Pass@K on some problem, which no vote can; were they counted on the same samples?"
+            )
+    return tables
 
 
 def _coverage_part(M_a: float, P_a: float, M_b: float, P_b: float) -> tuple[float, np.ndarray]:
@@ -105,14 +123,15 @@ def coverage_table(
     base_scores: ArrayLike,
     base_passed: ArrayLike,
     confidence: float = CONFIDENCE,
+    starts: Sequence[Hashable] = (),
 ) -> pd.DataFrame:
     """`coverage_split` at every K.
 
     Args:
-        ks: [K]. The others as in `coverage_split`, with a last axis K: [P, K] or [S, P, K].
+        ks: [K]. The others as in `coverage_split`, with a last axis K: [P, K] or [S, P, K]. starts: [S], of each seed, if known.
 
     Returns:
-        One row per (k, part), part in `PARTS`: estimate, low, high, num_problems, num_seeds, note.
+        One row per (k, part), part in `PARTS`: estimate, low, high, num_problems, num_seeds, `variance_split.COLUMNS`, note.
     """
     rows = []
     for place, k in enumerate(np.asarray(ks).tolist()):
@@ -123,12 +142,6 @@ def coverage_table(
         for part in PARTS:
             interval = getattr(split, part)
             facts = {name: getattr(interval, name) for name in ("estimate", "low", "high", "num_problems", "num_seeds", "note")}
-            rows.append({"k": k, "part": part, **facts})
-    return pd.DataFrame(rows, columns=["k", "part", "estimate", "low", "high", "num_problems", "num_seeds", "note"])
-
-
-def split_of_means(maj: float, passed: float, base_maj: float, base_passed: float) -> dict[str, float]:
-    """The split from published means alone, as of the paper's Figure 7: {"gain", "coverage", "concentration"}, no intervals."""
-    coverage, _ = _coverage_part(maj, passed, base_maj, base_passed)
-    parts = {"gain": maj - base_maj, "coverage": coverage, "concentration": maj - base_maj - coverage}
-    return {name: float(value) for name, value in parts.items()}
+            rows.append({"k": k, "part": part, **facts, **variance_split.columns(interval, starts)})
+    names = ["k", "part", "estimate", "low", "high", "num_problems", "num_seeds", *variance_split.COLUMNS, "note"]
+    return pd.DataFrame(rows, columns=names)

@@ -97,4 +97,4 @@ def measured(effect: Effect, of: Callable[[str], Mapping[int, Scored]]) -> dict[
     found = paired_difference(plus, minus)
     bounds = {name: effect.scale * getattr(found, name) for name in ("estimate", "low", "high")}
     kept = {name: getattr(found, name) for name in ("num_problems", "num_seeds", "note")}
-    return bounds | kept | {"p": paired_p_value(plus, minus), "seeds": seeds}
+    return bounds | kept | {"p": paired_p_value(plus, minus), "seeds": seeds, "interval": found}

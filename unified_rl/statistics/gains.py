@@ -16,11 +16,14 @@ from unified_rl.statistics.coverage import coverage_table
 from unified_rl.statistics.crossover import pass_at_k_crossover
 from unified_rl.statistics.experiment import Cell, Scores
 from unified_rl.statistics.maj_at_k import NoAnswer, Ties
-from unified_rl.statistics.pooling import baseline_of, label_facts, same_problems, slices_of, stack
+from unified_rl.statistics.paired import baseline_of
+from unified_rl.statistics.pooling import label_facts, same_problems, slices_of, stack, starts_of
+from unified_rl.statistics.variance_split import COLUMNS as VARIANCE
 
 FACTS = ("label", "method", "seeds", "num_starts", "slice", "split")
 COVERAGE_COLUMNS = [
-    *(*FACTS, "score", "k", "part", "estimate", "low", "high", "num_problems", "num_seeds", "decoding", "status", "note"),
+    *(*FACTS, "score", "k", "part", "estimate", "low", "high", "num_problems", "num_seeds", *VARIANCE),
+    *("decoding", "status", "note"),
 ]
 CROSSOVER_COLUMNS = [
     *(*FACTS, "leader", "crossings", "overtaking", "low", "high", "crossing_share", "num_samples", "num_problems", "num_seeds"),
@@ -45,7 +48,7 @@ def coverage_gains(cells: Sequence[Cell], ties: Ties = "uniform", no_answer: NoA
         scored = {"maj": lambda scores: scores.maj_at(ties, no_answer), "avg": _average_at_every_k}
         for score, values in scored.items():
             own, other = (_at(group, key, ks, values) for group in (sampled, baseline))
-            for entry in coverage_table(ks, own, passed, other, base_passed).to_dict("records"):
+            for entry in coverage_table(ks, own, passed, other, base_passed, starts=starts_of(sampled)).to_dict("records"):
                 rows.append({**facts, "score": score, **entry})
     return pd.DataFrame(rows, columns=COVERAGE_COLUMNS).astype({"k": "Int64", "num_problems": "Int64", "num_seeds": "Int64"})
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from unified_rl.statistics import variance_split
 from unified_rl.statistics.comparable import starts_in_words
 from unified_rl.statistics.grid_cells import METRICS
 from unified_rl.statistics.grid_file import matching_sentence
-from unified_rl.statistics.grid_table import TO_LEVEL, GridData, comparisons, lack
+from unified_rl.statistics.grid_table import GridData, comparisons, lack
+from unified_rl.statistics.grid_tokens import TO_LEVEL
 from unified_rl.statistics.intervals import FEWEST_SEEDS
 from unified_rl.statistics.page_family import ALPHA, HOLM_FAMILY
 from unified_rl.statistics.pooling import num_starts
 
+BEHIND = ("seeds", "starts", variance_split.HEADING)
 TITLES = {"greedy": "final", "best": "best by validation", "area": "mean over training", "avg": "avg@1"}
 
 
@@ -34,7 +37,7 @@ def format_tables(data: GridData, table: pd.DataFrame, contrasts: pd.DataFrame, 
     lacking = [f"  {cell.label}, seed {cell.seed} ({cell.id}): {lack(cell)}" for cell in data.cells if lack(cell)]
     foot = [
         f"In brackets: 95 % intervals over problems and seeds (over problems only where there are fewer than {FEWEST_SEEDS}); of "
-        "tokens: the range.",
+        f"tokens: the range. {variance_split.READING}, of the first column.",
         starts_in_words(num_starts(cell.cell for cell in data.cells), len({cell.seed for cell in data.cells})),
         f"*: differs after Holm's correction at {100 * ALPHA:g} % {HOLM_FAMILY}.",
     ]
@@ -51,16 +54,15 @@ def format_tables(data: GridData, table: pd.DataFrame, contrasts: pd.DataFrame, 
 def _block(data: GridData, table: pd.DataFrame, contrasts: pd.DataFrame, effects: pd.DataFrame | None, name: str) -> str:
     k = table["k"].dropna()
     shown_k = int(k.iloc[0]) if len(k) else "K"
-    titles = TITLES | {"maj": f"Maj@{shown_k}", "pass": f"Pass@{shown_k}"}
+    titles = TITLES | {"maj": f"Maj@{shown_k}", "pass": f"Pass@{shown_k}", "cot_pass": f"CoT-Pass@{shown_k}"}
     metrics = [metric for metric in METRICS if metric in set(table["metric"])]
     level = f"tokens to {100 * data.levels[name]:.0f} %" if name in data.levels else "tokens to level"
-    lines = [["", *(titles[metric] for metric in metrics), "trained tokens", level, "seeds"]]
+    lines = [["", *(titles[metric] for metric in metrics), "trained tokens", level, *BEHIND]]
     for label in data.labels:
         rows = table[table["label"] == label].set_index("metric")
         numbers = [_points(rows.loc[metric]) if metric in rows.index else "-" for metric in metrics]
         tokens = [_token_words(rows.loc[metric]) if metric in rows.index else "-" for metric in ("trained_tokens", TO_LEVEL)]
-        seeds = rows["num_seeds"].dropna().astype(int)
-        lines.append([label, *numbers, *tokens, str(seeds.max()) if len(seeds) else "-"])
+        lines.append([label, *numbers, *tokens, *_behind(rows, metrics)])
     pairs = contrasts[contrasts["slice"] == name]
     for label, baseline in comparisons(data):
         rows = pairs[(pairs["label"] == label) & (pairs["baseline"] == baseline)]
@@ -74,9 +76,17 @@ def _block(data: GridData, table: pd.DataFrame, contrasts: pd.DataFrame, effects
 
 def _compared(name: str, rows: pd.DataFrame, metrics: list[str]) -> list[str]:
     """A line of differences: its metrics, no tokens, its seeds."""
-    by_metric, seeds = rows.set_index("metric"), rows["num_seeds"].dropna().astype(int)
+    by_metric = rows.set_index("metric")
     numbers = [_difference(by_metric.loc[metric]) if metric in by_metric.index else "-" for metric in metrics]
-    return [name, *numbers, "", "", str(seeds.max()) if len(seeds) else "-"]
+    return [name, *numbers, "", "", *_behind(by_metric, metrics)]
+
+
+def _behind(rows: pd.DataFrame, metrics: list[str]) -> list[str]:
+    """Seeds, starts, and what the variance of the first metric is made of. rows: by metric."""
+    counts = [rows[name].dropna().astype(int) for name in ("num_seeds", "num_starts")]
+    first = next((metric for metric in metrics if metric in rows.index), None)
+    parts = variance_split.in_words(rows.loc[first].to_dict()) if first else "-"
+    return [*(str(count.max()) if len(count) else "-" for count in counts), parts]
 
 
 def _points(row: pd.Series) -> str:

@@ -36,7 +36,7 @@ problems.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -68,6 +68,7 @@ class Interval:
         method: how it was computed, in a few words.
         num_problems, num_seeds: size of the table behind it.
         note: what a reader must know; empty if nothing. One seed: that the interval is over problems only.
+        seed_share: of the variance, that comes from the seeds (u above); None over problems only. seed_means: [S].
     """
 
     estimate: float
@@ -77,6 +78,8 @@ class Interval:
     num_problems: int
     num_seeds: int
     note: str
+    seed_share: float | None = None
+    seed_means: tuple[float, ...] = field(default=(), repr=False)
 
 
 def mean_interval(scores: ArrayLike, confidence: float = CONFIDENCE) -> Interval:
@@ -101,7 +104,8 @@ def mean_interval(scores: ArrayLike, confidence: float = CONFIDENCE) -> Interval
         method = "Wilson score with the effective number of problems" + (
             ", two-way variance" if num_seeds >= FEWEST_SEEDS else ""
         )
-    return Interval(float(table.mean()), low, high, method, num_problems, num_seeds, reading_note(num_problems, num_seeds))
+    note, (share, means) = reading_note(num_problems, num_seeds), seeds_seen(table, table)
+    return Interval(float(table.mean()), low, high, method, num_problems, num_seeds, note, share, means)
 
 
 def paired_difference(scores: ArrayLike, baseline: ArrayLike, confidence: float = CONFIDENCE) -> Interval:
@@ -127,11 +131,12 @@ def paired_difference(scores: ArrayLike, baseline: ArrayLike, confidence: float 
         raise ValueError("scores and baseline must lie in 0..1")
     low, high = (float(bound) for bound in difference_bounds(table, confidence))
     num_seeds, num_problems = table.shape
+    seen = seeds_seen(table, padded(table))
     note = reading_note(num_problems, num_seeds)
     if len(b) < len(a):
         note = "; ".join(filter(None, (note, "one baseline policy")))
     method = "paired, with one problem won and one lost added" + (", two-way variance" if num_seeds >= FEWEST_SEEDS else "")
-    return Interval(float(table.mean()), low, high, method, num_problems, num_seeds, note)
+    return Interval(float(table.mean()), low, high, method, num_problems, num_seeds, note, *seen)
 
 
 def mean_bounds(scores: np.ndarray, confidence: float = CONFIDENCE) -> tuple[np.ndarray, np.ndarray]:
@@ -178,14 +183,25 @@ class DifferenceTest:
 
 def difference_test(differences: np.ndarray) -> DifferenceTest:
     """What an interval for the mean of paired differences in -1..1 is made of: [..., S, P] -> [...]."""
+    table = padded(differences)
+    return DifferenceTest(table.mean((-2, -1)), *_two_way(table), table.shape[-2], table.shape[-1])
+
+
+def padded(differences: np.ndarray) -> np.ndarray:
+    """Paired differences with a problem won and one lost: [..., S, P] -> [..., S, P + 2]."""
     # One problem won and one lost, by the largest margin seen; by 1 where nothing differs. Their square counts half, because
     # the t quantile widens at few problems already, and the seeds share them. At full weight the simulation of
     # interval_coverage gives 97 to 99 % at 30 problems.
     largest = np.abs(differences.mean(-2)).max(-1)
     margin = np.where(largest > 0, largest, 1.0) * np.sqrt(0.5) / differences.shape[-2]
     margin = margin[..., None, None] * np.ones((*differences.shape[:-1], 1))
-    padded = np.concatenate([differences, margin, -margin], axis=-1)
-    return DifferenceTest(padded.mean((-2, -1)), *_two_way(padded), padded.shape[-2], padded.shape[-1])
+    return np.concatenate([differences, margin, -margin], axis=-1)
+
+
+def seeds_seen(table: np.ndarray, varied: np.ndarray) -> tuple[float | None, tuple[float, ...]]:
+    """The seeds' share of the variance, and their means. table: [S, P]; varied: the one that the interval's variance is of."""
+    share = float(_two_way(varied)[1]) if len(table) >= FEWEST_SEEDS and varied.shape[1] > 1 else None
+    return share, tuple(table.mean(1).tolist())
 
 
 @dataclass(frozen=True, slots=True)

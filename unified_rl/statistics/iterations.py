@@ -29,10 +29,10 @@ from unified_rl.base.errors import DataError
 from unified_rl.records import reading as run_reading
 from unified_rl.records import seals
 from unified_rl.records.config_file import flat
-from unified_rl.statistics import comparable
+from unified_rl.statistics import comparable, variance_split
 from unified_rl.statistics.clustered import plain_auc
 from unified_rl.statistics.grid_file import matching_of
-from unified_rl.statistics.intervals import mean_interval, paired_difference
+from unified_rl.statistics.intervals import Interval, mean_interval, paired_difference
 from unified_rl.statistics.planning import paired_p_value
 from unified_rl.statistics.table_files import SCHEMA, write_table
 
@@ -82,30 +82,31 @@ def curves(found: Sequence[IterativeRun]) -> pd.DataFrame:
     slices = list(dict.fromkeys(slice_name for *_, slice_name in order))  # in the task's order
     for iteration, step, slice_name in sorted(order, key=lambda key: (key[0], slices.index(key[2]), key[1])):
         scores = points[iteration, step, slice_name]
+        runs = [run for run in found if run.seed in scores]
         part = "main" if step <= steps * (iteration + 1) else "control"
         base = {"iteration": iteration, "step": step, "slice": slice_name, "part": part}
         pooled = scores if len(scores) == len(found) else {}
         for seed, table in [*((str(seed), [row]) for seed, row in scores.items()), (POOLED, list(pooled.values()))]:
             if table:
                 interval = mean_interval(np.array(table, dtype=float))
-                rows.append({**base, "seed": seed, "accuracy": interval.estimate, **_bounds(interval)})
+                rows.append({**base, "seed": seed, "accuracy": interval.estimate, **_bounds(interval, runs)})
     return pd.DataFrame(rows)
 
 
 def gains(found: Sequence[IterativeRun]) -> pd.DataFrame:
     """Greedy accuracy of each iteration minus that of its control, at the last step that both have, over seeds and problems."""
-    columns = ["iteration", "step", "slice", "estimate", "low", "high", "p", "num_problems", "num_seeds", "num_starts", "note"]
-    starts = comparable.count_starts(run.settings for run in found)
+    columns = ["iteration", "step", "slice", "estimate", "low", "high", "p", "num_problems", "num_seeds", "num_starts"]
+    columns += [*variance_split.COLUMNS, "note"]
     rows = []
     for iteration in range(1, 1 + max(len(run.iterations) for run in found) - 1):
-        pairs = [_common_points(run, iteration) for run in found if len(run.iterations) > iteration]
-        for step, slice_name in dict.fromkeys((step, name) for points in pairs for name, (step, *_) in points.items()):
-            both = [points[slice_name] for points in pairs if points.get(slice_name, (None,))[0] == step]
+        pairs = [(run, common_points(run, iteration)) for run in found if len(run.iterations) > iteration]
+        for step, slice_name in dict.fromkeys((step, name) for _, points in pairs for name, (step, *_) in points.items()):
+            there = [(run, points[slice_name]) for run, points in pairs if points.get(slice_name, (None,))[0] == step]
+            runs, both = zip(*there, strict=True)
             renewed, control = (np.array([point[place] for point in both], dtype=float) for place in (1, 2))
             gain = paired_difference(renewed, control)
             row = {"iteration": iteration, "step": step, "slice": slice_name, "estimate": gain.estimate, "note": gain.note}
-            row["num_starts"] = starts
-            rows.append(row | {"p": paired_p_value(renewed, control)} | _bounds(gain))
+            rows.append(row | {"p": paired_p_value(renewed, control)} | _bounds(gain, runs))
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -143,7 +144,7 @@ def agreement(found: Sequence[IterativeRun]) -> pd.DataFrame:
     for run in found:
         before: pd.DataFrame | None = None
         for path in sorted((run.path / "agreement").glob("*.parquet"), key=lambda path: int(path.stem)):
-            now = _read_agreement(path)
+            now = read_agreement(path)
             row = {
                 "iteration": int(path.stem),
                 "seed": str(run.seed),
@@ -186,6 +187,7 @@ def write_tables(paths: Sequence[Path | str], out: Path | str, command: str = ""
         "schema": SCHEMA,
         "command": command or "unified-rl tables RUN [RUN ...] out=DIR",
         "confidence": 0.95,
+        "label": str(found[0].settings.get("label") or ""),
         "seeds": [run.seed for run in found],
         "num_starts": comparable.count_starts(run.settings for run in found),
         "iterate": options,
@@ -228,7 +230,7 @@ def _are_iterations(value: Any) -> bool:
     )
 
 
-def _common_points(run: IterativeRun, iteration: int) -> dict[str, tuple[int, list[int], list[int]]]:
+def common_points(run: IterativeRun, iteration: int) -> dict[str, tuple[int, list[int], list[int]]]:
     """Slice -> (step since the start, right answers of the iteration, of its control) at the last step that both have."""
     points: list[dict[str, dict[int, Any]]] = []
     for entry in (run.iterations[iteration], run.iterations[iteration - 1]):
@@ -258,8 +260,11 @@ def _steps(found: Sequence[IterativeRun]) -> int:
     return lengths.pop()
 
 
-def _read_agreement(path: Path) -> pd.DataFrame:
+def read_agreement(path: Path) -> pd.DataFrame:
+    """What a reward model said of the held-out responses: prompt_id, sample_index, reward, accepted, correct."""
     try:
+        if not path.is_file():  # a pipe is never read to its end
+            raise OSError("no file")
         return parquet.read_table(path, use_threads=False).to_pandas()
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path} is not readable ({error}); delete it and resume the iterative run") from error
@@ -269,13 +274,15 @@ def _correlation(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.corrcoef(a, b)[0, 1]) if a.std() and b.std() else float("nan")
 
 
-def _bounds(interval: Any) -> dict[str, Any]:
+def _bounds(interval: Interval, runs: Sequence[IterativeRun]) -> dict[str, Any]:
+    """Of an interval over these runs, or one of them."""
     return {
         "low": interval.low,
         "high": interval.high,
         "num_problems": interval.num_problems,
         "num_seeds": interval.num_seeds,
-    }
+        "num_starts": comparable.count_starts(run.settings for run in runs) if interval.num_seeds > 1 else 1,
+    } | variance_split.columns(interval, [comparable.start_of(run.settings) for run in runs])
 
 
 def format_tables(tables: dict[str, pd.DataFrame]) -> str:

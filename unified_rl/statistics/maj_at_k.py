@@ -93,25 +93,31 @@ def maj_at_k(
     ks = np.atleast_1d(whole_numbers("k", k))
     _check(counts, correct, silent, ks)
 
+    unique, place = _distinct(counts, correct, silent, no_answer)
+    result = np.empty((len(unique), len(ks)))
+    for n in np.unique(unique[:, 0]):
+        same = unique[:, 0] == n
+        for column, one_k in enumerate(ks):
+            result[same, column] = _win_chance(int(n), unique[same, 1], unique[same, 2:], int(one_k), ties)
+    result = np.clip(result[place], 0.0, 1.0)
+    if np.ndim(k) == 0:
+        result = result[:, 0]
+    return (float(result[0]) if np.ndim(k) == 0 else result[0]) if single else result
+
+
+def _distinct(
+    counts: np.ndarray, correct: np.ndarray, silent: np.ndarray, no_answer: NoAnswer
+) -> tuple[np.ndarray, np.ndarray]:
+    """The problems that differ, a row each (size n, votes for the right class, rival sizes), and which row each problem is: [P]."""
     rows = np.arange(len(correct))
     votes = np.where(correct >= 0, counts[rows, correct], 0) if counts.shape[1] else np.zeros_like(correct)
     rivals = counts.copy()
     rivals[rows[correct >= 0], correct[correct >= 0]] = 0
     if no_answer == "class":
         rivals = np.column_stack([rivals, silent])
-    # A problem is now: size n, votes for the right class, rival sizes. Sorting makes equal problems equal rows.
-    rivals = -np.sort(-rivals, axis=1)
-    problems = np.column_stack([counts.sum(1) + silent, votes, rivals])
-    unique, place = np.unique(problems, axis=0, return_inverse=True)
-    result = np.empty((len(unique), len(ks)))
-    for n in np.unique(unique[:, 0]):
-        same = unique[:, 0] == n
-        for column, one_k in enumerate(ks):
-            result[same, column] = _win_chance(int(n), unique[same, 1], unique[same, 2:], int(one_k), ties)
-    result = np.clip(result[place.ravel()], 0.0, 1.0)
-    if np.ndim(k) == 0:
-        result = result[:, 0]
-    return (float(result[0]) if np.ndim(k) == 0 else result[0]) if single else result
+    rivals = -np.sort(-rivals, axis=1)  # so that equal problems are equal rows
+    unique, place = np.unique(np.column_stack([counts.sum(1) + silent, votes, rivals]), axis=0, return_inverse=True)
+    return unique, place.ravel()
 
 
 def _win_chance(n: int, votes_P: np.ndarray, rivals_PM: np.ndarray, k: int, ties: Ties) -> np.ndarray:

@@ -15,7 +15,7 @@ others, which `status` says). Whatever is unfinished or missing is a row with a 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +23,18 @@ import numpy as np
 import pandas as pd
 
 from unified_rl.base.errors import DataError
+from unified_rl.statistics import variance_split
+from unified_rl.statistics.cot_pass import TABLE as COT_PASS
+from unified_rl.statistics.cot_pass import cot_pass
 from unified_rl.statistics.counts import read_cells
 from unified_rl.statistics.dynamics import dynamics
 from unified_rl.statistics.experiment import COMPLETE, Cell, commits_of, mixed_code_of
 from unified_rl.statistics.gains import coverage_gains, crossovers
 from unified_rl.statistics.grid_file import experiment_name, matching_of
-from unified_rl.statistics.intervals import CONFIDENCE, FEWEST_SEEDS, Interval, mean_interval, paired_difference
+from unified_rl.statistics.intervals import CONFIDENCE, FEWEST_SEEDS, Interval, mean_interval
 from unified_rl.statistics.maj_at_k import NO_ANSWER_RULES, TIE_RULES, NoAnswer, Ties
+from unified_rl.statistics.paired import Differences, baseline_of
 from unified_rl.statistics.pooling import (
-    baseline_of,
     by_label,
     k_metrics,
     label_facts,
@@ -41,6 +44,7 @@ from unified_rl.statistics.pooling import (
     same_problems,
     slices_of,
     stack,
+    starts_of,
 )
 from unified_rl.statistics.table_files import MAKE_COMMAND, SCHEMA, write_table
 
@@ -51,16 +55,18 @@ HEADLINE_K = 64
 RUNS_COLUMNS = ["label", "method", "seed", "status", "evaluation_status", "step", "steps", "run", "commit", "mixed_code"]
 CURVES_COLUMNS = [
     *("label", "method", "seed", "step", "slice", "split", "accuracy", "low", "high", "num_problems", "num_seeds"),
-    *("num_starts", "sampled_tokens", "trained_tokens", "status", "note"),
+    *("num_starts", *variance_split.COLUMNS, "sampled_tokens", "trained_tokens", "status", "note"),
 ]
 PASS_MAJ_COLUMNS = [
     *("label", "method", "seeds", "slice", "split", "k", "metric", "estimate", "low", "high", "difference", "difference_low"),
-    *("difference_high", "num_problems", "num_seeds", "num_starts", "num_samples", "temperature", "decoding", "status", "note"),
+    *("difference_high", *variance_split.COLUMNS, *(f"difference_{name}" for name in variance_split.COLUMNS)),
+    *("num_problems", "num_seeds", "num_starts", "num_samples", "temperature", "decoding", "status", "note"),
 ]
 _MEASURES = ("greedy", "avg", "maj", "pass", "difference")
 RESULTS_COLUMNS = [
     *("label", "method", "seeds", "slice", "split", "step", "k", "k_problems"),
     *(f"{name}{suffix}" for name in _MEASURES for suffix in ("", "_low", "_high")),
+    *(f"{name}_{part}" for name in _MEASURES for part in variance_split.COLUMNS),
     *("num_problems", "num_seeds", "num_starts", "num_samples", "temperature", "decoding", "status", "note"),
 ]
 
@@ -102,9 +108,14 @@ def curves(cells: Sequence[Cell]) -> pd.DataFrame:
     )
 
 
-def pass_maj(cells: Sequence[Cell], ties: Ties = "uniform", no_answer: NoAnswer = "no_vote") -> pd.DataFrame:
-    """Pass@K and Maj@K at K = 1, 2, 4, ..., pooled over seeds; and their differences to the baseline where there is one."""
-    rows: list[dict[str, Any]] = []
+def pass_maj(
+    cells: Sequence[Cell], ties: Ties = "uniform", no_answer: NoAnswer = "no_vote", differences: Differences | None = None
+) -> pd.DataFrame:
+    """Pass@K and Maj@K at K = 1, 2, 4, ..., pooled over seeds; and their differences to the baseline where there is one.
+
+    differences: those of the page, where other tables show them too.
+    """
+    differences, rows = differences or Differences(), []
     for group, key, pooled in slices_of(cells):
         base = {**label_facts(group, pooled), "slice": key[0], "split": key[1]}
         sampled = [cell for cell in pooled if key in cell.scores and cell.scores[key].num_samples]
@@ -119,25 +130,33 @@ def pass_maj(cells: Sequence[Cell], ties: Ties = "uniform", no_answer: NoAnswer 
             same_problems([*sampled, *baseline], key)
             for place, k in enumerate(ks):
                 row = {**base, "k": k, "metric": metric} | _columns(
-                    "estimate", mean_interval(values_SPK[:, :, place]), bare=True
+                    "estimate", mean_interval(values_SPK[:, :, place]), sampled, bare=True
                 )
                 if other_SPK is not None and not group[0].is_baseline:
-                    row |= _columns("difference", paired_difference(values_SPK[:, :, place], other_SPK[:, :, place]))
+                    sides = (
+                        list(zip(side, table[:, :, place], strict=True))
+                        for side, table in ((sampled, values_SPK), (baseline, other_SPK))
+                    )
+                    row |= _columns("difference", differences.of((metric, k, *key), *sides).interval, sampled)
                 rows.append(row | {"num_samples": sampled[0].scores[key].num_samples})
     return pd.DataFrame(rows, columns=PASS_MAJ_COLUMNS).astype({name: "Int64" for name in ("k", "num_problems", "num_samples")})
 
 
 def results(
-    cells: Sequence[Cell], ties: Ties = "uniform", no_answer: NoAnswer = "no_vote", k: int = HEADLINE_K
+    cells: Sequence[Cell],
+    ties: Ties = "uniform",
+    no_answer: NoAnswer = "no_vote",
+    k: int = HEADLINE_K,
+    differences: Differences | None = None,
 ) -> pd.DataFrame:
-    """One row per label and slice: the final policies in figures.
+    """One row per label and slice: the final policies in figures. differences: as of `pass_maj`.
 
     `num_problems` are those of greedy and avg; Maj@K and Pass@K are of `k_problems`, the ones with samples enough.
     Columns `greedy`, `avg` (share of right samples), `maj` and `pass` (at K = column `k`: the given one, or the largest power
     of two within the samples) and `difference` (greedy accuracy minus the SFT policy's, paired by problem and seed), each with
     `_low` and `_high`.
     """
-    rows = []
+    differences, rows = differences or Differences(), []
     for group, key, pooled in slices_of(cells):
         row = {**label_facts(group, pooled), "slice": key[0], "split": key[1]}
         here = [cell for cell in pooled if key in cell.scores]
@@ -145,23 +164,16 @@ def results(
         greedy = [cell for cell in here if cell.scores[key].greedy is not None]
         if greedy:
             table = stack(greedy, _greedy_on(key))
-            row |= _columns("greedy", mean_interval(table)) | {"step": next(iter(greedy[0].final_metas.values()))["step"]}
+            row |= _columns("greedy", mean_interval(table), greedy) | {
+                "step": next(iter(greedy[0].final_metas.values()))["step"]
+            }
             baseline = baseline_of(cells, greedy, key, lambda scores: scores.greedy is not None)
             if baseline and not group[0].is_baseline:
                 same_problems([*greedy, *baseline], key)
-                other = stack(baseline, _greedy_on(key))
-                row |= _columns("difference", paired_difference(table, other))
+                sides = ([(cell, _greedy_on(key)(cell)) for cell in side] for side in (greedy, baseline))
+                row |= _columns("difference", differences.of(("greedy", None, *key), *sides).interval, greedy)
         sampled = [cell for cell in here if cell.scores[key].num_samples]
-        if sampled:
-            ks = min((cell.scores[key].ks for cell in sampled), key=len)
-            shown = max(value for value in ks if value <= k)
-            row |= {"k": shown, "num_samples": sampled[0].scores[key].num_samples}
-            row |= _columns("avg", mean_interval(stack(sampled, _average_on(key))))
-            of_all = row["num_problems"]
-            for metric, values in k_metrics(key, ties, no_answer).items():
-                row |= _columns(metric, mean_interval(stack(sampled, values)[:, :, ks.index(shown)]))
-            row |= {"k_problems": row["num_problems"], "num_problems": of_all}
-        rows.append(row)
+        rows.append(row | (_of_samples(sampled, key, k_metrics(key, ties, no_answer), k) if sampled else {}))
     return pd.DataFrame(rows, columns=RESULTS_COLUMNS).astype(
         dict.fromkeys(("step", "k", "k_problems", "num_problems", "num_samples"), "Int64")
     )
@@ -175,11 +187,13 @@ def format_results(table: pd.DataFrame) -> str:
         shown_k = str(int(k.iloc[0])) if len(k) else "K"
         temperature = block["temperature"].dropna().unique()
         sampled = f"avg@1 T={temperature[0]:g}" if len(temperature) == 1 else "avg@1"
-        header = ["", "greedy %", sampled, f"Maj@{shown_k}", f"Pass@{shown_k}", "greedy - SFT", "seeds", "status"]
+        measures = ["greedy %", sampled, f"Maj@{shown_k}", f"Pass@{shown_k}", "greedy - SFT"]
+        header = ["", *measures, "seeds", "starts", variance_split.HEADING, "status"]
         lines = [header]
         for row in block.to_dict("records"):
             cells = [_percent(row, name, signed=name == "difference") for name in _MEASURES]
-            lines.append([row["label"], *cells, row["seeds"] or "-", row["status"]])
+            behind = [row["seeds"] or "-", str(row["num_starts"]), variance_split.in_words(row, "greedy_")]
+            lines.append([row["label"], *cells, *behind, row["status"]])
         problems = block["num_problems"].dropna()
         title = f"{split} / {slice_name}" + (f" ({int(problems.iloc[0])} problems)" if len(problems) else "")
         fewer = block["k_problems"].dropna()
@@ -191,12 +205,26 @@ def format_results(table: pd.DataFrame) -> str:
         foot = f"[95 % interval over problems only: fewer than {FEWEST_SEEDS} training seeds; other seeds may differ by more]"
     else:
         exceptions = f"; rows with fewer than {FEWEST_SEEDS} seeds: over problems only" if few.any() else ""
-        foot = f"[95 % interval over problems and seeds{exceptions}]"
+        foot = f"[95 % interval over problems and seeds{exceptions}; {variance_split.READING}, of greedy accuracy]"
     return "\n\n".join([*blocks, foot])
 
 
 # ------------------------------------------------------------------------------------------------------------------------------
 # Parts
+
+
+def _of_samples(
+    sampled: list[Cell], key: tuple[str, str], metrics: Mapping[str, Callable[[Cell], np.ndarray]], most: int
+) -> dict[str, Any]:
+    """avg, and Maj@K and Pass@K at the largest K up to `most` that all have."""
+    ks = min((cell.scores[key].ks for cell in sampled), key=len)
+    shown = max(value for value in ks if value <= most)
+    row = _columns("avg", mean_interval(stack(sampled, _average_on(key))), sampled)
+    of_all = row["num_problems"]
+    for metric, values in metrics.items():
+        row |= _columns(metric, mean_interval(stack(sampled, values)[:, :, ks.index(shown)]), sampled)
+    facts = {"k": shown, "num_samples": sampled[0].scores[key].num_samples}
+    return row | facts | {"k_problems": row["num_problems"], "num_problems": of_all}
 
 
 def _greedy_on(key: tuple[str, str]) -> Callable[[Cell], np.ndarray]:
@@ -207,7 +235,8 @@ def _average_on(key: tuple[str, str]) -> Callable[[Cell], np.ndarray]:
     return lambda cell: cell.scores[key].average()
 
 
-def _columns(name: str, interval: Interval, bare: bool = False) -> dict[str, Any]:
+def _columns(name: str, interval: Interval, cells: Sequence[Cell], bare: bool = False) -> dict[str, Any]:
+    """Of an interval over these cells; bare: bounds and shares of the variance have no name before them."""
     low, high = ("low", "high") if bare else (f"{name}_low", f"{name}_high")
     return {
         name: interval.estimate,
@@ -216,7 +245,7 @@ def _columns(name: str, interval: Interval, bare: bool = False) -> dict[str, Any
         "num_problems": interval.num_problems,
         "num_seeds": interval.num_seeds,
         "note": interval.note,
-    }
+    } | variance_split.columns(interval, starts_of(cells), "" if bare else f"{name}_")
 
 
 def _curve_rows(cells: list[Cell], seed: str, status: str) -> list[dict[str, Any]]:
@@ -239,6 +268,7 @@ def _curve_rows(cells: list[Cell], seed: str, status: str) -> list[dict[str, Any
             facts
             | {"step": step, "slice": slice_name, "split": split, "accuracy": interval.estimate}
             | {"low": interval.low, "high": interval.high, "num_problems": interval.num_problems}
+            | variance_split.columns(interval, starts_of(cell for cell, _ in entries))
             | {"num_seeds": interval.num_seeds, "note": interval.note}
             | {name: float(np.mean([entry[name] for _, entry in entries])) for name in ("sampled_tokens", "trained_tokens")}
         )
@@ -284,25 +314,32 @@ def write_tables(
     ties: Ties = "uniform",
     no_answer: NoAnswer = "no_vote",
     evaluation: str | None = None,
+    differences: Differences | None = None,
 ) -> pd.DataFrame:
     """Write the tables of this module and of `gains` into `out` as CSV; return the results.
+
+    Args:
+        differences: those of the page that the tables are part of.
 
     Raises:
         DataError: see `read_cells`; or policies that were not measured on the same problems.
     """
     cells, _ = read_cells(folders, evaluation)
+    differences = differences or Differences()
     tables = {
         "runs": runs(cells),
         "curves": curves(cells),
-        "pass_maj": pass_maj(cells, ties, no_answer),
-        "results": results(cells, ties, no_answer),
+        "pass_maj": pass_maj(cells, ties, no_answer, differences),
+        "results": results(cells, ties, no_answer, differences=differences),
         "coverage": coverage_gains(cells, ties, no_answer),
         "crossovers": crossovers(cells),
         "dynamics": dynamics(cells),
+        COT_PASS: cot_pass(cells),
     }
     facts = _provenance(cells, folders, ties, no_answer)
     for name, table in tables.items():
-        write_table(table, Path(out) / f"{name}.csv", {"table": name, **facts})
+        if len(table) or name != COT_PASS:  # few tasks can judge steps
+            write_table(table, Path(out) / f"{name}.csv", {"table": name, **facts})
     return tables["results"]
 
 
