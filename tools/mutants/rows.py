@@ -21,7 +21,7 @@ def of(file: str, cases: str, *changes: tuple[str, str, str]) -> tuple[Mutant, .
 
 GATES, ADV = "ops/gates.py", "ops/advantages.py"
 SELECT, KL, IMP = (f"ops/{name}.py" for name in ("selection", "kl", "importance"))
-GROUPS, OTHER = (f"methods/{name}.py" for name in ("policy_gradient", "other_gates"))
+GROUPS, VERDICTS, OTHER = (f"methods/{name}.py" for name in ("policy_gradient", "verdicts", "other_gates"))
 SETS, MIXED, SCORES, MISMATCHED = "ops/sets.py", "methods/demonstrated.py", "methods/preference_scores.py", "loop/mismatched.py"
 
 MUTANTS = (
@@ -88,7 +88,20 @@ MUTANTS = (
             "drift = drift_term(logp_BT, inputs.old_or(logp_BT)",
             "drift = drift_term(logp_BT, inputs.ref_logp_BT",
         ),
-        ("DRO: no penalty", '"drift": drift}', "}"),
+        (
+            "DRO: no penalty",
+            'inputs.old_or(logp_BT), self.drift)\n        return {**super().terms(logp_BT, inputs), "drift": drift}',
+            "inputs.old_or(logp_BT), self.drift)\n        return {**super().terms(logp_BT, inputs)}",
+        ),
+    ),
+    *of(
+        OTHER,
+        "kimi",
+        (
+            "Kimi: no penalty",
+            'expand_as(logp_BT))\n        return {**super().terms(logp_BT, inputs), "drift": drift}',
+            "expand_as(logp_BT))\n        return {**super().terms(logp_BT, inputs)}",
+        ),
     ),
     *of(
         GATES,
@@ -207,7 +220,7 @@ MUTANTS = (
         ("GPG: alpha of the negatives", "(rewards_B != 0).sum()", "(rewards_B == 0).sum()"),
     ),
     *of(
-        GROUPS,
+        VERDICTS,
         "w_reinforce psr raft_pp",
         ("signed: wrong ones raised", "- self.wrong * (1 - right_B)", "+ self.wrong * (1 - right_B)"),
         ("signed: weights swapped", "self.right * right_B - self.wrong", "self.wrong * right_B - self.right"),
@@ -216,7 +229,7 @@ MUTANTS = (
     *of(
         ADV,
         "reinforce_pp reinforce_pp_baseline ppo_whitened",
-        ("whitening: population for sample", '(1 if convention == "sample" else 0)', "0"),
+        ("whitening: population for sample", '(count - (1 if convention == "sample" else 0))', "count"),
         (
             "whitening: not centred",
             "torch.where(response_mask_BT, advantages_BT - mean, 0)",

@@ -42,6 +42,7 @@ class Scores:
         correct_class: int [P], see `maj_at_k`. num_samples: the most samples of any problem (0 without samples).
         samples_P: int [P], samples of each problem, where some have fewer; None: all have `num_samples`. Pass@K and Maj@K are of
             the problems with all of them: [D].
+        num_sound: int [P], right samples every step of which is right; None where the evaluation does not say.
         digest: of ids and gold answers (`comparable.problems_digest`); "" where the gold answers are not at hand.
     """
 
@@ -54,6 +55,7 @@ class Scores:
     correct_class: np.ndarray
     digest: str = ""
     samples_P: np.ndarray | None = None
+    num_sound: np.ndarray | None = None
     _maj: dict[tuple[str, str], np.ndarray] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -85,6 +87,12 @@ class Scores:
         """Pass@K per problem at every K of `ks`: [D, K]."""
         return np.asarray(pass_at_k(self.num_samples, self.num_correct[self.whole, None], np.array(self.ks)))
 
+    def cot_pass_at(self) -> np.ndarray:
+        """CoT-Pass@K per problem at every K of `ks`: [D, K]. Raises ValueError where `num_sound` is not known."""
+        if self.num_sound is None:
+            raise ValueError("the evaluation does not say which samples are sound")
+        return np.asarray(pass_at_k(self.num_samples, self.num_sound[self.whole, None], np.array(self.ks)))
+
     def maj_at(self, ties: Ties, no_answer: NoAnswer) -> np.ndarray:
         """Maj@K per problem at every K of `ks`: [D, K]."""
         if (ties, no_answer) not in self._maj:  # several tables want it, and it takes seconds
@@ -109,6 +117,7 @@ class Cell:
         evaluation: name of the evaluation to read, None for all those of the last evaluated step.
         metas: its evaluations, directory -> meta.json.
         settings: its resolved configuration, dotted name -> value; empty for a policy without one.
+        configuration: what it is by that and by its code (`comparable.configuration_key`); "" where it is not known.
     """
 
     label: str
@@ -124,6 +133,7 @@ class Cell:
     evaluation: str | None = None
     metas: dict[Path, dict[str, Any]] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    configuration: str = ""
 
     @property
     def is_baseline(self) -> bool:
@@ -274,17 +284,19 @@ def _read_cell(path: Path, evaluation: str | None) -> Cell | None:
     no_steps = status is not None and status.get("steps") == 0
     method = BASELINE_METHOD if no_steps else str(facts.get("method") or "unknown")
     made_of = run_reading.read_provenance(path) or {}
+    settings, commit = flat(config or {}), (made_of.get("git") or {}).get("commit")
     common: dict[str, Any] = {
         # An empty label means that the user gave none: the method's name stands in.
         "label": str(facts.get("label") or method),
         "method": method,
         "seed": int(facts.get("seed", 0)),
         "path": path,
-        "commit": (made_of.get("git") or {}).get("commit"),
+        "commit": commit,
         "mixed_code": _mixed_code(made_of, status),
         "evaluation": evaluation,
         "metas": metas,
-        "settings": flat(config or {}),
+        "settings": settings,
+        "configuration": comparable.configuration_key(settings, commit),
     }
     if config is None:
         return Cell(state="evaluated", **common)
@@ -362,6 +374,8 @@ def _scores(samples: pd.DataFrame, where: str, numbers: set[int]) -> Scores:
     counts, correct_class = _votes(drawn, problem_ids)
     drawn_right = (drawn["verdict"] == "correct").groupby(drawn["problem_id"]).sum().reindex(problem_ids, fill_value=0)
     silent = drawn["answer_class"].isna().groupby(drawn["problem_id"]).sum().reindex(problem_ids, fill_value=0)
+    known = "sound" in drawn and drawn["sound"].notna().all()
+    sound = drawn["sound"].astype(bool).groupby(drawn["problem_id"]).sum().reindex(problem_ids, fill_value=0) if known else None
     greedy_right = (greedy.set_index("problem_id")["verdict"] == "correct").reindex(problem_ids) if len(greedy) else None
     return Scores(
         problem_ids=problem_ids,
@@ -372,6 +386,7 @@ def _scores(samples: pd.DataFrame, where: str, numbers: set[int]) -> Scores:
         num_no_answer=silent.to_numpy(dtype=np.int64),
         class_counts=counts,
         correct_class=correct_class,
+        num_sound=None if sound is None else sound.to_numpy(dtype=np.int64),
         digest=comparable.problems_digest(zip(asked["problem_id"], asked["gold"], strict=True)) if "gold" in samples else "",
     )
 

@@ -98,7 +98,7 @@ def gains(found: Sequence[IterativeRun]) -> pd.DataFrame:
     starts = comparable.count_starts(run.settings for run in found)
     rows = []
     for iteration in range(1, 1 + max(len(run.iterations) for run in found) - 1):
-        pairs = [_common_points(run, iteration) for run in found if len(run.iterations) > iteration]
+        pairs = [common_points(run, iteration) for run in found if len(run.iterations) > iteration]
         for step, slice_name in dict.fromkeys((step, name) for points in pairs for name, (step, *_) in points.items()):
             both = [points[slice_name] for points in pairs if points.get(slice_name, (None,))[0] == step]
             renewed, control = (np.array([point[place] for point in both], dtype=float) for place in (1, 2))
@@ -143,7 +143,7 @@ def agreement(found: Sequence[IterativeRun]) -> pd.DataFrame:
     for run in found:
         before: pd.DataFrame | None = None
         for path in sorted((run.path / "agreement").glob("*.parquet"), key=lambda path: int(path.stem)):
-            now = _read_agreement(path)
+            now = read_agreement(path)
             row = {
                 "iteration": int(path.stem),
                 "seed": str(run.seed),
@@ -186,6 +186,7 @@ def write_tables(paths: Sequence[Path | str], out: Path | str, command: str = ""
         "schema": SCHEMA,
         "command": command or "unified-rl tables RUN [RUN ...] out=DIR",
         "confidence": 0.95,
+        "label": str(found[0].settings.get("label") or ""),
         "seeds": [run.seed for run in found],
         "num_starts": comparable.count_starts(run.settings for run in found),
         "iterate": options,
@@ -228,7 +229,7 @@ def _are_iterations(value: Any) -> bool:
     )
 
 
-def _common_points(run: IterativeRun, iteration: int) -> dict[str, tuple[int, list[int], list[int]]]:
+def common_points(run: IterativeRun, iteration: int) -> dict[str, tuple[int, list[int], list[int]]]:
     """Slice -> (step since the start, right answers of the iteration, of its control) at the last step that both have."""
     points: list[dict[str, dict[int, Any]]] = []
     for entry in (run.iterations[iteration], run.iterations[iteration - 1]):
@@ -258,8 +259,11 @@ def _steps(found: Sequence[IterativeRun]) -> int:
     return lengths.pop()
 
 
-def _read_agreement(path: Path) -> pd.DataFrame:
+def read_agreement(path: Path) -> pd.DataFrame:
+    """What a reward model said of the held-out responses: prompt_id, sample_index, reward, accepted, correct."""
     try:
+        if not path.is_file():  # a pipe is never read to its end
+            raise OSError("no file")
         return parquet.read_table(path, use_threads=False).to_pandas()
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path} is not readable ({error}); delete it and resume the iterative run") from error

@@ -16,6 +16,7 @@ from unified_rl.base.errors import ConfigError, DataError
 from unified_rl.records import reading, seals
 from unified_rl.statistics import (
     base_models,
+    effective_rate,
     first_error,
     grid_table,
     grid_table_files,
@@ -23,6 +24,7 @@ from unified_rl.statistics import (
     learning_rates,
     pass_rate,
     pretraining,
+    renewals,
     reward_models,
     tables,
 )
@@ -31,6 +33,7 @@ from unified_rl.statistics.grid_file import FILE, GridFacts, read_grid
 from unified_rl.statistics.grid_text import format_tables
 from unified_rl.statistics.maj_at_k import NO_ANSWER_RULES, TIE_RULES
 from unified_rl.statistics.options import TablesOptions
+from unified_rl.statistics.paired import Differences
 from unified_rl.statistics.table_files import write_table
 
 
@@ -60,12 +63,12 @@ def _of_runs(options: TablesOptions, out: Path, command: str) -> str:
     """Of a grid or of runs: the summary of final policies, the grid's tables, and the comparisons of both."""
     rules: dict[str, Any] = {"ties": options.ties, "no_answer": options.no_answer, "evaluation": options.evaluation or None}
     grid = read_grid(options.records[0]) if options.records[0].is_dir() else GridFacts()
-    parts = []
+    parts, differences = [], Differences()
     if grid.trains:
         folders = [path / "runs" if (path / FILE).exists() else path for path in options.records]
-        parts.append(tables.format_results(tables.write_tables(folders, out, **rules)))
+        parts.append(tables.format_results(tables.write_tables(folders, out, differences=differences, **rules)))
     pairs = tuple(pair_of(word) for word in options.pair)
-    data = grid_table.read_data(options.records, gain=options.gain, pairs=pairs, **rules)
+    data = grid_table.read_data(options.records, gain=options.gain, pairs=pairs, differences=differences, **rules)
     facts = grid_table_files.provenance_of(data, options.records) | {
         "command": command,
         "level_gain": options.gain,
@@ -79,6 +82,11 @@ def _of_runs(options: TablesOptions, out: Path, command: str) -> str:
     if pairs:
         parts.append(format_contrasts(compared))
     parts.append(format_tables(data, written["grid"], written["grid_contrasts"], written.get("grid_effects")))
+    for name, table in renewals.tables(grid).items():
+        write_table(table, out / f"{name}.csv", {"table": name, **facts})
+    if (found := effective_rate.tables(data)) is not None:
+        for name, table in zip((effective_rate.TABLE, effective_rate.PATHS), found, strict=True):
+            write_table(table, out / f"{name}.csv", {"table": name, **facts})
     if (rates := learning_rates.table(data)) is not None:
         write_table(rates, out / learning_rates.TABLE, {"table": "lr_sweep", **facts})
         parts.append(learning_rates.format_table(rates))
