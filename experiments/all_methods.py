@@ -53,6 +53,9 @@ GRID = Grid(
         ("GRPO+OS", "PPO"),
         ("DPO", "RFT"),
     ),
-    figures=("learning_curves", "contrasts", "results_table", "maj_pass", "sft_vs_rl"),
+    figures=(
+        *("learning_curves", "contrasts", "results_table", "maj_pass", "sft_vs_rl"),
+        *("paper_figure5", "paper_figure7"),
+    ),
     tuning=f"every method's own best rate in {SWEPT}",
 )

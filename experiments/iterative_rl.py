@@ -46,7 +46,7 @@ GRID = Grid(
         ("Reference renewed", "Both kept"),
         ("Process, both renewed", "Process, both kept"),
     ),
-    figures=("iterations",),
+    figures=("iterations", "paper_figure6"),
     tuning=(
         f"the rates of GRPO+OS (1e-4) and GRPO+PS (3e-5) with exact rewards, the best of {SWEPT}; with reward models they were not "
         "swept"

@@ -62,6 +62,11 @@ class Shell:
     def __str__(self) -> str:
         return f"{self.block}: {shlex.join(self.words)}"
 
+    @property
+    def program(self) -> str:
+        """What it starts, settings of the environment before it left out."""
+        return next(word for word in self.words if not re.match("[A-Z_]+=", word))
+
 
 def commands(page: Path) -> Iterator[Shell]:
     """Every shell command of a page, in order; `a && b` is two."""

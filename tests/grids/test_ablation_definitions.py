@@ -44,6 +44,12 @@ VARIED = {
     "noise_correction": {"method", "reward", "coefficient", "trainer.learning_rate"},
     "loophole": {"method", "source", "reward", "coefficient", "trainer.learning_rate"},
     "pass_at_1024": {"method", "coefficient", "trainer.learning_rate"},
+    "effective_rate": {"method", "coefficient", "trainer.learning_rate", "trainer.max_grad_norm"},
+    "cot_pass": {"method", "reward", "coefficient", "trainer.learning_rate"},
+    "replayed_reward_model": {
+        *("reward_model.label_false_positive", "reward_model.label_false_negative"),
+        "iterate.replay",
+    },
     "size_ladder": {"method", "source", "reward", "coefficient", "aggregation", "trainer.learning_rate"},
     "sampling_strategy": {"method", "source", "generator.temperature", "generator.top_p", "trainer.learning_rate"},
 }

@@ -18,7 +18,7 @@ def test_arms_of_iterative_runs_have_tables_and_figures_of_their_own(tmp_path):
             (cell.run_dir(tmp_path) / "iterate.json").write_text(json.dumps({}))
     steps = grid_analysis.commands(grid, found, tmp_path)
     analysed = {step[-1].removeprefix("out=") for step in steps if step[0] == "tables" and step[1] != str(tmp_path)}
-    drawn = {step[2].removeprefix("tables=") for step in steps if step[:2] == ["figures", "iterations"]}
+    drawn = {step[-2].removeprefix("tables=") for step in steps if step[:3] == ["figures", *grid.figures]}
     assert len(analysed) == len(grid.arms)
     assert drawn == analysed
 

@@ -15,3 +15,8 @@ def test_every_mutant_changes_its_file():
 def test_a_text_that_is_gone_is_named(file):
     with pytest.raises(ValueError, match=f"its text is no longer in {file}"):
         mutated(Mutant(file, "gone", "no such text", "another"))
+
+
+def test_a_text_that_is_there_twice_is_refused():
+    with pytest.raises(ValueError, match=r"its text is more than once in ops/terms\.py"):
+        mutated(Mutant("ops/terms.py", "some", "Tensor", "Vector"))

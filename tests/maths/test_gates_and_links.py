@@ -36,6 +36,8 @@ def test_dual_clip_bites_only_on_negative_advantages():
     # c = 3: at rho 3.5 and A = -1 nothing; at rho 2.5 and A = -1 the whole -2.5; a positive one is clipped at 1.2 anyway
     found = value(gates.clipped(f64([[3.5, 2.5, 1.1]]), f64([[-1, -1, 1]]), 0.2, 0.2, 3.0))
     assert found[0].tolist() == pytest.approx([0, -2.5, 1.1])
+    # where a positive one is clipped at 6 only, c says nothing of it: 3.5 stays
+    assert value(gates.clipped(f64([[3.5]]), f64([[1.0]]), 0.2, 5.0, 3.0)).item() == pytest.approx(3.5)
 
 
 def test_cispo_caps_the_weight_and_drops_no_token():
@@ -64,6 +66,8 @@ def test_trust_regions_drop_what_moves_further_out():
     # KL(0.5 || 0.8) = 0.5 ln(0.5/0.8) + 0.5 ln(0.5/0.2) = 0.223; KL(0.5 || 0.45) = 0.005
     assert value(gates.within_binary_kl(ratio, logp, old, a, 0.1, 0.1, 20.0))[0].tolist() == pytest.approx([0, -1.6, -0.9])
     assert value(gates.within_binary_kl(ratio, logp, old, a, 0.3, 0.3, 1.5))[0].tolist() == pytest.approx([1.5, -1.5, -0.9])
+    # the other way round it would be KL(0.8 || 0.5) = 0.8 ln(0.8/0.5) + 0.2 ln(0.2/0.5) = 0.193, within 0.2
+    assert value(gates.within_binary_kl(ratio, logp, old, a, 0.2, 0.2, 1.5))[0, 0].item() == 0
 
 
 def test_drpo_leans():
@@ -90,6 +94,10 @@ def test_off_policy_responses_of_negative_advantage_are_dropped():
     old, logp = f64([[0.2, 0.2, 0.2]] * 3), f64([[0, 0, 0], [0, 0, 0], [0.4, 0.4, 0.4]])
     found = gates.not_off_policy(logp, old, ON.expand(3, 3), f64([[-1] * 3, [1] * 3, [-1] * 3]), 0.1)
     assert found[:, 0].tolist() == [0, 1, 1]
+    # the mean 0.2, not the sum 0.6, and of response tokens alone: (0.2 + 0.2) / 2 however many are padding
+    assert gates.not_off_policy(logp[:1], old[:1], ON, f64([[-1] * 3]), 0.3).tolist() == [[1, 1, 1]]
+    two = torch.tensor([[True, True, False]])
+    assert gates.not_off_policy(logp[:1], old[:1], two, f64([[-1] * 3]), 0.15).tolist() == [[0, 0, 0]]
 
 
 def test_advantages_by_name():

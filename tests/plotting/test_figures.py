@@ -216,6 +216,19 @@ def test_missing_table_names_the_file_and_the_command(tables, tmp_path, capsys):
     assert str(tmp_path / "out" / "sft_vs_rl.pdf") in printed  # the others are drawn all the same
 
 
+@pytest.mark.long
+def test_of_all_figures_one_that_lacks_something_is_named_and_no_failure(tables, tmp_path, capsys):
+    lines = (tables / "pass_maj.csv").read_text().splitlines(keepends=True)
+    (tmp_path / "pass_maj.csv").write_text("".join(line for line in lines if "sft_policy" not in line))
+    shutil.copy(tables / "curves.csv", tmp_path)
+    folders = [f"tables={tmp_path}", f"out={tmp_path / 'out'}"]
+    assert main(["figures", *folders]) == 0
+    printed, message = capsys.readouterr()
+    assert "figure sft_vs_rl" in message and "method=sft trainer.steps=0" in message
+    assert str(tmp_path / "out" / "learning_curves.pdf") in printed
+    assert main(["figures", "sft_vs_rl", *folders]) == 2
+
+
 def test_unknown_figure_suggests_the_nearest(tables, tmp_path):
     with pytest.raises(ConfigError, match="did you mean 'maj_pass'"):
         make.make(tables, tmp_path, ["maj_pas"])

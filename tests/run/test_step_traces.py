@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 from tiny import words
 
+from unified_rl.base.errors import ConfigError
+from unified_rl.base.types import Response, Score
 from unified_rl.cli import main
-from unified_rl.stages.step_traces import sound, step_traces
+from unified_rl.records.reading import read_samples
+from unified_rl.stages.soundness import judge_of, sound
+from unified_rl.stages.step_traces import step_traces
 from unified_rl.statistics.pass_at_k import pass_at_k
 from unified_rl.statistics.table_files import read_table
 from unified_rl.tasks import build_task
@@ -27,7 +32,25 @@ def test_a_right_answer_by_a_wrong_step_is_not_sound():
         text = wrong + one.solution[steps[0].end_char :]
         assert task.check_answer(one.problem, text).verdict == "correct"
         assert not sound(task, one.problem, text)
+        right, cut = judged(task, one.problem, one.solution), judged(task, one.problem, one.solution, finish="length")
+        assert (right, judged(task, one.problem, text), cut) == (True, False, False)
     assert not sound(task, shown[0].problem, "")
+
+
+def judged(task, problem, text, finish="stop"):
+    """What an evaluation stores of a response."""
+    response = Response(np.array([1]), np.array([0.0], dtype=np.float32), finish, -1, None, 0, text)
+    return judge_of(task)(problem, response, Score(1.0, task.check_answer(problem, text).verdict, None, None))
+
+
+def test_a_task_without_a_step_checker_says_nothing():
+    task = build_task("arithmetic")
+
+    def refuses(problem, text):
+        raise ConfigError("no exact checker")
+
+    task.check_steps = refuses
+    assert judge_of(task) is None
 
 
 def test_a_runs_own_samples(tmp_path, capsys):
@@ -37,6 +60,9 @@ def test_a_runs_own_samples(tmp_path, capsys):
     assert main(["evaluate", f"run={run}", "problems=3", "samples=4"]) == 0
     found = step_traces(run, "test")
     assert {name: len(records) for name, records in found.items()} == {"main": 12, "hard": 12}
+    stored = read_samples(run / "evaluations" / "test", {}).to_pylist()
+    drawn = [row["sound"] for row in stored if row["mode"] == "sample"]
+    assert drawn == [one["correct"] and one["steps"] for name in ("main", "hard") for one in found[name]]
     capsys.readouterr()
     assert main(["traces", f"run={run}", f"out={tmp_path / 'out'}"]) == 0
     assert capsys.readouterr().out.count("CoT-Pass@K") == 2

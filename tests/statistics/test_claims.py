@@ -214,6 +214,17 @@ def test_first_round_against_second_allows_for_any_dependence(tmp_path):
     assert [finding.verdict for finding in helps] == [SUPPORTS, CANNOT_TELL]
 
 
+def test_arms_of_iterative_runs_are_experiments_and_only_renewed_reward_models_count(tmp_path, monkeypatch):
+    row = {"iteration": 1, "step": 48, "slice": "main", "estimate": 0.2, "low": 0.1, "high": 0.3}
+    for arm, what in (("both_renewed", "renewed"), ("both_kept", "kept")):
+        table = pd.DataFrame([row | {"num_problems": 200, "num_seeds": 5, "num_starts": 5}])
+        write_table(table, tmp_path / "iterative_rl" / arm / "iteration_gains.csv", FACTS | {"iterate": {"reward_model": what}})
+    (tmp_path / "iterative_rl" / "grid.json").write_text(json.dumps({"name": "iterative_rl", "cells": []}))
+    monkeypatch.setattr(claims, "SHIPPED", tmp_path)
+    found = evidence.renewal_findings([evidence.read_experiment_tables(folder) for folder in claims.shipped_experiments()])
+    assert [finding.experiment for finding in found] == ["iterative_rl/both_renewed"]
+
+
 def test_the_papers_numbers_are_those_of_its_figures():
     def rounded(effects):
         return {effect.benchmark: round(100 * effect.estimate, 2) for effect in effects}

@@ -136,8 +136,8 @@ MUTANTS = (
     Mutant(
         KL,
         "weighted k3: no importance weight",
-        "importance_weight=torch.exp(bounded(logp_BT - old_logp_BT))",
-        "importance_weight=torch.ones_like(logp_BT)",
+        "        importance_weight=torch.exp(bounded(logp_BT - old_logp_BT)),\n",
+        "        importance_weight=torch.ones_like(logp_BT),\n",
     ),
     Mutant(RATIO, "ratio inverted", "difference_BT = logp_BT - old_logp_BT", "difference_BT = old_logp_BT - logp_BT"),
     Mutant(RATIO, "ratio without a bound", "return bounded(difference_BT)", "return difference_BT"),

@@ -88,7 +88,20 @@ MUTANTS = (
             "drift = drift_term(logp_BT, inputs.old_or(logp_BT)",
             "drift = drift_term(logp_BT, inputs.ref_logp_BT",
         ),
-        ("DRO: no penalty", '"drift": drift}', "}"),
+        (
+            "DRO: no penalty",
+            'inputs.old_or(logp_BT), self.drift)\n        return {**super().terms(logp_BT, inputs), "drift": drift}',
+            "inputs.old_or(logp_BT), self.drift)\n        return {**super().terms(logp_BT, inputs)}",
+        ),
+    ),
+    *of(
+        OTHER,
+        "kimi",
+        (
+            "Kimi: no penalty",
+            'expand_as(logp_BT))\n        return {**super().terms(logp_BT, inputs), "drift": drift}',
+            "expand_as(logp_BT))\n        return {**super().terms(logp_BT, inputs)}",
+        ),
     ),
     *of(
         GATES,
@@ -216,7 +229,7 @@ MUTANTS = (
     *of(
         ADV,
         "reinforce_pp reinforce_pp_baseline ppo_whitened",
-        ("whitening: population for sample", '(1 if convention == "sample" else 0)', "0"),
+        ("whitening: population for sample", '(count - (1 if convention == "sample" else 0))', "count"),
         (
             "whitening: not centred",
             "torch.where(response_mask_BT, advantages_BT - mean, 0)",

@@ -21,7 +21,7 @@ import pytest
 from tools.mutants.mutant import Mutant
 
 ROOT = Path(__file__).parents[2]
-PARTS = ("unified_rl", "tests", "analysis", "experiments", "docs")
+PARTS = ("unified_rl", "tests", "analysis", "examples", "experiments", "docs")
 OUTPUT = 4000  # characters of a trial's output that are kept
 
 
@@ -120,12 +120,14 @@ def _copy(folder: Path, mutant: Mutant | None) -> None:
 
 
 def mutated(mutant: Mutant) -> str:
-    """The mutant's file. Raises ValueError where it, or its text, is no longer there."""
+    """The mutant's file. Raises ValueError where it, or its text, is no longer there, or the text is there more than once."""
     file = ROOT / "unified_rl" / mutant.file
     text = file.read_text(encoding="utf-8") if file.exists() else ""
     if mutant.old not in text:
         raise ValueError(f"mutant {mutant.what!r}: its text is no longer in {mutant.file}; update tools/mutants")
-    return text.replace(mutant.old, mutant.new, 1)
+    if text.count(mutant.old) > 1:
+        raise ValueError(f"mutant {mutant.what!r}: its text is more than once in {mutant.file}, so it may break another place")
+    return text.replace(mutant.old, mutant.new)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Commands that read what runs have left: tables, figures, pages, claims; single runs and responses. They run nothing.
+"""Commands that read what runs have left: tables, figures, pages, claims, results; single runs and responses. They run nothing.
 
 What they call loads pandas or matplotlib, so it is imported when it is called.
 """
@@ -68,6 +68,19 @@ class ClaimsOptions:
 
     experiments: list[Path] = field(default_factory=list)
     out: Path = Path("analysis/CLAIMS.md")
+
+
+@dataclass(frozen=True)
+class ResultsOptions:
+    """What is shipped, and which page is written.
+
+    grids: folders of finished grids, to be shipped first, each in place of what was there under its name. shipped: the folder of
+    results. out: the page that is made from all of them.
+    """
+
+    grids: list[Path] = field(default_factory=list)
+    shipped: Path = Path("experiments/results")
+    out: Path = Path("docs/results.md")
 
 
 @dataclass(frozen=True)
@@ -148,7 +161,8 @@ def _figures(call: Call) -> int:
         print(f"not drawn, for want of their tables: {', '.join(left_out)}")
     for failure in errors:
         print(shown(str(failure)), file=sys.stderr)
-    return errors[0].exit_code if errors else 0
+    failed = errors and (options.names or not files)  # of all that there are, those that lack something are only named
+    return errors[0].exit_code if failed else 0
 
 
 def _page(call: Call) -> None:
@@ -178,6 +192,22 @@ def _claims(call: Call) -> None:
     found = [evidence.read_experiment_tables(folder) for folder in options.experiments or claims.shipped_experiments()]
     claims.write(claims.document(found), options.out)
     print(options.out)
+
+
+def _results(call: Call) -> None:
+    from unified_rl.grids import shipping
+    from unified_rl.pages.results import document, prose
+    from unified_rl.pages.results.shipped import read_shipped
+    from unified_rl.statistics import claims
+
+    options: ResultsOptions = call.options
+    for folder in options.grids:
+        print(f"shipped: {shipping.ship(folder, options.shipped)}")
+    found = read_shipped(options.shipped)
+    claims.write(document.document(found, options.out), options.out)
+    for note in filter(None, (prose.reading(one)[1] for one in found)):
+        print(note)
+    print(f"{options.out}   (what the tables say of the paper's claims: {claims.COMMAND})")
 
 
 def _export(call: Call) -> None:
@@ -263,6 +293,13 @@ COMMANDS: Mapping[str, Command] = {
     ),
     "claims": Command(
         "the paper's claims beside what the shipped tables say", "out=analysis/CLAIMS.md", _claims, ClaimsOptions, "experiments"
+    ),
+    "results": Command(
+        "the page of results from shipped tables; GRID_DIR ships a finished grid first",
+        "runs/kl_default out=docs/results.md",
+        _results,
+        ResultsOptions,
+        "grids",
     ),
     "export": Command(
         "runs -> one small file of votes, enough for every table of Pass@K and Maj@K; or a run's policy -> a folder for others",

@@ -20,6 +20,7 @@ class RunConfig:
     keep_checkpoints: how many of the latest stay on the disk. samples: responses that are logged with their tokens.
     sinks: tensorboard, wandb: where metrics, learning curve, logged responses and the configuration go as well.
     page_every: seconds, at least, between two writings of RUN/index.html while the run goes on; 0 = no page.
+    reference_kl: log the KL from the reference also where the method has no use for one; it costs a pass over each rollout.
     """
 
     checkpoint_every: int = 20
@@ -31,6 +32,7 @@ class RunConfig:
     samples: int = 4
     sinks: list[str] = field(default_factory=list)
     page_every: float = 10.0
+    reference_kl: bool = False
 
     def __post_init__(self) -> None:
         for name in ("checkpoint_every", "curve_every", "curve_problems", "samples_every", "samples"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from unified_rl.base.errors import ConfigError
-from unified_rl.config.ranges import at_least, one_of, positive
+from unified_rl.config.ranges import at_least, between, one_of, positive
 from unified_rl.config.stages import LearningRateConfig
 
 KINDS = ("outcome", "process")
@@ -31,7 +31,10 @@ class RewardModelConfig(LearningRateConfig):
         the exact checker as often (`unified-rl reward-models`) at half the cost.
     epochs: passes over the labelled responses. sequences_per_step: responses of an update. learning_rate: AdamW's, at its highest.
     schedule: as trainer.schedule (linear: to zero at the last update). warmup_steps: updates in which the rate rises.
-    seed: of the order of its data, and of the head's weights.
+    seed: of the order of its data, of the head's weights, and of which labels are turned over.
+    label_false_positive, label_false_negative: a judge with a dial: the rates at which labels that the initial model is trained on
+        are turned over, wrong taken for right and right for wrong. A renewal's own labels are not, and what it replays stays as
+        it was.
     checkpoint_every: in updates; what a kill can cost.
     """
 
@@ -51,6 +54,8 @@ class RewardModelConfig(LearningRateConfig):
     warmup_steps: int = 20
     checkpoint_every: int = 100
     seed: int = 0
+    label_false_positive: float = 0.0
+    label_false_negative: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -63,6 +68,19 @@ class RewardModelConfig(LearningRateConfig):
             raise ConfigError(
                 f"reward_model.segmentation={self.segmentation!r} is not known; choose one of: newline, step_n, task, token:ID"
             )
+
+        for name in ("label_false_positive", "label_false_negative"):
+            between(f"reward_model.{name}", getattr(self, name), 0.0, 1.0)
+        if any(self.label_rates) and self.trained_labels == "shepherd_soft":
+            raise ConfigError(
+                "reward_model.label_false_positive and _negative turn over labels that are right or wrong, and those of "
+                "reward_model.labels=shepherd_soft are shares; set reward_model.labels=exact, or leave the rates out"
+            )
+
+    @property
+    def label_rates(self) -> tuple[float, float]:
+        """How often a wrong label is taken for right, and a right one for wrong."""
+        return self.label_false_positive, self.label_false_negative
 
     def kind_for(self, supervision: str) -> str:
         """The kind, "" being resolved: the one that the reward's supervision reads directly."""

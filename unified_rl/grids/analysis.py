@@ -17,7 +17,7 @@ from unified_rl.launch.cells import Cell
 from unified_rl.stages.kinds.pretrain import COMMAND as PRETRAIN
 
 #: Figures of one arm's iterative runs.
-ITERATED_FIGURES = frozenset({"iterations"})
+ITERATED_FIGURES = frozenset({"iterations", "paper_figure6"})
 
 
 def commands(grid: Grid, cells: Sequence[Cell], folder: Path) -> list[list[str]]:

@@ -92,6 +92,13 @@ def expected(cells: Sequence[Cell], folder: Path) -> Costs:
     return Costs(**{**vars(found), "faults": tuple(faults), "factor": factor, "timed": timed})
 
 
+def whole(cells: Sequence[Cell], costs: Costs) -> float:
+    """Of all cells and of the shared stages that are missing."""
+    return sum(costs.factor * costs.cells.get(cell.name, 0.0) * cell.cores for cell in cells) + sum(
+        map(costs.of_stage, costs.stages)
+    )
+
+
 def order(cells: Sequence[Cell]) -> dict[str, float]:
     """Expected seconds by cell id, for who starts them; 0 for a cell whose words mean nothing, which its worker will say."""
     costs = dict.fromkeys((cell.name for cell in cells), 0.0)

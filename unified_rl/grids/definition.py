@@ -25,7 +25,7 @@ START_LABEL = "SFT"
 START_SECTIONS = frozenset(
     {"stack", "init", "stages", "task", "data", "model", "sft", "generator", "logging", "evaluation", "artifacts"}
 )
-PRIMARY_METRICS = ("greedy", "avg", "maj", "pass", "gain", "left_at_half")
+PRIMARY_METRICS = ("greedy", "avg", "maj", "pass", "cot_pass", "gain", "left_at_half")
 GROUPS = {"train": "runs", "iterate": "iterative", PRETRAIN: "pretraining"}
 #: Where the start policies come from: one for all seeds, so that intervals are conditional on it; or one for each seed.
 SHARED, PER_SEED = "shared", "per_seed"
@@ -152,7 +152,8 @@ class Preset:
 class Primary:
     """A contrast that an ablation is about: `label` minus `baseline`, on every slice. Declared before it runs.
 
-    metric: greedy, avg, maj or pass; gain: of an arm of iterations, label and baseline being this arm, over its own control;
+    metric: greedy, avg, maj, pass or cot_pass; gain: of the first renewal of an arm of iterations over its own control, label and
+    baseline being this arm, or how much larger it is than that of another arm;
     left_at_half: of pre-training (`statistics.pretraining`), a share in 0..1 as accuracies are.
     margin: differences of accuracy (0..1) within it, either way, do not matter, and a run is precise enough whose interval reaches
     no further to either side. reason: why that much.
@@ -167,10 +168,8 @@ class Primary:
     def __post_init__(self) -> None:
         if self.metric not in PRIMARY_METRICS:
             raise ConfigError(f"primary contrast: metric={self.metric} is none of {', '.join(PRIMARY_METRICS)}")
-        if (self.metric == "gain") != (self.label == self.baseline):
-            raise ConfigError(
-                f"primary contrast: {self.label} against itself goes with metric=gain, and that with no other arm"
-            )
+        if self.label == self.baseline and self.metric != "gain":
+            raise ConfigError(f"primary contrast: {self.label} against itself goes with metric=gain alone")
         if not 0 < self.margin < 1:
             raise ConfigError(f"primary contrast: margin={self.margin:g} must lie in 0..1")
 

@@ -14,7 +14,7 @@ from unified_rl.statistics.grid_table import read_data
 from unified_rl.statistics.precision import Expectation, expectations, in_words
 
 #: Metrics of a primary contrast that are scores of problems, which a pilot's spread is computed from.
-_OF_PROBLEMS = ("greedy", "avg", "maj", "pass")
+_OF_PROBLEMS = ("greedy", "avg", "maj", "pass", "cot_pass")
 
 
 def render(grid: Grid, cells: Sequence[Cell], folder: Path, pilot: Path) -> str:

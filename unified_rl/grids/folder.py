@@ -1,4 +1,4 @@
-"""The folder of a grid: what it says of itself in `grid.json`, and the refusal to mix two grids in one folder."""
+"""The folder of a grid: what it says of itself (`grid.json`), its price before it began, the refusal to mix two in one."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from typing import Any
 
 from unified_rl.base import files
 from unified_rl.base.errors import RunDirectoryError
+from unified_rl.grids import costs as grid_costs
 from unified_rl.grids import tuning
 from unified_rl.grids.definition import GROUPS, START_LABEL, Grid
-from unified_rl.launch.cells import Cell
+from unified_rl.launch.cells import Cell, read_record
 
 SCHEMA = 1
-FILE = "grid.json"
+FILE, PRICE = "grid.json", "price.json"
 #: What a folder must agree on to go on with: tables would otherwise pool what is not comparable.
 _IDENTITY = ("name", "preset", "matching")
 
@@ -68,6 +69,14 @@ def open_folder(folder: Path, facts: dict[str, Any]) -> None:
         _refuse_another_grid(folder, facts)
         _refuse_strangers(folder, facts)
         files.write_json(folder / FILE, facts)
+
+
+def note_price(folder: Path, cells: Sequence[Cell]) -> None:
+    """Write what the cells and the missing stages are expected to cost, once: before the first of them has run."""
+    path = folder / PRICE
+    if not path.exists() and not any(read_record(cell, folder) for cell in cells):
+        costs = grid_costs.expected(cells, folder)
+        files.write_json(path, {"core_seconds": round(grid_costs.whole(cells, costs), 1)})
 
 
 @contextmanager

@@ -47,18 +47,17 @@ def render(grid: Grid, preset: str, cells: Sequence[Cell], folder: Path, cores: 
 
 def _left(cells: Sequence[Cell], costs: Costs, undone: Sequence[Cell], cores: int) -> str:
     """What is still to be paid for. A seed's cells wait for its start, so a grid takes no less than its longest chain."""
-    own = sum(costs.factor * costs.cells.get(cell.name, 0.0) * cell.cores for cell in undone)
-    stages = sum(map(costs.of_stage, costs.stages))
+    total, stages = grid_costs.whole(undone, costs), sum(map(costs.of_stage, costs.stages))
     starts = max((costs.of_cell(cell.name) for cell in undone if is_start(cell)), default=0.0)
     arms = max((costs.of_cell(cell.name) for cell in undone if not is_start(cell)), default=0.0)
-    wall = max((own + stages) / cores, starts + arms)
+    wall = max(total / cores, starts + arms)
     basis = (
         f"as {costs.timed} finished cells took"
         if costs.timed
         else "at the speed of an idle server core; no cell has finished here"
     )
     shared = f", {duration(stages)} of it shared stages" if stages else ""
-    return f"left: about {duration(own + stages)} of one core{shared}; {duration(wall)} on {cores} ({basis})"
+    return f"left: about {duration(total)} of one core{shared}; {duration(wall)} on {cores} ({basis})"
 
 
 def _stages(costs: Costs) -> list[str]:

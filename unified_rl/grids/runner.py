@@ -142,6 +142,7 @@ def run(plan: Plan) -> int:
 
     launch = LAUNCH[plan.choices.launcher]
     grid_folder.open_folder(plan.folder, grid_folder.describe(plan.grid, plan.preset, plan.cells, plan.hypothesis))
+    grid_folder.note_price(plan.folder, plan.cells)
     print(f"{plan.grid.title}: {len(plan.cells)} cells into {plan.folder}", flush=True)
     signal.signal(signal.SIGTERM, _interrupt)  # a batch system's way of saying Ctrl-C
     page = LivePage(plan.folder, plan.choices.page_every)

@@ -72,10 +72,11 @@ def of_policy(weights: Mapping[str, float]) -> dict[NamedLoss, float]:
 
 
 def needs(config: Any) -> dict[str, frozenset[str]]:
-    """Who of a configuration needs what: its coefficient, and the losses beside it."""
+    """Who of a configuration needs what: its coefficient, the losses beside it, and what is only logged."""
     coefficient = config.coefficient
     beside = {f"losses.{loss.name}": loss.differentiates for loss in of_policy(config.losses)}
-    return {f"coefficient={coefficient.name}": coefficient.needs, **beside}
+    watched = {"logging.reference_kl": frozenset({"ref_logp"})} if config.logging.reference_kl else {}
+    return {f"coefficient={coefficient.name}": coefficient.needs, **beside, **watched}
 
 
 def all_needs(config: Any) -> frozenset[str]:

@@ -34,6 +34,7 @@ METRICS = {
     "avg": ("avg@1 %", "share of right answers among samples"),
     "maj": ("Maj@{k} %", "how often the most frequent of {k} sampled answers is right"),
     "pass": ("Pass@{k} %", "how often at least one of {k} sampled answers is right"),
+    "cot_pass": ("CoT-Pass@{k} %", "how often at least one of {k} sampled answers is right with every step right"),
 }
 TOKENS = {
     "trained_tokens": ("Tokens trained on", "response tokens that the run learned from"),

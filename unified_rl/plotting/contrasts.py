@@ -14,7 +14,7 @@ from unified_rl.statistics.intervals import FEWEST_SEEDS
 
 INPUTS = ("contrasts.csv",)
 COLUMNS = ("label", "baseline", "slice", "metric", "k", "estimate", "low", "high", "verdict", "num_problems", "num_seeds")
-METRICS = {"greedy": "greedy", "avg": "avg@1", "maj": "Maj@{k}", "pass": "Pass@{k}"}
+METRICS = {"greedy": "greedy", "avg": "avg@1", "maj": "Maj@{k}", "pass": "Pass@{k}", "cot_pass": "CoT-Pass@{k}"}
 #: The table of a grid's planned comparisons, which has Holm's decisions.
 OPTIONAL_INPUTS = ("grid_contrasts.csv",)
 KEY = ["label", "baseline", "slice", "metric"]
@@ -24,14 +24,15 @@ ROW_HEIGHT = 0.24  # inches
 
 
 def draw(tables: Path | str, out: Path | str) -> list[Path]:
-    """Draw contrasts.pdf/.png/.md: a panel per slice and metric (greedy and Pass@K), a row per pair.
+    """Draw contrasts.pdf/.png/.md: a panel per slice and metric (greedy or CoT-Pass@K, and Pass@K), a row per pair.
 
     Raises:
         DataError: the table is missing or has no numbers.
     """
     source = inputs.load(tables, INPUTS[0], COLUMNS)
     table, corrected = _decided(inputs.with_numbers(source, "estimate"), Path(tables) / OPTIONAL_INPUTS[0])
-    metrics = [name for name in ("greedy", "pass") if name in set(table["metric"])]
+    there = set(table["metric"])  # where right reasoning is what is asked, it stands beside Pass@K
+    metrics = [name for name in (("pass", "cot_pass") if "cot_pass" in there else ("greedy", "pass")) if name in there]
     slices = list(table["slice"].drop_duplicates())
     pairs = list(dict.fromkeys(zip(table["label"], table["baseline"], strict=True)))
     columns = [(slice_name, metric) for metric in metrics for slice_name in slices]

@@ -10,7 +10,9 @@ from types import ModuleType
 from unified_rl.base.errors import ConfigError, UnifiedRLError
 from unified_rl.plotting import (
     contrasts,
+    cot_pass,
     dynamics,
+    effective_rate,
     iterations,
     learning_curves,
     maj_pass,
@@ -20,6 +22,7 @@ from unified_rl.plotting import (
     paper_figure7,
     paper_tables,
     pass_rate,
+    renewal_quality,
     results_table,
     reward_models,
     sft_vs_rl,
@@ -37,6 +40,9 @@ FIGURES: dict[str, ModuleType] = {
     "contrasts": contrasts,
     "iterations": iterations,
     "dynamics": dynamics,
+    "cot_pass": cot_pass,
+    "effective_rate": effective_rate,
+    "renewal_quality": renewal_quality,
     "microscope": microscope,
     "pass_rate": pass_rate,
     "reward_models": reward_models,

@@ -60,7 +60,8 @@ def choose_pair(source: inputs.Input, label: str | None = None) -> tuple[pd.Data
     if not len(baseline) or chosen not in others:
         raise DataError(
             f"{source.path} has samples of {', '.join(table['label'].unique())}; this figure needs the SFT policy and "
-            f"{chosen or 'an RL method'}: evaluate both, and make the tables again"
+            f"{chosen or 'an RL method'}: evaluate both (the first is a run of method=sft trainer.steps=0), and make the "
+            "tables again"
         )
     pair = [baseline[0], chosen]
     return table[table["label"].isin(pair)], pair

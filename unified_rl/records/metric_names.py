@@ -34,7 +34,7 @@ class Metric:
         return re.fullmatch(pattern, key) is not None
 
 
-_REFERENCE = "coefficients that read the reference"
+_REFERENCE = "coefficients that read the reference; any, with logging.reference_kl=true"
 _READ, _OLD = "coefficients that read it", "coefficients that read old log-probs"
 _PRETRAINING, _HELD_OUT = "pre-training", "steps of `pretraining.held_out_every`"
 _LIMITED = "`importance` that limits or drops weights"

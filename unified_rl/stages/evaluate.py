@@ -23,12 +23,12 @@ from unified_rl.config.problems import DataConfig, TaskConfig
 from unified_rl.config.records import EvaluationConfig
 from unified_rl.config.schema import Config
 from unified_rl.records import reading, runs
-from unified_rl.records.progress import progress
+from unified_rl.records.progress import doing, progress
 from unified_rl.records.provenance import code_hash
 from unified_rl.rewards import OutcomeReward
 from unified_rl.sampling.torch_generator import TorchGenerator
 from unified_rl.sampling.vllm_generator import VllmGenerator
-from unified_rl.stages import stored, world
+from unified_rl.stages import soundness, stored, world
 from unified_rl.stages.fingerprints import sampler_key, world_settings
 from unified_rl.stages.generators import frozen_sampler
 from unified_rl.stages.solutions import solution_generator
@@ -53,6 +53,7 @@ COLUMNS = pa.schema(
         ("num_tokens", pa.int32()),
         ("finish", pa.string()),
         ("policy_version", pa.int32()),
+        ("sound", pa.bool_()),
     ]
 )
 
@@ -201,6 +202,7 @@ def _plan(config: Config, policy: Policy) -> dict[str, Any]:
         "world": world_settings(config),
         "checkpoint": dict(policy.key),
         "dtype": config.model.dtype,
+        "columns": COLUMNS.names,
         **sampler_key(config),
     }
     return json.loads(json.dumps(plan, default=str))
@@ -221,7 +223,7 @@ def _sample_all(
     task = world.make_task(config)
     tokenizer = sampler.tokenizer
     generator = solution_generator(config, sampler, tokenizer)
-    reward = OutcomeReward(task)
+    reward, judge = OutcomeReward(task), soundness.judge_of(task)
     prompts = _prompts(config, task, sampler)
     chunks = list(_chunks(prompts, options))
     total = sum(chunk.responses for chunk in chunks)
@@ -229,12 +231,12 @@ def _sample_all(
     with progress(f"evaluating {task.name}", total, "responses") as hook:
         for chunk in chunks:
             if not (aside / chunk.file).exists():
-                # Where responses take several calls, a call's count says nothing: then chunks alone are counted.
-                whole_calls = generator is sampler
-                sampler.on_progress = (lambda now, _, before=done: hook(before + now, {})) if whole_calls else None
+                if generator is sampler:  # where responses take several calls, a call's count is not one of responses
+                    sampler.on_progress = lambda now, _, before=done: hook(before + now, {})
                 asked = _seeds(chunk, options), _decoding(chunk, options), policy.updates
                 responses = generator.generate(chunk.prompts, *asked)
-                _store(_table(chunk.mode, chunk.slice, options.split, chunk.prompts, responses, reward), aside / chunk.file)
+                doing(f"grading {chunk.responses} responses")
+                _store(_table(chunk, options.split, responses, reward, judge), aside / chunk.file)
             done += chunk.responses
             hook(done, {})
     return _facts(config, task, policy, prompts), chunks
@@ -324,13 +326,13 @@ def _greedy(decoding: Decoding) -> Decoding:
 
 
 def _table(
-    mode: str, name: str, split: str, prompts: Sequence[Prompt], responses: Sequence[Sequence[Response]], reward: OutcomeReward
+    chunk: _Chunk, split: str, responses: Sequence[Sequence[Response]], reward: OutcomeReward, judge: soundness.Judge | None
 ) -> pa.Table:
-    scores = reward.score(prompts, responses)
+    scores = reward.score(chunk.prompts, responses)
     rows = [
-        _row(mode, name, split, prompt.problem, index, response, score)
-        | {"gold_class": _gold_class(prompt.problem, group_scores)}
-        for prompt, group, group_scores in zip(prompts, responses, scores, strict=True)
+        _row(chunk.mode, chunk.slice, split, prompt.problem, index, response, score)
+        | {"gold_class": _gold_class(prompt.problem, group_scores), "sound": judge and judge(prompt.problem, response, score)}
+        for prompt, group, group_scores in zip(chunk.prompts, responses, scores, strict=True)
         for index, (response, score) in enumerate(zip(group, group_scores, strict=True))
     ]
     return pa.Table.from_pylist(rows, schema=COLUMNS)

@@ -20,7 +20,7 @@ from unified_rl.stages.kinds.reward_model import trained, training_run
 from unified_rl.stages.kinds.reward_samples import read_samples, samples_of
 from unified_rl.stages.kinds.step_labels import facts_of, read_step_facts
 from unified_rl.stages.models import model_dtype
-from unified_rl.stages.reward_model import Beginning, LabelledResponse, labelled, train_reward_model
+from unified_rl.stages.reward_model import Beginning, LabelledResponse, labelled, misjudged, train_reward_model
 
 MIX_FILE = "mix.parquet"
 
@@ -36,7 +36,8 @@ class Renewal:
 
     def remember_initial(self, policy: Artifact) -> None:
         """Let later mixes replay what the initial reward model was trained on: samples of the initial policy."""
-        self._history.add(self._label(policy, "reward samples"), iteration=0, policy=policy.key)
+        data = misjudged(self._label(policy, "reward samples"), self._section)
+        self._history.add(data, iteration=0, policy=policy.key)
 
     def _label(self, policy: Artifact, stream: str) -> list[LabelledResponse]:
         """Labelled samples of a policy; `stream` names the sampling's random numbers."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -55,6 +55,21 @@ def labelled(samples: Samples, facts: Sequence[Sequence[StepFacts]], section: Re
     return data
 
 
+def misjudged(data: Sequence[LabelledResponse], section: RewardModelConfig) -> list[LabelledResponse]:
+    """The same with labels turned over at the section's rates, each a function of (seed, prompt, response, step)."""
+    if not any(section.label_rates):
+        return list(data)
+    return [replace(item, labels=_turned_over(item, section)) for item in data]
+
+
+def _turned_over(item: LabelledResponse, section: RewardModelConfig) -> np.ndarray:
+    stream, tokens = f"label noise/{item.prompt.id}", item.response.token_ids.tolist()
+    draws = np.array([rng.derive_seed(section.seed, stream, step, *tokens) / 2**63 for step in range(len(item.labels))])
+    false_positive, false_negative = section.label_rates
+    wrong = draws < np.where(item.labels > 0.5, false_negative, false_positive)
+    return np.where(wrong, 1.0 - item.labels, item.labels)  # a label that is not known stays so
+
+
 @dataclass(frozen=True)
 class Beginning:
     """What a training begins with: weights and tokenizer, what will be said of the model, and what it is trained on.
@@ -77,7 +92,7 @@ def train_initial(run: Config, inputs: Mapping[str, Artifact], folder: Path, ran
     """
     section, backbone = run.reward_model, inputs["backbone"]
     samples = read_samples(run, inputs["samples"], load_tokenizer(backbone.path))
-    data = labelled(samples, read_step_facts(inputs["labels"], section.needed_completions), section)
+    data = misjudged(labelled(samples, read_step_facts(inputs["labels"], section.needed_completions), section), section)
     policy, tokenizer = load_policy(backbone.path, model_dtype(run), run.model.device)
     card = Card(section.kind, section.segmentation, section.trained_labels, {"init": run.init, "key": backbone.key})
     beginning = Beginning(build_reward_model(policy), tokenizer, card, data, backbone.path)

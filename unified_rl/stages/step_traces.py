@@ -14,9 +14,9 @@ from typing import Any
 
 from unified_rl.base import files
 from unified_rl.base.errors import ConfigError, DataError
-from unified_rl.base.types import Problem, Task
 from unified_rl.records import reading
 from unified_rl.stages.regrade import answered
+from unified_rl.stages.soundness import sound
 
 _READ = ["problem_id", "slice", "split", "mode", "text", "gold", "finish", "answer_class", "verdict"]
 
@@ -44,12 +44,6 @@ def step_traces(run_dir: Path, name: str, allow_code: bool = False) -> dict[str,
         facts = {"answer": row["answer_class"], "correct": row["verdict"] == "correct", "steps": steps}
         found.setdefault(str(row["slice"]), []).append({"problem": problem.id, **facts})
     return found
-
-
-def sound(task: Task, problem: Problem, text: str) -> bool:
-    """Whether a response has steps and every one of them is right. Raises ConfigError where the task cannot judge steps."""
-    checks = task.check_steps(problem, text)
-    return bool(checks) and all(check.correct for check in checks)
 
 
 def write(records: list[dict[str, Any]], path: Path) -> None:

@@ -174,6 +174,16 @@ def document(experiments: Sequence[Experiment]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def in_brief(experiments: Sequence[Experiment]) -> list[tuple[str, str, str]]:
+    """Per claim: what it says, its verdict, and how many start policies its tests are of."""
+    found = [(claim, counted_once(claim.ours(experiments))) for claim in CLAIMS]
+    return [(claim.says, _in_brief(findings), _starts(findings)) for claim, findings in found]
+
+
+def _starts(findings: Sequence[Finding]) -> str:
+    return " or ".join(str(starts) for starts in sorted({finding.starts for finding in findings})) or "-"
+
+
 def _holm_over_all(found: dict[str, list[Finding]]) -> dict[str, list[float | None]]:
     """Adjusted p-values over every test of the document; None where nothing was tested."""
     flat = [finding.p for findings in found.values() for finding in findings]
@@ -325,7 +335,8 @@ def shipped_experiments() -> list[Path]:
     """The folders in experiments/results that hold tables on any claim, by name. Raises DataError where there is none."""
     if not SHIPPED.is_dir():
         raise DataError(f"there is no folder {SHIPPED} here; name the folders of tables: unified-rl claims FOLDER ...")
-    return sorted(path for path in SHIPPED.iterdir() if any((path / name).exists() for name in TABLES))
+    folders = [place for path in sorted(SHIPPED.iterdir()) if path.is_dir() for place in (path, *sorted(path.iterdir()))]
+    return [place for place in folders if any((place / name).exists() for name in TABLES)]
 
 
 def write(text: str, out: Path) -> None:

@@ -18,7 +18,7 @@ COLUMNS = [
     *("label", "baseline", "slice", "split", "metric", "k", "estimate", "low", "high", "verdict", "p"),
     *("num_problems", "num_seeds", "num_starts", *variance_split.COLUMNS, "note"),
 ]
-FINAL = ("greedy", "avg", "maj", "pass")
+FINAL = ("greedy", "avg", "maj", "pass", "cot_pass")
 
 
 def contrasts(compared: pd.DataFrame, pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:

@@ -30,6 +30,8 @@ MARGIN = 0.02
 #: Where the baseline's K samples already hold a right answer to this share of the problems, a slice cannot show a rise in
 #: coverage worth the name (less than five margins of room), and "no rise" would be true by construction.
 CEILING = 0.9
+#: Of an iterative run's options, and of tables that do not say.
+RENEWED = "renewed"
 TABLES = ("grid_contrasts.csv", "contrasts.csv", "grid.csv", "iteration_gains.csv")
 
 
@@ -115,7 +117,9 @@ def read_experiment_tables(folder: Path) -> Experiment:
     if not found:
         raise DataError(f"{folder} holds none of {', '.join(TABLES)}; make them with: unified-rl tables GRID_DIR")
     name = folder.resolve().name if folder.name != "tables" else folder.resolve().parent.name
-    grids = [read_grid(where) for where in (place, place.resolve().parent)]
+    own, above = grids = [read_grid(where) for where in (place, place.resolve().parent)]
+    if above.name and not own.name and folder.name != "tables" and place == folder:  # an arm of iterative runs
+        name = f"{folder.resolve().parent.name}/{name}"
     arms = next((grid.arms for grid in grids if grid.arms), {})
     return Experiment(name, found, arms, _runs(place, grids, next(iter(found.values()))[1]))
 
@@ -209,8 +213,8 @@ def _level(experiment: Experiment, label: str, slice_name: str) -> float | None:
 
 
 def renewal_findings(experiments: Sequence[Experiment]) -> list[Finding]:
-    """The claim that a renewed iteration beats the one before, which goes on as its control, at the last step that both
-    have.
+    """The claim that an iteration whose reward model was renewed beats the one before, which goes on as its control, at the last
+    step that both have.
     """
     return [
         _finding(
@@ -221,6 +225,7 @@ def renewal_findings(experiments: Sequence[Experiment]) -> list[Finding]:
             null=0.0,
         )
         for experiment in experiments
+        if experiment.provenance.get("iterate", {}).get("reward_model", RENEWED) == RENEWED
         for row in experiment.rows("iteration_gains.csv").to_dict("records")
     ]
 
@@ -250,7 +255,7 @@ def first_round_findings(experiments: Sequence[Experiment]) -> list[Finding]:
 
 def _half_at_bonferroni(row: pd.Series) -> float:
     """Half-width at 97.5 %, from that at 95 %."""
-    degrees = _degrees(row)
+    degrees = degrees_of(row)
     wider = stats.t.ppf(1 - (1 - CONFIDENCE) / 4, degrees) / stats.t.ppf((1 + CONFIDENCE) / 2, degrees)
     return float((row["high"] - row["low"]) / 2 * wider)
 
@@ -270,7 +275,7 @@ def _finding(
     if null is not None:
         own = row.get("p")
         stated = null == 0 and own is not None and np.isfinite(own)
-        p = float(own or 0.0) if stated else p_from_interval(low, high, null, _degrees(row))
+        p = float(own or 0.0) if stated else p_from_interval(low, high, null, degrees_of(row))
     seeds, problems = int(row["num_seeds"]), int(row["num_problems"])
     starts = row.get("num_starts", 1)  # tables without the column are older than grids of several
     facts = (experiment.name, comparison, str(row["slice"]), estimate, low, high, seeds, problems, verdict, p, note)
@@ -284,6 +289,6 @@ def _test(experiment: Experiment, row: Mapping[str, Any]) -> Hashable:
     return None if None in runs else (*runs, *measured)
 
 
-def _degrees(row: Any) -> int:
+def degrees_of(row: Any) -> int:
     """Degrees of freedom of the seeds; of the problems where the seeds are too few (with the two that `paired_difference` adds)."""
     return int(row["num_seeds"]) - 1 if row["num_seeds"] >= FEWEST_SEEDS else int(row["num_problems"]) + 1

@@ -21,6 +21,7 @@ from unified_rl.records import reading as run_reading
 from unified_rl.records.config_file import flat
 from unified_rl.records.provenance import code_by_steps
 from unified_rl.statistics import comparable
+from unified_rl.statistics.contradictions import refuse_contradictions
 from unified_rl.statistics.maj_at_k import NoAnswer, Ties, maj_at_k
 from unified_rl.statistics.pass_at_k import pass_at_k
 
@@ -42,6 +43,7 @@ class Scores:
         correct_class: int [P], see `maj_at_k`. num_samples: the most samples of any problem (0 without samples).
         samples_P: int [P], samples of each problem, where some have fewer; None: all have `num_samples`. Pass@K and Maj@K are of
             the problems with all of them: [D].
+        num_sound: int [P], right samples every step of which is right; None where the evaluation does not say.
         digest: of ids and gold answers (`comparable.problems_digest`); "" where the gold answers are not at hand.
     """
 
@@ -54,6 +56,7 @@ class Scores:
     correct_class: np.ndarray
     digest: str = ""
     samples_P: np.ndarray | None = None
+    num_sound: np.ndarray | None = None
     _maj: dict[tuple[str, str], np.ndarray] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -84,6 +87,12 @@ class Scores:
     def pass_at(self) -> np.ndarray:
         """Pass@K per problem at every K of `ks`: [D, K]."""
         return np.asarray(pass_at_k(self.num_samples, self.num_correct[self.whole, None], np.array(self.ks)))
+
+    def cot_pass_at(self) -> np.ndarray:
+        """CoT-Pass@K per problem at every K of `ks`: [D, K]. Raises ValueError where `num_sound` is not known."""
+        if self.num_sound is None:
+            raise ValueError("the evaluation does not say which samples are sound")
+        return np.asarray(pass_at_k(self.num_samples, self.num_sound[self.whole, None], np.array(self.ks)))
 
     def maj_at(self, ties: Ties, no_answer: NoAnswer) -> np.ndarray:
         """Maj@K per problem at every K of `ks`: [D, K]."""
@@ -340,7 +349,7 @@ def _scores(samples: pd.DataFrame, where: str, numbers: set[int]) -> Scores:
     Args:
         where: names the files in messages. numbers: of samples that a problem may have.
     """
-    _refuse_contradictions(samples, where)
+    refuse_contradictions(samples, where)
     greedy, drawn = samples[samples["mode"] == "greedy"], samples[samples["mode"] == "sample"]
     problem_ids = tuple(sorted(samples["problem_id"].unique()))
     asked = samples.drop_duplicates("problem_id")
@@ -354,6 +363,8 @@ def _scores(samples: pd.DataFrame, where: str, numbers: set[int]) -> Scores:
     counts, correct_class = _votes(drawn, problem_ids)
     drawn_right = (drawn["verdict"] == "correct").groupby(drawn["problem_id"]).sum().reindex(problem_ids, fill_value=0)
     silent = drawn["answer_class"].isna().groupby(drawn["problem_id"]).sum().reindex(problem_ids, fill_value=0)
+    known = "sound" in drawn and drawn["sound"].notna().all()
+    sound = drawn["sound"].astype(bool).groupby(drawn["problem_id"]).sum().reindex(problem_ids, fill_value=0) if known else None
     greedy_right = (greedy.set_index("problem_id")["verdict"] == "correct").reindex(problem_ids) if len(greedy) else None
     return Scores(
         problem_ids=problem_ids,
@@ -364,25 +375,9 @@ def _scores(samples: pd.DataFrame, where: str, numbers: set[int]) -> Scores:
         num_no_answer=silent.to_numpy(dtype=np.int64),
         class_counts=counts,
         correct_class=correct_class,
+        num_sound=None if sound is None else sound.to_numpy(dtype=np.int64),
         digest=comparable.problems_digest(zip(asked["problem_id"], asked["gold"], strict=True)) if "gold" in samples else "",
     )
-
-
-def _refuse_contradictions(samples: pd.DataFrame, where: str) -> None:
-    """Raise DataError where a verdict is not that of the answers' classes, or an answer is there twice."""
-    right = (samples["verdict"] == "correct").to_numpy()
-    elected = (samples["answer_class"].notna() & (samples["answer_class"] == samples["gold_class"])).to_numpy(dtype=bool)
-    if (right != elected).any():
-        row = samples[right != elected].iloc[0]
-        raise DataError(
-            f"{where}: problem {row['problem_id']!r}, {row['mode']} {row['sample_index']} has verdict {row['verdict']!r}, but "
-            f"answer_class {row['answer_class']!r} against gold_class {row['gold_class']!r}; mend the grader and evaluate again"
-        )
-    if samples.duplicated(["problem_id", "mode", "sample_index"]).any():
-        row = samples[samples.duplicated(["problem_id", "mode", "sample_index"])].iloc[0]
-        raise DataError(
-            f"{where}: {row['mode']} {row['sample_index']} of problem {row['problem_id']!r} is there twice; evaluate again"
-        )
 
 
 def _votes(drawn: pd.DataFrame, problem_ids: tuple[str, ...]) -> tuple[list[list[int]], np.ndarray]:

@@ -4,7 +4,7 @@ Scores are kept per problem, [P] in 0..1, under these names:
 
     greedy   accuracy of the last step's policy (final evaluation)          avg    share of right samples
     best     of the checkpoint that validation chooses (`learning`)         maj    Maj@K, pass: Pass@K, at the largest K that
-    area     mean accuracy over training (`learning`)                              every cell has
+    area     mean accuracy over training (`learning`)                              every cell has; cot_pass: CoT-Pass@K
 
 A cell has a score only where its run is complete: an unfinished one is a row with a status, never a number beside the others'.
 """
@@ -29,7 +29,7 @@ from unified_rl.statistics.grid_file import GridFacts, PlannedCell, read_grid
 from unified_rl.statistics.learning import LearningCurve, area, best_by_validation, curves_of
 from unified_rl.statistics.maj_at_k import NoAnswer, Ties
 
-METRICS = ("greedy", "best", "area", "avg", "maj", "pass")
+METRICS = ("greedy", "best", "area", "avg", "maj", "pass", "cot_pass")
 #: Settings that are no part of what an arm is: names, places, and what does not change the numbers.
 NOT_SETTINGS = comparable.PLACES | {"method"}
 ITERATIVE = "iterative run: its numbers are in iteration_curves.csv"
@@ -108,6 +108,8 @@ class GridCell:
                 values["avg"] = scores.average(), None
                 values["maj"] = scores.maj_at(ties, no_answer)[:, scores.ks.index(k)], k
                 values["pass"] = scores.pass_at()[:, scores.ks.index(k)], k
+                if scores.num_sound is not None:
+                    values["cot_pass"] = scores.cot_pass_at()[:, scores.ks.index(k)], k
             for metric, (score_P, k_of) in values.items():
                 ids = scores.problem_ids if k_of is None else scores.whole_ids
                 found[key[0], metric] = Score(key[1], ids, np.asarray(score_P, dtype=float), k_of, scores.digest)
@@ -170,5 +172,7 @@ def _without_numbers(folder: Path, planned: PlannedCell) -> GridCell:
 
 
 def _last_words(log: Path) -> str:
-    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() if log.exists() else []
+    if not log.is_file():  # a pipe would never end
+        return ""
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
     return lines[-1] if lines else ""

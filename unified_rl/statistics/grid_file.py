@@ -4,12 +4,12 @@ says nothing: its matching rule is "not stated", and only the runs that exist ar
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from unified_rl.base import files
 from unified_rl.base.errors import DataError
 from unified_rl.statistics.factorial import Effect, Factor, effects
 
@@ -92,7 +92,7 @@ def read_grid(folder: Path | str) -> GridFacts:
     if not path.exists():
         return GridFacts()
     try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
+        facts = files.read_json(path)
         cells = tuple(_cell(Path(folder), cell) for cell in facts.get("cells", ()))
     except (OSError, ValueError, AttributeError, TypeError) as error:
         raise DataError(f"{path} is not readable ({error}); start the grid's command again, which writes it") from error

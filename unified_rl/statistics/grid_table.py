@@ -47,7 +47,7 @@ INTERVAL = "95 % interval"
 
 CELL_FACTS = ["label", "method", "seed", "run", "slice", "split", "status", "evaluation_status", "step", "steps"]
 CELL_NUMBERS = [
-    *("greedy", "best", "best_step", "area", "avg", "k", "maj", "pass", "num_problems", "curve_problems"),
+    *("greedy", "best", "best_step", "area", "avg", "k", "maj", "pass", "cot_pass", "num_problems", "curve_problems"),
     *TOKENS,
     *(
         "level",
@@ -278,12 +278,18 @@ def compared(data: GridData) -> tuple[pd.DataFrame, pd.DataFrame]:
     pairs = comparisons(data)
     for name in {label for pair in pairs for label in pair} - set(data.labels):
         raise DataError(f"the planned contrasts name {name!r}, but the grid's labels are: {', '.join(data.labels)}")
-    tests = [(slice_name, metric) for slice_name in data.slices for metric in METRICS]
+    tests = [(slice_name, metric) for slice_name in data.slices for metric in _compared_metrics(data.grid)]
     made = [_contrast(data, pair, *test) for test in tests for pair in pairs]
     also = [_effect(data, effect, *test) for test in tests for effect in data.grid.effects]
     of_pairs, of_effects = ([row for row in rows if row is not None] for rows in (made, also))
     rows, count = with_holm([*of_pairs, *of_effects], data.grid.primary), len(of_pairs)
     return _frame(rows[:count], CONTRAST_COLUMNS), _frame(rows[count:], EFFECT_COLUMNS)
+
+
+def _compared_metrics(grid: GridFacts) -> list[str]:
+    """What labels are compared by: CoT-Pass@K only where a grid is about it, as every test makes the others' correction larger."""
+    about = {one.metric for one in grid.primary}
+    return [metric for metric in METRICS if metric != "cot_pass" or metric in about]
 
 
 def _frame(rows: list[dict[str, Any]], columns: list[str]) -> pd.DataFrame:

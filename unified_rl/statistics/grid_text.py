@@ -54,7 +54,7 @@ def format_tables(data: GridData, table: pd.DataFrame, contrasts: pd.DataFrame, 
 def _block(data: GridData, table: pd.DataFrame, contrasts: pd.DataFrame, effects: pd.DataFrame | None, name: str) -> str:
     k = table["k"].dropna()
     shown_k = int(k.iloc[0]) if len(k) else "K"
-    titles = TITLES | {"maj": f"Maj@{shown_k}", "pass": f"Pass@{shown_k}"}
+    titles = TITLES | {"maj": f"Maj@{shown_k}", "pass": f"Pass@{shown_k}", "cot_pass": f"CoT-Pass@{shown_k}"}
     metrics = [metric for metric in METRICS if metric in set(table["metric"])]
     level = f"tokens to {100 * data.levels[name]:.0f} %" if name in data.levels else "tokens to level"
     lines = [["", *(titles[metric] for metric in metrics), "trained tokens", level, *BEHIND]]

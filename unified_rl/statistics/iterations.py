@@ -99,7 +99,7 @@ def gains(found: Sequence[IterativeRun]) -> pd.DataFrame:
     columns += [*variance_split.COLUMNS, "note"]
     rows = []
     for iteration in range(1, 1 + max(len(run.iterations) for run in found) - 1):
-        pairs = [(run, _common_points(run, iteration)) for run in found if len(run.iterations) > iteration]
+        pairs = [(run, common_points(run, iteration)) for run in found if len(run.iterations) > iteration]
         for step, slice_name in dict.fromkeys((step, name) for _, points in pairs for name, (step, *_) in points.items()):
             there = [(run, points[slice_name]) for run, points in pairs if points.get(slice_name, (None,))[0] == step]
             runs, both = zip(*there, strict=True)
@@ -144,7 +144,7 @@ def agreement(found: Sequence[IterativeRun]) -> pd.DataFrame:
     for run in found:
         before: pd.DataFrame | None = None
         for path in sorted((run.path / "agreement").glob("*.parquet"), key=lambda path: int(path.stem)):
-            now = _read_agreement(path)
+            now = read_agreement(path)
             row = {
                 "iteration": int(path.stem),
                 "seed": str(run.seed),
@@ -187,6 +187,7 @@ def write_tables(paths: Sequence[Path | str], out: Path | str, command: str = ""
         "schema": SCHEMA,
         "command": command or "unified-rl tables RUN [RUN ...] out=DIR",
         "confidence": 0.95,
+        "label": str(found[0].settings.get("label") or ""),
         "seeds": [run.seed for run in found],
         "num_starts": comparable.count_starts(run.settings for run in found),
         "iterate": options,
@@ -229,7 +230,7 @@ def _are_iterations(value: Any) -> bool:
     )
 
 
-def _common_points(run: IterativeRun, iteration: int) -> dict[str, tuple[int, list[int], list[int]]]:
+def common_points(run: IterativeRun, iteration: int) -> dict[str, tuple[int, list[int], list[int]]]:
     """Slice -> (step since the start, right answers of the iteration, of its control) at the last step that both have."""
     points: list[dict[str, dict[int, Any]]] = []
     for entry in (run.iterations[iteration], run.iterations[iteration - 1]):
@@ -259,8 +260,11 @@ def _steps(found: Sequence[IterativeRun]) -> int:
     return lengths.pop()
 
 
-def _read_agreement(path: Path) -> pd.DataFrame:
+def read_agreement(path: Path) -> pd.DataFrame:
+    """What a reward model said of the held-out responses: prompt_id, sample_index, reward, accepted, correct."""
     try:
+        if not path.is_file():  # a pipe is never read to its end
+            raise OSError("no file")
         return parquet.read_table(path, use_threads=False).to_pandas()
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path} is not readable ({error}); delete it and resume the iterative run") from error

@@ -16,6 +16,7 @@ from unified_rl.base.errors import ConfigError, DataError
 from unified_rl.records import reading, seals
 from unified_rl.statistics import (
     base_models,
+    effective_rate,
     first_error,
     grid_table,
     grid_table_files,
@@ -23,6 +24,7 @@ from unified_rl.statistics import (
     learning_rates,
     pass_rate,
     pretraining,
+    renewals,
     reward_models,
     tables,
 )
@@ -80,6 +82,11 @@ def _of_runs(options: TablesOptions, out: Path, command: str) -> str:
     if pairs:
         parts.append(format_contrasts(compared))
     parts.append(format_tables(data, written["grid"], written["grid_contrasts"], written.get("grid_effects")))
+    for name, table in renewals.tables(grid).items():
+        write_table(table, out / f"{name}.csv", {"table": name, **facts})
+    if (found := effective_rate.tables(data)) is not None:
+        for name, table in zip((effective_rate.TABLE, effective_rate.PATHS), found, strict=True):
+            write_table(table, out / f"{name}.csv", {"table": name, **facts})
     if (rates := learning_rates.table(data)) is not None:
         write_table(rates, out / learning_rates.TABLE, {"table": "lr_sweep", **facts})
         parts.append(learning_rates.format_table(rates))

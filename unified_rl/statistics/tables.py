@@ -24,6 +24,8 @@ import pandas as pd
 
 from unified_rl.base.errors import DataError
 from unified_rl.statistics import variance_split
+from unified_rl.statistics.cot_pass import TABLE as COT_PASS
+from unified_rl.statistics.cot_pass import cot_pass
 from unified_rl.statistics.counts import read_cells
 from unified_rl.statistics.dynamics import dynamics
 from unified_rl.statistics.experiment import COMPLETE, Cell, commits_of, mixed_code_of
@@ -332,10 +334,12 @@ def write_tables(
         "coverage": coverage_gains(cells, ties, no_answer),
         "crossovers": crossovers(cells),
         "dynamics": dynamics(cells),
+        COT_PASS: cot_pass(cells),
     }
     facts = _provenance(cells, folders, ties, no_answer)
     for name, table in tables.items():
-        write_table(table, Path(out) / f"{name}.csv", {"table": name, **facts})
+        if len(table) or name != COT_PASS:  # few tasks can judge steps
+            write_table(table, Path(out) / f"{name}.csv", {"table": name, **facts})
     return tables["results"]
 
 

@@ -28,7 +28,8 @@ def stage(run: Config, inputs: Mapping[str, Stage | Artifact]) -> Stage:
 
         train_initial(run, inputs, folder, store.ranks)
 
-    return trained(run, inputs, make)
+    rates = run.reward_model.label_rates
+    return trained(run, inputs, make, **({"label_rates": list(rates)} if any(rates) else {}))
 
 
 def trained(run: Config, inputs: Mapping[str, Stage | Artifact], make: Make, **further: object) -> Stage:

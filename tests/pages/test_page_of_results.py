@@ -1,0 +1,187 @@
+"""docs/results.md: what is shipped is what the command makes; contrasts, readings and paper figures are read from the tables."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from unified_rl.base.errors import DataError
+from unified_rl.cli import main
+from unified_rl.pages.results import prose
+from unified_rl.pages.results.answers import answers
+from unified_rl.pages.results.document import document
+from unified_rl.pages.results.shipped import Shipped, read_shipped
+from unified_rl.statistics.table_files import write_table
+
+ROOT = Path(__file__).parents[2]
+PAGE, RESULTS = ROOT / "docs" / "results.md", ROOT / "experiments" / "results"
+PRIMARY = {"label": "B", "baseline": "A", "metric": "avg", "margin": 0.02, "reason": "two points, by hand"}
+
+
+def page_of(folder: Path) -> str:
+    return document(read_shipped(folder), folder.parent / "page.md")
+
+
+def contrast(slice_name, estimate, half, conclusion):
+    row = {
+        "label": "B",
+        "baseline": "A",
+        "slice": slice_name,
+        "split": "test",
+        "metric": "avg",
+        "k": None,
+        "estimate": estimate,
+    }
+    row |= {"low": estimate - half, "high": estimate + half, "p": 0.01, "p_holm": 0.02, "decision": "above"}
+    return row | {"margin": 0.02, "conclusion": conclusion, "num_problems": 1000, "num_seeds": 5, "num_starts": 5}
+
+
+def ship_small(folder: Path, rows, *, name="small", starts=5, primary=(PRIMARY,)):
+    """A result of two arms as `unified-rl grid` leaves it."""
+    place = folder / name
+    facts = {"seeds": [0, 1, 2, 3, 4], "num_starts": starts, "commits": ["abcdef0123456789"], "decoding": "arithmetic, T=0.7"}
+    write_table(pd.DataFrame(rows), place / "grid_contrasts.csv", facts)
+    level = {"slice": "main", "metric": "avg", "k": None, "low": 0.2, "high": 0.4, "num_problems": 1000}
+    levels = [{"label": label, "estimate": 0.3, **level} for label in ("A", "B")]
+    write_table(pd.DataFrame(levels), place / "grid.csv", facts)
+    plan = {
+        "name": name,
+        "title": "Small",
+        "preset": "default",
+        "hypothesis": "Is B better?\n\nHypothesis: it is.",
+        "cells": [],
+    }
+    plan |= {"primary": list(primary), "contrasts": [["B", "A"]], "matching": "Matched by hand."}
+    (place / "grid.json").write_text(json.dumps(plan))
+    return Shipped(place)
+
+
+def test_the_page_is_what_the_command_makes_of_the_shipped_tables(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    made = document(read_shipped(Path("experiments/results")), Path("docs/results.md"))
+    assert PAGE.read_text() == made, "run: unified-rl results"
+
+
+def test_a_number_changed_in_a_table_changes_the_page(tmp_path):
+    shutil.copytree(RESULTS / "engines", tmp_path / "results" / "engines")
+    before = page_of(tmp_path / "results")
+    path = tmp_path / "results" / "engines" / "grid_contrasts.csv"
+    lines = path.read_text().splitlines(keepends=True)
+    place = next(i for i, line in enumerate(lines) if "DeepSpeed and vLLM" in line and ",GRPO+OS,main,test,greedy," in line)
+    number = next(word for word in lines[place].split(",") if word.startswith("-0.0"))
+    lines[place] = lines[place].replace(number, "-0.123", 1)
+    path.write_text("".join(lines))
+    assert page_of(tmp_path / "results") != before and "-12.3 [" in page_of(tmp_path / "results")
+
+
+def test_what_is_decided_is_known_and_what_is_not_is_not(tmp_path):
+    rows = [contrast("main", 0.05, 0.01, "supported"), contrast("hard", 0.01, 0.03, "cannot tell")]
+    ship_small(tmp_path / "results", rows)
+    text = page_of(tmp_path / "results")
+    known, unknown = text.partition("## What is not known")[::2]
+    link = "| [small](#small) | B - A | mean accuracy |"
+    assert f"{link} main | +5.0 [+4.0, +6.0] | 2 | 5 | 1,000 | 0.020 | **supported** |" in known
+    wide = "**cannot tell** (half-width 3.0, wider than the margin)"
+    assert f"{link} hard | +1.0 [-2.0, +4.0] | 2 | 5 | 1,000 | 0.020 | {wide} |" in unknown.partition("##")[0]
+    assert "Each seed has an SFT policy of its own: 5 independent starts." in text
+    assert "Code: abcdef012345." in text and "two points, by hand" in text
+    assert "**Is B better?**" in text and "Hypothesis: it is." in text
+
+
+def test_results_of_several_starts_come_before_those_of_one_and_take_their_place(tmp_path):
+    rows = [contrast("main", 0.05, 0.01, "supported")]
+    ship_small(tmp_path / "results", rows, name="an_old_one", starts=1, primary=())
+    ship_small(tmp_path / "results", rows, name="new")
+    assert [one.name for one in read_shipped(tmp_path / "results")] == ["new", "an_old_one"]
+    assert "before contrasts were declared: [an_old_one](#an_old_one)." in " ".join(page_of(tmp_path / "results").split())
+    ship_small(tmp_path / "results", rows, name="an_old_one")
+    assert "before contrasts were declared" not in " ".join(page_of(tmp_path / "results").split())
+
+
+def test_gains_of_iterative_arms_are_concluded_from_their_tables(tmp_path):
+    """Clear of 0, of the margin on both sides, and of neither."""
+    place = tmp_path / "iterated"
+    gains = [("Clear", 0.2, 0.05, 0.0001), ("Level", 0.0, 0.01, 0.9), ("Wide", 0.0, 0.2, 0.9)]
+    for label, estimate, half, p in gains:
+        row = {
+            "iteration": 1,
+            "step": 48,
+            "slice": "main",
+            "estimate": estimate,
+            "low": estimate - half,
+            "high": estimate + half,
+        }
+        later = row | {"iteration": 2}
+        table = pd.DataFrame([one | {"p": p, "num_problems": 200, "num_seeds": 5, "num_starts": 5} for one in (row, later)])
+        write_table(table, place / label.lower() / "iteration_gains.csv", {"label": label, "num_starts": 5})
+    primary = [{**PRIMARY, "label": label, "baseline": label, "metric": "gain", "margin": 0.05} for label, *_ in gains]
+    (place / "grid.json").write_text(json.dumps({"name": "iterated", "preset": "default", "cells": [], "primary": primary}))
+    (shipped,) = read_shipped(tmp_path)
+    found = {one.comparison: one.conclusion for one in answers(shipped)}
+    assert found == {"Clear": "supported", "Level": "equivalent within the margin", "Wide": "cannot tell"}
+
+
+def reading_of(shipped: Shipped, text: str, digest: str | None = None) -> tuple[str, str]:
+    first = prose.FIRST_LINE.format(digest=digest or shipped.digest)
+    (shipped.folder / "reading.md").write_text(f"{first}\n{text}\n")
+    return prose.reading(Shipped(shipped.folder))
+
+
+def test_a_reading_has_its_numbers_from_the_tables(tmp_path):
+    shipped = ship_small(tmp_path, [contrast("main", 0.05, 0.01, "supported")])
+    fields = "B gains {B - A | avg\n| main}, to {B | avg | main}, p {grid_contrasts.csv | slice=main | p_holm}."
+    text, note = reading_of(shipped, fields)
+    assert (text, note) == ("B gains +5.0 [+4.0, +6.0], to 30 % [20, 40], p 0.02.", "")
+    assert text in page_of(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["It gains 5.0 points.", "It gains 5 points.", "to 31 %", "an interval of [+4, +6]"])
+def test_a_measured_number_that_is_no_field_is_refused(text, tmp_path):
+    shipped = ship_small(tmp_path, [contrast("main", 0.05, 0.01, "supported")])
+    with pytest.raises(DataError, match=r"reading\.md.*is no field"):
+        reading_of(shipped, text)
+
+
+@pytest.mark.parametrize(
+    ("field", "says"),
+    [
+        ("{C - A | avg | main}", "no table of .* has C - A"),
+        ("{B - A | avg}", "none of the fields"),
+        ("{grid.csv | label=C | estimate}", "0 rows"),
+        ("{grid.csv | labell=B | estimate}", "no column 'labell'"),
+        ("{nothing.csv | estimate}", "is not there"),
+    ],
+)
+def test_a_field_that_no_table_fills_is_refused(field, says, tmp_path):
+    shipped = ship_small(tmp_path, [contrast("main", 0.05, 0.01, "supported")])
+    with pytest.raises(DataError, match=says):
+        reading_of(shipped, f"It is {field}.")
+
+
+def test_a_reading_of_other_tables_is_left_out_and_said(tmp_path, capsys):
+    shipped = ship_small(tmp_path / "results", [contrast("main", 0.05, 0.01, "supported")])
+    reading_of(shipped, "B gains.")
+    ship_small(tmp_path / "results", [contrast("main", -0.05, 0.01, "contradicted")])
+    assert main(["results", f"shipped={tmp_path / 'results'}", f"out={tmp_path / 'page.md'}"]) == 0
+    assert "B gains." not in (tmp_path / "page.md").read_text()
+    assert f"<!-- tables {Shipped(shipped.folder).digest} -->" in capsys.readouterr().out
+
+
+def test_every_shipped_reading_is_of_the_tables_beside_it():
+    assert [note for one in read_shipped(RESULTS) if (note := prose.reading(one)[1])] == []
+
+
+def test_the_papers_figures_stand_beside_ours():
+    text = PAGE.read_text()
+    for number in (5, 6, 7):
+        at = text.index(f"### Figure {number}")
+        assert f"paper_figure{number}.png)" in text[at : at + 400]
+
+
+def test_a_folder_that_is_not_there_is_refused(tmp_path, capsys):
+    assert main(["results", f"shipped={tmp_path / 'nowhere'}", f"out={tmp_path / 'page.md'}"]) == 2
+    assert "shipped=DIR" in capsys.readouterr().err
