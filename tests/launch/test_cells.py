@@ -13,7 +13,8 @@ from unified_rl.grids.reproduce import FURTHER, GRID, PAPER
 from unified_rl.grids.runner import load_grid
 from unified_rl.launch.cell_worker import work
 from unified_rl.launch.cells import Cell, Standing, finished, standing
-from unified_rl.launch.local import run_cells
+from unified_rl.launch.local import LocalPool
+from unified_rl.launch.resources import Ledger
 from unified_rl.presets.loading import load_config
 from unified_rl.stages.iterate import check_iterate
 
@@ -23,7 +24,7 @@ def test_cells_fail_alone_and_finish_once(tmp_path, capsys):
     good = Cell("good", ("method=grpo", *WORDS, "trainer.steps=1", artifacts), ("samples=2", "problems=2"))
     bad = Cell("bad", ("method=grpo", *WORDS, artifacts, "generator.top_k=5"), None)
     assert standing(good, tmp_path) == Standing("missing")
-    assert run_cells([bad, good], tmp_path, workers=1, threads=1) == ["bad"]
+    assert LocalPool(tmp_path, Ledger(1)).run([bad, good]) == ["bad"]
     printed = capsys.readouterr().out
     assert "[1/2] bad: FAILED: training on samples with" in printed and "top_k" in printed and "cells/min, about" in printed
     assert (standing(good, tmp_path).state, standing(bad, tmp_path).state) == ("done", "failed")
@@ -36,7 +37,7 @@ def test_cells_fail_alone_and_finish_once(tmp_path, capsys):
         fcntl.flock(lock, fcntl.LOCK_EX)
         assert standing(good, tmp_path).state == "running", "whoever holds the lock"
         assert work(good, tmp_path).state == "held"
-    assert run_cells([good], tmp_path, workers=1, threads=1) == []
+    assert LocalPool(tmp_path, Ledger(1)).run([good]) == []
     assert "[1/1] good: done already" in capsys.readouterr().out
     assert (samples.stat().st_mtime_ns, (tmp_path / "logs" / "good.log").read_text()) == before
 

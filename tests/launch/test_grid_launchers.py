@@ -76,7 +76,7 @@ def test_a_dry_run_and_a_status_start_nothing(store, tmp_path, monkeypatch, caps
     assert main(["grid", "one_arm.py", f"out={tmp_path / 'new'}", "artifacts=store", *SMALL, "--dry-run", "seeds=3"]) == 0
     new = capsys.readouterr().out
     assert "4 cells: 0 done, 0 running, 0 failed, 4 missing" in new and "      train seed=2" in new
-    assert "no cell has finished here yet" in new and "Matched by updates" in new
+    assert "no cell has finished here)" in new and "Matched by updates" in new
     assert main(["grid", "one_arm.py", "out=grid", f"artifacts={tmp_path / 'empty'}", *SMALL, "--dry-run"]) == 0
     empty = capsys.readouterr().out
     assert [line.split()[:2] for line in empty.splitlines() if "read by" in line] == [

@@ -17,7 +17,7 @@ from unified_rl.pages.followed_run import FollowedRun
 from unified_rl.pages.series import KEPT_STEPS, Series
 from unified_rl.records import following, phase
 from unified_rl.records.following import Followed
-from unified_rl.records.progress import Stand, progress
+from unified_rl.records.progress import Stand, doing, progress
 
 ROWS = st.lists(
     st.dictionaries(st.sampled_from(["step", "a", "é"]), st.integers(0, 9) | st.floats(allow_nan=False), max_size=3)
@@ -92,6 +92,22 @@ def test_where_a_run_stands_while_it_trains_and_is_evaluated(tmp_path):
         assert (row.state, row.work, row.going) == ("evaluating", "evaluating a task 0/100", True)
         hook(100, {})
     assert followed.standing().state == "finished"
+
+
+def test_what_a_step_is_at_is_shown(tmp_path, monkeypatch):
+    monkeypatch.setattr(phase, "INTERVAL_SECONDS", 0.0)
+    run = write_logged_run(tmp_path / "run", "RFT", 0, 8, [logged(1, 0, ["a"])], state="running")
+    with phase.noted(run), progress("RFT", 8) as hook:
+        hook(1, {})
+        doing("sampling 12/64 responses")
+        followed = FollowedRun(run)
+        followed.look()
+        assert followed.standing().work == "sampling 12/64 responses"
+        hook(2, {})
+        assert followed.standing().work == ""
+    with phase.noted(run), progress("SFT", 3):
+        doing("update, pass 2")
+        assert followed.standing().work == "SFT 0/3, update, pass 2"
 
 
 def test_a_cell_that_failed_after_training_says_why(tmp_path):

@@ -1,5 +1,7 @@
 """Progress where there is no terminal: a line now and then, with the pace since the first step."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from unified_rl.records import progress as module
@@ -28,6 +30,14 @@ def test_one_step_has_no_pace(clock, capsys):
     with module.progress("samples", 1, "responses") as hook:
         hook(1, {})
     assert capsys.readouterr().err == "samples: 1/1 responses\n"
+
+
+def test_the_end_is_said_once(clock, capsys):
+    with module.progress("evaluating", 2, "responses") as hook:
+        hook(2, {})
+        module.doing("grading 2 responses")
+        hook(2, {})
+    assert capsys.readouterr().err == "evaluating: 2/2 responses\n"
 
 
 def test_a_slow_pace_is_seconds_for_each(clock, capsys):
@@ -64,3 +74,35 @@ def test_who_listens_hears_the_beginning_and_every_step_of_all_work(clock):
     with module.progress("RFT", 1) as hook:
         hook(1, {})
     assert len(heard) == 4
+
+
+def test_a_long_step_says_what_it_is_at_now_and_then(clock, capsys):
+    heard = []
+    with module.listening(heard.append), module.progress("GRPO", 2) as hook:
+        for done in (1, 2):
+            for responses in range(1, 41):
+                clock[0] += 1.0
+                module.doing(f"sampling {responses}/64 responses")
+            hook(done, {"reward/mean": 0.5})
+    assert capsys.readouterr().err.splitlines() == [
+        "GRPO: 0/2 steps, sampling 30/64 responses",
+        "GRPO: 1/2 steps, reward 0.500",
+        "GRPO: 1/2 steps, sampling 30/64 responses, reward 0.500",
+        "GRPO: 2/2 steps, 40.0 s/step, reward 0.500",
+    ]
+    assert heard[-2].within == "sampling 40/64 responses" and heard[-1].within == ""
+
+
+def test_what_is_said_belongs_to_the_innermost_work_and_to_none_where_there_is_none():
+    heard = []
+    module.doing("nothing")
+    with module.listening(heard.append), module.progress("GRPO", 2), module.progress("SFT", 3) as inner:
+        assert list(module.one_by_one("update, pass", iter("ab"))) == ["a", "b"]
+        inner(1, {})
+        with ThreadPoolExecutor(1) as other:
+            other.submit(module.doing, "sampling beside training").result()
+    assert [(stand.label, stand.done, stand.within) for stand in heard[2:]] == [
+        ("SFT", 0, "update, pass 1"),
+        ("SFT", 0, "update, pass 2"),
+        ("SFT", 1, ""),
+    ]

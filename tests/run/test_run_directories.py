@@ -14,7 +14,9 @@ from tiny import words
 from unified_rl.base import files
 from unified_rl.cli import main
 from unified_rl.records import seals
+from unified_rl.records.config_file import read_settings
 from unified_rl.records.reading import read_evaluation, write_evaluation_meta
+from unified_rl.records.runs import Run
 
 LOGS = ("metrics.jsonl", "curve.jsonl", "samples.jsonl")
 
@@ -152,6 +154,16 @@ def test_an_altered_record_is_not_resumed(trained, run, capsys, name):
     text = (run / name).read_text()
     (run / name).write_text(text.replace("coin", "dice") + " ")
     assert str(run) in refusal(capsys, resume(trained, run))
+
+
+def test_a_stop_between_a_sessions_provenance_and_its_status_is_gone_on_from(trained, run):
+    taken_up = Run.open(run, read_settings(run / "config.yaml"), resume=True)
+    before = (run / "provenance.json").read_bytes()
+    taken_up.write_provenance(json.loads(before)["inputs"], {})
+    taken_up.close()  # and no status after it, as when the power fails
+    assert (run / "provenance.json").read_bytes() != before
+    assert resume(trained, run) == 0
+    assert (run / "metrics.jsonl").read_bytes() == (trained / "longer" / "metrics.jsonl").read_bytes()
 
 
 # ---- evaluations

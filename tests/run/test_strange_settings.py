@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import pytest
 from tiny import environment, words
@@ -85,7 +86,9 @@ def test_a_refused_start_leaves_nothing_and_the_mended_command_begins(tmp_path, 
 
 def started(*line: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "unified_rl.cli", *line]
-    return subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs begin with it ignored
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, env=environment(), stdout=pipe, stderr=pipe, text=True, preexec_fn=heard)
 
 
 def ended(process: subprocess.Popen[str], how: signal.Signals, when) -> tuple[int, str]:

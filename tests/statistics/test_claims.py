@@ -123,6 +123,44 @@ def test_runs_that_two_experiments_share_are_one_test(tmp_path):
     assert "of 2 tests at 5 %" in text and "**supports** (both tests)" in text
 
 
+def with_runs(folder, rows, keys):
+    """The same with cells.csv. keys: label -> its two seeds' configurations."""
+    cells = [
+        {"label": label, "seed": seed, "configuration": key} for label, both in keys.items() for seed, key in enumerate(both)
+    ]
+    write_table(pd.DataFrame(cells), folder / "cells.csv", FACTS)
+    arms = [
+        {"label": rows[0]["label"], "words": ["method=online_rft"]},
+        {"label": rows[0]["baseline"], "words": ["method=rft"]},
+    ]
+    folder.joinpath("grid.json").write_text(json.dumps({"arms": arms, "cells": []}))
+    return experiment(folder, rows)
+
+
+def test_one_comparison_is_one_test_under_any_labels_and_two_are_two_of_equal_numbers(tmp_path):
+    """By the runs' configurations, seeds and code included."""
+    ours, renamed = contrast("Online RFT", "RFT", "greedy", 0.05, 0.02), contrast("Fresh", "Kept", "greedy", 0.05, 0.02)
+    online, offline = ("online 0", "online 1"), ("offline 0", "offline 1")
+    found = [
+        with_runs(tmp_path / "a", [ours], {"Online RFT": online, "RFT": offline}),
+        with_runs(tmp_path / "b", [renamed], {"Fresh": online, "Kept": offline}),
+        with_runs(tmp_path / "c", [ours], {"Online RFT": ("online 0", "online 2"), "RFT": offline}),
+    ]
+    text = claims.document(found)
+    assert text.count("| a, b (Fresh - Kept) | Online RFT - RFT |") == text.count("| c | Online RFT - RFT |") == 1
+    assert "of 2 tests at 5 %" in text
+
+
+def test_the_shipped_grids_that_share_runs_are_known_by_what_they_planned():
+    """Older tables have no configurations, but the words of every cell."""
+    one, other, engines = (
+        evidence.read_experiment_tables(claims.SHIPPED / name) for name in ("all_methods", "online_vs_offline", "engines")
+    )
+    for label in ("SFT", "RFT", "Online RFT"):
+        assert one.runs[label] == other.runs[label] and len(one.runs[label]) == (1 if label == "SFT" else 5)
+    assert one.runs["Online RFT"] not in (engines.runs["Online RFT"], other.runs["Stored samples"])
+
+
 def test_coverage_is_judged_only_below_its_ceiling(tmp_path):
     rows = [contrast("GRPO+OS", "SFT", "pass", 0.03, 0.005, slice_name=name, k=64) for name in ("main", "hard")]
     found = evidence.coverage_findings([experiment(tmp_path, rows, {"main": 0.95, "hard": 0.7})], (claims.GRPO, claims.SFT))

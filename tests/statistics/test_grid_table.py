@@ -112,6 +112,21 @@ def test_holm_is_over_the_whole_page(data):
     assert tested["conclusion"].isna().all(), "nothing was declared"
 
 
+def test_the_same_runs_under_another_label_are_no_further_tests(made, tmp_path):
+    """RFT's runs copied and renamed: whatever compares them is one test, by configuration, and shows one p-value."""
+    folder = shutil.copytree(made, tmp_path / "twice")
+    (folder / "grid.json").unlink()
+    for run in sorted((folder / "runs").glob("rft-*")):
+        config = shutil.copytree(run, run.with_name(f"again-{run.name}")) / "config.yaml"
+        config.write_text(config.read_text().replace("label: RFT", "label: Again"))
+    found = grid_table.contrast_table(grid_table.read_data([folder])).dropna(subset=["p"])
+    ours, again = (found[found["label"] == label].set_index(["slice", "metric"]) for label in ("RFT", "Again"))
+    assert len(again) and again["p_holm"].equals(ours["p_holm"])
+    once = found[found["label"] != "Again"]
+    assert set(found["comparisons"]) == {len(once)}
+    np.testing.assert_allclose(once["p_holm"], holm(once["p"]))
+
+
 def test_a_primary_contrast_has_half_the_error_rate_and_a_conclusion(data):
     primary = Primary("Online RFT", "RFT", "greedy", 0.02)
     tested = grid_table.contrast_table(replace(data, grid=replace(data.grid, primary=(primary,)))).dropna(subset=["p"])

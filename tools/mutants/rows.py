@@ -21,7 +21,7 @@ def of(file: str, cases: str, *changes: tuple[str, str, str]) -> tuple[Mutant, .
 
 GATES, ADV = "ops/gates.py", "ops/advantages.py"
 SELECT, KL, IMP = (f"ops/{name}.py" for name in ("selection", "kl", "importance"))
-GROUPS, OTHER = (f"methods/{name}.py" for name in ("policy_gradient", "other_gates"))
+GROUPS, VERDICTS, OTHER = (f"methods/{name}.py" for name in ("policy_gradient", "verdicts", "other_gates"))
 SETS, MIXED, SCORES, MISMATCHED = "ops/sets.py", "methods/demonstrated.py", "methods/preference_scores.py", "loop/mismatched.py"
 
 MUTANTS = (
@@ -207,7 +207,7 @@ MUTANTS = (
         ("GPG: alpha of the negatives", "(rewards_B != 0).sum()", "(rewards_B == 0).sum()"),
     ),
     *of(
-        GROUPS,
+        VERDICTS,
         "w_reinforce psr raft_pp",
         ("signed: wrong ones raised", "- self.wrong * (1 - right_B)", "+ self.wrong * (1 - right_B)"),
         ("signed: weights swapped", "self.right * right_B - self.wrong", "self.wrong * right_B - self.right"),

@@ -21,7 +21,7 @@ import pytest
 from tools.mutants.mutant import Mutant
 
 ROOT = Path(__file__).parents[2]
-PARTS = ("unified_rl", "tests", "analysis", "experiments", "docs")
+PARTS = ("unified_rl", "tests", "analysis", "examples", "experiments", "docs")
 OUTPUT = 4000  # characters of a trial's output that are kept
 
 

@@ -71,6 +71,12 @@ def write_text(path: Path, text: str) -> None:
         aside.write_text(text, encoding="utf-8")
 
 
+def settle_text(path: Path, text: str) -> None:
+    """Write a text as `write_text` does, unless the file holds it: what is taken up again and again comes on each time."""
+    if not path.is_file() or path.read_bytes() != text.encode("utf-8"):
+        write_text(path, text)
+
+
 def file_hash(path: Path) -> str:
     """SHA-256 of a file's bytes."""
     with path.open("rb") as file:

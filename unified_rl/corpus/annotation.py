@@ -27,7 +27,7 @@ def write_table(path: Path, paths: Mapping[str, Count], marks: Mapping[str, str]
     rows = [HEADER]
     for name, one in paths.items():
         rows.append((marks.get(name, ""), name, str(one.pages), str(one.kept), " ".join(one.examples)))
-    files.write_text(path, "".join("\t".join(_cell(cell) for cell in row) + "\n" for row in rows))
+    files.settle_text(path, "".join("\t".join(_cell(cell) for cell in row) + "\n" for row in rows))
 
 
 def _cell(text: str) -> str:

@@ -63,7 +63,7 @@ def missing(benchmarks: Mapping[str, str]) -> list[str]:
 
 def write_texts(path: Path, texts: list[BenchmarkText]) -> None:
     """Store texts, one a line. Raises RunDirectoryError."""
-    files.write_text(path, "".join(json.dumps(asdict(text), ensure_ascii=False) + "\n" for text in texts))
+    files.settle_text(path, "".join(json.dumps(asdict(text), ensure_ascii=False) + "\n" for text in texts))
 
 
 def read_texts(path: Path) -> list[BenchmarkText]:

@@ -44,11 +44,11 @@ def load(words: Sequence[str]) -> CorpusConfig:
 
 def store(config: CorpusConfig) -> None:
     """Write the configuration into its run directory, where later commands find it."""
-    from unified_rl.base.files import write_text
+    from unified_rl.base.files import settle_text
 
     folder = Path(config.run_dir)
     folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / FILE, as_text(asdict(config)))
+    settle_text(folder / FILE, as_text(asdict(config)))
 
 
 def _named(name: str) -> dict[str, Any]:

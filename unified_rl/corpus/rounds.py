@@ -174,7 +174,7 @@ def _write_domains(path: Path, counts: dict[str, domains.Count], chosen: set[str
     rows = [
         f"{name}\t{counts[name].pages}\t{counts[name].kept}\t{counts[name].share:.4f}\t{int(name in chosen)}\n" for name in most
     ]
-    files.write_text(path, "domain\tpages\tkept\tshare\tchosen\n" + "".join(rows))
+    files.settle_text(path, "domain\tpages\tkept\tshare\tchosen\n" + "".join(rows))
 
 
 # ---- between rounds -------------------------------------------------------------------------------------------------------------

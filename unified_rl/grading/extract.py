@@ -25,13 +25,6 @@ MAX_ANSWER = 3_000
 Format = Literal["auto", "choice", "program", "boxed"]
 FORMATS: tuple[Format, ...] = ("auto", "choice", "program", "boxed")
 
-#: How responses of each benchmark close.
-BENCHMARK_FORMATS: dict[str, Format] = {
-    "gaokao_mathqa": "choice",
-    "sat_math": "choice",
-    "mmlu_stem": "choice",
-}
-
 _THOUGHT_END = re.compile(r"</(?:think|thought|thinking|reasoning)>")
 _CHAT_END = re.compile(r"<\|(?:im_end|im_start|endoftext|eot_id|end_of_text|end)[^|<>]{0,20}\|>|</s>|<｜end▁of▁sentence｜>")
 _BOX = re.compile(r"\\(?:boxed|fbox)(?![a-zA-Z])")

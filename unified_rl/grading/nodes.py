@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import TypeGuard, TypeVar
 
 from unified_rl.grading.trees import Tree
@@ -123,7 +122,6 @@ Node = Text | Scalar | Options | Items | RealSet | Matrix | Named | Relation | R
 Kind = TypeVar("Kind", bound=Node)
 
 EMPTY = RealSet(())
-ZERO = Scalar(("num", Fraction(0), None))
 
 
 def are(nodes: Sequence[Node], kind: type[Kind]) -> TypeGuard[Sequence[Kind]]:

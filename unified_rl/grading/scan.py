@@ -35,11 +35,10 @@ class Token(NamedTuple):
 
 
 class Formula(NamedTuple):
-    """What stands between two delimiters: `start`, `end` with them, `inner` without."""
+    """What stands between two delimiters: `start`, `end` with them."""
 
     start: int
     end: int
-    inner: str
 
 
 def tokens(text: str, start: int = 0, end: int | None = None) -> list[Token]:
@@ -112,7 +111,7 @@ def _checked(text: str, start: int, end: int, width: int, behind: int) -> tuple[
     inner = text[start + width : end - width]
     if not inner.strip() or len(inner) > MAX_FORMULA or is_prose(inner):
         return None
-    return Formula(start, end, inner), behind
+    return Formula(start, end), behind
 
 
 def is_prose(content: str) -> bool:

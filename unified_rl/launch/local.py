@@ -10,7 +10,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from unified_rl.base.errors import UnifiedRLError
@@ -29,11 +29,6 @@ class _Worker:
     process: subprocess.Popen
     cell: Cell
     grant: Grant
-
-
-def run_cells(cells: Sequence[Cell], folder: Path, *, workers: int, threads: int) -> list[str]:
-    """Run all cells, `workers` at a time with `threads` threads each; returns the names of those that failed."""
-    return LocalPool(folder, Ledger(workers * threads)).run([replace(cell, cores=threads) for cell in cells])
 
 
 class LocalPool:

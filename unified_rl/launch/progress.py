@@ -69,9 +69,11 @@ class Progress:
 
 
 def at_work(cell: Cell, folder: Path) -> str:
-    """What a running cell is at, in words: `SFT 120/500 steps`."""
+    """What a running cell is at, in words: `SFT 120/500 steps`, `GRPO 3/40 steps (sampling 12/64)`."""
     found = phase.read(cell.run_dir(folder))
-    return "begins" if found is None else f"{found.label} {found.done}/{found.total} {found.unit}"
+    if found is None:
+        return "begins"
+    return f"{found.label} {found.done}/{found.total} {found.unit}" + (f" ({found.within})" if found.within else "")
 
 
 def duration(seconds: float) -> str:

@@ -11,7 +11,19 @@ from typing import Any
 
 from unified_rl.base.errors import TrainingError
 from unified_rl.config.schema import Config
+from unified_rl.records.progress import doing
 from unified_rl.records.runs import Run
+
+#: The parts of a step whose times are noted, in words for whoever waits.
+PHASES = {
+    "source": "responses",
+    "prepare": "log-probs",
+    "update": "update",
+    "curve": "point of the curve",
+    "checkpoint": "checkpoint",
+    "held_out": "held-out text",
+    "keep": "copy of the model",
+}
 
 #: A step's metrics, and the samples it shows.
 Made = tuple[dict[str, float], list[dict[str, Any]]]
@@ -80,7 +92,8 @@ def due(step: int, every: int, last: int) -> bool:
 
 @contextmanager
 def timed(timings: dict[str, float], phase: str) -> Iterator[None]:
-    """Note how many seconds the block took."""
+    """Note how many seconds the block took, and say that it is under way."""
+    doing(PHASES.get(phase, phase))
     start = time.perf_counter()
     yield
     timings[phase] = time.perf_counter() - start

@@ -18,8 +18,7 @@ from unified_rl.base.errors import ConfigError
 class Role:
     """A model that a run keeps.
 
-    label: its name for people. computes: what its pass gives: "policy" = log-probs and entropies, "value" = expected returns.
-    words: config -> what it is, for `explain`.
+    label: its name for people. words: config -> what it is, for `explain`.
     weights: of a frozen role: config -> its Hugging Face directory, "" = the policy that training starts from; None = trained.
     setting: of a frozen role without that default: how to say where its weights are.
     options: of a trained role beside the policy: the coefficient's options with its learning rate and its epochs per rollout.
@@ -27,7 +26,6 @@ class Role:
 
     name: str
     label: str
-    computes: Literal["policy", "value"]
     words: Callable[[Any], str]
     weights: Callable[[Any], str] | None = None
     setting: str = ""
@@ -66,11 +64,10 @@ class Signal:
 ROLES: dict[str, Role] = {
     role.name: role
     for role in (
-        Role("policy", "policy", "policy", words=lambda config: "the trained policy"),
+        Role("policy", "policy", words=lambda config: "the trained policy"),
         Role(
             "value",
             "value model",
-            "value",
             words=lambda config: (
                 "an adapter and a scalar head of its own on the policy's weights"
                 if config.model.lora.rank
@@ -81,7 +78,6 @@ ROLES: dict[str, Role] = {
         Role(
             "reference",
             "reference",
-            "policy",
             words=lambda config: (
                 config.reference
                 or ("the policy, its adapter switched off" if config.model.lora.rank else "the initial policy, frozen")
@@ -91,7 +87,6 @@ ROLES: dict[str, Role] = {
         Role(
             "teacher",
             "teacher",
-            "policy",
             words=lambda config: config.teacher,
             weights=lambda config: config.teacher,
             setting="teacher=DIR",

@@ -24,6 +24,7 @@ from unified_rl.methods import (
     selected_tokens,
     sequence_ratio,
     sets,
+    verdicts,
 )
 from unified_rl.methods.base import Coefficient, Method
 from unified_rl.sources.registry import declared
@@ -37,7 +38,7 @@ FAMILIES: dict[str, tuple[str, tuple[ModuleType, ...]]] = {
         (preference_margins, preference_likelihoods, preference_scores),
     ),
     "critic": ("Advantages from a learned value model", (critic,)),
-    "policy_gradient": ("Policy gradients with PPO's clip, or without a ratio", (policy_gradient,)),
+    "policy_gradient": ("Policy gradients with PPO's clip, or without a ratio", (policy_gradient, verdicts)),
     "sequence_ratio": ("One ratio for a whole response", (sequence_ratio,)),
     "sets": ("What a group of responses reaches together", (sets,)),
     "gates": ("Other gates than PPO's clip", (other_gates,)),

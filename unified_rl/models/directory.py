@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
+from unified_rl.base import files
 from unified_rl.base.errors import CheckpointError
 from unified_rl.models import adapter_files
 
@@ -53,7 +53,7 @@ def declared_eos(path: Path) -> Any:
 
 def _settings(file: Path) -> dict[str, Any]:
     try:
-        settings = json.loads(file.read_text(encoding="utf-8"))
+        settings = files.read_json(file)
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{file}: cannot load the model: {error}. {REMEDY}") from error
     if not isinstance(settings, dict):

@@ -216,13 +216,17 @@ class FollowedRun:
         self.samples.append((row["step"], as_logged(row)))
 
 
+def _piece(under_way: phase.Phase) -> str:
+    return f"{under_way.label} {under_way.done}/{under_way.total}"
+
+
 def _pace(under_way: phase.Phase | None, steps: int | None) -> dict[str, Any]:
     """The fields of a standing that progress.json fills."""
     if under_way is None:
         return {}
     training = under_way.unit == "steps" and under_way.total == steps
     return {
-        "work": "" if training else f"{under_way.label} {under_way.done}/{under_way.total}",
+        "work": ", ".join(filter(None, ["" if training else _piece(under_way), under_way.within])),
         "unit": under_way.unit,
         "rate": under_way.rate if under_way.done < under_way.total else 0.0,
         "left": under_way.seconds_left(time.time()),

@@ -70,7 +70,7 @@ def beside_work(folder: Path, every: float) -> Iterator[None]:
     """Within this context, the page of a run's folder follows the work of this process, and is written once more at its end."""
     live = LivePage(folder, every)
     try:
-        with listening(lambda _: live.tick()):
+        with listening(lambda stand: None if stand.within else live.tick()):  # between two steps: their parts are timed
             yield
     finally:
         live.end()

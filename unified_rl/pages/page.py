@@ -204,7 +204,8 @@ def _interval(row: dict[str, Any], name: str) -> str:
 
 
 def _figures(figures: Path, out: Path, embed: bool) -> list[str]:
-    pictures = sorted(figures.rglob("*.png"), key=lambda picture: (picture.parent, picture.name))
+    found = [picture for picture in figures.rglob("*.png") if picture.is_file()]
+    pictures = sorted(found, key=lambda picture: (picture.parent, picture.name))
     if not pictures:
         return [f'<p class="note">No figures yet; draw them with <code>{escape(FIGURES_COMMAND)}</code>.</p>']
     return [_figure(picture, picture.relative_to(figures), out, embed) for picture in pictures]
@@ -213,7 +214,7 @@ def _figures(figures: Path, out: Path, embed: bool) -> list[str]:
 def _figure(picture: Path, name: Path, out: Path, embed: bool) -> str:
     """A picture with its caption; one of a single arm's, in a folder of its own, says which."""
     caption = picture.with_suffix(".md")
-    words = _caption(caption.read_text(encoding="utf-8")) if caption.exists() else escape(picture.stem)
+    words = _caption(caption.read_text(encoding="utf-8")) if caption.is_file() else escape(picture.stem)
     if len(name.parts) > 1:
         words = f"<strong>{escape(name.parent.as_posix().replace('_', ' '))}.</strong> {words}"
     source = f"data:image/png;base64,{base64.b64encode(picture.read_bytes()).decode()}" if embed else address(picture, out)

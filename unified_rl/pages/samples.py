@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as parquet
+import pyarrow as pa
 
 from unified_rl.base.errors import DataError
 from unified_rl.records import reading
@@ -108,8 +108,8 @@ def evaluated(run: int, run_dir: Path, most: int) -> Iterator[Shown]:
         found = [path for path in reading.list_evaluations(run_dir) if reading.read_evaluation_meta(path)["complete"]]
         if not found or most <= 0:
             return
-        rows = _first_rows(found[-1] / reading.SAMPLES, most)
-    except (DataError, OSError, ValueError):
+        rows = _first_rows(reading.read_samples(found[-1], reading.read_evaluation_meta(found[-1])), most)
+    except (DataError, OSError, ValueError, KeyError):
         return
     for row in rows:
         facts: dict[str, Any] = {
@@ -125,10 +125,10 @@ def evaluated(run: int, run_dir: Path, most: int) -> Iterator[Shown]:
         yield Shown(run, facts["n"], embedded(facts)[1:])
 
 
-def _first_rows(path: Path, most: int) -> list[dict[str, Any]]:
+def _first_rows(samples: pa.Table, most: int) -> list[dict[str, Any]]:
     """So many rows of a table of responses, greedy ones first, then the first samples of every problem."""
     columns = ["problem_id", "mode", "sample_index", "text", "answer", "gold", "verdict", "finish"]
-    table = parquet.ParquetFile(path).read(columns, use_threads=False).to_pandas()
+    table = samples.select(columns).to_pandas()
     order = table.assign(sampled=table["mode"] != "greedy").sort_values(["sampled", "sample_index"], kind="stable")
     return order.head(most).to_dict("records")
 

@@ -1,7 +1,8 @@
 """Following a `.jsonl` log while it is written: each look reads what came since the last one. No torch.
 
 What follows a log holds nobody up and trusts nothing: a look reads a bounded number of bytes, a line that is no JSON object or
-longer than any of ours is passed over, and a log that was cut back (a run that is resumed does it) is read again from its start.
+longer than any of ours is passed over, nothing is read of a file that is larger than logs are, and a log that was cut back (a run
+that is resumed does it) is read again from its start.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import json
 import os
 from pathlib import Path
 from typing import Any
+
+from unified_rl.base import files
 
 #: Most bytes of one look, and of one line.
 LOOK_BYTES = 16 << 20
@@ -35,14 +38,14 @@ class Followed:
     def behind(self) -> bool:
         """Whether there is more to read than the last look read."""
         try:
-            return self.path.stat().st_size > self._offset
+            return files.LARGE_BYTES >= self.path.stat().st_size > self._offset
         except OSError:
             return False
 
     def look(self) -> list[dict[str, Any]]:
         """The objects that were written since the last look, as far as one look goes."""
         try:
-            if not self.path.is_file():  # a pipe would never end
+            if not self.path.is_file() or self.path.stat().st_size > files.LARGE_BYTES:  # a pipe would never end
                 return []
             with self.path.open("rb") as file:
                 self._begin_again_if_other(file)

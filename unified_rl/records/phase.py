@@ -23,7 +23,10 @@ _LONGEST_WORDS = 200
 
 @dataclass(frozen=True)
 class Phase:
-    """A piece of work as progress.json tells it. at: seconds since 1970, on the clock of the machine that works."""
+    """A piece of work as progress.json tells it. at: seconds since 1970, on the clock of the machine that works.
+
+    within: what is being done of its next unit, "" where that is not known.
+    """
 
     label: str
     unit: str
@@ -31,6 +34,7 @@ class Phase:
     total: int
     rate: float
     at: float
+    within: str = ""
 
     def seconds_left(self, now: float) -> float | None:
         """At the rate so far, None where none is known or nothing is left."""
@@ -54,7 +58,7 @@ class _Writer:
 
     def __call__(self, stand: Stand) -> None:
         now = time.monotonic()
-        if self._given_up or (now < self._next and 0 < stand.done < stand.total):
+        if self._given_up or (now < self._next and (stand.within or 0 < stand.done < stand.total)):
             return
         self._next = now + INTERVAL_SECONDS
         try:
@@ -64,7 +68,7 @@ class _Writer:
             self._given_up = True
 
     def _write(self, stand: Stand) -> None:
-        facts = {name: getattr(stand, name) for name in ("label", "unit", "done", "total", "rate")}
+        facts = {name: getattr(stand, name) for name in ("label", "unit", "done", "total", "rate", "within")}
         aside = files.aside_of(self._path)
         aside.write_text(json.dumps({**facts, "at": time.time()}) + "\n", encoding="utf-8")
         aside.replace(self._path)
@@ -87,5 +91,6 @@ def _phase(facts: Mapping[str, object]) -> Phase | None:
         return None
     if not all(type(number) in (int, float) and math.isfinite(number) for number in times):  # type: ignore[arg-type]
         return None
-    label, unit = (str(word)[:_LONGEST_WORDS] for word in words)
-    return Phase(label, unit, *counts, *times)  # type: ignore[arg-type]
+    within = facts.get("within", "")
+    label, unit, within = (str(word)[:_LONGEST_WORDS] for word in (*words, within if isinstance(within, str) else ""))
+    return Phase(label, unit, *counts, *times, within=within)  # type: ignore[arg-type, misc]

@@ -182,8 +182,8 @@ def read_base_model(folder: Path | str) -> dict[str, str]:
     """
     path = Path(folder) / BASE_MODEL
     try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        facts = files.read_json(path)
+    except (OSError, ValueError) as error:
         raise DataError(f"{path} is not readable ({error}); evaluate the model again into another folder") from error
     if not isinstance(facts, dict) or not all(isinstance(facts.get(name), str) for name in ("path", "content", "label")):
         raise DataError(f"{path} lacks path, content or label; evaluate the model again into another folder")

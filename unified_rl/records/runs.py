@@ -135,8 +135,6 @@ class Run:
         path = self.path / provenance.FILE
         before = provenance.read(path) if self.has_checkpoint else None
         facts = provenance.extended(before, inputs, machine, self.step, path)
-        if self.has_checkpoint:
-            self._check(provenance.FILE)
         for line in provenance.changes(facts):
             announce(f"{self.path}: {line}")
         files.write_json(path, facts)
@@ -213,6 +211,8 @@ class Run:
         self._check("config.yaml")
         self._refuse_other_settings(config)
         checkpoint = latest_checkpoint(self.path)
+        if checkpoint:
+            self._check(provenance.FILE)
         self.step = max(self._checkpoints(), default=0)
         known = _read_records(checkpoint) if checkpoint else dict.fromkeys(DETERMINISTIC, logs.EMPTY)
         contents = {name: logs.restored(self.path / name, known[name], checkpoint or self.path) for name in DETERMINISTIC}
@@ -220,7 +220,7 @@ class Run:
 
     def _lay_down(self, config: Mapping[str, Any], contents: Mapping[str, bytes]) -> None:
         """Make the directory what it was when the latest checkpoint was written, under this configuration."""
-        self._files.pop("config.yaml", None)
+        self._files.clear()
         self.set_status("running", self.step, int(config["trainer"]["steps"]))  # lists no file that is about to change
         for leftover in (self.path / "checkpoints").glob(".*.tmp"):
             files.remove(leftover)

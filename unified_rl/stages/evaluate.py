@@ -23,7 +23,7 @@ from unified_rl.config.problems import DataConfig, TaskConfig
 from unified_rl.config.records import EvaluationConfig
 from unified_rl.config.schema import Config
 from unified_rl.records import reading, runs
-from unified_rl.records.progress import progress
+from unified_rl.records.progress import doing, progress
 from unified_rl.records.provenance import code_hash
 from unified_rl.rewards import OutcomeReward
 from unified_rl.sampling.torch_generator import TorchGenerator
@@ -231,11 +231,11 @@ def _sample_all(
     with progress(f"evaluating {task.name}", total, "responses") as hook:
         for chunk in chunks:
             if not (aside / chunk.file).exists():
-                # Where responses take several calls, a call's count says nothing: then chunks alone are counted.
-                whole_calls = generator is sampler
-                sampler.on_progress = (lambda now, _, before=done: hook(before + now, {})) if whole_calls else None
+                if generator is sampler:  # where responses take several calls, a call's count is not one of responses
+                    sampler.on_progress = lambda now, _, before=done: hook(before + now, {})
                 asked = _seeds(chunk, options), _decoding(chunk, options), policy.updates
                 responses = generator.generate(chunk.prompts, *asked)
+                doing(f"grading {chunk.responses} responses")
                 _store(_table(chunk, options.split, responses, reward, judge), aside / chunk.file)
             done += chunk.responses
             hook(done, {})

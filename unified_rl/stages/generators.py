@@ -19,7 +19,7 @@ from unified_rl.models.adapter_files import is_adapter, root_of
 from unified_rl.models.cpp_compiler import require_compiler
 from unified_rl.models.policy_model import eos_token_ids, load_policy, load_tokenizer
 from unified_rl.records.artifacts import ArtifactStore
-from unified_rl.records.progress import announce
+from unified_rl.records.progress import announce, doing
 from unified_rl.sampling.company import Company, company
 from unified_rl.sampling.llama_decoder import CompiledStep, LlamaDecoder, StepShape
 from unified_rl.sampling.torch_generator import TorchGenerator
@@ -46,7 +46,13 @@ def torch_sampler(config: Config, model: PreTrainedModel, tokenizer: PreTrainedT
     at_once = config.generator.max_concurrent_sequences
     step = compiled_step(config, model) if config.generator.compiled else None
     ends = sorted({*eos_token_ids(model, tokenizer), world.response_end(tokenizer, config)})
-    return TorchGenerator(model, tokenizer, max_concurrent_sequences=at_once, eos_token_ids=ends, compiled_step=step)
+    return TorchGenerator(
+        model, tokenizer, max_concurrent_sequences=at_once, eos_token_ids=ends, compiled_step=step, on_progress=_told
+    )
+
+
+def _told(done: int, total: int) -> None:
+    doing(f"sampling {done}/{total} responses")
 
 
 def compiled_step(config: Config, model: PreTrainedModel) -> CompiledStep:

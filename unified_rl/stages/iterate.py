@@ -34,6 +34,7 @@ from unified_rl.presets import chain, loading
 from unified_rl.records import runs, seals
 from unified_rl.records.artifacts import Artifact, ArtifactStore
 from unified_rl.records.config_file import as_text
+from unified_rl.records.progress import progress
 from unified_rl.stages import world
 from unified_rl.stages.chain import initial_policy
 from unified_rl.stages.fingerprints import path_fingerprint
@@ -260,7 +261,9 @@ def _write_agreement(config: Config, root: Path, index: int, reward: Artifact, f
         return
     (options,) = config.reward.models
     judge = model_reward(config, options, [reward.path], world.make_task(config), load_tokenizer(start.path))
-    scores = judge.score(fixed.prompts, fixed.responses)
+    with progress(f"reward model {index} on held-out responses", sum(map(len, fixed.responses)), "responses") as hook:
+        scores = judge.score(fixed.prompts, fixed.responses)
+        hook(sum(map(len, scores)), {})
     rows = [
         {
             "prompt_id": prompt.id,

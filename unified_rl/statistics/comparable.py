@@ -10,6 +10,7 @@ interval over seeds speaks of other starts too; where they share one, it is cond
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -70,6 +71,16 @@ def settings_apart(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, tupl
     """
     names = [name for name in {**a, **b} if name not in PLACES and not name.startswith(_PLANNER) and not is_seed(name)]
     return {name: (a.get(name), b.get(name)) for name in names if a.get(name) != b.get(name)}
+
+
+def configuration_key(settings: Mapping[str, Any], commit: str | None) -> str:
+    """What a run is, whatever it is called and wherever it lies: a hash of its configuration, seeds included, and of its code.
+
+    "" without a configuration. Runs of one key are one run, and what compares them is one comparison.
+    """
+    known = {name: value for name, value in settings.items() if name not in PLACES and not name.startswith(_PLANNER)}
+    facts = json.dumps([sorted(known.items()), commit or ""], ensure_ascii=False, default=str)
+    return hashlib.sha256(facts.encode()).hexdigest()[:16] if known else ""
 
 
 def apart_in_words(apart: Mapping[str, tuple[Any, Any]]) -> str:

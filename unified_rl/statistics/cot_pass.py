@@ -21,7 +21,8 @@ import pandas as pd
 
 from unified_rl.statistics.experiment import Cell, Scores
 from unified_rl.statistics.intervals import Interval, mean_interval, paired_difference
-from unified_rl.statistics.pooling import baseline_of, label_facts, same_problems, slices_of, stack
+from unified_rl.statistics.paired import baseline_of
+from unified_rl.statistics.pooling import label_facts, same_problems, slices_of, stack
 
 TABLE = "cot_pass"
 COLUMNS = [

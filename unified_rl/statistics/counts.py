@@ -52,7 +52,19 @@ COLUMNS = pa.schema(
         ("greedy", pa.int8()),
     ]
 )
-_CELL_FACTS = ("label", "method", "seed", "state", "step", "steps", "error", "commit", "mixed_code", "evaluation")
+_CELL_FACTS = (
+    "label",
+    "method",
+    "seed",
+    "state",
+    "step",
+    "steps",
+    "error",
+    "commit",
+    "mixed_code",
+    "evaluation",
+    "configuration",
+)
 
 
 @dataclass(frozen=True)

@@ -56,20 +56,7 @@ def coverage_split(
     Raises:
         ValueError: shapes that cannot be paired, or a score above Pass@K, which no vote can reach.
     """
-    names = ("score", "passed", "base_score", "base_passed")
-    tables = [score_table(name, values) for name, values in zip(names, (score, passed, base_score, base_passed), strict=True)]
-    if tables[0].shape != tables[1].shape or tables[2].shape != tables[3].shape:
-        raise ValueError("score and passed must have the same shape, and so must base_score and base_passed")
-    if tables[0].shape[1] != tables[2].shape[1] or len(tables[2]) not in (1, len(tables[0])):
-        raise ValueError(
-            f"[seeds, problems] {tables[0].shape} cannot be paired with the baseline's {tables[2].shape}; "
-            "pass the same problems, and the same seeds or one baseline"
-        )
-    for name, top, low in (("score", tables[1], tables[0]), ("base_score", tables[3], tables[2])):
-        if (low > top + 1e-9).any():
-            raise ValueError(
-                f"{name} exceeds Pass@K on some problem, which no vote can; were they counted on the same samples?"
-            )
+    tables = _paired_tables(score, passed, base_score, base_passed)
     shape = tables[0].shape
     M_a, P_a, M_b, P_b = means = [float(table.mean()) for table in tables]
     coverage, gradient = _coverage_part(M_a, P_a, M_b, P_b)
@@ -86,6 +73,25 @@ def coverage_split(
         bounds = [float(bound) for bound in difference_bounds(np.broadcast_to(part + centred, shape), confidence)]
         intervals.append(Interval(part, bounds[0], bounds[1], "delta method", shape[1], shape[0], note))
     return Split(*intervals)
+
+
+def _paired_tables(*given: ArrayLike) -> list[np.ndarray]:
+    """The four tables of `coverage_split`, [S, P] each (the baseline's perhaps [1, P]), once they are found to go together."""
+    names = ("score", "passed", "base_score", "base_passed")
+    tables = [score_table(name, values) for name, values in zip(names, given, strict=True)]
+    if tables[0].shape != tables[1].shape or tables[2].shape != tables[3].shape:
+        raise ValueError("score and passed must have the same shape, and so must base_score and base_passed")
+    if tables[0].shape[1] != tables[2].shape[1] or len(tables[2]) not in (1, len(tables[0])):
+        raise ValueError(
+            f"[seeds, problems] {tables[0].shape} cannot be paired with the baseline's {tables[2].shape}; "
+            "pass the same problems, and the same seeds or one baseline"
+        )
+    for name, top, low in (("score", tables[1], tables[0]), ("base_score", tables[3], tables[2])):
+        if (low > top + 1e-9).any():
+            raise ValueError(
+                f"{name} exceeds Pass@K on some problem, which no vote can; were they counted on the same samples?"
+            )
+    return tables
 
 
 def _coverage_part(M_a: float, P_a: float, M_b: float, P_b: float) -> tuple[float, np.ndarray]:
@@ -125,10 +131,3 @@ def coverage_table(
             facts = {name: getattr(interval, name) for name in ("estimate", "low", "high", "num_problems", "num_seeds", "note")}
             rows.append({"k": k, "part": part, **facts})
     return pd.DataFrame(rows, columns=["k", "part", "estimate", "low", "high", "num_problems", "num_seeds", "note"])
-
-
-def split_of_means(maj: float, passed: float, base_maj: float, base_passed: float) -> dict[str, float]:
-    """The split from published means alone, as of the paper's Figure 7: {"gain", "coverage", "concentration"}, no intervals."""
-    coverage, _ = _coverage_part(maj, passed, base_maj, base_passed)
-    parts = {"gain": maj - base_maj, "coverage": coverage, "concentration": maj - base_maj - coverage}
-    return {name: float(value) for name, value in parts.items()}

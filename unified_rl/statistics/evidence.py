@@ -8,7 +8,7 @@ A verdict is read off the 95 % interval alone:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import pandas as pd
 from scipy import stats
 
 from unified_rl.base.errors import DataError
-from unified_rl.statistics.grid_file import read_grid
+from unified_rl.statistics.grid_file import GridFacts, read_grid
 from unified_rl.statistics.intervals import CONFIDENCE, FEWEST_SEEDS
 from unified_rl.statistics.table_files import read_table
 
@@ -39,7 +39,8 @@ TABLES = ("grid_contrasts.csv", "contrasts.csv", "grid.csv", "iteration_gains.cs
 class Finding:
     """One test. estimate, low, high: in 0..1. p: of the null that the verdict is against; None where nothing was tested.
 
-    starts: how many SFT policies the seeds started from.
+    starts: how many SFT policies the seeds started from. test: what was compared, by the runs' configurations and whatever their
+    labels; None where the tables do not say.
     """
 
     experiment: str
@@ -54,6 +55,7 @@ class Finding:
     p: float | None
     note: str = ""
     starts: int = 1
+    test: Hashable = None
 
 
 @dataclass(frozen=True)
@@ -73,11 +75,15 @@ Pair = tuple[ArmId, ArmId]
 
 @dataclass(frozen=True)
 class Experiment:
-    """One folder of tables: name, table name -> (rows, provenance), and defining words -> label of its arms."""
+    """One folder of tables: name, table name -> (rows, provenance), and defining words -> label of its arms.
+
+    runs: label -> what its runs are, by configuration (`comparable.configuration_key`, or what their grid planned).
+    """
 
     name: str
     tables: dict[str, tuple[pd.DataFrame, dict[str, Any]]]
     arms: Mapping[frozenset[str], str] = field(default_factory=dict)
+    runs: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     def label_of(self, arm: ArmId) -> str | None:
         """What the tables call an arm; None where the experiment has no such arm."""
@@ -111,10 +117,25 @@ def read_experiment_tables(folder: Path) -> Experiment:
     if not found:
         raise DataError(f"{folder} holds none of {', '.join(TABLES)}; make them with: unified-rl tables GRID_DIR")
     name = folder.resolve().name if folder.name != "tables" else folder.resolve().parent.name
-    own, above = (read_grid(where) for where in (place, place.resolve().parent))
+    own, above = grids = [read_grid(where) for where in (place, place.resolve().parent)]
     if above.name and not own.name and folder.name != "tables" and place == folder:  # an arm of iterative runs
         name = f"{folder.resolve().parent.name}/{name}"
-    return Experiment(name, found, next((grid.arms for grid in (own, above) if grid.arms), {}))
+    arms = next((grid.arms for grid in grids if grid.arms), {})
+    return Experiment(name, found, arms, _runs(place, grids, next(iter(found.values()))[1]))
+
+
+def _runs(place: Path, grids: Sequence[GridFacts], provenance: Mapping[str, Any]) -> dict[str, frozenset[str]]:
+    """Label -> its runs by configuration, as cells.csv has them; in older tables as the grid planned them, and by what code."""
+    cells = read_table(place / "cells.csv")[0] if (place / "cells.csv").exists() else pd.DataFrame()
+    if "configuration" in cells:
+        stated = cells[cells["configuration"] != ""].groupby("label")["configuration"]
+        return {str(label): frozenset(keys) for label, keys in stated}
+    commits = " ".join(provenance.get("commits", []))
+    planned: dict[str, set[str]] = {}
+    for cell in next((grid.cells for grid in grids if grid.cells), ()):
+        if cell.defining and commits:
+            planned.setdefault(cell.label, set()).add(" ".join([*cell.defining, commits]))
+    return {label: frozenset(runs) for label, runs in planned.items()}
 
 
 def direction(low: float, high: float) -> str:
@@ -154,11 +175,19 @@ def pair_findings(experiments: Sequence[Experiment], pairs: Sequence[Pair], metr
 
 
 def counted_once(findings: Sequence[Finding]) -> list[Finding]:
-    """Experiments that share runs are one test: where all numbers are equal, one finding names them all."""
-    same: dict[Finding, list[str]] = {}
+    """Experiments that share runs are one test, and one finding names them all: by what was compared, not by how it is called.
+
+    Where the tables do not say what was compared, findings are one where all numbers are equal.
+    """
+    same: dict[Hashable, list[Finding]] = {}
     for finding in findings:
-        same.setdefault(replace(finding, experiment=""), []).append(finding.experiment)
-    return [replace(finding, experiment=", ".join(names)) for finding, names in same.items()]
+        same.setdefault(finding.test or replace(finding, experiment=""), []).append(finding)
+    return [replace(group[0], experiment=", ".join(_named(finding, group[0]) for finding in group)) for group in same.values()]
+
+
+def _named(finding: Finding, first: Finding) -> str:
+    """An experiment, with its words for the comparison where they are others than the first one's."""
+    return finding.experiment + ("" if finding.comparison == first.comparison else f" ({finding.comparison})")
 
 
 def coverage_findings(experiments: Sequence[Experiment], pair: Pair) -> list[Finding]:
@@ -250,7 +279,14 @@ def _finding(
     seeds, problems = int(row["num_seeds"]), int(row["num_problems"])
     starts = row.get("num_starts", 1)  # tables without the column are older than grids of several
     facts = (experiment.name, comparison, str(row["slice"]), estimate, low, high, seeds, problems, verdict, p, note)
-    return Finding(*facts, 1 if pd.isna(starts) else int(starts))
+    return Finding(*facts, 1 if pd.isna(starts) else int(starts), _test(experiment, row))
+
+
+def _test(experiment: Experiment, row: Mapping[str, Any]) -> Hashable:
+    """What a row compares; None where the runs of one of its labels are not known, or the comparison is none of labels."""
+    runs = tuple(experiment.runs.get(str(row.get(name))) for name in ("label", "baseline"))
+    measured = tuple(str(row.get(name)) for name in ("slice", "split", "metric", "k", "num_problems", "num_seeds", "decoding"))
+    return None if None in runs else (*runs, *measured)
 
 
 def degrees_of(row: Any) -> int:

@@ -117,6 +117,7 @@ class Cell:
         evaluation: name of the evaluation to read, None for all those of the last evaluated step.
         metas: its evaluations, directory -> meta.json.
         settings: its resolved configuration, dotted name -> value; empty for a policy without one.
+        configuration: what it is by that and by its code (`comparable.configuration_key`); "" where it is not known.
     """
 
     label: str
@@ -132,6 +133,7 @@ class Cell:
     evaluation: str | None = None
     metas: dict[Path, dict[str, Any]] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    configuration: str = ""
 
     @property
     def is_baseline(self) -> bool:
@@ -282,17 +284,19 @@ def _read_cell(path: Path, evaluation: str | None) -> Cell | None:
     no_steps = status is not None and status.get("steps") == 0
     method = BASELINE_METHOD if no_steps else str(facts.get("method") or "unknown")
     made_of = run_reading.read_provenance(path) or {}
+    settings, commit = flat(config or {}), (made_of.get("git") or {}).get("commit")
     common: dict[str, Any] = {
         # An empty label means that the user gave none: the method's name stands in.
         "label": str(facts.get("label") or method),
         "method": method,
         "seed": int(facts.get("seed", 0)),
         "path": path,
-        "commit": (made_of.get("git") or {}).get("commit"),
+        "commit": commit,
         "mixed_code": _mixed_code(made_of, status),
         "evaluation": evaluation,
         "metas": metas,
-        "settings": flat(config or {}),
+        "settings": settings,
+        "configuration": comparable.configuration_key(settings, commit),
     }
     if config is None:
         return Cell(state="evaluated", **common)

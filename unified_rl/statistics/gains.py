@@ -16,7 +16,8 @@ from unified_rl.statistics.coverage import coverage_table
 from unified_rl.statistics.crossover import pass_at_k_crossover
 from unified_rl.statistics.experiment import Cell, Scores
 from unified_rl.statistics.maj_at_k import NoAnswer, Ties
-from unified_rl.statistics.pooling import baseline_of, label_facts, same_problems, slices_of, stack
+from unified_rl.statistics.paired import baseline_of
+from unified_rl.statistics.pooling import label_facts, same_problems, slices_of, stack
 
 FACTS = ("label", "method", "seeds", "num_starts", "slice", "split")
 COVERAGE_COLUMNS = [

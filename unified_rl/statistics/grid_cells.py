@@ -172,5 +172,7 @@ def _without_numbers(folder: Path, planned: PlannedCell) -> GridCell:
 
 
 def _last_words(log: Path) -> str:
-    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() if log.exists() else []
+    if not log.is_file():  # a pipe would never end
+        return ""
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
     return lines[-1] if lines else ""

@@ -4,12 +4,12 @@ says nothing: its matching rule is "not stated", and only the runs that exist ar
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from unified_rl.base import files
 from unified_rl.base.errors import DataError
 from unified_rl.statistics.factorial import Effect, Factor, effects
 
@@ -17,17 +17,23 @@ FILE = "grid.json"
 #: The label that others are compared with where the grid names none: the policy that training starts from.
 DEFAULT_BASELINE = "SFT"
 NOT_STATED = "not stated"
+#: Words that say what a run is called and where it finds things.
+_NAMES = ("label=", "artifacts=", "run_dir=")
 
 
 @dataclass(frozen=True)
 class PlannedCell:
-    """A cell as the grid planned it. run: its directory, which need not exist yet."""
+    """A cell as the grid planned it. run: its directory, which need not exist yet.
+
+    defining: the words that define its numbers, of training and of evaluation, without its label; () where they are not at hand.
+    """
 
     id: str
     label: str
     seed: int
     run: Path
     command: str = "train"
+    defining: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -86,7 +92,7 @@ def read_grid(folder: Path | str) -> GridFacts:
     if not path.exists():
         return GridFacts()
     try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
+        facts = files.read_json(path)
         cells = tuple(_cell(Path(folder), cell) for cell in facts.get("cells", ()))
     except (OSError, ValueError, AttributeError, TypeError) as error:
         raise DataError(f"{path} is not readable ({error}); start the grid's command again, which writes it") from error
@@ -179,4 +185,8 @@ def _effects(path: Path, facts: Mapping[str, Any]) -> tuple[Effect, ...]:
 
 def _cell(folder: Path, cell: Mapping[str, Any]) -> PlannedCell:
     run = folder / (cell.get("group") or "runs") / str(cell["id"])
-    return PlannedCell(str(cell["id"]), str(cell["label"]), int(cell["seed"]), run, str(cell.get("command") or "train"))
+    words = sorted(word for word in cell.get("words") or () if not word.startswith(_NAMES))
+    defining = tuple(map(str, [*words, "evaluated:", *(cell.get("evaluate") or ())])) if words else ()
+    return PlannedCell(
+        str(cell["id"]), str(cell["label"]), int(cell["seed"]), run, str(cell.get("command") or "train"), defining
+    )

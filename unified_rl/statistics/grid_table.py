@@ -21,7 +21,7 @@ A grid is what `unified-rl grid` made, any folder of runs (then the matching rul
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,26 +30,35 @@ import pandas as pd
 
 from unified_rl.base.errors import DataError
 from unified_rl.statistics.contrasts import verdict
-from unified_rl.statistics.experiment import COMPLETE
+from unified_rl.statistics.experiment import COMPLETE, Cell
 from unified_rl.statistics.factorial import Effect, measured
 from unified_rl.statistics.grid_cells import METRICS, GridCell, Score, largest_ks, read, varying_settings
 from unified_rl.statistics.grid_file import GridFacts
-from unified_rl.statistics.intervals import Interval, mean_interval, paired_difference
-from unified_rl.statistics.learning import LEVEL_GAIN, SELECTION_SPLIT, LevelReached, best_step, tokens_to_level
+from unified_rl.statistics.grid_tokens import OFFLINE, TO_LEVEL, TOKENS, level_of, token_rows
+from unified_rl.statistics.intervals import Interval, mean_interval
+from unified_rl.statistics.learning import LEVEL_GAIN, SELECTION_SPLIT, best_step
 from unified_rl.statistics.maj_at_k import NoAnswer, Ties
 from unified_rl.statistics.page_family import with_holm
-from unified_rl.statistics.planning import equivalence_p_value, paired_p_value
-from unified_rl.statistics.pooling import num_starts, pooled_status, starts_from
+from unified_rl.statistics.paired import Differences, partners
+from unified_rl.statistics.pooling import num_starts, pooled_status
 
-TOKENS = ("sampled_tokens", "trained_tokens")
-TO_LEVEL = "trained_to_level"
-INTERVAL, RANGE = "95 % interval", "range over seeds"
+INTERVAL = "95 % interval"
 
 CELL_FACTS = ["label", "method", "seed", "run", "slice", "split", "status", "evaluation_status", "step", "steps"]
 CELL_NUMBERS = [
     *("greedy", "best", "best_step", "area", "avg", "k", "maj", "pass", "cot_pass", "num_problems", "curve_problems"),
     *TOKENS,
-    *("level", "level_reached", "steps_to_level", "sampled_to_level", TO_LEVEL, "commit", "mixed_code", "note"),
+    *(
+        "level",
+        "level_reached",
+        "steps_to_level",
+        "sampled_to_level",
+        TO_LEVEL,
+        "commit",
+        "mixed_code",
+        "configuration",
+        "note",
+    ),
 ]
 GRID_COLUMNS = [
     *("label", "method", "seeds", "slice", "split", "metric", "k", "estimate", "low", "high", "spread"),
@@ -64,7 +73,6 @@ EFFECT_COLUMNS = [
     "kind",
     *(name for name in CONTRAST_COLUMNS[2:] if name not in ("margin", "p_equivalent", "conclusion")),
 ]
-OFFLINE = "its samples were drawn before the run: sampled tokens are not its own"
 
 
 @dataclass(frozen=True)
@@ -72,12 +80,14 @@ class GridData:
     """A grid, read: cells with their scores, and the level of accuracy per slice that tokens are counted to.
 
     scores: per cell (slice, metric) -> score. levels: slice -> accuracy, empty without curves.
+    differences: those of the page.
     """
 
     grid: GridFacts
     cells: list[GridCell]
     scores: list[dict[tuple[str, str], Score]]
     levels: dict[str, float]
+    differences: Differences = field(default_factory=Differences, repr=False, compare=False)
 
     @property
     def slices(self) -> list[str]:
@@ -93,6 +103,10 @@ class GridData:
     def decoding(self) -> str:
         """Task and decoding of the evaluations, in words: one for all, or they would not have been read."""
         return max((cell.cell.decoding for cell in self.cells), key=len, default="")
+
+    def cells_of(self, label: str) -> dict[int, Cell]:
+        """Seed -> cell."""
+        return {cell.seed: cell.cell for cell in self.cells if cell.label == label}
 
     def of(self, label: str, slice_name: str, metric: str) -> dict[int, Score]:
         """Seed -> score of the cells that have one."""
@@ -112,12 +126,14 @@ def read_data(
     evaluation: str | None = None,
     ties: Ties = "uniform",
     no_answer: NoAnswer = "no_vote",
+    differences: Differences | None = None,
 ) -> GridData:
     """Read a grid.
 
     Args:
         folders: see `grid_cells.read`. pairs: planned contrasts (label, baseline) beside those that the grid itself states.
         gain: the level is this far above the start's accuracy (step 0 of the curves), the same for all arms.
+        differences: those of the page, where other tables show them too.
 
     Raises:
         DataError: see `grid_cells.read`.
@@ -125,7 +141,8 @@ def read_data(
     grid, cells = read(folders, evaluation)
     grid = replace(grid, contrasts=(*grid.contrasts, *pairs))
     ks = largest_ks(cells)
-    return GridData(grid, cells, [cell.scores(ks, ties, no_answer) for cell in cells], _levels(cells, gain))
+    scores = [cell.scores(ks, ties, no_answer) for cell in cells]
+    return GridData(grid, cells, scores, _levels(cells, gain), differences or Differences())
 
 
 def _levels(cells: Sequence[GridCell], gain: float) -> dict[str, float]:
@@ -167,6 +184,7 @@ def _cell_facts(cell: GridCell) -> dict[str, Any]:
         "steps": found.steps,
         "commit": found.commit or "",
         "mixed_code": found.mixed_code,
+        "configuration": found.configuration,
         "note": cell.note,
     }
 
@@ -190,20 +208,13 @@ def _cell_numbers(data: GridData, cell: GridCell, scores: Mapping[tuple[str, str
         row["best_step"] = best_step(list(cell.curves.values()))
     elif curve.split != SELECTION_SPLIT:
         row["note"] = f"its curve is on {curve.split}: only {SELECTION_SPLIT} may choose a checkpoint"
-    reached = _level_of(data, cell, name)
+    reached = level_of(data.levels, cell, name)
     if reached is not None:
         row |= {"level": reached.level, "level_reached": "yes" if reached.reached else "no", "steps_to_level": reached.step}
         row |= {"sampled_to_level": reached.sampled_tokens, TO_LEVEL: reached.trained_tokens}
         if curve.trained_tokens[-1] and not curve.sampled_tokens[-1]:
             row["note"] = OFFLINE
     return row
-
-
-def _level_of(data: GridData, cell: GridCell, name: str) -> LevelReached | None:
-    """None for a policy that is not trained, and where no curve says where it started."""
-    if cell.cell.is_baseline or name not in cell.curves or name not in data.levels:
-        return None
-    return tokens_to_level(cell.curves[name], data.levels[name])
 
 
 def summary(data: GridData) -> pd.DataFrame:
@@ -215,7 +226,7 @@ def summary(data: GridData) -> pd.DataFrame:
             facts = {"label": label, "method": group[0].cell.method, "slice": slice_name, "status": _status(group)}
             measured = facts | {"decoding": data.decoding}
             found = [measured | row for metric in METRICS for row in _metric_rows(data, label, slice_name, metric)]
-            found += [facts | row for row in _token_rows(data, group, slice_name)]
+            found += [facts | row for row in token_rows(data.levels, group, slice_name)]
             rows += found or [facts | {"note": group[0].note}]
     whole = ("k", "num_problems", "num_seeds", "num_starts")
     return pd.DataFrame(rows, columns=GRID_COLUMNS).astype(dict.fromkeys(whole, "Int64"))
@@ -237,33 +248,6 @@ def _metric_rows(data: GridData, label: str, slice_name: str, metric: str) -> li
     row = {"metric": metric, "split": first.split, "k": first.k, "seeds": _words(by_seed), "spread": INTERVAL}
     row["num_starts"] = _num_starts(data, label, by_seed)
     return [row | _interval_columns(interval)]
-
-
-def _token_rows(data: GridData, group: Sequence[GridCell], slice_name: str) -> list[dict[str, Any]]:
-    curves = {cell.seed: cell.curves[slice_name] for cell in group if slice_name in cell.curves and not cell.cell.is_baseline}
-    if not curves:
-        return []
-    facts = {"split": next(iter(curves.values())).split, "seeds": _words(curves), "spread": RANGE, "num_seeds": len(curves)}
-    rows = []
-    for metric in TOKENS:
-        values = np.array([getattr(curve, metric)[-1] for curve in curves.values()], dtype=float)
-        note = OFFLINE if metric == "sampled_tokens" and not values.any() else ""
-        rows.append({"metric": metric, "estimate": values.mean(), "low": values.min(), "high": values.max(), "note": note})
-    reached = [found for cell in group if (found := _level_of(data, cell, slice_name)) is not None]
-    if reached:
-        rows.append(_level_row(reached))
-    return [facts | row for row in rows]
-
-
-def _level_row(reached: Sequence[LevelReached]) -> dict[str, Any]:
-    """The median over seeds; a seed that never reached the level counts as infinite."""
-    tokens = np.array([found.trained_tokens if found.reached else np.inf for found in reached])
-    there = int(np.isfinite(tokens).sum())
-    end = max(found.trained_tokens for found in reached)
-    note = f"to {100 * reached[0].level:.1f} %: median over seeds; {there} of {len(reached)} reached it"
-    if there < len(reached):
-        note += f", the others not in {end} tokens"
-    return {"metric": TO_LEVEL, "estimate": np.median(tokens), "low": tokens.min(), "high": tokens.max(), "note": note}
 
 
 def comparisons(data: GridData) -> list[tuple[str, str]]:
@@ -341,30 +325,28 @@ def _contrast(data: GridData, pair: tuple[str, str], slice_name: str, metric: st
         return None
     facts: dict[str, Any] = {"label": pair[0], "baseline": pair[1], "slice": slice_name, "metric": metric}
     facts["decoding"] = data.decoding
-    seeds = sorted(ours.keys() & theirs.keys())
-    if len(theirs) == 1 and _serves_all(data, pair, next(iter(theirs)), ours):
-        seeds = sorted(ours)
-        theirs = {seed: next(iter(theirs.values())) for seed in seeds[:1]}
+    of_ours, of_theirs = (data.cells_of(label) for label in pair)
+    seeds, others = partners({seed: of_ours[seed] for seed in ours}, {seed: of_theirs[seed] for seed in theirs})
     if not seeds:
         return facts | {"note": "nothing to compare: no seed of which both are complete"}
-    a, b = ([scores[seed] for seed in seeds if seed in scores] for scores in (ours, theirs))
+    first, a, b = ours[seeds[0]], [ours[seed] for seed in seeds], [theirs[seed] for seed in others]
     _same_problems(" and ".join(pair), [*a, *b], slice_name)
-    table, other = (np.stack([score.values for score in scores]) for scores in (a, b))
-    found = paired_difference(table, other)
-    row = facts | {"split": a[0].split, "k": a[0].k, "verdict": verdict(found.low, found.high)}
-    row |= {"p": paired_p_value(table, other), "num_starts": _num_starts(data, pair[0], seeds)} | _interval_columns(found)
+    sides = [
+        [(cells[seed], score.values) for seed, score in zip(chosen, scores, strict=True)]
+        for cells, chosen, scores in ((of_ours, seeds, a), (of_theirs, others, b))
+    ]
+    found = data.differences.of((metric, first.k, slice_name, first.split), *sides)
+    row = facts | {"split": first.split, "k": first.k, "verdict": verdict(found.interval.low, found.interval.high)}
+    row["test"] = (slice_name, metric, *(tuple(_identity(cell) for cell, _ in side) for side in sides))
+    row |= {"p": found.p, "num_starts": _num_starts(data, pair[0], seeds)} | _interval_columns(found.interval)
     for primary in data.grid.primary:
         if primary.is_of(row):
-            row["p_equivalent"] = equivalence_p_value(table, other, primary.margin)
-            row["margin"] = primary.margin
+            row |= {"p_equivalent": found.p_equivalent(primary.margin), "margin": primary.margin}
     return row
 
 
-def _serves_all(data: GridData, pair: tuple[str, str], start: int, seeds: Iterable[int]) -> bool:
-    """Whether seed `start` of the second label is the policy that all these seeds of the first started from."""
-    starts = [cell.cell for cell in data.cells if (cell.label, cell.seed) == (pair[1], start) and cell.cell.is_baseline]
-    runs = [cell.cell for cell in data.cells if cell.label == pair[0] and cell.seed in seeds]
-    return bool(starts) and all(starts_from(run, starts[0]) for run in runs)
+def _identity(cell: Cell) -> str:
+    return cell.configuration or f"{cell.label}, seed {cell.seed}"
 
 
 def _num_starts(data: GridData, label: str, seeds: Iterable[int]) -> int:

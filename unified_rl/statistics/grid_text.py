@@ -8,7 +8,8 @@ import pandas as pd
 from unified_rl.statistics.comparable import starts_in_words
 from unified_rl.statistics.grid_cells import METRICS
 from unified_rl.statistics.grid_file import matching_sentence
-from unified_rl.statistics.grid_table import TO_LEVEL, GridData, comparisons, lack
+from unified_rl.statistics.grid_table import GridData, comparisons, lack
+from unified_rl.statistics.grid_tokens import TO_LEVEL
 from unified_rl.statistics.intervals import FEWEST_SEEDS
 from unified_rl.statistics.page_family import ALPHA, HOLM_FAMILY
 from unified_rl.statistics.pooling import num_starts

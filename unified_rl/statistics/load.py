@@ -24,6 +24,7 @@ from typing import Any
 
 import pandas as pd
 
+from unified_rl.base import files
 from unified_rl.base.errors import DataError
 from unified_rl.records import reading as run_reading
 from unified_rl.statistics import tables
@@ -242,7 +243,7 @@ def read_tables(folder: Path | str) -> dict[str, pd.DataFrame]:
     path = Path(folder) / _SAVED
     remedy = f"write them again with: unified-rl show RUN {shlex.quote(f'out={folder}')}"
     try:
-        described = json.loads(path.read_text(encoding="utf-8"))
+        described = files.read_json(path)
         schema, names = described["schema"], described["tables"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} is missing or malformed ({error}); {remedy}") from error

@@ -33,6 +33,7 @@ from unified_rl.statistics.grid_file import FILE, GridFacts, read_grid
 from unified_rl.statistics.grid_text import format_tables
 from unified_rl.statistics.maj_at_k import NO_ANSWER_RULES, TIE_RULES
 from unified_rl.statistics.options import TablesOptions
+from unified_rl.statistics.paired import Differences
 from unified_rl.statistics.table_files import write_table
 
 
@@ -62,12 +63,12 @@ def _of_runs(options: TablesOptions, out: Path, command: str) -> str:
     """Of a grid or of runs: the summary of final policies, the grid's tables, and the comparisons of both."""
     rules: dict[str, Any] = {"ties": options.ties, "no_answer": options.no_answer, "evaluation": options.evaluation or None}
     grid = read_grid(options.records[0]) if options.records[0].is_dir() else GridFacts()
-    parts = []
+    parts, differences = [], Differences()
     if grid.trains:
         folders = [path / "runs" if (path / FILE).exists() else path for path in options.records]
-        parts.append(tables.format_results(tables.write_tables(folders, out, **rules)))
+        parts.append(tables.format_results(tables.write_tables(folders, out, differences=differences, **rules)))
     pairs = tuple(pair_of(word) for word in options.pair)
-    data = grid_table.read_data(options.records, gain=options.gain, pairs=pairs, **rules)
+    data = grid_table.read_data(options.records, gain=options.gain, pairs=pairs, differences=differences, **rules)
     facts = grid_table_files.provenance_of(data, options.records) | {
         "command": command,
         "level_gain": options.gain,

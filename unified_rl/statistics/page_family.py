@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,16 +20,22 @@ def with_holm(rows: list[dict[str, Any]], primary: Sequence[Primary] = ()) -> li
     """The rows of a page with p-values adjusted over all of them, and what they decide.
 
     Args:
-        rows: as `contrast_table` has them; those without a `p` could not be tested. primary: their tests share half the error rate.
+        rows: as `contrast_table` has them; those without a `p` could not be tested. Rows of one `test` compare the same runs,
+            perhaps under other labels, and count once. primary: their tests share half the error rate.
     """
-    first = ["p" in row and any(one.is_of(row) for one in primary) for row in rows]
-    tested = sum("p" in row for row in rows)
-    others = tested - sum(first)
-    weights = [1 / sum(first) if mine else 1 / max(others, 1) for mine in first] if any(first) else None
-    adjusted = holm([row.get("p", np.nan) for row in rows], weights) if rows else np.array([])
+    tests: dict[Hashable, list[int]] = {}
+    for place, row in enumerate(rows):
+        if "p" in row:
+            tests.setdefault(row.get("test", place), []).append(place)
+    first = [any(one.is_of(rows[place]) for one in primary for place in places) for places in tests.values()]
+    others = len(tests) - sum(first)
+    weights = [1 / sum(first) if mine else 1 / others for mine in first] if any(first) else None
+    adjusted = holm([rows[places[0]]["p"] for places in tests.values()], weights) if tests else np.array([])
+    of_row = {place: float(p) for places, p in zip(tests.values(), adjusted, strict=True) for place in places}
+    found = [{"p_holm": of_row[place], "comparisons": len(tests)} if place in of_row else {} for place in range(len(rows))]
     return [
-        row | (_decided(row, float(p), mine) | {"p_holm": p, "comparisons": tested} if "p" in row else {})
-        for row, p, mine in zip(rows, adjusted, first, strict=True)
+        row | (_decided(row, more["p_holm"], any(one.is_of(row) for one in primary)) | more if more else {})
+        for row, more in zip(rows, found, strict=True)
     ]
 
 

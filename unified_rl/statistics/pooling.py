@@ -10,7 +10,7 @@ import numpy as np
 
 from unified_rl.base.errors import DataError
 from unified_rl.statistics import comparable
-from unified_rl.statistics.experiment import COMPLETE, Cell, Scores
+from unified_rl.statistics.experiment import COMPLETE, Cell
 from unified_rl.statistics.maj_at_k import NoAnswer, Ties
 
 
@@ -57,17 +57,6 @@ def slices_of(cells: Sequence[Cell]) -> list[tuple[list[Cell], tuple[str, str], 
     keys = list(dict.fromkeys(key for cell in cells for key in cell.scores)) or [("", "")]
     groups = [(group, pool(group, lambda cell: cell.evaluation_status)) for group in by_label(cells)]
     return [(group, key, pooled) for key in keys for group, pooled in groups]
-
-
-def baseline_of(
-    cells: Sequence[Cell], sampled: list[Cell], key: tuple[str, str], usable: Callable[[Scores], bool]
-) -> list[Cell]:
-    """The baseline's cells to pair with these: each seed's own start, or the one that all started from; else none."""
-    candidates = {cell.seed: cell for cell in cells if cell.is_baseline and key in cell.scores and usable(cell.scores[key])}
-    if all(cell.seed in candidates and starts_from(cell, candidates[cell.seed]) for cell in sampled):
-        return [candidates[cell.seed] for cell in sampled]
-    only = list(candidates.values()) if len(candidates) == 1 else []
-    return only if all(starts_from(cell, start) for start in only for cell in sampled) else []
 
 
 def starts_from(cell: Cell, start: Cell) -> bool:

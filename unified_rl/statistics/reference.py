@@ -11,8 +11,6 @@ from unified_rl.base.errors import DataError
 
 DATA = Path(__file__).with_name("reference") / "deepseekmath_figures_5_6_7.csv"
 TABLES = Path(__file__).with_name("reference") / "deepseekmath_tables_1_9.csv"
-#: How sure a number of the tables is, the surest last.
-CERTAINTIES = ("printed", "printed and pictured", "released")
 #: The tables of base models, which are asked with worked examples; Table 5's models are instructed, and asked without.
 OF_BASE_MODELS = (1, 2, 3, 4, 6, 7, 8, 9)
 #: Benchmarks in the order of the paper's columns.
@@ -43,7 +41,8 @@ def maj_and_pass() -> pd.DataFrame:
 
 def tables(*numbers: int) -> pd.DataFrame:
     """Rows of Tables 1 to 9 (all, or those named): table, model, size, setting, benchmark, style, accuracy (0..1, as printed),
-    certainty (`CERTAINTIES`), released (0..1, exact; NaN where the authors released no outputs), num_problems, note.
+    certainty ("printed", "printed and pictured" or, the surest, "released"), released (0..1, exact; NaN where the authors released
+    no outputs), num_problems, note.
 
     Benchmarks are called as our tasks are. style: cot, pot (a program), tool (reasoning with programs), proof, few-shot, program.
     """

@@ -36,6 +36,7 @@ TEXT_COLUMNS = (
     "run",
     "error",
     "mixed_code",
+    "configuration",
     "baseline",
     "score",
     "part",

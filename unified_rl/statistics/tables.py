@@ -30,10 +30,10 @@ from unified_rl.statistics.dynamics import dynamics
 from unified_rl.statistics.experiment import COMPLETE, Cell, commits_of, mixed_code_of
 from unified_rl.statistics.gains import coverage_gains, crossovers
 from unified_rl.statistics.grid_file import experiment_name, matching_of
-from unified_rl.statistics.intervals import CONFIDENCE, FEWEST_SEEDS, Interval, mean_interval, paired_difference
+from unified_rl.statistics.intervals import CONFIDENCE, FEWEST_SEEDS, Interval, mean_interval
 from unified_rl.statistics.maj_at_k import NO_ANSWER_RULES, TIE_RULES, NoAnswer, Ties
+from unified_rl.statistics.paired import Differences, baseline_of
 from unified_rl.statistics.pooling import (
-    baseline_of,
     by_label,
     k_metrics,
     label_facts,
@@ -104,9 +104,14 @@ def curves(cells: Sequence[Cell]) -> pd.DataFrame:
     )
 
 
-def pass_maj(cells: Sequence[Cell], ties: Ties = "uniform", no_answer: NoAnswer = "no_vote") -> pd.DataFrame:
-    """Pass@K and Maj@K at K = 1, 2, 4, ..., pooled over seeds; and their differences to the baseline where there is one."""
-    rows: list[dict[str, Any]] = []
+def pass_maj(
+    cells: Sequence[Cell], ties: Ties = "uniform", no_answer: NoAnswer = "no_vote", differences: Differences | None = None
+) -> pd.DataFrame:
+    """Pass@K and Maj@K at K = 1, 2, 4, ..., pooled over seeds; and their differences to the baseline where there is one.
+
+    differences: those of the page, where other tables show them too.
+    """
+    differences, rows = differences or Differences(), []
     for group, key, pooled in slices_of(cells):
         base = {**label_facts(group, pooled), "slice": key[0], "split": key[1]}
         sampled = [cell for cell in pooled if key in cell.scores and cell.scores[key].num_samples]
@@ -124,22 +129,30 @@ def pass_maj(cells: Sequence[Cell], ties: Ties = "uniform", no_answer: NoAnswer 
                     "estimate", mean_interval(values_SPK[:, :, place]), bare=True
                 )
                 if other_SPK is not None and not group[0].is_baseline:
-                    row |= _columns("difference", paired_difference(values_SPK[:, :, place], other_SPK[:, :, place]))
+                    sides = (
+                        list(zip(side, table[:, :, place], strict=True))
+                        for side, table in ((sampled, values_SPK), (baseline, other_SPK))
+                    )
+                    row |= _columns("difference", differences.of((metric, k, *key), *sides).interval)
                 rows.append(row | {"num_samples": sampled[0].scores[key].num_samples})
     return pd.DataFrame(rows, columns=PASS_MAJ_COLUMNS).astype({name: "Int64" for name in ("k", "num_problems", "num_samples")})
 
 
 def results(
-    cells: Sequence[Cell], ties: Ties = "uniform", no_answer: NoAnswer = "no_vote", k: int = HEADLINE_K
+    cells: Sequence[Cell],
+    ties: Ties = "uniform",
+    no_answer: NoAnswer = "no_vote",
+    k: int = HEADLINE_K,
+    differences: Differences | None = None,
 ) -> pd.DataFrame:
-    """One row per label and slice: the final policies in figures.
+    """One row per label and slice: the final policies in figures. differences: as of `pass_maj`.
 
     `num_problems` are those of greedy and avg; Maj@K and Pass@K are of `k_problems`, the ones with samples enough.
     Columns `greedy`, `avg` (share of right samples), `maj` and `pass` (at K = column `k`: the given one, or the largest power
     of two within the samples) and `difference` (greedy accuracy minus the SFT policy's, paired by problem and seed), each with
     `_low` and `_high`.
     """
-    rows = []
+    differences, rows = differences or Differences(), []
     for group, key, pooled in slices_of(cells):
         row = {**label_facts(group, pooled), "slice": key[0], "split": key[1]}
         here = [cell for cell in pooled if key in cell.scores]
@@ -151,8 +164,8 @@ def results(
             baseline = baseline_of(cells, greedy, key, lambda scores: scores.greedy is not None)
             if baseline and not group[0].is_baseline:
                 same_problems([*greedy, *baseline], key)
-                other = stack(baseline, _greedy_on(key))
-                row |= _columns("difference", paired_difference(table, other))
+                sides = ([(cell, _greedy_on(key)(cell)) for cell in side] for side in (greedy, baseline))
+                row |= _columns("difference", differences.of(("greedy", None, *key), *sides).interval)
         sampled = [cell for cell in here if cell.scores[key].num_samples]
         if sampled:
             ks = min((cell.scores[key].ks for cell in sampled), key=len)
@@ -286,18 +299,23 @@ def write_tables(
     ties: Ties = "uniform",
     no_answer: NoAnswer = "no_vote",
     evaluation: str | None = None,
+    differences: Differences | None = None,
 ) -> pd.DataFrame:
     """Write the tables of this module and of `gains` into `out` as CSV; return the results.
+
+    Args:
+        differences: those of the page that the tables are part of.
 
     Raises:
         DataError: see `read_cells`; or policies that were not measured on the same problems.
     """
     cells, _ = read_cells(folders, evaluation)
+    differences = differences or Differences()
     tables = {
         "runs": runs(cells),
         "curves": curves(cells),
-        "pass_maj": pass_maj(cells, ties, no_answer),
-        "results": results(cells, ties, no_answer),
+        "pass_maj": pass_maj(cells, ties, no_answer, differences),
+        "results": results(cells, ties, no_answer, differences=differences),
         "coverage": coverage_gains(cells, ties, no_answer),
         "crossovers": crossovers(cells),
         "dynamics": dynamics(cells),

@@ -168,6 +168,8 @@ def _votes(answers: Sequence[str | None], correct: Sequence[bool]) -> tuple[list
 
 def _records(path: Path) -> list[Mapping[str, Any]]:
     try:
+        if not path.is_file():  # a pipe is never read to its end
+            raise OSError("no file")
         if path.suffix == ".parquet":
             return list(parquet.read_table(path, use_threads=False).to_pylist())
         lines = path.read_text(encoding="utf-8").splitlines()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, cast
 
 from unified_rl.base.errors import DataError
-from unified_rl.base.types import VERDICTS, AnswerCheck, Demonstration, Problem, Split, StepCheck, Task
+from unified_rl.base.types import VERDICTS, AnswerCheck, BatchGraded, Demonstration, Problem, Split, StepCheck, Task
 
 #: Problems named in a message; the others are counted.
 _NAMED = 8
@@ -75,7 +75,7 @@ class BatchCheckedTask(CheckedTask):
             DataError: of another number; or not those that `check_answer` gives, as where one was left out and others moved up.
         """
         pairs = list(pairs)
-        given = self._task.check_answers(pairs)  # type: ignore[attr-defined]
+        given = cast(BatchGraded, self._task).check_answers(pairs)
         found = list(given) if isinstance(given, Iterable) else given
         if not isinstance(found, list) or len(found) != len(pairs):
             count = len(found) if isinstance(found, list) else f"{found!r:.40}"

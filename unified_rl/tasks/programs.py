@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 from unified_rl.base.errors import ConfigError
 from unified_rl.base.fences import fences
 from unified_rl.base.types import (
     AnswerCheck,
+    BatchGraded,
     Demonstration,
     Problem,
     ProgramResult,
@@ -64,7 +66,7 @@ class ProgramAnswers:
 def check_answers(task: Task, pairs: Sequence[tuple[Problem, str]]) -> list[AnswerCheck]:
     """A task's verdicts on many responses: in one go where it can, one by one where it cannot."""
     if hasattr(task, "check_answers"):
-        return task.check_answers(pairs)
+        return cast(BatchGraded, task).check_answers(pairs)
     return [task.check_answer(problem, text) for problem, text in pairs]
 
 

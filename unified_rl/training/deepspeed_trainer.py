@@ -30,6 +30,7 @@ from unified_rl.models.roles import Outputs, Role
 from unified_rl.models.traits import fitted
 from unified_rl.packing.layout import Layout
 from unified_rl.packing.packed_rows import PackedRows, TokenSequence
+from unified_rl.records.progress import one_by_one
 from unified_rl.training import deepspeed_checkpoint
 from unified_rl.training.batch import Batch, Share
 from unified_rl.training.deepspeed_settings import engine_settings, import_deepspeed
@@ -81,7 +82,7 @@ class DeepSpeedTrainer:
         batch = Batch.of(sequences)
         share = self._share(batch, None)
         own: Outputs = {}
-        for packed, counts in self._passes(batch, share):
+        for packed, counts in one_by_one("log-probs, pass", self._passes(batch, share)):
             found = self._engine(packed)
             if counts:
                 put(own, found, packed, (len(share.rows), batch.longest))
@@ -111,7 +112,7 @@ class DeepSpeedTrainer:
         """Leaves the sum of all ranks' gradients with the engine; returns the loss of all, read from the device at the end."""
         share, losses = self._share(batch, unit_B), [torch.zeros((), dtype=torch.float64, device=self._device)]
         passes = self._passes(batch, share)
-        for index, (packed, counts) in enumerate(passes):
+        for index, (packed, counts) in enumerate(one_by_one("update, pass", passes)):
             self._engine.set_gradient_accumulation_boundary(index == len(passes) - 1)
             outputs = self._engine(packed)
             if counts:

@@ -12,6 +12,7 @@ from unified_rl.models.roles import Outputs, Role
 from unified_rl.models.traits import fitted
 from unified_rl.packing.layout import Layout
 from unified_rl.packing.packed_rows import PackedRows, TokenSequence
+from unified_rl.records.progress import one_by_one
 from unified_rl.training.batch import Batch
 from unified_rl.training.shares import whole_outputs
 
@@ -29,7 +30,7 @@ def evaluate_role(
     batch = Batch.of(sequences)
     share = batch.share(fitted(layout, model), None, ranks, device)
     own: Outputs = {}
-    for packed in share.micro_batches:
+    for packed in one_by_one("log-probs, pass", share.micro_batches):
         put(own, role(model, packed), packed, (len(share.rows), batch.longest))
     if ranks.size == 1:
         return own

@@ -22,6 +22,7 @@ from unified_rl.models.roles import Outputs, Role
 from unified_rl.models.traits import fitted
 from unified_rl.packing.layout import Layout
 from unified_rl.packing.packed_rows import TokenSequence
+from unified_rl.records.progress import one_by_one
 from unified_rl.training.batch import Batch
 from unified_rl.training.loss_scale import GradientOverflow, LossScale
 from unified_rl.training.master_weights import MasterWeights
@@ -88,7 +89,7 @@ class TorchTrainer:
     def _backward(self, batch: Batch, loss: Loss, unit_B: np.ndarray | None) -> list[Tensor]:
         """Gradients of this rank's share; its micro-batches' losses, which stay on the device."""
         share, losses = batch.share(self._layout, unit_B, self._ranks, self._device), []
-        for packed in share.micro_batches:
+        for packed in one_by_one("update, pass", share.micro_batches):
             outputs = {
                 name: packed.scatter(values_N, batch.longest) for name, values_N in self._role(self.model, packed).items()
             }

@@ -54,7 +54,8 @@ def read(path: Path) -> list[Rollout]:
         DataError: there is none, one is damaged, or a record lacks what it must have; one line with file, line and field.
     """
     files = sorted(one for one in path.iterdir() if one.suffix in (".jsonl", ".parquet")) if path.is_dir() else [path]
-    if not files or not files[0].is_file():
+    files = [one for one in files if one.is_file()]  # a pipe would never end
+    if not files:
         raise DataError(f"{path} holds no rollouts; name a .jsonl or .parquet file, or a folder of them")
     found = [_rollout(row, where) for file in files for row, where in _rows(file)]
     if not found:
