@@ -167,7 +167,7 @@ def write(folder: Path) -> None:
     write_data()
     write_dumps()
     write_crawl()
-    Path("experiments").symlink_to(ROOT / "experiments")
+    shutil.copytree(ROOT / "experiments", "experiments")  # (some commands write there)
     for line in MADE:
         run_command(line.split())
     write_pretraining()

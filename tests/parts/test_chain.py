@@ -49,6 +49,7 @@ OTHER_MEANINGS = {
         "config/reward_models.py": "a section",
         "stages/iterate.py": "an option of section iterate",
         "plotting/iterations.py": "an option of section iterate",
+        "statistics/evidence.py": "an option of section iterate",
     },
 }
 

@@ -17,6 +17,7 @@ from unified_rl.cli import main
 from unified_rl.methods import COEFFICIENTS
 from unified_rl.presets import rules
 from unified_rl.presets.loading import compose, load_config
+from unified_rl.records import seals
 from unified_rl.sources.registry import SOURCES
 
 
@@ -204,6 +205,9 @@ def test_resume_refuses_other_inputs_and_undone_steps(trained, capsys, tmp_path)
     assert [session["company"] for session in provenance["sessions"]] == ["exact by construction"] * len(provenance["sessions"])
     provenance["inputs"]["policy"] = "another"
     (run / "provenance.json").write_text(json.dumps(provenance))
+    assert "provenance.json has" in fails(capsys, "train", *arguments, "trainer.steps=6")
+    listed = {name: known for name, known in seals.listed(run).items() if name not in (seals.STATUS, "provenance.json")}
+    seals.write_status(run, json.loads((run / "status.json").read_text()), listed)  # as if it had been recorded so
     assert "policy changed" in fails(capsys, "train", *arguments, "trainer.steps=6")
 
 

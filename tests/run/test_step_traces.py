@@ -40,7 +40,7 @@ def test_a_right_answer_by_a_wrong_step_is_not_sound():
 def judged(task, problem, text, finish="stop"):
     """What an evaluation stores of a response."""
     response = Response(np.array([1]), np.array([0.0], dtype=np.float32), finish, -1, None, 0, text)
-    return judge_of(task)(problem, response, Score(1.0, task.check_answer(problem, text).verdict, None, None))
+    return judge_of(task, problem)(problem, response, Score(1.0, task.check_answer(problem, text).verdict, None, None))
 
 
 def test_a_task_without_a_step_checker_says_nothing():
@@ -50,7 +50,7 @@ def test_a_task_without_a_step_checker_says_nothing():
         raise ConfigError("no exact checker")
 
     task.check_steps = refuses
-    assert judge_of(task) is None
+    assert judge_of(task, task.problems("test", 1)[0]) is None
 
 
 def test_a_runs_own_samples(tmp_path, capsys):

@@ -59,6 +59,7 @@ def test_tables_that_show_a_comparison_agree(page):
 
 
 def test_no_other_table_of_runs_computes_a_difference():
-    """Beside it: effects of factors and gains of iterations, which no other table shows, and `unified-rl diff` of two runs."""
+    """Beside it: tables of their own (effects, gains of iterations, renewals, CoT-Pass@K, rates), and `unified-rl diff`."""
     found = {path.stem for path in STATISTICS.glob("*.py") if re.search(r"\bpaired_difference\(", path.read_text())}
-    assert found == {"intervals", "paired", "factorial", "iterations", "diff"}
+    tables = {"factorial", "iterations", "renewals", "cot_pass", "effective_rate"}
+    assert found == {"intervals", "paired", "diff"} | tables

@@ -150,9 +150,9 @@ class Run:
         facts = {"state": state, "step": step, "steps": steps, "error": error, "ended_by": ended_by}
         seals.write_status(self.path, facts, extents)
 
-    def _check(self, name: str) -> None:
-        """Raise CheckpointError where a file is not what the last session wrote."""
-        found = seals.problem(self.path / name, self._files[name]) if name in self._files else None
+    def _check(self, name: str, recorded: Mapping[str, Any]) -> None:
+        """Raise CheckpointError where a file is not what the last session recorded of it."""
+        found = seals.problem(self.path / name, recorded[name]) if name in recorded else None
         if found:
             raise CheckpointError(f"{self.path / name} {found}; restore it from a copy, or use a new run_dir")
 
@@ -207,12 +207,11 @@ class Run:
         except DataError as error:  # it is written anew in any case
             announce(f"{error}; resuming, which writes it again")
             recorded = {}
-        self._files = {name: recorded[name] for name in ("config.yaml", provenance.FILE) if name in recorded}
-        self._check("config.yaml")
+        self._check("config.yaml", recorded)
         self._refuse_other_settings(config)
         checkpoint = latest_checkpoint(self.path)
         if checkpoint:
-            self._check(provenance.FILE)
+            self._check(provenance.FILE, recorded)
         self.step = max(self._checkpoints(), default=0)
         known = _read_records(checkpoint) if checkpoint else dict.fromkeys(DETERMINISTIC, logs.EMPTY)
         contents = {name: logs.restored(self.path / name, known[name], checkpoint or self.path) for name in DETERMINISTIC}
@@ -220,7 +219,6 @@ class Run:
 
     def _lay_down(self, config: Mapping[str, Any], contents: Mapping[str, bytes]) -> None:
         """Make the directory what it was when the latest checkpoint was written, under this configuration."""
-        self._files.clear()
         self.set_status("running", self.step, int(config["trainer"]["steps"]))  # lists no file that is about to change
         for leftover in (self.path / "checkpoints").glob(".*.tmp"):
             files.remove(leftover)

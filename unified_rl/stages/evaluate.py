@@ -223,9 +223,9 @@ def _sample_all(
     task = world.make_task(config)
     tokenizer = sampler.tokenizer
     generator = solution_generator(config, sampler, tokenizer)
-    reward, judge = OutcomeReward(task), soundness.judge_of(task)
     prompts = _prompts(config, task, sampler)
     chunks = list(_chunks(prompts, options))
+    reward, judge = OutcomeReward(task), soundness.judge_of(task, chunks[0].prompts[0].problem)
     total = sum(chunk.responses for chunk in chunks)
     done = 0
     with progress(f"evaluating {task.name}", total, "responses") as hook:

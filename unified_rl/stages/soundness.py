@@ -14,10 +14,13 @@ from unified_rl.base.types import Problem, Response, Score, Task
 Judge = Callable[[Problem, Response, Score], bool]
 
 
-def judge_of(task: Task) -> Judge | None:
-    """Whether a response is sound, as a function of problem, response and its score; None where the task cannot judge steps."""
+def judge_of(task: Task, one: Problem) -> Judge | None:
+    """Whether a response is sound, as a function of problem, response and its score; None where the task cannot judge steps.
+
+    one: a problem that will be judged, by which it is found out.
+    """
     try:
-        task.check_steps(task.problems("train", 1)[0], "")
+        task.check_steps(one, "")
     except ConfigError:
         return None
 

@@ -21,6 +21,7 @@ from unified_rl.records import reading as run_reading
 from unified_rl.records.config_file import flat
 from unified_rl.records.provenance import code_by_steps
 from unified_rl.statistics import comparable
+from unified_rl.statistics.contradictions import refuse_contradictions
 from unified_rl.statistics.maj_at_k import NoAnswer, Ties, maj_at_k
 from unified_rl.statistics.pass_at_k import pass_at_k
 
@@ -348,7 +349,7 @@ def _scores(samples: pd.DataFrame, where: str, numbers: set[int]) -> Scores:
     Args:
         where: names the files in messages. numbers: of samples that a problem may have.
     """
-    _refuse_contradictions(samples, where)
+    refuse_contradictions(samples, where)
     greedy, drawn = samples[samples["mode"] == "greedy"], samples[samples["mode"] == "sample"]
     problem_ids = tuple(sorted(samples["problem_id"].unique()))
     asked = samples.drop_duplicates("problem_id")
@@ -377,23 +378,6 @@ def _scores(samples: pd.DataFrame, where: str, numbers: set[int]) -> Scores:
         num_sound=None if sound is None else sound.to_numpy(dtype=np.int64),
         digest=comparable.problems_digest(zip(asked["problem_id"], asked["gold"], strict=True)) if "gold" in samples else "",
     )
-
-
-def _refuse_contradictions(samples: pd.DataFrame, where: str) -> None:
-    """Raise DataError where a verdict is not that of the answers' classes, or an answer is there twice."""
-    right = (samples["verdict"] == "correct").to_numpy()
-    elected = (samples["answer_class"].notna() & (samples["answer_class"] == samples["gold_class"])).to_numpy(dtype=bool)
-    if (right != elected).any():
-        row = samples[right != elected].iloc[0]
-        raise DataError(
-            f"{where}: problem {row['problem_id']!r}, {row['mode']} {row['sample_index']} has verdict {row['verdict']!r}, but "
-            f"answer_class {row['answer_class']!r} against gold_class {row['gold_class']!r}; mend the grader and evaluate again"
-        )
-    if samples.duplicated(["problem_id", "mode", "sample_index"]).any():
-        row = samples[samples.duplicated(["problem_id", "mode", "sample_index"])].iloc[0]
-        raise DataError(
-            f"{where}: {row['mode']} {row['sample_index']} of problem {row['problem_id']!r} is there twice; evaluate again"
-        )
 
 
 def _votes(drawn: pd.DataFrame, problem_ids: tuple[str, ...]) -> tuple[list[list[int]], np.ndarray]:
