@@ -71,12 +71,18 @@ class Standing:
 
 
 def finished(run_dir: Path, cell: Cell) -> bool:
-    """Whether the run is finished *and* is the one that the cell describes: settings may have changed since it was made."""
-    wanted = config_of(cell.command, cell.train)
+    """Whether the run is finished *and* is the one that the cell describes: settings may have changed since it was made.
+
+    Raises ConfigError where the words of a cell whose run is finished mean nothing.
+    """
     try:
         status = seals.read_status(run_dir)
-        if status is None or status["state"] != "finished":
-            return False
+    except (OSError, UnifiedRLError):
+        return False
+    if status is None or status["state"] != "finished":
+        return False  # most cells of a plan: to read their words takes a while
+    wanted = config_of(cell.command, cell.train)
+    try:
         return not loading.other_settings(run_dir / "config.yaml", wanted, ("run_dir", "resume", "threads", "artifacts"))
     except (OSError, UnifiedRLError):
         return False
@@ -88,7 +94,7 @@ def evaluated(run_dir: Path, cell: Cell) -> bool:
 
 
 def done(cell: Cell, folder: Path) -> bool:
-    """Whether nothing is left to do. Raises ConfigError where the cell's words mean nothing."""
+    """Whether nothing is left to do. Raises ConfigError as `finished` does."""
     run_dir = cell.run_dir(folder)
     return finished(run_dir, cell) and evaluated(run_dir, cell)
 
