@@ -26,7 +26,7 @@ Records = Iterable[Mapping[str, object]]
 #: Runs that pages speak of as finished, in the order in which they are made.
 MADE = (
     "corpus recall data.path=crawl/ data.seed=seed.txt run_dir=runs/corpus",
-    "corpus decontaminate run_dir=runs/corpus decontamination.benchmarks.gsm8k=gsm8k/",
+    "corpus decontaminate run_dir=runs/corpus decontamination.benchmarks.gsm8k=gsm8k/ decontamination.benchmarks.math=math/",
     "corpus tokenise run_dir=runs/corpus tokenizer=model/",
     "train method=grpo run_dir=runs/mine",
     "evaluate run=runs/mine",

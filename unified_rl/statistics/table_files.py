@@ -62,13 +62,14 @@ def read_table(path: Path | str) -> tuple[pd.DataFrame, dict[str, Any]]:
         DataError: the file is missing, no table of ours, or of another schema; the message names the command that makes it.
     """
     path = Path(path)
-    if not path.exists():
+    if not path.is_file():  # a pipe would never end
+        what = "is no plain file" if path.exists() else "does not exist"
         raise DataError(
-            f"{path} does not exist; make it with: {MAKE_COMMAND.removesuffix('out=DIR')}{shlex.quote(f'out={path.parent}')}"
+            f"{path} {what}; make it with: {MAKE_COMMAND.removesuffix('out=DIR')}{shlex.quote(f'out={path.parent}')}"
         )
-    with path.open(encoding="utf-8") as file:
-        first = file.readline()
     try:
+        with path.open(encoding="utf-8") as file:
+            first = file.readline()
         provenance = json.loads(first.removeprefix("#"))
         table = pd.read_csv(path, skiprows=1, dtype={name: str for name in TEXT_COLUMNS}, keep_default_na=True)
     except (ValueError, pd.errors.ParserError) as error:
