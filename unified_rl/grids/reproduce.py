@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from unified_rl.config.problems import DataConfig
 from unified_rl.grids.definition import Arm, Grid, Preset, equal_updates
 from unified_rl.grids.presets import SWEPT
 from unified_rl.methods import METHODS
@@ -49,7 +48,7 @@ SMOKE = Preset(
     evaluate=("samples=8", "problems=16"),
     arms={
         # One demonstration per prompt: eight times the prompts, to match the others' responses.
-        METHODS["sft"].label: ("rollout.prompts_per_step=64", f"data.prompts={DataConfig.prompts}"),
+        METHODS["sft"].label: ("rollout.prompts_per_step=64", "data.prompts=192"),
         ITERATED: (
             "reward_model.prompts=8",
             "reward_model.samples_per_prompt=2",
