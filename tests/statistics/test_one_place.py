@@ -59,7 +59,7 @@ def test_tables_that_show_a_comparison_agree(page):
 
 
 def test_no_other_table_of_runs_computes_a_difference():
-    """Beside it: tables of their own (effects, gains of iterations, renewals, CoT-Pass@K, rates), and `unified-rl diff`."""
+    """Beside it: tables of their own (effects, gains of iterations, renewals, rates), and `unified-rl diff`."""
     found = {path.stem for path in STATISTICS.glob("*.py") if re.search(r"\bpaired_difference\(", path.read_text())}
-    tables = {"factorial", "iterations", "renewals", "cot_pass", "effective_rate"}
+    tables = {"factorial", "iterations", "renewals", "effective_rate"}
     assert found == {"intervals", "paired", "diff"} | tables

@@ -136,11 +136,20 @@ def read_json(path: Path) -> Any:
         raise ValueError("it is nested too deeply") from error
 
 
+def plain(path: Path) -> Path:
+    """The path of a file that others may have put there, before it is opened: a pipe or a device would never end.
+
+    Raises:
+        FileNotFoundError: there is none, or it is no plain file.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(errno.ENOENT, "no such file", str(path))
+    return path
+
+
 def read_small(path: Path) -> str:
     """The text of a file of settings or facts. Raises OSError, or ValueError: it is not UTF-8, or larger than such files are."""
-    if not path.is_file():  # a pipe or a device would never end
-        raise FileNotFoundError(errno.ENOENT, "no such file", str(path))
-    with path.open("rb") as file:
+    with plain(path).open("rb") as file:
         data = file.read(SMALL_BYTES + 1)
     if len(data) > SMALL_BYTES:
         raise ValueError(f"it is larger than {SMALL_BYTES >> 20} MiB")

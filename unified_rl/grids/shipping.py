@@ -44,15 +44,13 @@ def ship(folder: Path, results: Path) -> Path:
         raise DataError(f"{folder / TABLES} holds no tables; make them with: unified-rl tables {folder}")
     said = f"{plan['name']}_{plan['preset']}"
     name = plan["name"] if plan["preset"] == DEFAULT else said
-    place, aside = results / name, results / f".{name}.new"
-    with files.disk_errors(place):
-        shutil.rmtree(aside, ignore_errors=True)
+    place = results / name
+    results.mkdir(parents=True, exist_ok=True)
+    with files.replacing(place) as aside:
         _copy(folder, aside, f"runs/{said}")
         files.write_json(aside / COST, cost(cells, folder))
         if (place / READING).exists():
             shutil.copy2(place / READING, aside / READING)
-        shutil.rmtree(place, ignore_errors=True)
-        aside.rename(place)
     return place
 
 

@@ -62,7 +62,6 @@ ROWS = {
         settings={"coefficient": {"right": 0.0, "wrong": 1.0}},
     ),
     "w_reinforce": Method("online_samples", "rule", "outcome", "signed", "W-REINFORCE"),
-    # Reinforce-Rej: REINFORCE on the groups that are neither all right nor all wrong.
     "raft_pp": Method(
         "online_samples",
         "rule",
@@ -72,6 +71,7 @@ ROWS = {
         settings={"coefficient": {"right": 1.0, "wrong": 0.0, "ratio": "token"}},
         equation="arXiv 2504.11343",
     ),
+    # REINFORCE on the groups that are neither all right nor all wrong.
     "reinforce_rej": Method(
         "informative_samples",
         "rule",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -123,9 +122,7 @@ def _holes(rows: Sequence[Standing]) -> Iterator[Standing]:
 
 def _last_line(log: Path) -> str:
     try:
-        if not log.is_file():  # a pipe would never end
-            raise FileNotFoundError(errno.ENOENT, "no such file", str(log))
-        with log.open("rb") as file:
+        with files.plain(log).open("rb") as file:
             file.seek(max(0, file.seek(0, 2) - _LAST_BYTES))
             lines = file.read(_LAST_BYTES).decode("utf-8", errors="replace").strip().splitlines()
     except OSError as error:

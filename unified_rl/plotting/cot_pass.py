@@ -27,9 +27,7 @@ def draw(tables: Path | str, out: Path | str) -> list[Path]:
     """
     source = inputs.load(tables, INPUTS[0], COLUMNS)
     table = inputs.with_numbers(source, "estimate")
-    from unified_rl.statistics.cot_pass import UNSOUND  # which reads runs, and figures are listed without that
-
-    table = table[table["metric"] != UNSOUND]
+    table = table[table["metric"].isin(LINES)]
     slices, labels = list(table.groupby(["split", "slice"], sort=False)), list(style.styles(table["label"].unique()))
     with style.sheet():
         figure = Figure(figsize=(style.FULL_WIDTH, 0.6 + 1.9 * len(slices)), layout="constrained")

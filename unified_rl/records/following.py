@@ -45,7 +45,7 @@ class Followed:
     def look(self) -> list[dict[str, Any]]:
         """The objects that were written since the last look, as far as one look goes."""
         try:
-            if not self.path.is_file() or self.path.stat().st_size > files.LARGE_BYTES:  # a pipe would never end
+            if files.plain(self.path).stat().st_size > files.LARGE_BYTES:
                 return []
             with self.path.open("rb") as file:
                 self._begin_again_if_other(file)

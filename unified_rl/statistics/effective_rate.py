@@ -8,8 +8,8 @@ both have:
     updates    accuracy at the last step that both have                                      label minus baseline, points
     kl         accuracy at the KL that both have moved at their ends (the smaller of the two), by straight lines along each path
     kl_area    mean accuracy over all KL from 0 to that one
-    accuracy   at the level halfway between the start and the lower of the two ends: log2 of KL moved, and of updates, label over
-               baseline (rows `kl_ratio` and `updates_ratio`; 0 = as much)
+    accuracy   at the level halfway between the start and the highest that both have reached: log2 of KL moved, and of updates,
+               label over baseline (rows `kl_ratio` and `updates_ratio`; 0 = as much)
 
 The first three are paired by problem and seed; the last by seed. If all that one method had over another were a larger effective
 rate, both would walk one path: nothing would be left at equal KL. `cut_share` is the share of updates whose gradient was longer
@@ -189,10 +189,9 @@ def _over_seeds(values: np.ndarray) -> dict[str, float]:
     """Mean and t interval over seeds; no interval of fewer than it takes."""
     if len(values) < FEWEST_SEEDS:
         return {"estimate": float(values.mean())}
-    error, degrees = float(values.std(ddof=1)) / np.sqrt(len(values)), len(values) - 1
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, degrees)) * error
-    p = float(2 * stats.t.sf(abs(values.mean()) / error, degrees)) if error else float(values.mean() == 0)
-    return {"estimate": float(values.mean()), "low": float(values.mean()) - half, "high": float(values.mean()) + half, "p": p}
+    test = stats.ttest_1samp(values, 0.0)
+    low, high = test.confidence_interval(CONFIDENCE)
+    return {"estimate": float(values.mean()), "low": float(low), "high": float(high), "p": float(test.pvalue)}
 
 
 def _path_table(paths: Mapping[tuple[str, int, str], Path]) -> pd.DataFrame:

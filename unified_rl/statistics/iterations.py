@@ -263,9 +263,7 @@ def _steps(found: Sequence[IterativeRun]) -> int:
 def read_agreement(path: Path) -> pd.DataFrame:
     """What a reward model said of the held-out responses: prompt_id, sample_index, reward, accepted, correct."""
     try:
-        if not path.is_file():  # a pipe is never read to its end
-            raise OSError("no file")
-        return parquet.read_table(path, use_threads=False).to_pandas()
+        return parquet.read_table(files.plain(path), use_threads=False).to_pandas()
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path} is not readable ({error}); delete it and resume the iterative run") from error
 

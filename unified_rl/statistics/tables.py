@@ -334,7 +334,7 @@ def write_tables(
         "coverage": coverage_gains(cells, ties, no_answer),
         "crossovers": crossovers(cells),
         "dynamics": dynamics(cells),
-        COT_PASS: cot_pass(cells),
+        COT_PASS: cot_pass(cells, differences),
     }
     facts = _provenance(cells, folders, ties, no_answer)
     for name, table in tables.items():

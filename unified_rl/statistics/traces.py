@@ -23,6 +23,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as parquet
 
+from unified_rl.base import files
 from unified_rl.base.errors import DataError
 from unified_rl.statistics.best_of_k import best_of_k
 from unified_rl.statistics.intervals import mean_interval
@@ -168,9 +169,7 @@ def _votes(answers: Sequence[str | None], correct: Sequence[bool]) -> tuple[list
 
 def _records(path: Path) -> list[Mapping[str, Any]]:
     try:
-        if not path.is_file():  # a pipe is never read to its end
-            raise OSError("no file")
-        if path.suffix == ".parquet":
+        if files.plain(path).suffix == ".parquet":
             return list(parquet.read_table(path, use_threads=False).to_pylist())
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError, pa.ArrowException) as error:

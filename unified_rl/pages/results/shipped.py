@@ -10,7 +10,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -18,8 +17,9 @@ from typing import Any
 
 import pandas as pd
 
+from unified_rl.base import files
 from unified_rl.base.errors import DataError
-from unified_rl.statistics.grid_file import FILE, GridFacts, read_grid
+from unified_rl.statistics.grid_file import GridFacts, read_grid
 from unified_rl.statistics.table_files import read_table
 
 COST, READING, FIGURES = "cost.json", "reading.md", "figures"
@@ -44,18 +44,12 @@ class Shipped:
         return read_grid(self.folder)
 
     @cached_property
-    def plan(self) -> dict[str, Any]:
-        """grid.json as it stands; {} where there is none."""
-        path = self.folder / FILE
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-
-    @cached_property
     def cost(self) -> dict[str, Any]:
         """What `grids.shipping` noted; {} in folders from before."""
         path = self.folder / COST
         try:
-            return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        except ValueError as error:
+            return files.read_json(path) if path.exists() else {}
+        except (OSError, ValueError) as error:
             raise DataError(f"{path} is not readable ({error}); ship the grid again: unified-rl results GRID_DIR") from error
 
     @cached_property
