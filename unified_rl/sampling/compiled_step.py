@@ -9,30 +9,39 @@ from __future__ import annotations
 import hashlib
 import inspect
 import platform
+import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 from torch._inductor import aoti_compile_and_package, aoti_load_package
 from torch._inductor import config as inductor
 from torch.export import Dim, export
 
 from unified_rl.models.cpp_compiler import compiler_failed
-from unified_rl.sampling.draws import draw_by_inversion
+from unified_rl.sampling import draws, fixed_shapes, llama_decoder
 from unified_rl.sampling.fixed_shapes import BLOCK, CHUNK, MATRICES
-from unified_rl.sampling.llama_decoder import CompiledStep, DecodingStep, DrawingStep, StepShape, Tensors
+from unified_rl.sampling.llama_decoder import CompiledStep, DrawingStep, StepShape, Tensors
 
 #: One process: a pool of compiling workers would outlive the call and use more cores than the caller has threads. No headers
 #: compiled beforehand, which pays from the second program on.
-_SETTINGS = {"compile_threads": 1, "aot_inductor.precompile_headers": False}
+#: Every intermediate is written out: what is gathered would else be looked up again at each of a softmax's three readings, at twice
+#: a step's time.
+_SETTINGS = {
+    "compile_threads": 1,
+    "aot_inductor.precompile_headers": False,
+    "realize_reads_threshold": 0,
+    "realize_opcount_threshold": 0,
+}
 
 
 def machine_facts() -> dict[str, Any]:
     """What the machine code depends on beside the shape: what is compiled, torch, the processor's instructions, the threads."""
-    compiled: tuple[type | Callable[..., Any], ...] = (DecodingStep, DrawingStep, draw_by_inversion, compile_step, _example)
+    compiled = (draws, fixed_shapes, llama_decoder, sys.modules[__name__])
     return {
         "code": hashlib.sha256("".join(map(inspect.getsource, compiled)).encode()).hexdigest(),
         "torch": torch.__version__,
@@ -48,20 +57,40 @@ def compile_step(shape: StepShape, path: Path) -> None:
     Raises:
         ConfigError: the compiler cannot do it.
     """
-    rows, chunks, pages = BLOCK * Dim("blocks", min=MATRICES, max=1 << 16), Dim("chunks", max=1 << 20), Dim("pages", min=2)
-    state, turn = [{0: rows}] * 2, [{0: Dim("positions", min=2)}] * 2
+    blocks, chunks, pages = Dim("blocks", min=MATRICES, max=1 << 16), Dim("chunks", max=1 << 20), Dim("pages", min=2)
+    state, turn = [{0: blocks}] * 2, [{0: Dim("positions", min=2)}] * 2
     cache = [[{0: pages}] * shape.layers] * 2
     fixed = [None] * 3, [[None] * 6] * shape.layers
-    arguments = *state, *turn, *cache, {0: rows, 1: chunks}, *[{0: pages}] * 3, *fixed
-    dims = {"uniforms": {0: rows}, "temperature": None, "arguments": arguments}
+    arguments = *state, *turn, *cache, {0: blocks, 2: chunks}, *[{0: pages}] * 3, *fixed
+    dims = {"uniforms": {0: blocks}, "temperature": None, "arguments": arguments}
     with torch.no_grad(), inductor.patch(_SETTINGS), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         warnings.simplefilter("ignore", DeprecationWarning)
-        program = export(DrawingStep(shape), _example(shape), dynamic_shapes=dims)
+        program = export(_Blocked(shape), _example(shape), dynamic_shapes=dims)
         try:
             aoti_compile_and_package(program, package_path=str(path))
         except (RuntimeError, OSError) as error:
             raise compiler_failed("generator.compiled", "the decoding step", error) from error
+
+
+class _Blocked(nn.Module):
+    """`DrawingStep` with rows as [N, BLOCK], the way it is compiled.
+
+    Where the number of rows is what varies, a block's length is a quotient of it, which each layer nests once more: four layers are
+    then simplified for many minutes.
+    """
+
+    def __init__(self, shape: StepShape) -> None:
+        super().__init__()
+        self.step = DrawingStep(shape)
+
+    def forward(
+        self, uniforms: torch.Tensor, temperature: torch.Tensor, *arguments: Any
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """What `DrawingStep.forward` returns."""
+        token_ids, positions, cos, sin, keys, values, table, *others = arguments
+        uniforms, token_ids, positions, table = (each.flatten(0, 1) for each in (uniforms, token_ids, positions, table))
+        return self.step(uniforms, temperature, token_ids, positions, cos, sin, keys, values, table, *others)
 
 
 def load_step(path: Path) -> CompiledStep:
@@ -88,14 +117,15 @@ def load_step(path: Path) -> CompiledStep:
         layers: list[Tensors],
     ) -> Sequence[torch.Tensor]:
         weights = [weight for weight in chain(ends, *layers) if weight is not None]
-        books = table, page_rows, page_chunks, visible
+        uniforms, token_ids, positions = (each.view(-1, BLOCK) for each in (uniforms, token_ids, positions))
+        books = table.view(-1, BLOCK, table.shape[1]), page_rows, page_chunks, visible
         return loader.boxed_run([uniforms, temperature, token_ids, positions, cos, sin, *keys, *values, *books, *weights])
 
     return step
 
 
-def _example(shape: StepShape, rows: int = 2 * BLOCK, chunks: int = 3, pages: int = 50) -> tuple[Any, ...]:
-    """Arguments of `DrawingStep.forward`. The sizes that vary differ, or their being equal would be taken for a rule."""
+def _example(shape: StepShape, blocks: int = 2, chunks: int = 3, pages: int = 50) -> tuple[Any, ...]:
+    """Arguments of `_Blocked.forward`. The sizes that vary differ, or their being equal would be taken for a rule."""
     query, pairs = shape.heads * shape.head_dim, (shape.heads + 2 * shape.kv_heads) * shape.head_dim
     bias = lambda size, wanted: torch.zeros(size) if wanted else None  # noqa: E731
     layer: Tensors = [
@@ -108,12 +138,12 @@ def _example(shape: StepShape, rows: int = 2 * BLOCK, chunks: int = 3, pages: in
     ]
     embedding = torch.zeros(shape.vocabulary, shape.hidden)
     ends: Tensors = [embedding, embedding.t().contiguous(), bias(shape.vocabulary, shape.head_bias)]
-    token_ids = torch.zeros(rows, dtype=torch.int64)
+    token_ids = torch.zeros(blocks, BLOCK, dtype=torch.int64)
     tables = [torch.zeros(chunks * CHUNK + 5, 1, shape.head_dim) for _ in range(2)]
     keys, values = ([torch.zeros(pages, shape.kv_heads, CHUNK, shape.head_dim) for _ in range(shape.layers)] for _ in range(2))
-    books = token_ids.new_zeros(rows, chunks), *(token_ids.new_zeros(pages) for _ in range(3))
+    books = token_ids.new_zeros(blocks, BLOCK, chunks), *(token_ids.new_zeros(pages) for _ in range(3))
     layers = [[None if weight is None else weight.clone() for weight in layer] for _ in range(shape.layers)]
-    draw = torch.zeros(rows, dtype=torch.float64), torch.tensor(1.0)
+    draw = torch.zeros(blocks, BLOCK, dtype=torch.float64), torch.tensor(1.0)
     return *draw, token_ids, token_ids + 1, *tables, keys, values, *books, ends, layers
 
 
