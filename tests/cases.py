@@ -198,6 +198,7 @@ CASES |= {
     "kimi": _case(c.Kimi(drift=0.3), mixed.kimi, "constant_length"),
     "remax": _case(c.ReMax(), beyond.remax, "constant_length"),
     "remax_over_std": _case(c.ReMax(std="population"), lambda *a: beyond.remax(*a, over_std=True), "constant_length"),
+    "astar_po": _case(c.OptimalAdvantage(value_beta=0.7, beta=0.3), beyond.astar_po, "constant_length"),
     "luffy": _case(c.Luffy(), mixed.luffy, "constant_length"),
     "sft_rl": _case(c.SftAndRl(sample_weight=0.7, demonstration_weight=0.3), mixed.sft_and_rl),
     "chord_phi": _case(

@@ -8,7 +8,7 @@ from textbook_gates import rewards_of
 
 
 def remax(b, logp, old, ref, length=16, over_std=False):
-    """2310.10505, Eq. 8 with the advantage r - r(greedy) on every token: REINFORCE, summed over tokens."""
+    """2310.10505: REINFORCE with r - r(greedy) on every token, summed over tokens."""
     total = 0.0
     for rows in members(b):
         rewards = np.array(rewards_of(b, rows))
@@ -16,4 +16,14 @@ def remax(b, logp, old, ref, length=16, over_std=False):
         for row, r in zip(rows, rewards, strict=True):
             if scale > 0:
                 total = total + (r - float(b.inputs.greedy_reward_B[row])) / scale * logp[row].sum()
+    return total / (len(logp) * length)
+
+
+def astar_po(b, logp, old, ref, value_beta=0.7, beta=0.3, length=16):
+    """2505.20686: minus the mean of (beta_2 log(pi/pi_ref) - (r - V*))^2, V* = beta_1 log of the mean of exp(r/beta_1)."""
+    total = 0.0
+    for row, lp in enumerate(logp):
+        others = b.inputs.reference_rewards_BN[row].tolist()
+        value = value_beta * np.log(np.mean([np.exp(r / value_beta) for r in others]))
+        total = total - (beta * (lp - ref[row]).sum() - (float(b.inputs.rewards_B[row]) - value)) ** 2
     return total / (len(logp) * length)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tools.mutants.mutant import Mutant, Suites
 
 GRADIENTS = "tests/maths/test_gradients.py"
@@ -28,7 +30,7 @@ def beyond(cases: str, *changes: tuple[str, str, str]) -> tuple[Mutant, ...]:
 GATES, ADV = "ops/gates.py", "ops/advantages.py"
 SELECT, KL, IMP = (f"ops/{name}.py" for name in ("selection", "kl", "importance"))
 GROUPS, VERDICTS, OTHER = (f"methods/{name}.py" for name in ("policy_gradient", "verdicts", "other_gates"))
-BEYOND, GREEDY = "methods/beyond.py", "sources/greedy.py"
+BEYOND, GREEDY, REFERENCE = "methods/beyond.py", "sources/greedy.py", "sources/reference_rewards.py"
 GREEDY_INSIDE = "replace(group, greedy=one.responses[0], responses=(*group.responses, one.responses[0]))"
 SETS, MIXED, SCORES, MISMATCHED = "ops/sets.py", "methods/demonstrated.py", "methods/preference_scores.py", "loop/mismatched.py"
 
@@ -278,6 +280,30 @@ MUTANTS = (
             "rewards_B - inputs.greedy_reward_B.mean()",
         ),
     ),
+    *beyond(
+        "astar_po",
+        ("A*-PO: without V*", "inputs.rewards_B - values_B", "inputs.rewards_B - 0 * values_B"),
+        ("A*-PO: pushed away", "scale=-self.beta * scale", "scale=self.beta * scale"),
+        ("A*-PO: one beta", "2 * self.beta)", "2 * self.value_beta)"),
+        ("A*-PO: per token", "log_ratio=apart_B[:, None].expand_as(logp_BT)", "log_ratio=logp_BT - given(inputs.ref_logp_BT)"),
+        ("A*-PO: no pull", "scale=-self.beta * scale", "scale=0 * scale"),
+    ),
+    *tuple(
+        replace(one, file=ADV)
+        for one in beyond(
+            "astar_po",
+            ("V*: the sum of exp", "torch.logsumexp(rewards_BN / beta, 1) - count", "torch.logsumexp(rewards_BN / beta, 1)"),
+            ("V*: the mean", "beta * (torch.logsumexp(rewards_BN / beta, 1) - count)", "rewards_BN.mean(1)"),
+        )
+    ),
+    *tuple(
+        Mutant(REFERENCE, what, old, new, (("tests/parts/test_reference_rewards.py",),))
+        for what, old, new in (
+            ("reference rewards: judged at each draw", "if prompt.id not in self._rewards}", "}"),
+            ("reference rewards: of another prompt", "stored[place] for place", "stored[place - 1] for place"),
+            ("reference rewards: all but one", "for one in group.responses)", "for one in group.responses[1:])"),
+        )
+    ),
     *tuple(
         Mutant(GREEDY, what, old, new, (("tests/parts/test_greedy_source.py",),))
         for what, old, new in (
@@ -286,8 +312,8 @@ MUTANTS = (
             ("greedy: not counted", "draw.sampled_tokens + count_tokens(greedy)", "draw.sampled_tokens"),
             (
                 "greedy: of the prompt before",
-                "zip(draw.groups, greedy, strict",
-                "zip(draw.groups, greedy[-1:] + greedy, strict=False",
+                "draw.groups, greedy, strict=True",
+                "draw.groups, greedy[-1:] + greedy, strict=False",
             ),
         )
     ),

@@ -1,16 +1,19 @@
-"""Policy gradients whose baseline comes from beyond the group, so that one response to a prompt is enough: ReMax."""
+"""Policy gradients whose baseline comes from beyond the group, so that one response to a prompt is enough: ReMax, A*-PO."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from unified_rl.config.ranges import one_of
-from unified_rl.methods.base import Inputs, Method
+from unified_rl import ops
+from unified_rl.config.ranges import one_of, positive
+from unified_rl.methods.base import Coefficient, Inputs, Method, given, with_advantages
 from unified_rl.methods.composition import PolicyGradient
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from unified_rl.ops.terms import Terms
 
 
 @dataclass
@@ -38,7 +41,43 @@ class ReMax(PolicyGradient):
         return super().advantages(rewards_B - inputs.greedy_reward_B, inputs)
 
 
-COEFFICIENTS = (ReMax,)
+@dataclass
+class OptimalAdvantage(Coefficient):
+    """Least squares: beta times the log-ratio to the reference is to be r - V*, which it is under the policy that is best.
+
+    V* of a prompt is estimated once, from the rewards of stored samples of the reference (`source.samples_per_prompt`). The minimum
+    is the same whoever sampled, so that no ratio is needed.
+
+    value_beta: beta_1, at which V* is taken. beta: beta_2, weight of the KL to the reference in the regression.
+    """
+
+    name: str = "astar_po"
+    value_beta: float = 0.5
+    beta: float = 0.001
+    unit: ClassVar[str] = "sequence"
+    needs: ClassVar[frozenset[str]] = frozenset({"ref_logp", "reference_rewards", "samples"})
+    corrects_staleness: ClassVar[bool] = True
+    formula: ClassVar[str] = (
+        "2 beta (r - V* - beta sum log(pi/pi_ref)), V* = value_beta log mean exp(r/value_beta) of the reference's samples"
+    )
+    equation: ClassVar[str] = "arXiv 2505.20686"
+
+    def __post_init__(self) -> None:
+        positive("coefficient.value_beta", self.value_beta)
+        positive("coefficient.beta", self.beta)
+
+    def prepare(self, inputs: Inputs) -> Inputs:
+        values_B = ops.advantages.optimal_values(inputs.reference_rewards_BN, self.value_beta)
+        return with_advantages(inputs, inputs.rewards_B - values_B)
+
+    def terms(self, logp_BT: Tensor, inputs: Inputs) -> Terms:
+        apart_B = ops.preferences.summed_log_ratio(logp_BT, given(inputs.ref_logp_BT), inputs.response_mask_BT)
+        scale = logp_BT.new_full((), 2 * self.beta)
+        pull = ops.terms.term(scale=-self.beta * scale, log_ratio=apart_B[:, None].expand_as(logp_BT))
+        return {"advantage": ops.terms.term(scale=scale, advantage=given(inputs.advantages_BT)), "pull": pull}
+
+
+COEFFICIENTS = (ReMax, OptimalAdvantage)
 ROWS = {
     # Sums over tokens, as the estimator has them: constant_length leaves only a constant factor.
     "remax": Method(
@@ -49,5 +88,15 @@ ROWS = {
         "ReMax",
         aggregation="constant_length",
         settings={"source": {"wrappers": ["greedy"]}},
+    ),
+    # Its loss is a mean over responses of a square of sums over tokens.
+    "astar_po": Method(
+        "online_samples",
+        "rule",
+        "outcome",
+        "astar_po",
+        "A*-PO",
+        aggregation="constant_length",
+        settings={"source": {"wrappers": ["reference_rewards"]}},
     ),
 }

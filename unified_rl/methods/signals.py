@@ -121,6 +121,7 @@ SIGNALS: dict[str, Signal] = {
         Signal("reward_parts", "reward_parts_BK", "", "value", when="reward"),
         Signal("reward_weights", "reward_weights_BK", "", "weight", when="reward"),
         Signal("greedy_reward", "greedy_reward_B", "", "greedy_reward", when="source"),
+        Signal("reference_rewards", "reference_rewards_BN", "", "reference_rewards", when="source"),
     )
 }
 #: What a coefficient may need of its source rather than of the loop: pairs, groups, samples that a policy wrote, or
