@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 from textbook import members
 from textbook_gates import rewards_of
 
@@ -27,3 +28,18 @@ def astar_po(b, logp, old, ref, value_beta=0.7, beta=0.3, length=16):
         value = value_beta * np.log(np.mean([np.exp(r / value_beta) for r in others]))
         total = total - (beta * (lp - ref[row]).sum() - (float(b.inputs.rewards_B[row]) - value)) ** 2
     return total / (len(logp) * length)
+
+
+def spo(b, logp, old, ref, ddof=1, low=0.2, high=0.28, dual=10.0):
+    """2509.13232: PPO's clip on (r - v) less its batch's mean over its batch's std, a mean over the batch's tokens."""
+    raw = np.array([float(b.inputs.rewards_B[row]) - float(b.inputs.tracked_value_B[row]) for row in range(len(logp))])
+    advantages = (raw - raw.mean()) / (raw.std(ddof=ddof) + 1e-8)
+    total = 0.0
+    for row, lp in enumerate(logp):
+        for t in range(len(lp)):
+            ratio, a = torch.exp(lp[t] - old[row][t]), advantages[row]
+            term = torch.minimum(ratio * a, ratio.clamp(1 - low, 1 + high) * a)
+            if dual is not None and a < 0:
+                term = torch.maximum(term, lp[t] * 0 + dual * a)
+            total = total + term
+    return total / sum(len(lp) for lp in logp)

@@ -54,6 +54,19 @@ def test_astar_po_is_at_rest_where_the_log_ratio_is_the_optimal_advantage():
     assert coefficients_of(rule, wrong, f64([[-3, -3]]))[0].tolist() == pytest.approx([-0.25, -0.25])
 
 
+def test_spo_whitens_what_is_above_belief_over_the_batch():
+    # r - v: 1 - 0.5, 0 - 0.5, 1 - 0.8, 0 - 0.2 = 0.5, -0.5, 0.2, -0.2; mean 0, squares 0.25 + 0.25 + 0.04 + 0.04 = 0.58;
+    # std (ddof 1) = sqrt(0.58 / 3) = 0.439697 -> 1.137147, -1.137147, 0.454859, -0.454859; each on its tokens, rho = 1
+    given = inputs([1, 0, 1, 0], [0, 1, 2, 3], [1, 2, 1, 1], tracked_value_B=[0.5, 0.5, 0.8, 0.2])
+    logp = torch.zeros(4, 2, dtype=torch.float64)
+    found = coefficients_of(c.SingleStream(), replace(given, old_logp_BT=logp), logp)
+    assert found[:, 0].tolist() == pytest.approx([1.137147, -1.137147, 0.454859, -0.454859], abs=1e-6)
+    assert found[:, 1].tolist() == pytest.approx([0, -1.137147, 0, 0], abs=1e-6)
+    # none: as they are; and above 1.28 a positive one is clipped, where a negative one goes on to 10
+    plain = coefficients_of(c.SingleStream(over_batch="none"), replace(given, old_logp_BT=logp), logp + 0.3)
+    assert plain[:, 0].tolist() == pytest.approx([0, -0.5 * 1.349859, 0, -0.2 * 1.349859], abs=1e-6)
+
+
 def test_remax_compares_with_the_greedy_response_alone():
     # prompt 0: greedy 1, so a right response gets 1 - 1 = 0 and a wrong one 0 - 1 = -1; prompt 1: greedy 0.25, so 1 gets 0.75
     given = inputs([1, 0, 1], [0, 0, 1], [2, 1, 1], greedy_reward_B=[1, 1, 0.25])

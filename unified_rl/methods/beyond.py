@@ -1,4 +1,4 @@
-"""Policy gradients whose baseline comes from beyond the group, so that one response to a prompt is enough: ReMax, A*-PO."""
+"""Policy gradients whose baseline comes from beyond the group, so that one response to a prompt is enough: ReMax, A*-PO, SPO."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from unified_rl import ops
-from unified_rl.config.ranges import one_of, positive
+from unified_rl.config.ranges import between, one_of, positive
 from unified_rl.methods.base import Coefficient, Inputs, Method, given, with_advantages
-from unified_rl.methods.composition import PolicyGradient
+from unified_rl.methods.composition import Clipped, PolicyGradient
+from unified_rl.methods.options import WHITENINGS
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -77,7 +78,46 @@ class OptimalAdvantage(Coefficient):
         return {"advantage": ops.terms.term(scale=scale, advantage=given(inputs.advantages_BT)), "pull": pull}
 
 
-COEFFICIENTS = (ReMax, OptimalAdvantage)
+@dataclass
+class SingleStream(Clipped):
+    """The baseline is what the run believes of the prompt from earlier rollouts; whitened over the batch's responses.
+
+    drift_half, kept_least, kept_most: of earlier rewards the share 2^(-D/drift_half), held within kept_least and kept_most, counts
+    on, D being how far the policy has moved since it last answered the prompt, in nats per token. over_batch: how the advantages
+    are whitened: population | sample (ddof 1) | none.
+    """
+
+    name: str = "spo"
+    baseline: str = "none"
+    std: str = "none"
+    std_epsilon: float = 1e-8
+    clip_high: float | None = 0.28
+    dual_clip: float | None = 10.0
+    over_batch: str = "sample"
+    drift_half: float = 0.06
+    kept_least: float = 0.875
+    kept_most: float = 0.96
+    needs: ClassVar[frozenset[str]] = frozenset({"groups", "samples", "tracked_value"})
+    formula: ClassVar[str] = "rho 1[not clipped] A, A = r - v whitened over the batch, v the prompt's discounted success so far"
+    equation: ClassVar[str] = "arXiv 2509.13232"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        one_of("coefficient.baseline", self.baseline, ("none",))
+        one_of("coefficient.std", self.std, ("none",))
+        one_of("coefficient.over_batch", self.over_batch, WHITENINGS)
+        positive("coefficient.drift_half", self.drift_half)
+        between("coefficient.kept_least", self.kept_least, 0.0, 0.9999)
+        between("coefficient.kept_most", self.kept_most, self.kept_least, 1.0)
+
+    def advantage_in_words(self, reward: str = "r") -> str:
+        return f"{reward} - v(q){'' if self.over_batch == 'none' else ', whitened over the batch'}"
+
+    def advantages(self, rewards_B: Tensor, inputs: Inputs) -> Tensor:
+        return ops.advantages.over_batch(rewards_B - inputs.tracked_value_B, self.over_batch, self.std_epsilon)
+
+
+COEFFICIENTS = (ReMax, OptimalAdvantage, SingleStream)
 ROWS = {
     # Sums over tokens, as the estimator has them: constant_length leaves only a constant factor.
     "remax": Method(
@@ -97,6 +137,16 @@ ROWS = {
         "astar_po",
         "A*-PO",
         aggregation="constant_length",
+        settings={"source": {"wrappers": ["reference_rewards"]}},
+    ),
+    # What is believed of a prompt begins with the reference's samples. Without the paper's choice of prompts by that belief.
+    "spo": Method(
+        "online_samples",
+        "rule",
+        "outcome",
+        "spo",
+        "SPO",
+        aggregation="batch_token_mean",
         settings={"source": {"wrappers": ["reference_rewards"]}},
     ),
 }
