@@ -45,10 +45,11 @@ def trained(run_dir, artifacts, method, *more):
     return [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
 
 
-def with_axes(config, source, coefficient):
+def with_axes(config, source, coefficient, wrappers=()):
     options = COEFFICIENTS[coefficient](name=coefficient)
     aggregation = replace(config.aggregation, name="pair_mean" if "pairs" in options.needs else "sequence_mean")
-    return replace(config, coefficient=options, aggregation=aggregation, source=replace(config.source, name=source))
+    section = replace(config.source, name=source, wrappers=list(wrappers))
+    return replace(config, coefficient=options, aggregation=aggregation, source=section)
 
 
 @pytest.mark.parametrize("more", SETTINGS, ids=" ".join)
@@ -69,7 +70,11 @@ def test_every_remedy_that_a_refusal_names_is_one(more):
                 if match.legal(given):
                     continue  # refused for another reason than its source
                 offered += 1
-                rules.check(with_axes(config, **others))
+                wrapped = re.search(r", with source\.wrappers=\[([\w,]+)\]", remedies) if axis == "source" else None
+                rules.check(with_axes(config, **others, wrappers=wrapped[1].split(",") if wrapped else ()))
+            for names in re.findall(r"(?:^|, or )source\.wrappers=\[([\w,]+)\](?! and)", remedies):
+                offered += 1
+                rules.check(with_axes(config, source, coefficient, names.split(",")))
     assert offered
 
 

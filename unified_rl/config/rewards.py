@@ -13,6 +13,8 @@ from unified_rl.config.ranges import at_least, between, one_of, positive
 #: Rewards that are added up of named parts.
 SEVERAL = "several"
 CONTROLS = ("random", "format", "wrong", "majority")
+#: Of them, those that look at all responses to a prompt.
+COMPARING = frozenset({"majority"})
 REWARD_SOURCES = ("none", "rule", "exact", "model", "mixture", SEVERAL, *CONTROLS)
 MODEL_SOURCES = frozenset({"model", "mixture"})
 #: Rewards of ours that can judge steps.

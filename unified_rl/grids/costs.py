@@ -152,7 +152,8 @@ def _training(config: Config, command: str) -> Work:
         steps = min(steps, math.ceil(config.trainer.token_budget / (responses * length)))
     points = 1 + (steps // config.logging.curve_every if config.logging.curve_every else 1)
     curve = points * SLICES * config.logging.curve_problems * length if steps else 0
-    return Work(sampled=steps * responses * length * provides.fresh + curve, trained=steps * trained)
+    sampled = (responses + rollout.prompts_per_step * provides.untrained) * length * provides.fresh
+    return Work(sampled=steps * sampled + curve, trained=steps * trained)
 
 
 def _factor(cells: Sequence[Cell], expected: Mapping[str, float], folder: Path) -> tuple[float, int]:

@@ -93,7 +93,8 @@ def step_tokens(config: Config) -> work.StepTokens:
     per_prompt = 1 if provides.responses == "one" else rollout.responses_per_prompt
     share = work.sharing(per_prompt, lengths.prompt_tokens, response, config.trainer.row_tokens)
     responses = rollout.prompts_per_step * per_prompt
-    return work.StepTokens(responses, per_prompt, lengths.prompt_tokens, response, share, sampled=provides.fresh)
+    untrained = rollout.prompts_per_step * provides.untrained
+    return work.StepTokens(responses, per_prompt, lengths.prompt_tokens, response, share, provides.fresh, untrained)
 
 
 def memory_parts(config: Config, shape: ModelShape, tokens: work.StepTokens, gpu: Gpu | None) -> list[Part]:
