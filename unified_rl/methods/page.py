@@ -16,8 +16,13 @@ def signals_table() -> str:
         "micro_batch": "with every micro-batch",
         "prompt": "once per rollout, kept in checkpoints",
         "reward": "with each response's rewards",
+        "chance": "before each update",
     }
-    without_role = {"prompt": "{} of the prompt's earlier rewards", "reward": "{} of each of several rewards, in their order"}
+    without_role = {
+        "prompt": "{} of the prompt's earlier rewards",
+        "reward": "{} of each of several rewards, in their order",
+        "chance": "{} in [0, 1), by seed, update and place",
+    }
     rows = [
         (
             f"`{one.name}`",
