@@ -127,6 +127,59 @@ def test_with_log_probs_clipped_tokens_and_the_sampler_s_mismatch_are_counted(tm
     assert report["rollouts"]["share of responses that repeat another to the same prompt"] == 0.75
 
 
+def test_under_the_microscope_a_push_is_its_weight_times_its_factors(tmp_path, capsys):
+    data = next(iter(conformance.read(DATA / "golden")["data"].values()))
+    _with_logps(tmp_path / "dump.jsonl", data)
+    audited([tmp_path / "dump.jsonl", "as=verl", "against=paper", "prompt=1"], tmp_path / "out")
+    assert "token by token in" in capsys.readouterr().out
+    table, facts = read_table(tmp_path / "out" / "tables" / "microscope.csv")
+    assert facts["prompt_id"] == "1" and facts["group_size"] == data["group"].count(1)
+    rows = [row for row, group in enumerate(data["group"]) if group == 1]
+    for dialect in ("verl", "paper"):
+        push_BT = -conformance.gradient(["method=grpo", f"dialect={dialect}"], data)
+        mask_BT = torch.tensor(data["response_mask"])
+        of = table[table["method"] == dialect].pivot_table(index=["response", "token_index"], columns="term", values="value")
+        for number, row in enumerate(rows):
+            found = of.loc[number]
+            assert found["push"].tolist() == pytest.approx(push_BT[row][mask_BT[row]].tolist(), rel=1e-8, abs=1e-12)
+            factors = [name for name in found if not name.startswith(("push", "weight", "kl: ")) and found[name].notna().all()]
+            assert {"advantage", "importance_weight", "not_clipped"} <= set(factors)
+            product = found[factors].prod(axis=1)
+            if "kl: kl_coef" in found:
+                product = product + found["kl: kl_coef"] * found["kl: ref_ratio_minus_one"]
+            assert (product * found["weight in the mean"]).tolist() == pytest.approx(
+                found["push"].tolist(), rel=1e-8, abs=1e-12
+            )
+    assert (tmp_path / "out" / "figures" / "microscope.png").stat().st_size > 10_000
+    caption = (tmp_path / "out" / "figures" / "microscope.md").read_text()
+    assert "behaviour_logp, logp, old_logp, ref_logp" in " ".join(caption.split())
+
+
+def test_the_microscope_shows_where_the_losses_disagree(tmp_path):
+    """Of two prompts one has responses of equal length, on which a token mean and a mean of means differ by a factor alone."""
+    with (tmp_path / "dump.jsonl").open("w") as file:
+        for prompt, lengths in (("even", (5, 5)), ("<b>uneven</b>\x1b[31m $x$", (1, 9))):
+            for reward, length in enumerate(lengths):
+                line = {
+                    "prompt_id": prompt,
+                    "token_ids": [f"\x1b[2J$\\frac{place}" for place in range(length)],
+                    "reward": reward,
+                }
+                file.write(json.dumps(line) + "\n")
+    audited([tmp_path / "dump.jsonl", "as=trl"], tmp_path / "out")
+    _, facts = read_table(tmp_path / "out" / "tables" / "microscope.csv")
+    assert "uneven" in facts["prompt_id"]
+    assert (tmp_path / "out" / "figures" / "microscope.md").read_text().replace("\n", "").isprintable()
+    assert main(["audit", str(tmp_path / "dump.jsonl"), "prompt=nobody", f"out={tmp_path / 'out'}"]) == 2
+
+
+def test_text_alone_without_a_tokenizer_has_nothing_to_show_by_token(tmp_path):
+    (tmp_path / "rollouts").mkdir()
+    report = audited([_verl(tmp_path / "rollouts"), "as=verl"], tmp_path / "out")
+    assert any("nothing token by token" in note for note in report["notes"])
+    assert not (tmp_path / "out" / "tables" / "microscope.csv").exists()
+
+
 def test_our_own_samples_are_read(tmp_path):
     line = {"step": 1, "prompt_id": "a", "prompt": "1+1=", "finish": "length", "tokens": ["2", "\n"], "reward": 1.0}
     line |= {"behaviour_logp": [-0.1, -0.2], "logp": [-0.1, -0.2], "verdict": "correct", "coefficient": {"total": [0.0, 0.0]}}

@@ -9,14 +9,16 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import power
 import pytest
 from forked import Command
 from tiny import words
 
-from unified_rl.base.errors import ConfigError, DataError
+from unified_rl.base.errors import ConfigError, DataError, RunDirectoryError
 from unified_rl.cli import main
 from unified_rl.plotting import iterations as figure
 from unified_rl.presets import loading
+from unified_rl.stages import iterate
 from unified_rl.stages.iterate import check_iterate
 from unified_rl.statistics.clustered import plain_auc
 from unified_rl.statistics.iterations import agreement, curves, drift, gains, read_runs, write_tables
@@ -152,6 +154,23 @@ def test_a_finished_run_is_refused_and_resuming_it_changes_nothing(undisturbed, 
     assert (undisturbed / "run" / "iteration_2" / "metrics.jsonl").read_bytes() == before
     assert main(["iterate", *iterate_words(undisturbed, "resume=true", "iterate.steps=5")]) != 0
     assert "iterate" in capsys.readouterr().err
+
+
+def test_killed_while_its_directory_is_made_it_begins_again(tmp_path):
+    """At every operation on a file of the beginning."""
+    root = tmp_path / "root"
+    root.mkdir()
+    config = loading.load_config(iterate_words(root, "resume=true"))
+    with power.recording(root, tmp_path / "copies") as recorder:
+        iterate._opened(root / "run", config).close()
+    assert len(recorder.copies) >= 4
+    for copy in recorder.copies:
+        power.put(copy, root)
+        iterate._opened(root / "run", config).close()
+    (root / "other").mkdir()
+    (root / "other" / "thesis.tex").touch()
+    with pytest.raises(RunDirectoryError, match="not empty, and holds no run"):
+        iterate._opened(root / "other", config)
 
 
 def lines(path: Path) -> int:

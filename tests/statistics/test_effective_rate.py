@@ -70,6 +70,9 @@ def test_a_faster_walk_on_one_path_is_apart_at_equal_updates_and_level_at_equal_
         assert row["estimate"] == pytest.approx(0.0, abs=1e-9) and row["at"] == pytest.approx(6.0)
     assert rows.loc["accuracy", "updates_ratio"]["estimate"] == pytest.approx(-1.0)  # half as many updates
     assert rows.loc["accuracy", "kl_ratio"]["estimate"] == pytest.approx(0.0, abs=1e-9)
+    by_problem = rows.loc[["updates", "kl", "kl_area"]]
+    assert by_problem[["problems_part", "seeds_part"]].sum(axis=1).tolist() == pytest.approx([1.0] * 3)
+    assert rows["num_starts"].notna().all()
 
 
 def test_another_path_is_apart_at_equal_kl_too(found):

@@ -74,7 +74,7 @@ def tables(tmp_path_factory):
     return root
 
 
-@pytest.mark.parametrize("name", ["pass_maj", "curves", "coverage", "grid", "grid_contrasts", "contrasts"])
+@pytest.mark.parametrize("name", ["pass_maj", "curves", "coverage", "crossovers", "grid", "grid_contrasts", "contrasts"])
 def test_every_table_has_seeds_starts_and_parts(tables, name):
     table = read_table(tables / "tables" / f"{name}.csv")[0]
     pooled = table[(table["num_seeds"] == 4) & table["low"].notna() & (table["label"] == "GRPO+OS")]
@@ -82,6 +82,13 @@ def test_every_table_has_seeds_starts_and_parts(tables, name):
         pooled = pooled[pooled["spread"] == "95 % interval"]  # of tokens it is the range over seeds
     assert len(pooled) and set(pooled["num_starts"]) == {2}
     assert np.allclose(pooled[list(COLUMNS)].sum(axis=1), 1) and pooled[list(COLUMNS)].notna().all(axis=None)
+
+
+def test_what_no_problem_is_behind_has_its_starts(tables):
+    """Dynamics: their spread is the seeds' own."""
+    table = read_table(tables / "tables" / "dynamics.csv")[0]
+    assert set(table.loc[table["seed"] == "all", "num_starts"]) == {2}
+    assert set(table.loc[table["seed"] != "all", "num_starts"]) == {1}
 
 
 def test_the_summary_has_them_for_each_of_its_measures(tables):

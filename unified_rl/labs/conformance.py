@@ -110,11 +110,16 @@ def of_logp(config: Config, inputs: Inputs, logp_BT: Tensor) -> Tensor:
     """d loss / d logp [B, T] of a configuration on one update's whole batch, 0 off the mask."""
     method = corrected(config.coefficient, config.importance)
     prepared = method.prepare(inputs)
-    options = config.aggregation
-    length = options.length or logp_BT.shape[1]
-    weights_B = aggregation_weights(options.name, prepared, length, options.truncated, options.empty)
     mask_BT = prepared.response_mask_BT
+    weights_B = weights_of(config, prepared)
     return torch.where(mask_BT, -weights_B[:, None] * total(method.terms(logp_BT, prepared), mask_BT), 0)
+
+
+def weights_of(config: Config, prepared: Inputs) -> Tensor:
+    """Each response's weight [B] in a configuration's mean over an update's whole batch."""
+    options = config.aggregation
+    length = options.length or prepared.response_mask_BT.shape[1]
+    return aggregation_weights(options.name, prepared, length, options.truncated, options.empty)
 
 
 def inputs_of(data: Mapping[str, Any]) -> Inputs:

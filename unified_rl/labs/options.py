@@ -35,7 +35,8 @@ class AuditOptions:
     as_: the dialect whose loss it was. against: another's. method: whose loss, of both. tokenizer: a folder with one, for dumps
     without tokens. model, reference: folders of models by which old and reference log-probs are computed where the dump has none.
     limit: the longest response that was allowed, in tokens, for dumps that do not say what was truncated; 0 = unknown.
-    out: folder for table and report.
+    prompt: whose responses are shown token by token: its id, or its text where the dump has no ids; none = the one on which
+    the losses disagree most. out: folder for tables, figure and report.
     """
 
     rollouts: Path
@@ -46,6 +47,7 @@ class AuditOptions:
     model: str = ""
     reference: str = ""
     limit: int = 0
+    prompt: str = ""
     out: Path = Path("runs/audit")
 
     def __post_init__(self) -> None:

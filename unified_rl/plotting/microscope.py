@@ -6,6 +6,7 @@ import json
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.transforms import blended_transform_factory
 
+from unified_rl.base import terminal
 from unified_rl.plotting import inputs, style
 from unified_rl.plotting.made_by import load
 from unified_rl.plotting.output import save
@@ -93,10 +95,10 @@ def draw(tables: Path | str, out: Path | str) -> list[Path]:
 
 
 def choose(table: pd.DataFrame) -> list[int]:
-    """Up to `SHOWN` responses, right and wrong ones in equal parts as far as there are, in the order in which they were sampled."""
+    """Up to `SHOWN` responses, as many above the mean reward as not as far as there are, in the order of their sampling."""
     facts = table.drop_duplicates("response").sort_values("response")
-    right = list(facts.loc[facts["verdict"] == "correct", "response"])
-    wrong = list(facts.loc[facts["verdict"] != "correct", "response"])
+    better = facts["reward"] > facts["reward"].mean()
+    right, wrong = list(facts.loc[better, "response"]), list(facts.loc[~better, "response"])
     few = min(len(right), max(SHOWN // 2, SHOWN - len(wrong)))
     return sorted(int(response) for response in [*right[:few], *wrong[: SHOWN - few]])
 
@@ -166,7 +168,8 @@ def _text(axis: Axes, part: pd.DataFrame, start: int) -> None:
 
 def _title(axis: Axes, part: pd.DataFrame) -> None:
     first = part.iloc[0]
-    verdict = f"{VERDICTS.get(first['verdict'], first['verdict'])}, reward {first['reward']:g}"
+    judged = f"{first['verdict']}" if isinstance(first["verdict"], str) else ""  # a dump has none
+    verdict = ", ".join(filter(None, (VERDICTS.get(judged, judged), f"reward {first['reward']:g}")))
     place = blended_transform_factory(axis.figure.transFigure, axis.transAxes)
     # In points above the rows, however many there are.
     for words, weight, above in ((f"Response {int(first['response']) + 1}", "bold", 15), (verdict, "normal", 3)):
@@ -186,35 +189,52 @@ def _color_bar(figure: Figure, height: float) -> None:
 def _visible(token: str) -> str:
     """A token as it can be seen: spaces and line breaks as signs, long ones cut, dollar signs not taken for maths."""
     shown = json.loads(token).replace("\n", "\u21b5").replace(" ", "\u2423").replace("\t", "\u21e5")
+    shown = terminal.shown(shown)
     shown = shown if len(shown) <= 6 else shown[:5] + "\u2026"
     return shown.replace("$", r"\$")
 
 
 def _caption(source: inputs.Input, shown: list[int], rows: list[Row], tokens: pd.DataFrame) -> list[str]:
     facts = source.provenance
-    total = tokens["response"].nunique()
+    total = int(facts.get("group_size", tokens["response"].nunique()))
     cut = [
         response for response in shown if tokens.loc[tokens["response"] == response, "token_index"].max() >= LINE * MOST_LINES
     ]
     cut_names = [f"{row.name} stands for {', '.join(row.labels)}" for row in rows if ", +" in row.name]
     return [
-        "**The coefficient microscope.** The gradient coefficient GC(q, o, t) of every method on every token of the same",
-        f"responses to one prompt ({facts.get('prompt_id', '?')}; answer {facts.get('gold', '?')}), split by named term. Blue: the",
-        "update makes the token more likely; red: less; white: left alone; each row is scaled to its largest magnitude, printed",
-        "at its end. Methods with the same numbers share a row. Black lines end a step; a tick or a cross above them is the exact",
-        f"step checker's verdict, where there is one. {len(shown)} of the group's {total} responses are shown; all {total} enter",
-        "the group's statistics. DPO: right and wrong responses paired in order; a response without a partner is grey, and its GC",
-        "contains |o|.",
+        *(_of_a_dump(facts) if "rollouts" in facts else _of_a_policy(facts)),
+        f"{len(shown)} of the group's {total} responses are shown; all {total} enter the group's statistics.",
         f"{'; '.join(cut_names)}." if cut_names else "",
         f"First {LINE * MOST_LINES} tokens of response {', '.join(str(response + 1) for response in cut)}." if cut else "",
-        f"Policy: {facts.get('policy', '?')}; reference: {facts.get('reference', '?')}; PPO's value model:",
-        f"{facts.get('values', '?')}. Sampled at temperature {facts.get('temperature', '?')}, seed {facts.get('seed', '?')}; one",
-        "update per rollout, so importance weights are 1 and nothing is clipped. SFT, RFT and DPO would take their data from",
-        "elsewhere; here they are asked about these responses.",
         f"Source: {source.path.name}; code commit {', '.join(c[:12] for c in facts.get('commits', [])) or 'not recorded'};",
         f"made by `{facts.get('command', '?')}`.",
     ]
 
 
+def _of_a_policy(facts: dict[str, Any]) -> list[str]:
+    return [
+        "**The coefficient microscope.** The gradient coefficient GC(q, o, t) of every method on every token of the same",
+        f"responses to one prompt ({facts.get('prompt_id', '?')}; answer {facts.get('gold', '?')}), split by named term. Blue: the",
+        "update makes the token more likely; red: less; white: left alone; each row is scaled to its largest magnitude, printed",
+        "at its end. Methods with the same numbers share a row. Black lines end a step; a tick or a cross above them is the exact",
+        "step checker's verdict, where there is one. DPO: right and wrong responses paired in order; a response without a partner",
+        "is grey, and its GC contains |o|.",
+        f"Policy: {facts.get('policy', '?')}; reference: {facts.get('reference', '?')}; PPO's value model:",
+        f"{facts.get('values', '?')}. Sampled at temperature {facts.get('temperature', '?')}, seed {facts.get('seed', '?')}; one",
+        "update per rollout, so importance weights are 1 and nothing is clipped. SFT, RFT and DPO would take their data from",
+        "elsewhere; here they are asked about these responses.",
+    ]
+
+
+def _of_a_dump(facts: dict[str, Any]) -> list[str]:
+    return [
+        "**Dumped rollouts under the microscope.** What a loss did to every token of the responses to one prompt",
+        f"({_one_line(facts.get('prompt_id', '?'))[:60]}), beside another loss: the push (ascent on the token's log-prob; blue:",
+        "more likely, red: less), the response's weight in the mean over the step's batch, and the coefficient's factors; the push",
+        "is the weight times the sum of their products. Each row is scaled to its largest magnitude, printed at its end. Losses",
+        f"with the same numbers share a row. Rollouts: {facts['rollouts']}.",
+    ]
+
+
 def _one_line(text: str) -> str:
-    return " ".join(str(text).split())
+    return terminal.shown(" ".join(str(text).split()))

@@ -49,6 +49,9 @@ SCHEMA = 1
 AGREEMENT_SAMPLES = 4
 #: Settings that may differ when an iterative run is taken up again.
 _RESUMABLE = ("run_dir", "resume", "artifacts", "label", "threads")
+_LOCK = ".iterate.lock"
+#: What one that was killed while it was being created leaves behind.
+_STARTED = runs.STARTED | {_LOCK}
 
 
 @dataclass(frozen=True)
@@ -124,11 +127,11 @@ def _opened(root: Path, config: Config) -> Any:
             raise ConfigError(
                 f"{root} was started with other settings in {', '.join(changed)}; resume with those, or use a new run_dir"
             )
-    elif root.exists() and any(item.name != ".iterate.lock" for item in root.iterdir()):
+    elif root.exists() and any(item.name not in _STARTED for item in root.iterdir()):
         raise RunDirectoryError(f"{root} exists, is not empty, and holds no run; choose another run_dir")
     with files.disk_errors(root):
         root.mkdir(parents=True, exist_ok=True)
-        lock = runs.held(root / ".iterate.lock")
+        lock = runs.held(root / _LOCK)
     _set_status(root, "running")
     files.write_text(stored, as_text(settings))
     return lock

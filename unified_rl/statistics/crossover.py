@@ -26,7 +26,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import ArrayLike
 
-from unified_rl.statistics.intervals import CONFIDENCE, FEWEST_SEEDS, difference_bounds, reading_note
+from unified_rl.statistics.intervals import CONFIDENCE, FEWEST_SEEDS, difference_bounds, padded, reading_note, seeds_seen
 from unified_rl.statistics.pass_at_k import pass_at_k, whole_numbers
 
 AT_ONCE, NEVER = 0.0, float("inf")
@@ -45,6 +45,8 @@ class Crossover:
         low, high: its interval; `AT_ONCE` = 0 and `NEVER` = infinity are possible bounds.
         crossing_share: share of the bootstrap's resamples in which the leader is overtaken at 1 < K <= n.
         note: what a reader must know.
+        seed_share, seed_means: as an `intervals.Interval` has them, of the curves' difference at the whole K nearest to the
+            overtaking (at n where there is none).
     """
 
     ks: tuple[float, ...]
@@ -54,6 +56,8 @@ class Crossover:
     high: float
     crossing_share: float
     note: str
+    seed_share: float | None = None
+    seed_means: tuple[float, ...] = ()
 
 
 def crossings(ks: ArrayLike, difference: ArrayLike) -> tuple[float, ...]:
@@ -116,7 +120,9 @@ def pass_at_k_crossover(
     else:
         low, high = np.quantile(overtakings, [(1 - confidence) / 2, (1 + confidence) / 2], method="inverted_cdf")
     overtaking = found[0] if found else NEVER
-    return Crossover(found, "a" if sign > 0 else "b", overtaking, float(low), float(high), within, note)
+    at_SP = difference_SPK[..., round(min(overtaking, num_samples)) - 1]
+    seen = seeds_seen(at_SP, padded(at_SP))
+    return Crossover(found, "a" if sign > 0 else "b", overtaking, float(low), float(high), within, note, *seen)
 
 
 def _differences(num_samples: int, num_correct_a: ArrayLike, num_correct_b: ArrayLike, ks: np.ndarray) -> np.ndarray:

@@ -1,8 +1,8 @@
 """What training did to the policy, step by step: reward, KL, entropy, length, clipping, gradients. From metrics.jsonl.
 
 A row per (label, seed, step), and a pooled row with seed "all": the mean over the seeds and, in `NAME_sd`, their standard deviation
-(n - 1; empty with one seed). A metric that a method does not have (KL without a reference, say) is empty. Of several rewards each
-has a column of its own, `reward_NAME`.
+(n - 1; empty with one seed), all of whose variance is the seeds' (`num_starts`: the start policies behind them). A metric that a
+method does not have (KL without a reference, say) is empty. Of several rewards each has a column of its own, `reward_NAME`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from unified_rl.records import reading as run_reading
+from unified_rl.statistics import comparable
 from unified_rl.statistics.counts import StoredCell
 from unified_rl.statistics.experiment import Cell
 from unified_rl.statistics.pooling import by_label, pool, pooled_status
@@ -46,7 +47,9 @@ def dynamics(cells: Sequence[Cell]) -> pd.DataFrame:
     table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
     named = sorted(name for name in table if name.startswith("reward_") and not name.endswith("_sd"))
     numbers = [f"{name}{suffix}" for name in (*METRICS, *named) for suffix in ("", "_sd")]
-    return table.reindex(columns=[*_FACTS, *numbers, "num_seeds", "status"]).astype({"step": "Int64", "num_seeds": "Int64"})
+    return table.reindex(columns=[*_FACTS, *numbers, "num_seeds", "num_starts", "status"]).astype(
+        {"step": "Int64", "num_seeds": "Int64", "num_starts": "Int64"}
+    )
 
 
 def _of_cell(cell: Cell) -> pd.DataFrame:
@@ -59,7 +62,9 @@ def _of_cell(cell: Cell) -> pd.DataFrame:
     named = {f"reward_{match[1]}": match[0] for match in map(_NAMED.fullmatch, metrics) if match}
     sources = {**METRICS, **named}
     found = pd.DataFrame({name: metrics.get(source) for name, source in sources.items()}, index=metrics.index)
-    return found.astype(float).assign(step=metrics["step"], num_seeds=1, **facts)
+    return found.astype(float).assign(
+        step=metrics["step"], num_seeds=1, num_starts=1, start=str(comparable.start_of(cell.settings)), **facts
+    )
 
 
 def _facts(cell: Cell, seed: str) -> dict[str, str]:
@@ -75,4 +80,5 @@ def _pooled(parts: list[pd.DataFrame], status: str) -> pd.DataFrame:
     groups = table.groupby("step")
     numbers = [name for name in table if name in METRICS or name.startswith("reward_")]
     means, spreads = groups[numbers].mean(), groups[numbers].std().add_suffix("_sd")
-    return pd.concat([means, spreads, groups["seed"].nunique().rename("num_seeds")], axis=1).reset_index().assign(**facts)
+    seeds, starts = groups["seed"].nunique().rename("num_seeds"), groups["start"].nunique().rename("num_starts")
+    return pd.concat([means, spreads, seeds, starts], axis=1).reset_index().assign(**facts)

@@ -18,8 +18,8 @@ than `trainer.max_grad_norm`, and so cut to that length: 1 for both means that t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ import pandas as pd
 from scipy import stats
 
 from unified_rl.records import reading
+from unified_rl.statistics import comparable, variance_split
 from unified_rl.statistics.experiment import COMPLETE
 from unified_rl.statistics.grid_cells import GridCell
 from unified_rl.statistics.grid_table import GridData
@@ -37,7 +38,8 @@ from unified_rl.statistics.planning import paired_p_value
 TABLE, PATHS = "effective_rate", "effective_paths"
 COLUMNS = [
     *("label", "baseline", "slice", "matched", "measure", "estimate", "low", "high", "p", "at"),
-    *("cut_share", "baseline_cut_share", "num_seeds", "num_problems", "note"),
+    *("cut_share", "baseline_cut_share", "num_seeds", "num_starts", "num_problems"),
+    *(*variance_split.COLUMNS, "note"),
 ]
 PATH_COLUMNS = ["label", "seed", "slice", "step", "kl", "accuracy", "num_seeds"]
 KL, LENGTH = "kl/k3", "grad_norm"
@@ -45,12 +47,13 @@ KL, LENGTH = "kl/k3", "grad_norm"
 
 @dataclass(frozen=True)
 class Path:
-    """One run on one slice. steps, kl: [T], kl never falling. correct: [T, P]."""
+    """One run on one slice. steps, kl: [T], kl never falling. correct: [T, P]. settings: its configuration."""
 
     steps: np.ndarray
     kl: np.ndarray
     correct: np.ndarray
     problem_ids: tuple[str, ...]
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def accuracy(self) -> np.ndarray:
@@ -115,7 +118,7 @@ def _path(cell: GridCell, metrics: pd.DataFrame, name: str) -> Path:
     curve, by_step = cell.curves[name], metrics.set_index("step")[KL]
     last = int(by_step.index.max())
     kl = np.array([0.0 if step == 0 else float(by_step[min(step + 1, last)]) for step in curve.steps])
-    return Path(curve.steps, np.maximum.accumulate(kl), curve.correct, curve.problem_ids)
+    return Path(curve.steps, np.maximum.accumulate(kl), curve.correct, curve.problem_ids, cell.cell.settings)
 
 
 def _cut_share(runs: list[tuple[GridCell, pd.DataFrame]]) -> float:
@@ -133,7 +136,9 @@ def _compared(
     both = [(paths[pair[0], seed, name], paths[pair[1], seed, name]) for seed in seeds]
     if not both:
         return []
+    settings = [a.settings for a, _ in both]
     facts = {"label": pair[0], "baseline": pair[1], "slice": name, "num_seeds": len(both)}
+    facts |= {"num_starts": comparable.count_starts(settings)}
     facts |= {"cut_share": cut[pair[0]], "baseline_cut_share": cut[pair[1]]}
     shared = [min(a.kl[-1], b.kl[-1]) for a, b in both]
     scored = {
@@ -146,8 +151,8 @@ def _compared(
         "kl_area": (*_each(both, shared, Path.over_kl), np.mean(shared)),
     }
     rows = [
-        facts | {"matched": matched, "measure": "accuracy", "at": float(at)} | _paired(*ab)
-        for matched, (*ab, at) in scored.items()
+        facts | {"matched": matched, "measure": "accuracy", "at": float(at)} | _paired(a, b, settings)
+        for matched, (a, b, at) in scored.items()
     ]
     return rows + [facts | row for row in _at_accuracy(both)]
 
@@ -157,13 +162,12 @@ def _each(both: list[tuple[Path, Path]], kls: list[float], of: Any) -> tuple[lis
     return list(ours), list(theirs)
 
 
-def _paired(ours: list[np.ndarray], theirs: list[np.ndarray]) -> dict[str, Any]:
+def _paired(ours: list[np.ndarray], theirs: list[np.ndarray], settings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     a, b = np.stack(ours), np.stack(theirs)
     found = paired_difference(a, b)
-    return {"estimate": found.estimate, "low": found.low, "high": found.high, "p": paired_p_value(a, b)} | {
-        "num_problems": found.num_problems,
-        "note": found.note,
-    }
+    numbers = {name: getattr(found, name) for name in ("estimate", "low", "high", "num_problems", "note")}
+    starts = [comparable.start_of(one) for one in settings]
+    return {**numbers, "p": paired_p_value(a, b), **variance_split.columns(found, starts)}
 
 
 def _at_accuracy(both: list[tuple[Path, Path]]) -> list[dict[str, Any]]:
@@ -173,13 +177,15 @@ def _at_accuracy(both: list[tuple[Path, Path]]) -> list[dict[str, Any]]:
         start, end = a.accuracy[0], min(a.accuracy.max(), b.accuracy.max())
         if end > start:
             level = (start + end) / 2
-            found.append((level, np.log2(np.maximum(a.reached(level), 1e-12)) - np.log2(np.maximum(b.reached(level), 1e-12))))
+            ratio = np.log2(np.maximum(a.reached(level), 1e-12)) - np.log2(np.maximum(b.reached(level), 1e-12))
+            found.append((level, ratio, a.settings))
     if not found:
         return []
-    at = float(np.mean([level for level, _ in found]))
-    ratios = np.stack([ratio for _, ratio in found])
+    levels, each, settings = zip(*found, strict=True)
+    ratios = np.stack(each)
     note = "" if len(found) == len(both) else f"{len(found)} of {len(both)} seeds rose"
-    facts = {"matched": "accuracy", "at": at, "note": note, "num_seeds": len(found)}
+    facts = {"matched": "accuracy", "at": float(np.mean(levels)), "note": note}
+    facts |= {"num_seeds": len(found), "num_starts": comparable.count_starts(settings)}
     return [
         facts | {"measure": name} | _over_seeds(ratios[:, place]) for place, name in enumerate(("updates_ratio", "kl_ratio"))
     ]

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from unified_rl.statistics import variance_split
 from unified_rl.statistics.coverage import coverage_table
 from unified_rl.statistics.crossover import pass_at_k_crossover
 from unified_rl.statistics.experiment import Cell, Scores
@@ -27,7 +28,7 @@ COVERAGE_COLUMNS = [
 ]
 CROSSOVER_COLUMNS = [
     *(*FACTS, "leader", "crossings", "overtaking", "low", "high", "crossing_share", "num_samples", "num_problems", "num_seeds"),
-    *("decoding", "status", "note"),
+    *(*VARIANCE, "decoding", "status", "note"),
 ]
 NO_BASELINE = "no SFT policy with samples of these problems to compare with"
 
@@ -56,7 +57,8 @@ def coverage_gains(cells: Sequence[Cell], ties: Ties = "uniform", no_answer: NoA
 def crossovers(cells: Sequence[Cell]) -> pd.DataFrame:
     """`crossover.pass_at_k_crossover` of every label ("a") and the SFT policy ("b"), K = 1..n.
 
-    Columns: `leader` is a label, or "neither"; `crossings` every crossing, in words; `overtaking` the first, infinite if none.
+    Columns: `leader` is a label, or "neither"; `crossings` every crossing, in words; `overtaking` the first, infinite if none;
+    the shares of the variance are those of the curves' difference there (at n, where there is none).
     """
     rows: list[dict[str, Any]] = []
     for facts, key, sampled, baseline in _comparisons(cells):
@@ -69,6 +71,7 @@ def crossovers(cells: Sequence[Cell]) -> pd.DataFrame:
         leader = {"a": facts["label"], "b": baseline[0].label}.get(found.leader, found.leader)
         row = {name: getattr(found, name) for name in ("overtaking", "low", "high", "crossing_share", "note")}
         row |= {"leader": leader, "crossings": " ".join(f"{k:.3g}" for k in found.ks), "num_seeds": len(sampled)}
+        row |= variance_split.columns(found, starts_of(sampled))
         row |= {"num_samples": sampled[0].scores[key].num_samples, "num_problems": len(own[0])}
         rows.append({**facts, **row})
     return pd.DataFrame(rows, columns=CROSSOVER_COLUMNS).astype(

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from unified_rl.statistics import comparable, iterations
+from unified_rl.statistics import comparable, iterations, variance_split
 from unified_rl.statistics.clustered import plain_auc
 from unified_rl.statistics.contrasts import verdict
 from unified_rl.statistics.grid_file import GridFacts
@@ -34,7 +34,8 @@ TABLE, QUALITY = "renewals", "renewal_quality"
 FIRST, METRIC = 1, "gain"
 COLUMNS = [
     *("label", "baseline", "slice", "split", "metric", "k", "estimate", "low", "high", "verdict", "p", "p_holm", "comparisons"),
-    *("decision", "margin", "p_equivalent", "conclusion", "num_problems", "num_seeds", "num_starts", "note"),
+    *("decision", "margin", "p_equivalent", "conclusion", "num_problems", "num_seeds", "num_starts"),
+    *(*variance_split.COLUMNS, "note"),
 ]
 MEASURES = ("accuracy", "auc", "within_auc")
 
@@ -49,9 +50,9 @@ def tables(grid: GridFacts) -> dict[str, pd.DataFrame]:
     slices = list(dict.fromkeys(name for found in gains.values() for name in found))
     if not slices:
         return {}
-    starts = {label: comparable.count_starts(run.settings for run in runs) for label, runs in arms.items()}
+    settings = {label: {run.seed: run.settings for run in runs} for label, runs in arms.items()}
     pairs = [*((label, label) for label in arms), *(pair for pair in grid.contrasts if set(pair) <= set(arms))]
-    rows = [row for name in slices for pair in pairs if (row := _row(grid, pair, name, gains, starts)) is not None]
+    rows = [row for name in slices for pair in pairs if (row := _row(grid, pair, name, gains, settings[pair[0]])) is not None]
     found = pd.DataFrame(with_holm(rows, grid.primary), columns=COLUMNS)
     return {TABLE: found, QUALITY: pd.DataFrame([row for label, runs in arms.items() for row in _quality(label, runs)])}
 
@@ -72,9 +73,13 @@ def _gains(runs: Sequence[IterativeRun]) -> dict[str, Gains]:
 
 
 def _row(
-    grid: GridFacts, pair: tuple[str, str], name: str, gains: Mapping[str, Mapping[str, Gains]], starts: Mapping[str, int]
+    grid: GridFacts,
+    pair: tuple[str, str],
+    name: str,
+    gains: Mapping[str, Mapping[str, Gains]],
+    settings: Mapping[int, Mapping[str, Any]],
 ) -> dict[str, Any] | None:
-    """One test; None where the arms have no seed in common."""
+    """One test; None where the arms have no seed in common. settings: of the first arm's runs, by seed."""
     ours, theirs = (gains[label].get(name, {}) for label in pair)
     seeds = sorted(ours.keys() & theirs.keys())
     if not seeds:
@@ -94,7 +99,10 @@ def _row(
         "note": found.note,
     }
     row |= {name: scale * getattr(found, name) for name in ("estimate", "low", "high")}
-    row |= {"verdict": verdict(found.low, found.high), "p": paired_p_value(a, b), "num_starts": starts[pair[0]]}
+    row |= {"verdict": verdict(found.low, found.high), "p": paired_p_value(a, b)}
+    of_seeds = [settings[seed] for seed in seeds]
+    row |= {"num_starts": comparable.count_starts(of_seeds)}
+    row |= variance_split.columns(found, [comparable.start_of(one) for one in of_seeds])
     row |= {"num_problems": found.num_problems, "num_seeds": found.num_seeds}
     for one in grid.primary:
         if one.is_of(row):

@@ -14,19 +14,27 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
-
-from unified_rl.statistics.intervals import Interval
 
 COLUMNS = ("problems_part", "seeds_part", "starts_part")
 HEADING = "variance %"
 READING = f"{HEADING}: the share of the variance that comes from problems / seeds of RL / starts"
 
 
-def columns(interval: Interval, starts: Sequence[Hashable], prefix: str = "") -> dict[str, float | None]:
+class OverSeeds(Protocol):
+    """What an `intervals.Interval` says of its seeds."""
+
+    @property
+    def seed_share(self) -> float | None: ...
+
+    @property
+    def seed_means(self) -> tuple[float, ...]: ...
+
+
+def columns(interval: OverSeeds, starts: Sequence[Hashable], prefix: str = "") -> dict[str, float | None]:
     """The shares, which sum to 1, under `COLUMNS`: None for what is not seen; all None over problems only.
 
     Args:

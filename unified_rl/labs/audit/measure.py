@@ -15,6 +15,7 @@ from unified_rl.labs.audit.readers import Rollout
 from unified_rl.labs.conformance import of_logp
 from unified_rl.methods.base import Inputs
 from unified_rl.methods.importance import corrected
+from unified_rl.ops.terms import Terms
 
 #: Most places (responses x longest response) of one step that are computed at a time.
 MOST = 1 << 27
@@ -108,15 +109,26 @@ def check(config: Config, word: str) -> None:
 
 def push(config: Config, batch: Batch) -> Pushed:
     """What the configuration does to every token of the batch. Without a reference's log-probs its KL is left out."""
-    if "ref_logp" not in batch.known and getattr(config.coefficient, "kl_coef", 0.0) > 0:
-        config = replace(config, coefficient=replace(config.coefficient, kl_coef=0.0))
-    push_BT = -of_logp(config, batch.inputs, batch.logp_BT)
-    method: Any = corrected(config.coefficient, config.importance)
-    prepared = method.prepare(batch.inputs)
+    push_BT = -of_logp(_without_unknown(config, batch), batch.inputs, batch.logp_BT)
+    terms, prepared = terms_of(config, batch)
     advantages_BT = prepared.advantages_BT.expand_as(push_BT)
-    factors = method.terms(batch.logp_BT, prepared)["advantage"].factors
+    factors = terms["advantage"].factors
     gates: list[Tensor] = [value.expand_as(push_BT) for name, value in factors.items() if name != "advantage"]
     open_BT = torch.stack([gate != 0 for gate in gates]).all(0) if gates else torch.ones_like(push_BT, dtype=torch.bool)
     mask_BT = prepared.response_mask_BT
     first = mask_BT.int().argmax(1, keepdim=True)
     return Pushed(push_BT, advantages_BT.gather(1, first)[:, 0], ~open_BT & mask_BT & (advantages_BT != 0))
+
+
+def terms_of(config: Config, batch: Batch) -> tuple[Terms, Any]:
+    """The coefficient's named terms on the batch, each a product of named factors, and the inputs that they were made of."""
+    config = _without_unknown(config, batch)
+    method: Any = corrected(config.coefficient, config.importance)
+    prepared = method.prepare(batch.inputs)
+    return method.terms(batch.logp_BT, prepared), prepared
+
+
+def _without_unknown(config: Config, batch: Batch) -> Config:
+    if "ref_logp" not in batch.known and getattr(config.coefficient, "kl_coef", 0.0) > 0:
+        return replace(config, coefficient=replace(config.coefficient, kl_coef=0.0))
+    return config

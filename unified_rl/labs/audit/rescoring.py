@@ -1,9 +1,10 @@
-"""Log-probs of dumped responses under a model: for dumps that have none, or none of a reference."""
+"""What a dump lacks, from a model's folder: a tokenizer, and the log-probs of responses under the model or a reference."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,6 +34,20 @@ def rescored(rollouts: Sequence[Rollout], folder: str, name: str) -> str:
     for one, row in zip(rollouts, logp_BT, strict=True):
         one.logps[name] = row[: len(one.tokens or [])].tolist()
     return f"{name} are those of {folder}, at temperature 1, in float32"
+
+
+def tokenizer_of(folder: str) -> Any:
+    """The tokenizer that a folder holds.
+
+    Raises:
+        DataError: it holds none.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise DataError(f"tokenizer={folder} holds no tokenizer ({str(error).splitlines()[0][:80]})") from error
 
 
 def _sequence(one: Rollout, tokenizer: object, size: int) -> TokenSequence:

@@ -1,6 +1,7 @@
 """`unified-rl audit ROLLOUTS as=verl against=paper`: a dump read, both losses computed on it, and the answers as text and table.
 
-Writes OUT/tables/audit.csv (a line per response) and OUT/audit.json.
+Writes OUT/tables/audit.csv (a line per response) and OUT/audit.json; where there are tokens, one prompt's responses token by token
+in OUT/tables/microscope.csv and OUT/figures.
 """
 
 from __future__ import annotations
@@ -11,11 +12,10 @@ from typing import Any
 
 import pandas as pd
 
-from unified_rl.base.errors import DataError
 from unified_rl.config.schema import Config
-from unified_rl.labs.audit import facts, measure
+from unified_rl.labs.audit import facts, measure, microscope
 from unified_rl.labs.audit.readers import Rollout, read
-from unified_rl.labs.audit.rescoring import rescored
+from unified_rl.labs.audit.rescoring import rescored, tokenizer_of
 from unified_rl.labs.options import AuditOptions
 from unified_rl.presets.loading import load_config
 from unified_rl.statistics.table_files import SCHEMA, write_table
@@ -49,6 +49,7 @@ def run(options: AuditOptions, words: Sequence[str], command: str) -> str:
     report = {"file": str(options.rollouts), "method": options.method, "notes": notes, **found}
     table = pd.DataFrame(facts.per_response(batches, pushed, others))
     write_table(table, options.out / "tables" / "audit.csv", {"schema": SCHEMA, "table": "audit", "command": command})
+    notes += microscope.write(options, (ours, theirs), batches, (pushed, others), command)
     (options.out / "audit.json").write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return rendered(report)
 
@@ -79,12 +80,7 @@ def _lengths(rollouts: Sequence[Rollout], options: AuditOptions) -> tuple[list[i
 
 def _tokenise(rollouts: Sequence[Rollout], folder: str, limit: int) -> float:
     """Tokens of each text, with the end that dumps leave out where there was room for it; the share that comes back whole."""
-    from transformers import AutoTokenizer
-
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        raise DataError(f"tokenizer={folder} holds no tokenizer ({str(error).splitlines()[0][:80]})") from error
+    tokenizer = tokenizer_of(folder)
     ids = tokenizer([one.text or "" for one in rollouts], add_special_tokens=False)["input_ids"]
     back = tokenizer.batch_decode(ids, skip_special_tokens=False)
     same = sum(again == one.text for again, one in zip(back, rollouts, strict=True))
