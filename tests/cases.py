@@ -72,6 +72,14 @@ CASES = {
         False,
         False,
     ),
+    "vine_ppo": (c.StepAdvantage(), "batch_token_mean", textbook.vine_ppo, True, False),
+    "vine_ppo_held": (
+        c.StepAdvantage(kl_coef=0.5, kl_clamp=1e-4, whitening="none"),
+        "batch_token_mean",
+        lambda *a: textbook.vine_ppo(*a, kl_coef=0.5, largest=1e-4, whitened=False),
+        True,
+        False,
+    ),
     "grpo_positives": (c.GrpoPositives(), "sequence_mean", lambda *a: textbook.grpo(*a, signs="positive"), False, False),
     "grpo_negatives": (c.GrpoNegatives(), "sequence_mean", lambda *a: textbook.grpo(*a, signs="negative"), False, False),
     "grpo_negatives_process": (
