@@ -72,6 +72,14 @@ CASES = {
         False,
         False,
     ),
+    "vine_ppo": (c.StepAdvantage(), "batch_token_mean", textbook.vine_ppo, True, False),
+    "vine_ppo_held": (
+        c.StepAdvantage(kl_coef=0.5, kl_clamp=1e-4, whitening="none"),
+        "batch_token_mean",
+        lambda *a: textbook.vine_ppo(*a, kl_coef=0.5, largest=1e-4, whitened=False),
+        True,
+        False,
+    ),
     "grpo_positives": (c.GrpoPositives(), "sequence_mean", lambda *a: textbook.grpo(*a, signs="positive"), False, False),
     "grpo_negatives": (c.GrpoNegatives(), "sequence_mean", lambda *a: textbook.grpo(*a, signs="negative"), False, False),
     "grpo_negatives_process": (
@@ -142,6 +150,7 @@ CASES |= {
     "dro": _case(c.Dro(), gates.dro, "batch_token_mean"),
     "deepseek_v32": _case(c.Grpo(kl_estimator="weighted_k3", off_policy_delta=0.01), gates.off_policy_mask),
     "high_entropy": _case(c.HighEntropy(), gates.high_entropy, "batch_token_mean"),
+    "clip_cov": _case(c.ClipCov(clip_eps=0.2, share=0.05, above=0.1, below=0.5), gates.clip_cov, "batch_token_mean"),
     "kl_cov": _case(c.KlCov(share=0.1, hold=0.5), gates.kl_cov, "batch_token_mean"),
     # likelihood and distillation
     "dft": _case(c.Dft(), gates.dft),

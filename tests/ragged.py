@@ -105,6 +105,7 @@ def ragged_batch(seed: int, groups: int = 3, group_size: int = 4, drift: float =
             "reference_rewards_BN": torch.tensor([[0, 1, 1, 0.5], [0, 0, 0, 1], [1, 1, 1, 1]], dtype=torch.float64)[
                 torch.tensor(group_of) % 3
             ],
+            "chance_BT": torch.tensor(np.random.default_rng(seed + 2).random(mask.shape)) * mask,
             "mismatched_kl_B": torch.full((count,), 0.07, dtype=torch.float64),
             "squared_probs_BT": torch.nn.utils.rnn.pad_sequence(
                 [squared_probs(policy, sequence).detach() for sequence in sequences], batch_first=True

@@ -29,6 +29,7 @@ REWARDS = (
     ("rule", "outcome"),
     ("exact", "outcome"),
     ("exact", "process"),
+    ("step_values", "process"),
     ("model", "outcome"),
     ("model", "process"),
     ("mixture", "outcome"),

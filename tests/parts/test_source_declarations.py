@@ -57,7 +57,8 @@ def test_every_remedy_that_a_refusal_names_is_one(more):
     """Each source or coefficient that a refusal offers is accepted in its place."""
     config, offered = compose(["method=grpo", *more]), 0
     for source, coefficient in itertools.product(SOURCES, COEFFICIENTS):
-        if "reward_parts" in COEFFICIENTS[coefficient].needs:
+        kind = COEFFICIENTS[coefficient]
+        if "reward_parts" in kind.needs or config.reward.supervision not in kind.supervisions:
             continue  # refused for its reward, whatever the source
         given = with_axes(config, source, coefficient)
         try:

@@ -33,6 +33,7 @@ GROUPS, VERDICTS, OTHER = (f"methods/{name}.py" for name in ("policy_gradient", 
 BEYOND, GREEDY, REFERENCE = "methods/beyond.py", "sources/greedy.py", "sources/reference_rewards.py"
 GREEDY_INSIDE = "replace(group, greedy=one.responses[0], responses=(*group.responses, one.responses[0]))"
 TRACKER = "loop/tracker.py"
+TOKENS = "methods/selected_tokens.py"
 SETS, MIXED, SCORES, MISMATCHED = "ops/sets.py", "methods/demonstrated.py", "methods/preference_scores.py", "loop/mismatched.py"
 
 MUTANTS = (
@@ -263,6 +264,31 @@ MUTANTS = (
         ("80/20: the lowest", "(values_BT >= quantile - slack)", "(values_BT <= quantile - slack)"),
         ("80/20: the complement", "to(values_BT) * share", "to(values_BT) * (1 - share)"),
         ("80/20: padding counted", "(mask_BT.sum() - 1)", "(mask_BT.numel() - 1 + 0 * mask_BT.sum())"),
+    ),
+    *of(
+        SELECT,
+        "clip_cov",
+        ("Clip-Cov: the highest numbers", "torch.where(candidates_BT, -chance_BT", "torch.where(candidates_BT, chance_BT"),
+        ("Clip-Cov: outside the band too", "mask_BT, share) & candidates_BT", "mask_BT, share)"),
+    ),
+    *of(
+        TOKENS,
+        "clip_cov",
+        ("Clip-Cov: no upper bound", " & (covariance_BT < self.below)", ""),
+        ("Clip-Cov: no lower bound", "mask_BT & (covariance_BT > self.above)", "mask_BT"),
+        ("Clip-Cov: nothing drawn", "not_drawn=(~drawn_BT)", "not_drawn=(~drawn_BT | True)"),
+    ),
+    *tuple(
+        Mutant("loop/chance.py", what, old, new, (("tests/parts/test_chance.py",),))
+        for what, old, new in (
+            ("chance: every update alike", '"chance", update, int(row)', '"chance", 0, int(row)'),
+            (
+                "chance: by the place in the update",
+                "int(row)).random(width) for row in rows",
+                "row).random(width) for row in range(len(rows))",
+            ),
+            ("chance: one seed for all", 'rng.generator(seed, "chance"', 'rng.generator(0, "chance"'),
+        )
     ),
     *of(
         SELECT,

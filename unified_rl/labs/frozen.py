@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -19,13 +20,14 @@ from unified_rl.base import rng
 from unified_rl.base.errors import CheckpointError, ConfigError, DataError
 from unified_rl.base.types import Draw, Group, Prompt, Reward, ScoredResponse, Split, Task
 from unified_rl.config.schema import Config
+from unified_rl.loop.chance import uniform
 from unified_rl.loop.mismatched import mismatched_kl
 from unified_rl.loop.rollout import Rollout, collate
 from unified_rl.loop.surrogate import CompanionLoss, aggregation_weights
 from unified_rl.methods import COEFFICIENTS, METHODS
 from unified_rl.methods.base import Coefficient, Inputs
 from unified_rl.methods.losses import of_role
-from unified_rl.methods.signals import SIGNALS, beside_policy, of_reward, of_source, per_prompt
+from unified_rl.methods.signals import SIGNALS, beside_policy, of_chance, of_reward, of_source, per_prompt
 from unified_rl.models.policy_model import ValueModel, build_value_model, load_policy
 from unified_rl.models.roles import policy_role, value_role
 from unified_rl.ops.terms import Terms
@@ -212,20 +214,24 @@ def score(frozen: Frozen, groups: Sequence[Group]) -> Scored:
         old_logp_BT=logp_BT,  # one update per rollout: the policy is the one that sampled
         ref_logp_BT=evaluate_role(frozen.reference, role, rollout.sequences, frozen.layout)["logp"],
         values_BT=frozen.value.outputs(rollout.sequences)["value"],
-        more={**_one_part(rollout.inputs.rewards_B), **_mismatched(frozen, rollout), **rollout.inputs.more, **beside},
+        more={**_one_part(rollout.inputs.rewards_B), **_of_update(frozen, rollout), **rollout.inputs.more, **beside},
     )
     return Scored(rollout.groups, list(rollout.sequences), inputs, logp_BT)
 
 
-def _mismatched(frozen: Frozen, rollout: Rollout) -> dict[str, Tensor]:
-    """What responses after others' prompts say, in place of the update that they would precede."""
+def _of_update(frozen: Frozen, rollout: Rollout) -> dict[str, Tensor]:
+    """What would precede an update: what responses after others' prompts say, and what is drawn."""
     role = policy_role(frozen.config.generator.temperature)
     policy, reference = (
         partial(evaluate_role, model, role, layout=frozen.layout) for model in (frozen.policy, frozen.reference)
     )
     inputs = rollout.inputs
     found = mismatched_kl(rollout.sequences, inputs.response_mask_BT, inputs.group_B, policy, reference)
-    return {signal.field: found for signal in SIGNALS.values() if signal.when == "update"}
+    drawn = uniform(frozen.config.seed, 0, np.arange(len(rollout.sequences)), inputs.response_mask_BT)
+    return {
+        **{signal.field: found for signal in SIGNALS.values() if signal.when == "update"},
+        **{signal.field: drawn for signal in of_chance(SIGNALS)},
+    }
 
 
 def _one_part(rewards_B: Tensor) -> dict[str, Tensor]:

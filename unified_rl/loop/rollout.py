@@ -87,6 +87,7 @@ def facts(rollout: Rollout) -> dict[str, float]:
             "response/truncated": inputs.truncated_B.double().mean().item(),
         }
         | _step_facts(rollout)
+        | _value_facts(rollout)
         | _part_facts(rollout)
         | _greedy_facts(rollout)
         | _error_facts(rollout)
@@ -110,6 +111,19 @@ def _step_facts(rollout: Rollout) -> dict[str, float]:
         return {}
     every = np.concatenate(rewards).astype(np.float64)
     return {"reward/step_mean": float(every.mean()), "reward/steps": len(every) / len(rewards)}
+
+
+def _value_facts(rollout: Rollout) -> dict[str, float]:
+    """What the states were taken to be worth in which responses and their steps began, and what it took to find out."""
+    scores = [item.score for item in rollout.scored]
+    values = [score.step_values.astype(np.float64) for score in scores if score.step_values is not None]
+    if not values:
+        return {}
+    return {
+        "reward/value_of_prompt": float(np.mean([one[0] for one in values])),
+        "reward/value_of_state": float(np.concatenate(values).mean()),
+        "reward/judging_tokens": float(sum(score.sampled_tokens for score in scores)),
+    }
 
 
 def _error_facts(rollout: Rollout) -> dict[str, float]:

@@ -17,11 +17,13 @@ def signals_table() -> str:
         "prompt": "once per rollout, kept in checkpoints",
         "reward": "with each response's rewards",
         "source": "with each prompt's responses",
+        "chance": "before each update",
     }
     without_role = {
         "prompt": "{} of the prompt's earlier rewards",
         "reward": "{} of each of several rewards, in their order",
         "source": "the prompt's {}",
+        "chance": "{} in [0, 1), by seed, update and place",
     }
 
     def named(output: str) -> str:

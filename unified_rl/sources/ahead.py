@@ -172,11 +172,19 @@ def _scored(stored: Mapping[str, Any]) -> ScoredResponse:
 
 
 #: Of a score's arrays.
-_STEP_TYPES = {"step_rewards": np.float32, "step_ends": np.int64, "steps_right": bool, "steps_accepted": bool}
+_STEP_TYPES = {
+    "step_rewards": np.float32,
+    "step_ends": np.int64,
+    "steps_right": bool,
+    "steps_accepted": bool,
+    "step_values": np.float32,
+}
 
 
 def _arrays(values: Mapping[str, Any], types: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: None if values[name] is None else np.array(values[name], dtype=dtype) for name, dtype in types.items()}
+    """The arrays among stored values; of one that an older version did not store, nothing."""
+    held = {name: values.get(name) for name in types}
+    return {name: None if held[name] is None else np.array(held[name], dtype=dtype) for name, dtype in types.items()}
 
 
 WRAPPER = WrapperDeclaration(
