@@ -58,6 +58,8 @@ def test_every_remedy_that_a_refusal_names_is_one(more):
     for source, coefficient in itertools.product(SOURCES, COEFFICIENTS):
         if "reward_parts" in COEFFICIENTS[coefficient].needs:
             continue  # refused for its reward, whatever the source
+        if config.reward.supervision not in COEFFICIENTS[coefficient].supervisions:
+            continue  # refused for what is judged, whatever the source
         given = with_axes(config, source, coefficient)
         try:
             rules.check(given)

@@ -148,9 +148,15 @@ def _of_coefficient(config: Config, source: SourceDeclaration) -> Iterable[Need]
             f"{who} learns from demonstrations beside samples of the policy, in one group, which {source.setting} does not have",
             "source.wrappers=[mixed] and source.mixed_with=demonstrations",
         )
+    tree = "tree" in coefficient.needs
+    if tree:
+        yield Need(
+            lambda has: has.tree,
+            f"{who} learns from responses that branch off from each other, but those of {source.setting} share the prompt alone",
+        )
     if not coefficient.any_sampler:
         yield Need(
-            lambda has: not has.unknown_probability or (both and has.demonstrated),
+            lambda has: not has.unknown_probability or (both and has.demonstrated) or (tree and has.tree),
             f"{who} is about the policy's samples and their probability, but {source.setting} "
             f"{source.provides.unknown_probability}",
         )

@@ -39,6 +39,7 @@ class Provides:
     pool: whether its prompts are the configured training prompts (and not those that came with the responses).
     demonstrated: whether some of each group's responses are texts that no policy wrote, beside the policy's own samples, whose
     probability is the product of their tokens'.
+    tree: whether responses to a prompt share beginnings, each token being drawn by the policy after the tokens before it.
     prompted: whether it answers given prompts (`Prompted`), so that a wrapper may choose them.
     """
 
@@ -50,6 +51,7 @@ class Provides:
     pool: bool = True
     prompted: bool = True
     demonstrated: bool = False
+    tree: bool = False
 
     @property
     def sampled(self) -> bool:
