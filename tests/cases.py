@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import textbook
+import textbook_beyond as beyond
 import textbook_gates as gates
 import textbook_mixed as mixed
 import textbook_pairs as pairs
@@ -150,6 +151,7 @@ CASES |= {
     "dro": _case(c.Dro(), gates.dro, "batch_token_mean"),
     "deepseek_v32": _case(c.Grpo(kl_estimator="weighted_k3", off_policy_delta=0.01), gates.off_policy_mask),
     "high_entropy": _case(c.HighEntropy(), gates.high_entropy, "batch_token_mean"),
+    "clip_cov": _case(c.ClipCov(clip_eps=0.2, share=0.05, above=0.1, below=0.5), gates.clip_cov, "batch_token_mean"),
     "kl_cov": _case(c.KlCov(share=0.1, hold=0.5), gates.kl_cov, "batch_token_mean"),
     # likelihood and distillation
     "dft": _case(c.Dft(), gates.dft),
@@ -204,6 +206,8 @@ CASES |= {
     "pkpo_3": _case(c.MaxAtK(k=3), mixed.of_set(mixed.raises, 3, average=LENGTH), "constant_length"),
     "otb": _case(c.OptimalTokenBaseline(), mixed.otb, "batch_token_mean"),
     "kimi": _case(c.Kimi(drift=0.3), mixed.kimi, "constant_length"),
+    "remax": _case(c.ReMax(), beyond.remax, "constant_length"),
+    "remax_over_std": _case(c.ReMax(std="population"), lambda *a: beyond.remax(*a, over_std=True), "constant_length"),
     "luffy": _case(c.Luffy(), mixed.luffy, "constant_length"),
     "sft_rl": _case(c.SftAndRl(sample_weight=0.7, demonstration_weight=0.3), mixed.sft_and_rl),
     "chord_phi": _case(

@@ -319,6 +319,28 @@ def kl_cov(b, logp, old, ref, share=0.1, hold=0.5):
     return token_mean(b, logp, of)
 
 
+def clip_cov(b, logp, old, ref, eps=0.2, share=0.05, above=0.1, below=0.5):
+    """PPO's clip; then tokens in the order of their numbers lose their gradient, until there are enough or no more in the band."""
+    advantage = per_group(b, zscore)
+    places = [(i, t) for i, lp in enumerate(logp) for t in range(len(lp))]
+    mean_a = np.mean([advantage[i] for i, _ in places])
+    mean_p = np.mean([float(logp[i][t].detach()) for i, t in places])
+    band = []
+    for i, t in places:
+        ratio = float(torch.exp(logp[i][t].detach() - old[i][t]))
+        stays = ratio * advantage[i] <= min(max(ratio, 1 - eps), 1 + eps) * advantage[i]
+        if stays and above < (advantage[i] - mean_a) * (float(logp[i][t].detach()) - mean_p) < below:
+            band.append((float(b.inputs.more["chance_BT"][i, t]), i, t))
+    drawn = {(i, t) for _, i, t in sorted(band)[: max(1, int(len(places) * share))]}
+    assert drawn
+
+    def of(i, lp):
+        kept = [t for t in range(len(lp)) if (i, t) not in drawn]
+        return sum((_clipped(lp[t : t + 1], old[i][t : t + 1], [advantage[i]], eps, eps) for t in kept), start=0.0 * lp.sum())
+
+    return token_mean(b, logp, of)
+
+
 def dft(b, logp, old, ref):
     return sequence_mean(b, logp, lambda i, lp: (sg(torch.exp(lp)) * lp).sum())
 

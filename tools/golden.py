@@ -2,10 +2,11 @@
 
     python -m tools.golden slime CHECKOUT OUT.json        CHECKOUT: a working tree of https://github.com/THUDM/slime
     python -m tools.golden trl PACKAGE OUT.json           PACKAGE: the folder `trl` of an installed or unpacked release
+    python -m tools.golden verl CHECKOUT OUT.json         CHECKOUT: a working tree of https://github.com/volcengine/verl
 
-The functions are the projects', as they are: TRL's by `tools.golden_trl`; slime's are in `slime/utils/ppo_utils.py`, and how their
-values per token are averaged is in its losses (the mean over responses of each response's mean), which is written out here. Float64
-where the project leaves the dtype alone.
+The functions are the projects', as they are: TRL's by `tools.golden_trl`, verl's by `tools.golden_verl`; slime's are in
+`slime/utils/ppo_utils.py`, and how their values per token are averaged is in its losses (the mean over responses of each response's
+mean), which is written out here. Float64 where the project leaves the dtype alone.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tools import golden_trl
+from tools import golden_trl, golden_verl
 
 SEED, GROUPS, GROUP_SIZE, LONGEST = 0, 3, 4, 6
 EPS, EPS_HIGH, DUAL, DELTA, BETA = 0.2, 0.28, 1.3, 0.05, 0.04
@@ -56,14 +57,18 @@ def data(seed: int) -> dict[str, Any]:
     }
 
 
+def scores(given: dict[str, Any]) -> Tensor:
+    """Our advantages of the responses [B]: centred in the group, over its std (population)."""
+    rewards = torch.tensor(given["rewards"], dtype=torch.float64).view(GROUPS, GROUP_SIZE)
+    std = rewards.std(1, correction=0, keepdim=True)
+    return torch.where(std > 0, (rewards - rewards.mean(1, keepdim=True)) / std.clamp(min=1e-12), 0).flatten()
+
+
 def slime_losses(peer: ModuleType, given: dict[str, Any]) -> dict[str, Callable[[Tensor], Tensor]]:
     """Each loss of slime's as a function of the log-probs [B, T]: our advantages (population std) in, a scalar out."""
     old, ref = (torch.tensor(given[name], dtype=torch.float64) for name in ("old_logp", "ref_logp"))
     mask = torch.tensor(given["response_mask"])
-    rewards = torch.tensor(given["rewards"], dtype=torch.float64).view(GROUPS, GROUP_SIZE)
-    std = rewards.std(1, correction=0, keepdim=True)
-    scores = torch.where(std > 0, (rewards - rewards.mean(1, keepdim=True)) / std.clamp(min=1e-12), 0).flatten()
-    advantages = scores[:, None].expand_as(old)
+    advantages = scores(given)[:, None].expand_as(old)
 
     def mean(values: Tensor) -> Tensor:
         return ((values * mask).sum(1) / mask.sum(1)).mean()
@@ -104,9 +109,20 @@ def record(checkout: Path) -> dict[str, Any]:
     rows = []
     for method, loss in slime_losses(peer, given).items():
         rows.append({"peer": "slime", "method": method, "settings": "", "data": key, "gradient": gradient_of(loss, given)})
-    commit = subprocess.run(["git", "-C", str(checkout), "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
-    about = {"repository": "THUDM/slime", "version": commit.stdout.strip(), "files": file}
+    about = {"repository": "THUDM/slime", "version": _commit(checkout), "files": file}
     return {"peers": {"slime": about}, "data": {key: given}, "rows": rows}
+
+
+def record_verl(checkout: Path) -> dict[str, Any]:
+    """The golden file of a checkout of verl: Clip-Cov, whose choice of tokens is in the data."""
+    given, key = data(SEED), "verl-chance"
+    given["chance"] = golden_verl.chance(given, scores(given))
+    rows = [
+        {"peer": "verl", "method": method, "settings": "", "data": key, "gradient": gradient_of(loss, given)}
+        for method, loss in golden_verl.losses(checkout, given, scores(given)).items()
+    ]
+    about = {"repository": "volcengine/verl", "version": _commit(checkout), "files": ", ".join(golden_verl.FILES)}
+    return {"peers": {"verl": about}, "data": {key: given}, "rows": rows}
 
 
 def record_trl(package: Path) -> dict[str, Any]:
@@ -134,6 +150,11 @@ def gradient_of(loss: Callable[[Tensor], Tensor], given: dict[str, Any]) -> list
     return kept
 
 
+def _commit(checkout: Path) -> str:
+    line = ["git", "-C", str(checkout), "rev-parse", "HEAD"]
+    return subprocess.run(line, capture_output=True, text=True, check=True).stdout.strip()
+
+
 def _load(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location("peer_losses", path)
     assert spec is not None and spec.loader is not None, f"{path} is no Python file"
@@ -143,7 +164,7 @@ def _load(path: Path) -> ModuleType:
 
 
 def main(words: list[str]) -> int:
-    recorders = {"slime": record, "trl": record_trl}
+    recorders = {"slime": record, "trl": record_trl, "verl": record_verl}
     if len(words) != 3 or words[0] not in recorders:
         print(__doc__)
         return 2

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import ast
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -76,8 +77,8 @@ def losses(package: Path, given: dict[str, Any]) -> dict[str, Loss]:
         trainer = _self(beta=BETA, loss_type="kto", calculate_KL=True, desirable_weight=1.0, undesirable_weight=0.8)
         return unpaired(trainer, chosen, rejected, ref_chosen, ref_rejected, torch.tensor(MISMATCHED), torch.tensor(0.0)).mean()
 
-    odds = _function(package / FILES["orpo"], "odds_ratio_loss", "log1mexp")
-    contrastive = _function(package / FILES["cpo"], "cpo_loss")
+    odds = functions(package / FILES["orpo"], "odds_ratio_loss", "log1mexp")["odds_ratio_loss"]
+    contrastive = functions(package / FILES["cpo"], "cpo_loss")["cpo_loss"]
     unpaired = _kto(package / FILES["kto"])
     return {
         "kto": kto,
@@ -94,11 +95,11 @@ def _self(**options: Any) -> Namespace:
     return Namespace(accelerator=Namespace(device="cpu", gather_for_metrics=lambda value: value), **options)
 
 
-def _function(file: Path, name: str, *others: str) -> Callable[..., Any]:
-    """A method of a trainer, and functions of its module that it calls."""
+def functions(file: Path, *names: str, **space: Any) -> dict[str, Callable[..., Any]]:
+    """Functions of a module, or methods of its classes, compiled as they are; space: what else they call, by name."""
     tree = ast.parse(file.read_text(encoding="utf-8"))
-    wanted = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name in (name, *others)]
-    return _compiled(wanted, file)[name]
+    wanted = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name in names]
+    return _compiled(wanted, file, space)
 
 
 def _kto(file: Path) -> Callable[..., Any]:
@@ -115,13 +116,15 @@ def _kto(file: Path) -> Callable[..., Any]:
     return _compiled([function], file)["found"]
 
 
-def _compiled(functions: list[ast.FunctionDef], file: Path) -> dict[str, Callable[..., Any]]:
+def _compiled(
+    functions: list[ast.FunctionDef], file: Path, given: Mapping[str, Any] = MappingProxyType({})
+) -> dict[str, Callable[..., Any]]:
     for function in functions:
         function.decorator_list = []
         function.returns = None
         for argument in function.args.args:
             argument.annotation = None
-    space: dict[str, Any] = {"torch": torch, "F": torch.nn.functional}
+    space: dict[str, Any] = {"torch": torch, "F": torch.nn.functional, **given}
     module = ast.fix_missing_locations(ast.Module(body=list(functions), type_ignores=[]))
     exec(compile(module, str(file), "exec"), space)
     return space

@@ -146,6 +146,16 @@ def test_selection_of_tokens():
     assert selection.highest_count(values, mask, 0.01).sum() == 1
 
 
+def test_of_a_band_some_are_drawn():
+    # five tokens, share 0.4: two; of the four candidates (the fifth has the least number) those with 0.1 and 0.3; of one, that one
+    chance, mask = f64([[0.1, 0.5, 0.0], [0.3, 0.4, 0.0]]), torch.tensor([[True] * 3, [True, True, False]])
+    band = torch.tensor([[True, True, False], [True, True, False]])
+    assert selection.drawn(chance, band, mask, 0.4).tolist() == [[True, False, False], [True, False, False]]
+    assert selection.drawn(chance, band & (chance == 0.5), mask, 0.4).tolist() == [[False, True, False], [False] * 3]
+    assert selection.drawn(chance, band, mask, 0.01).sum() == 1
+    assert not selection.drawn(chance, ~mask, mask, 0.4).any()
+
+
 def test_a_clamped_kl_has_no_gradient_beyond_it():
     # pi_ref / pi = 20: k3 = 19 - ln 20 = 16 > 10; at ratio 2 k3 = 1 - ln 2: the term is beta (2 - 1)
     logp = f64([[-log(20), -log(2)]])

@@ -162,10 +162,21 @@ class ScoredResponse:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """One prompt and the responses that are compared with each other. In a pair, the chosen response comes first."""
+    """One prompt and the responses that are compared with each other. In a pair, the chosen response comes first.
+
+    Attributes:
+        greedy: a greedy response to the prompt, scored as the others are; it is not trained on and belongs to no statistic of the
+            group. None where the source draws none.
+    """
 
     prompt: Prompt
     responses: tuple[ScoredResponse, ...]
+    greedy: ScoredResponse | None = None
+
+    @property
+    def greedy_reward(self) -> float | None:
+        """The reward of the greedy response, where there is one."""
+        return None if self.greedy is None else self.greedy.score.reward
 
     def with_responses(self, responses: Sequence[ScoredResponse]) -> Group:
         return replace(self, responses=tuple(responses))

@@ -17,6 +17,8 @@ CONTROLS = ("random", "format", "wrong", "majority")
 #: Judges that know nothing but the right answer, and tell steps by what the policy makes of them: in completions of its own, or in
 #: the other responses of a group that share their beginning.
 STEP_VALUES, NODE_VALUES = "step_values", "node_values"
+#: Those that look at all responses to a prompt.
+COMPARING = frozenset({"majority", NODE_VALUES})
 REWARD_SOURCES = ("none", "rule", "exact", STEP_VALUES, NODE_VALUES, "model", "mixture", SEVERAL, *CONTROLS)
 MODEL_SOURCES = frozenset({"model", "mixture"})
 #: Rewards of ours that can judge steps.

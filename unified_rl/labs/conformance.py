@@ -139,6 +139,7 @@ def inputs_of(data: Mapping[str, Any]) -> Inputs:
         more={
             "teacher_logp_BT": _floats(data["ref_logp"]),
             "mismatched_kl_B": torch.full_like(rewards_B, data.get("mismatched_kl", 0.0)),
+            "chance_BT": _floats(data.get("chance", data["values"])),
         },
     )
 

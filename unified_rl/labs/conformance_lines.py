@@ -20,6 +20,7 @@ class Line:
 #: Words that many lines have in common.
 TOKENS, SEQUENCES = "aggregation=batch_token_mean", "aggregation=sequence_mean"
 NO_KL = "coefficient.kl_coef=0"
+CLIP_COV = "method=clip_cov coefficient.clip_eps=0.2 coefficient.above=0.2 coefficient.below=2"
 
 TWO_AVERAGES = (
     "its NLL is a mean over the tokens of all chosen responses, its other term a mean over pairs: two averages in one loss, which "
@@ -68,6 +69,8 @@ LINES: dict[str, dict[str, Line]] = {
         "cpo, simpo, cpo_alpha=0": Line("method=simpo coefficient.gamma=0.5"),
     },
     "verl": {
+        "clip_cov, all of the band": Line(f"{CLIP_COV} coefficient.share=1"),
+        "clip_cov, drawn from the band": Line(f"{CLIP_COV} coefficient.share=0.06"),
         "kl_cov": Line("method=kl_cov coefficient.share=0.05 coefficient.hold=0.1"),
         "ppo, GAE before whitening with gaps": Line(f"method=ppo {TOKENS}"),
         "rollout_rs=seq_sum_k1 0.5_2.0": Line(

@@ -11,21 +11,23 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from unified_rl.base import rng
 from unified_rl.base.errors import CheckpointError, ConfigError, DataError
-from unified_rl.base.types import Group, Prompt, Reward, ScoredResponse, Split, Task
+from unified_rl.base.types import Draw, Group, Prompt, Reward, ScoredResponse, Split, Task
 from unified_rl.config.schema import Config
+from unified_rl.loop.chance import uniform
 from unified_rl.loop.mismatched import mismatched_kl
 from unified_rl.loop.rollout import Rollout, collate
 from unified_rl.loop.surrogate import CompanionLoss, aggregation_weights
 from unified_rl.methods import COEFFICIENTS, METHODS
 from unified_rl.methods.base import Coefficient, Inputs
 from unified_rl.methods.losses import of_role
-from unified_rl.methods.signals import SIGNALS, beside_policy, of_reward
+from unified_rl.methods.signals import SIGNALS, beside_policy, of_chance, of_reward
 from unified_rl.models.policy_model import ValueModel, build_value_model, load_policy
 from unified_rl.models.roles import policy_role, value_role
 from unified_rl.ops.terms import Terms
@@ -36,6 +38,7 @@ from unified_rl.records import runs
 from unified_rl.records.artifacts import ArtifactStore
 from unified_rl.rewards import ExactProcessReward, OutcomeReward
 from unified_rl.sampling.torch_generator import TorchGenerator
+from unified_rl.sources import GreedyBeside, score_groups
 from unified_rl.stages import stored, world
 from unified_rl.stages.chain import initial_policy
 from unified_rl.stages.models import model_dtype
@@ -136,17 +139,26 @@ def open_start(words: Sequence[str]) -> Frozen:
 def sample(frozen: Frozen, prompts: Sequence[Prompt], per_prompt: int, stream: str, seed: int = 0) -> list[Group]:
     """`per_prompt` responses of the policy to each prompt, with the rule's verdict and, where the task can check steps, theirs.
 
+    Beside each group there is a greedy response.
+
     Args:
         stream: name of the random stream. seed: which draw of it.
     """
     generator = solution_generator(frozen.config, TorchGenerator(frozen.policy, frozen.tokenizer), frozen.tokenizer)
     seeds = [[rng.derive_seed(seed, stream, place, index) for index in range(per_prompt)] for place in range(len(prompts))]
-    responses = generator.generate(prompts, seeds, frozen.config.generator.decoding, policy_version=0)
-    scores = _reward(frozen).score(prompts, responses)
-    return [
-        Group(prompt, tuple(ScoredResponse(one, score) for one, score in zip(mine, given, strict=True)))
-        for prompt, mine, given in zip(prompts, responses, scores, strict=True)
-    ]
+    decoding, reward = frozen.config.generator.decoding, _reward(frozen)
+    groups = score_groups(reward, prompts, generator.generate(prompts, seeds, decoding, policy_version=0))
+    return GreedyBeside(Fixed(groups), generator, reward, decoding).draw(0, 0).groups
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """A source of the same groups at every step."""
+
+    groups: list[Group]
+
+    def draw(self, step: int, policy_version: int) -> Draw:
+        return Draw(self.groups)
 
 
 def prompts(frozen: Frozen, split: Split, count: int, slice_name: str | None = None) -> list[Prompt]:
@@ -197,20 +209,24 @@ def score(frozen: Frozen, groups: Sequence[Group]) -> Scored:
         old_logp_BT=logp_BT,  # one update per rollout: the policy is the one that sampled
         ref_logp_BT=evaluate_role(frozen.reference, role, rollout.sequences, frozen.layout)["logp"],
         values_BT=frozen.value.outputs(rollout.sequences)["value"],
-        more={**_one_part(rollout.inputs.rewards_B), **_mismatched(frozen, rollout), **rollout.inputs.more, **beside},
+        more={**_one_part(rollout.inputs.rewards_B), **_of_update(frozen, rollout), **rollout.inputs.more, **beside},
     )
     return Scored(rollout.groups, list(rollout.sequences), inputs, logp_BT)
 
 
-def _mismatched(frozen: Frozen, rollout: Rollout) -> dict[str, Tensor]:
-    """What responses after others' prompts say, in place of the update that they would precede."""
+def _of_update(frozen: Frozen, rollout: Rollout) -> dict[str, Tensor]:
+    """What would precede an update: what responses after others' prompts say, and what is drawn."""
     role = policy_role(frozen.config.generator.temperature)
     policy, reference = (
         partial(evaluate_role, model, role, layout=frozen.layout) for model in (frozen.policy, frozen.reference)
     )
     inputs = rollout.inputs
     found = mismatched_kl(rollout.sequences, inputs.response_mask_BT, inputs.group_B, policy, reference)
-    return {signal.field: found for signal in SIGNALS.values() if signal.when == "update"}
+    drawn = uniform(frozen.config.seed, 0, np.arange(len(rollout.sequences)), inputs.response_mask_BT)
+    return {
+        **{signal.field: found for signal in SIGNALS.values() if signal.when == "update"},
+        **{signal.field: drawn for signal in of_chance(SIGNALS)},
+    }
 
 
 def _one_part(rewards_B: Tensor) -> dict[str, Tensor]:

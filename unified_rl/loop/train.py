@@ -19,6 +19,7 @@ from unified_rl.base.errors import ConfigError, TrainingError
 from unified_rl.base.types import ONE_RANK, Ranks, Source
 from unified_rl.config.schema import Config
 from unified_rl.loop.blame import not_finite
+from unified_rl.loop.chance import uniform
 from unified_rl.loop.memory import PromptMemory
 from unified_rl.loop.mismatched import mismatched_kl
 from unified_rl.loop.rollout import Rollout, collate, facts, staleness
@@ -29,6 +30,7 @@ from unified_rl.methods.base import Coefficient, Inputs
 from unified_rl.models.roles import Outputs
 from unified_rl.packing.packed_rows import TokenSequence
 from unified_rl.records.runs import Run
+from unified_rl.training.batch import Batch
 from unified_rl.training.loss_scale import until_it_fits
 from unified_rl.training.protocol import Trainer, UpdateReport
 
@@ -157,15 +159,7 @@ def _policy_update(
     coefficient = parts.coefficient
     sequences = rollout.sequences.subset(rows)
     inputs = rollout.inputs.rows(torch.from_numpy(rows).to(rollout.inputs.group_B.device)).first_tokens(sequences.longest)
-    for signal in signals.per_update(coefficient.needs):
-        found = mismatched_kl(
-            sequences,
-            inputs.response_mask_BT,
-            inputs.group_B,
-            parts.policy.outputs,
-            partial(parts.outputs, signal.role),
-        )
-        inputs = inputs.adding({signal.field: found})
+    inputs = inputs.adding(_of_update(parts, config, rows, sequences, inputs))
     weights_B = None if coefficient.contains_weights else _weights(config, inputs)
     loss = SurrogateLoss(coefficient, inputs, weights_B, watched, losses.of_policy(config.losses))
     if coefficient.unit == "batch":
@@ -177,6 +171,16 @@ def _policy_update(
         raise TrainingError(f"{error}; {not_finite(inputs, sequences, loss.record)}") from error
     loss.gather(parts.ranks)
     return loss, report
+
+
+def _of_update(parts: Parts, config: Config, rows: np.ndarray, sequences: Batch, inputs: Inputs) -> dict[str, torch.Tensor]:
+    """The signals of one update that its own passes do not give."""
+    needs, mask_BT = parts.coefficient.needs, inputs.response_mask_BT
+    found = {one.field: uniform(config.seed, parts.policy.updates, rows, mask_BT) for one in signals.of_chance(needs)}
+    for one in signals.per_update(needs):
+        passes = parts.policy.outputs, partial(parts.outputs, one.role)
+        found[one.field] = mismatched_kl(sequences, mask_BT, inputs.group_B, *passes)
+    return found
 
 
 def _companion_updates(parts: Parts, config: Config, rollout: Rollout) -> dict[str, float]:
@@ -250,10 +254,11 @@ def _samples(parts: Parts, rollout: Rollout, rows: np.ndarray, loss: SurrogateLo
     for place, values in sorted(loss.seen.items()):
         row = int(rows[place])
         response, score = scored[row].response, scored[row].score
+        group = rollout.groups[int(rollout.inputs.group_B[row])]
         entries.append(
             {
                 "prompt_id": rollout.sequences[row].name,
-                "prompt": rollout.groups[int(rollout.inputs.group_B[row])].prompt.problem.question,
+                "prompt": group.prompt.problem.question,
                 "tokens": parts.decode(response.token_ids.tolist()),
                 "finish": response.finish,
                 "policy_version": response.policy_version,
@@ -262,6 +267,7 @@ def _samples(parts: Parts, rollout: Rollout, rows: np.ndarray, loss: SurrogateLo
                 "behaviour_logp": None if response.decoding is None else response.behaviour_logp.tolist(),
                 "reward": score.reward,
                 "rewards": {part.name: part.reward for part in score.parts},
+                **({} if group.greedy_reward is None else {"greedy_reward": group.greedy_reward}),
                 "verdict": score.verdict,
                 "step_ends": None if score.step_ends is None else score.step_ends.tolist(),
                 "step_rewards": None if score.step_rewards is None else score.step_rewards.tolist(),

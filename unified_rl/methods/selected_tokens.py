@@ -1,4 +1,4 @@
-"""Tokens chosen over a whole update: those of high entropy (80/20), and those whose covariance moves entropy most (KL-Cov)."""
+"""Tokens chosen over a whole update: of high entropy (80/20), or with a covariance that moves entropy (Clip-Cov, KL-Cov)."""
 
 from __future__ import annotations
 
@@ -46,6 +46,44 @@ class HighEntropy(Clipped):
 
 
 @dataclass
+class ClipCov(Clipped):
+    """Beside PPO's clip, a random `share` of the tokens has no gradient, of those whose covariance is between two bounds.
+
+    share: of all tokens, and at least one. above, below: the bounds of (A - mean)(log pi - mean). What is clipped is not drawn.
+    """
+
+    name: str = "clip_cov"
+    clip_eps: float = 1.0
+    share: float = 2e-4
+    above: float = 1.0
+    below: float = 5.0
+    unit: ClassVar[str] = "batch"
+    needs: ClassVar[frozenset[str]] = frozenset({"groups", "chance"})
+    formula: ClassVar[str] = "rho 1[not clipped] 1[not drawn where above < (A - mean)(log pi - mean) < below] (r - mean)/std"
+    equation: ClassVar[str] = "arXiv 2505.22617"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_share(self.share)
+        if self.above >= self.below:
+            raise ConfigError(f"coefficient.above={self.above} must be less than coefficient.below={self.below}: a band")
+
+    def gate_in_words(self) -> str:
+        band = f"{self.above:g} < (A - mean)(log pi - mean) < {self.below:g}"
+        return f"{super().gate_in_words()} 1[not among the {self.share:g} drawn where {band}]".strip()
+
+    def terms(self, logp_BT: Tensor, inputs: Inputs) -> Terms:
+        found, mask_BT = super().terms(logp_BT, inputs), inputs.response_mask_BT
+        factors = found["advantage"].factors
+        covariance_BT = ops.selection.covariance(given(inputs.advantages_BT), logp_BT, mask_BT)
+        within_BT = mask_BT & (covariance_BT > self.above) & (covariance_BT < self.below)
+        if "not_clipped" in factors:
+            within_BT = within_BT & (factors["not_clipped"] > 0)
+        drawn_BT = ops.selection.drawn(inputs.chance_BT, within_BT, mask_BT, self.share)
+        return {**found, "advantage": ops.terms.term(**factors, not_drawn=(~drawn_BT).to(logp_BT))}
+
+
+@dataclass
 class KlCov(PolicyGradient):
     """No clip; the tokens whose covariance (A - mean)(log pi - mean) is in the update's highest `share` are held to the old policy.
 
@@ -86,8 +124,9 @@ def check_share(share: float) -> None:
         raise ConfigError(f"coefficient.share={share} must be at most 1: a share of the update's tokens")
 
 
-COEFFICIENTS = (HighEntropy, KlCov)
+COEFFICIENTS = (HighEntropy, ClipCov, KlCov)
 ROWS = {
     "high_entropy": Method("online_samples", "rule", "outcome", "high_entropy", "80/20", aggregation="batch_token_mean"),
+    "clip_cov": Method("online_samples", "rule", "outcome", "clip_cov", "Clip-Cov", aggregation="batch_token_mean"),
     "kl_cov": Method("online_samples", "rule", "outcome", "kl_cov", "KL-Cov", aggregation="batch_token_mean"),
 }

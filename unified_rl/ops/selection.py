@@ -32,6 +32,14 @@ def highest_count(values_BT: Tensor, mask_BT: Tensor, share: float) -> Tensor:
     return torch.zeros_like(chosen_N).index_copy_(0, order_N, chosen_N).view(mask_BT.shape) & mask_BT
 
 
+def drawn(chance_BT: Tensor, candidates_BT: Tensor, mask_BT: Tensor, share: float) -> Tensor:
+    """bool [B, T]: of the candidates those with the least numbers: as many as the share of all response tokens, at least one.
+
+    The share is rounded down, and where there are fewer candidates all are drawn. chance_BT: in [0, 1).
+    """
+    return highest_count(torch.where(candidates_BT, -chance_BT, -torch.inf), mask_BT, share) & candidates_BT
+
+
 def switched(correct_B: Tensor, group_B: Tensor, demonstrated_B: Tensor, solved: float) -> Tensor:
     """bool [B]: of a group more than `solved` of whose samples are right, the samples; of any other, the demonstrations (HPT)."""
     own_BB = ((group_B[:, None] == group_B) & ~demonstrated_B).to(correct_B)

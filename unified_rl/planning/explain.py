@@ -274,6 +274,8 @@ def _batch(config: Config) -> dict[str, str]:
         made = f"up to {pairs} pairs each = at most {rollout.prompts_per_step * pairs} pairs"
     else:
         made = f"{per_prompt} responses = {responses} responses"
+        if untrained := declared(config.source).provides.untrained:
+            made += f" (and {untrained} to each that is not trained on)"
     epochs = f", {steps * rollout.prompts_per_step / prompts:.2f} passes over {prompts} prompts" if prompts else ""
     return {
         "per step": f"{rollout.prompts_per_step} prompts x {made}, at most {tokens} response tokens",

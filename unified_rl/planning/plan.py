@@ -94,8 +94,8 @@ def step_tokens(config: Config) -> work.StepTokens:
     per_prompt = 1 if provides.responses == "one" else rollout.responses_per_prompt
     share = work.sharing(per_prompt, lengths.prompt_tokens, response, config.trainer.row_tokens)
     responses = rollout.prompts_per_step * per_prompt
-    judged = judging_responses(config, responses)
-    return work.StepTokens(responses, per_prompt, lengths.prompt_tokens, response, share, provides.fresh, judged)
+    beside = rollout.prompts_per_step * provides.untrained + judging_responses(config, responses)
+    return work.StepTokens(responses, per_prompt, lengths.prompt_tokens, response, share, provides.fresh, beside)
 
 
 def judging_responses(config: Config, responses: int) -> float:
@@ -275,7 +275,7 @@ def _time(config: Config, shape: ModelShape, tokens: work.StepTokens, gpu: Gpu |
             "communication hidden behind computation; pushing weights to the sampler, grading, checkpoints not counted",
         ]
         + ([_OFFLOAD_ASSUMES.format(options.host_bandwidth)] if seconds["offload"] else [])
-        + ([f"{STEPS} inner steps in a response, each gone on from for half of one"] if tokens.judged else []),
+        + ([f"{STEPS} inner steps in a response, each gone on from for half of one"] if config.reward.completed else []),
     }
 
 

@@ -14,8 +14,8 @@ class StepTokens:
     """Tokens of one step, over all GPUs.
 
     responses: sampled sequences (or demonstrations). prompt, response: tokens of one. sampled: whether the policy writes them.
-    rows_share: responses that share one copy of their prompt in a packed row.
-    judged: what is sampled beside the responses to judge them, in responses of the same length.
+    rows_share: responses that share one copy of their prompt in a packed row. beside: what is sampled beside the responses and read
+    by no pass, as greedy baselines or to judge them, in responses of the same length.
     """
 
     responses: int
@@ -24,7 +24,7 @@ class StepTokens:
     response: int
     rows_share: int
     sampled: bool
-    judged: float = 0.0
+    beside: float = 0.0
 
     @property
     def prompt_tokens(self) -> float:
@@ -73,7 +73,7 @@ def sampling_flops(shape: ModelShape, tokens: StepTokens) -> float:
     if not tokens.sampled:
         return 0.0
     prompts = tokens.responses / tokens.responses_per_prompt * tokens.prompt
-    written = tokens.response_tokens + tokens.judged * tokens.response
+    written = tokens.response_tokens + tokens.beside * tokens.response
     return shape.forward_flops(prompts + written, tokens.context, written)
 
 
@@ -95,7 +95,7 @@ def decode_seconds(
     """
     if not tokens.sampled:
         return 0.0
-    per_gpu = math.ceil((tokens.responses + tokens.judged) / gpus)
+    per_gpu = math.ceil((tokens.responses + tokens.beside) / gpus)
     running = min(at_once, per_gpu)
     waves = math.ceil(per_gpu / running)
     read = precision * shape.parameters + running * tokens.context * shape.kv_bytes(precision)

@@ -68,6 +68,7 @@ METRICS: Mapping[str, tuple[Metric, ...]] = {
         ),
         Metric("reward/NAME/mean", REWARD, "mean of one of several rewards, before its weight", "several named rewards"),
         Metric("reward/NAME/std", REWARD, "population standard deviation of one of several rewards", "several named rewards"),
+        Metric("reward/greedy", REWARD, "mean reward of the greedy responses beside the groups", "`source.wrappers=[greedy]`"),
         Metric("reward/step_mean", REWARD, "mean reward of a solution step", "`reward.supervision=process`"),
         Metric("reward/steps", "steps of a solution", "rewarded steps per response", "`reward.supervision=process`"),
         Metric("reward/value_of_prompt", REWARD, "mean value of the states in which responses begin", _VALUES),
