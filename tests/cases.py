@@ -73,6 +73,7 @@ CASES = {
         False,
     ),
     "vine_ppo": (c.StepAdvantage(), "batch_token_mean", textbook.vine_ppo, True, False),
+    "tree_rl": (c.TreeAdvantage(), "sequence_mean", textbook.tree_rl, True, False),
     "vine_ppo_held": (
         c.StepAdvantage(kl_coef=0.5, kl_clamp=1e-4, whitening="none"),
         "batch_token_mean",

@@ -30,6 +30,7 @@ REWARDS = (
     ("exact", "outcome"),
     ("exact", "process"),
     ("step_values", "process"),
+    ("node_values", "process"),
     ("model", "outcome"),
     ("model", "process"),
     ("mixture", "outcome"),

@@ -138,9 +138,9 @@ SIGNALS: dict[str, Signal] = {
         Signal("chance", "chance_BT", "", "uniform", when="chance"),
     )
 }
-#: What a coefficient may need of its source rather than of the loop: pairs, groups, samples that a policy wrote, or
-#: demonstrations beside samples.
-OF_THE_SOURCE = frozenset({"pairs", "groups", "samples", "demonstrated"})
+#: What a coefficient may need of its source rather than of the loop: pairs, groups, samples that a policy wrote,
+#: demonstrations beside samples, or a tree.
+OF_THE_SOURCE = frozenset({"pairs", "groups", "samples", "demonstrated", "tree"})
 
 
 def per_rollout(needs: Iterable[str], config: Any) -> list[Signal]:

@@ -155,6 +155,12 @@ def _of_coefficient(config: Config, source: SourceDeclaration) -> Iterable[Need]
             lambda has: has.fresh,
             f"{who} keeps track of the policy's success on each prompt, but the responses of {source.setting} were written before",
         )
+    tree = "tree" in coefficient.needs
+    if tree:
+        yield Need(
+            lambda has: has.tree,
+            f"{who} learns from responses that branch off from each other, but those of {source.setting} share the prompt alone",
+        )
     for signal in of_source(coefficient.needs):
         there = signal.name in source.provides.beside
         yield Need(
@@ -164,7 +170,7 @@ def _of_coefficient(config: Config, source: SourceDeclaration) -> Iterable[Need]
         )
     if not coefficient.any_sampler:
         yield Need(
-            lambda has: not has.unknown_probability or (both and has.demonstrated),
+            lambda has: not has.unknown_probability or (both and has.demonstrated) or (tree and has.tree),
             f"{who} is about the policy's samples and their probability, but {source.setting} "
             f"{source.provides.unknown_probability}",
         )

@@ -42,6 +42,7 @@ class Provides:
     pool: whether its prompts are the configured training prompts (and not those that came with the responses).
     demonstrated: whether some of each group's responses are texts that no policy wrote, beside the policy's own samples, whose
     probability is the product of their tokens'.
+    tree: whether responses to a prompt share beginnings, each token being drawn by the policy after the tokens before it.
     prompted: whether it answers given prompts (`Prompted`), so that a wrapper may choose them.
     beside: what each group has beside its responses: names of signals (`methods/signals.py`). untrained: how many responses to each
     prompt are sampled for that at each step, and not trained on.
@@ -55,6 +56,7 @@ class Provides:
     pool: bool = True
     prompted: bool = True
     demonstrated: bool = False
+    tree: bool = False
     beside: frozenset[str] = frozenset()
     untrained: int = 0
 
