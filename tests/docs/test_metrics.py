@@ -33,6 +33,8 @@ RUNS = {
     "ppo": ("losses.teacher_reverse_kl=0.1", "losses.teacher_forward_kl=0.1", "teacher={teacher}"),
     "otb": (),
     "dpo": (),
+    "remax": (),
+    "spo": ("data.prompts=4", "source.samples_per_prompt=2"),
     "sft": (),
     "online_rft": ("coefficient={folder}/uniform.py:Uniform",),
     "gdpo": ("reward.parts={{right: {{source: rule}}, form: {{source: format, settings: {{pattern: 'lines_under:3'}}}}}}",),
