@@ -34,6 +34,7 @@ RUNS = {
     "otb": (),
     "dpo": (),
     "remax": (),
+    "vine_ppo": ("reward.completions=2",),
     "spo": ("data.prompts=4", "source.samples_per_prompt=2"),
     "sft": (),
     "online_rft": ("coefficient={folder}/uniform.py:Uniform",),
