@@ -46,6 +46,7 @@ WRAPPED: dict[str, dict[str, Any]] = {
         "wrappers": ["mixed"],
         "mixed_with": "demonstrations",
     },
+    "online_samples [reference_rewards]": {"name": "online_samples", "wrappers": ["reference_rewards"]},
     "online_samples [greedy]": {"name": "online_samples", "wrappers": ["greedy"]},
 }
 AXES = ("source", "reward", "coefficient", "aggregation", "importance")

@@ -15,7 +15,7 @@ from unified_rl.base.errors import ConfigError
 from unified_rl.config.rewards import COMPARING
 from unified_rl.config.schema import Config
 from unified_rl.methods import COEFFICIENTS, METHODS, Coefficient
-from unified_rl.methods.signals import of_source
+from unified_rl.methods.signals import of_source, per_prompt
 from unified_rl.presets.own_data import PREFERENCES
 from unified_rl.sources.ahead import WRAPPER as AHEAD
 from unified_rl.sources.declaration import COMPARED, Provides, SourceDeclaration
@@ -149,6 +149,11 @@ def _of_coefficient(config: Config, source: SourceDeclaration) -> Iterable[Need]
             lambda has: has.demonstrated,
             f"{who} learns from demonstrations beside samples of the policy, in one group, which {source.setting} does not have",
             "source.wrappers=[mixed] and source.mixed_with=demonstrations",
+        )
+    if any(signal.passes for signal in per_prompt(coefficient.needs)):
+        yield Need(
+            lambda has: has.fresh,
+            f"{who} keeps track of the policy's success on each prompt, but the responses of {source.setting} were written before",
         )
     tree = "tree" in coefficient.needs
     if tree:
