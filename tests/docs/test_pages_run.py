@@ -59,6 +59,9 @@ NOT_RUN = {
         "unified-rl bench": "measures, on an idle machine; tests/bench runs its parts",
     },
     "docs/results.md": {"unified-rl grid": HOURS},
+    "docs/rewards.md": {
+        "unified-rl train method=grpo reward=model reward.model_path=": "KEY is of another run; tests/run has such a pair"
+    },
     "docs/vllm.md": {"unified-rl train method=grpo generator=vllm": VLLM},
 }
 SAMPLES = [{"idx": n // 4, "pred": str(n % 3), "is_correct": n % 3 == 0} for n in range(40)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -104,3 +105,32 @@ def test_each_of_several_rewards_is_in_the_tables(artifacts, tmp_path):
     pooled = table[table["seed"] == "all"]
     expected = pooled["reward_right"] - 0.5 * pooled["reward_steps"] + pooled["reward_overlong"]
     assert pooled["reward"].to_numpy() == pytest.approx(expected.to_numpy())
+
+
+@pytest.mark.long
+def test_a_smaller_policy_s_reward_model_judges_a_larger_one(artifacts, tmp_path):
+    """Weak to strong: made of the small policy's samples and judged wrongly in part; its measured rates are logged."""
+    small = ("reward=model", "reward_model.prompts=24", "reward_model.epochs=2", "reward_model.label_false_positive=0.3")
+    smaller = ("model.hidden_size=32", "model.intermediate_size=48")
+    run_training(loading.load_config(words("grpo", tmp_path / "weak", artifacts, *small, *smaller)))
+    key = json.loads((tmp_path / "weak" / "provenance.json").read_text())["inputs"]["reward_model"]
+    judged = ("reward=model", f"reward.model_path={artifacts / 'reward_model' / key / 'model'}")
+
+    def strong(folder: Path, *more: str, end_after: int = 0) -> None:
+        def on_step(step, entry):
+            if step == end_after:
+                raise Ended
+
+        run_training(loading.load_config(words("grpo", folder, artifacts, *judged, *more)), on_step)
+
+    strong(tmp_path / "runs" / "whole")
+    with pytest.raises(Ended):
+        strong(tmp_path / "ended", end_after=3)
+    strong(tmp_path / "ended", "resume=true")
+    for file in RECORDS:
+        assert (tmp_path / "ended" / file).read_bytes() == (tmp_path / "runs" / "whole" / file).read_bytes(), file
+    logged = pd.read_json(tmp_path / "ended" / "metrics.jsonl", lines=True)
+    assert logged["reward/false_positive"].between(0, 1).any() and logged["reward/false_negative"].between(0, 1).any()
+    evaluate(tmp_path / "runs" / "whole", EvaluationConfig(problems=4, samples=2, max_new_tokens=16), "final")
+    write_tables([tmp_path / "runs"], tmp_path / "tables")
+    assert len(pd.read_csv(tmp_path / "tables" / "results.csv", comment="#"))
