@@ -26,6 +26,7 @@ OTHERS = {
     "source": "activates the environment that make install made",
     "hf": "fetches a model of 14 GB",
     "lm_eval": "another project's harness; its page says that the commands were not run for it",
+    "verl.trainer.main_ppo": "verl's own training, which the adapter's page starts with a row of ours",
     "srun": "starts torchrun on a cluster's nodes; what it starts is checked",
 }
 FOUND = [command for page in PAGES for command in commands(page)]
@@ -54,7 +55,7 @@ def test_a_command_can_be_typed(command, files, monkeypatch):
         targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
         assert set(words[1:2]) <= set(targets), words
     elif program == "python":
-        assert (words[1] == "-m" and module_is_there(words[2])) or (ROOT / words[1]).is_file(), words
+        assert (words[1] == "-m" and (words[2] in OTHERS or module_is_there(words[2]))) or (ROOT / words[1]).is_file(), words
     else:
         assert program in OTHERS, f"{program}: is it a command? Then say in OTHERS why it is not checked"
         check_extras(" ".join(words))
