@@ -185,7 +185,13 @@ MUTANTS = (
     Mutant(
         PAIRS, "pairs: the worse one first", "zip(better, worse, strict=False)", "zip(worse, better, strict=False)", SOURCES
     ),
-    Mutant(PAIRS, "pairs: the state inside forgotten", "            self._inside.save(folder)", "            pass", SOURCES),
+    Mutant(
+        "sources/declaration.py",
+        "wrappers: the state inside forgotten",
+        "            self._inside.save(folder)",
+        "            pass",
+        SOURCES,
+    ),
     Mutant(LATER, "ahead: one step late", "step + self._staleness + 1)", "step + self._staleness)", AHEAD),
     Mutant(LATER, "ahead: sampler not brought up to date", "            self._begin()\n", "            pass\n", AHEAD),
     Mutant(
