@@ -75,7 +75,9 @@ def test_gains_and_their_difference(folder):
     halves = paired_difference((a + d) / 2, (b + c) / 2)
     assert (row["low"], row["high"]) == (pytest.approx(2 * halves.low), pytest.approx(2 * halves.high))
     assert (row["num_seeds"], row["num_starts"], row["num_problems"], row["comparisons"]) == (3, 3, PROBLEMS, 3)
-    assert row["problems_part"] + row["seeds_part"] == pytest.approx(1) and row["seeds_part"] == pytest.approx(halves.seed_share)
+    assert row["problems_part"] + row["seeds_part"] == pytest.approx(1) and row["seeds_part"] == pytest.approx(
+        halves.seed_share
+    )
 
 
 def test_the_quality_of_reward_models_over_all_and_within_a_problem(folder):
