@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import textbook
+import textbook_beyond as beyond
 import textbook_gates as gates
 import textbook_mixed as mixed
 import textbook_pairs as pairs
@@ -72,6 +73,14 @@ CASES = {
         "sequence_mean",
         lambda *a: textbook.grpo(*a, 0.5, 0.2, "weighted_k3"),
         False,
+        False,
+    ),
+    "vine_ppo": (c.StepAdvantage(), "batch_token_mean", textbook.vine_ppo, True, False),
+    "vine_ppo_held": (
+        c.StepAdvantage(kl_coef=0.5, kl_clamp=1e-4, whitening="none"),
+        "batch_token_mean",
+        lambda *a: textbook.vine_ppo(*a, kl_coef=0.5, largest=1e-4, whitened=False),
+        True,
         False,
     ),
     "grpo_positives": (c.GrpoPositives(), "sequence_mean", lambda *a: textbook.grpo(*a, signs="positive"), False, False),
@@ -200,6 +209,8 @@ CASES |= {
     "pkpo_3": _case(c.MaxAtK(k=3), mixed.of_set(mixed.raises, 3, average=LENGTH), "constant_length"),
     "otb": _case(c.OptimalTokenBaseline(), mixed.otb, "batch_token_mean"),
     "kimi": _case(c.Kimi(drift=0.3), mixed.kimi, "constant_length"),
+    "remax": _case(c.ReMax(), beyond.remax, "constant_length"),
+    "remax_over_std": _case(c.ReMax(std="population"), lambda *a: beyond.remax(*a, over_std=True), "constant_length"),
     "luffy": _case(c.Luffy(), mixed.luffy, "constant_length"),
     "sft_rl": _case(c.SftAndRl(sample_weight=0.7, demonstration_weight=0.3), mixed.sft_and_rl),
     "chord_phi": _case(

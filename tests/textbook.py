@@ -129,6 +129,34 @@ def grpo(b, logp, old, ref, kl_coef=0.04, eps=0.2, estimator="k3", process=False
     return total / len(logp)
 
 
+def steps_of(b, row):
+    """The tokens of each step of a response; what comes after the last step's end is in none."""
+    begun, found = 0, []
+    for t in range(int(b.inputs.response_mask_BT[row].sum())):
+        if b.inputs.step_ends_BT[row, t]:
+            found.append(list(range(begun, t + 1)))
+            begun = t + 1
+    return found
+
+
+def vine_ppo(b, logp, old, ref, kl_coef=1e-4, eps=0.2, largest=10.0, whitened=True):
+    """arXiv 2410.01679: PPO's clip on the one-step advantage of each step, whitened (ddof 1) over the batch's tokens; k3, held."""
+    advantage = {
+        row: {t: float(b.inputs.step_rewards_BT[row, step[-1]]) for step in steps_of(b, row) for t in step}
+        for row in range(len(logp))
+    }
+    every = np.array([advantage[row].get(t, 0.0) for row, lp in enumerate(logp) for t in range(len(lp))])
+    total = 0.0
+    for row, lp in enumerate(logp):
+        of_tokens = [advantage[row].get(t, 0.0) for t in range(len(lp))]
+        if whitened:
+            of_tokens = [(a - every.mean()) / every.std(ddof=1) for a in of_tokens]
+        total = total + _clipped(lp, old[row], of_tokens, eps, eps)
+        for t in range(len(lp)):
+            total = total - kl_coef * torch.clamp(_kl("k3", lp[t], old[row][t], ref[row][t]), max=largest)
+    return total / len(every)
+
+
 def grpo_kl_in_reward(b, logp, old, ref, kl_coef=0.5, eps=0.2):
     """Eq. 3 without its KL term, on rewards with the response's summed KL of Eq. 2."""
     total = 0.0

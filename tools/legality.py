@@ -29,6 +29,7 @@ REWARDS = (
     ("rule", "outcome"),
     ("exact", "outcome"),
     ("exact", "process"),
+    ("step_values", "process"),
     ("model", "outcome"),
     ("model", "process"),
     ("mixture", "outcome"),
@@ -44,6 +45,7 @@ WRAPPED: dict[str, dict[str, Any]] = {
         "wrappers": ["mixed"],
         "mixed_with": "demonstrations",
     },
+    "online_samples [greedy]": {"name": "online_samples", "wrappers": ["greedy"]},
 }
 #: A loss for coefficients that have no term of their own.
 BESIDE = "entropy_bonus"

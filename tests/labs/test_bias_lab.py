@@ -84,6 +84,18 @@ def test_grpo_s_weight_at_group_size_g_only_tends_to_its_limit():
     assert weight_on_grad_p(config, 0.5, 512) == pytest.approx(2, rel=0.01)
 
 
+def test_what_a_step_gains_is_an_unbiased_advantage_of_less_noise_than_a_reward_and_whitening_bends_it():
+    around = situation()
+    summed = ["aggregation=constant_length", "aggregation.length=1", "rollout.epochs=1"]
+    plain = measure(["method=vine_ppo", "coefficient.kl_coef=0", "coefficient.whitening=none", *summed], around, 2)
+    assert plain.mean.tolist() == pytest.approx(grad_p(around).tolist(), abs=1e-12)
+    outcome = measure(["method=reinforce", *summed], around, 2)
+    assert outcome.mean.tolist() == pytest.approx(grad_p(around).tolist(), abs=1e-12)
+    assert plain.noise < outcome.noise / 2
+    whitened = measure(["method=vine_ppo", "coefficient.kl_coef=0", *summed], around, 2)
+    assert 0.98 < cosine(whitened.mean, grad_p(around)) < 1 - 1e-6
+
+
 def test_max_rl_s_order_is_n_minus_1():
     """Its weight is the sum over k < N of (1 - p)^(k - 1): the gradient of log p truncated at N - 1, not at N."""
     for group in (2, 4, 8):

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from grid_processes import run_dirs, start, tables
+from grid_processes import COIN_GRID, run_dirs, start, tables
 from tiny import WORDS
 
 from unified_rl.base.errors import ConfigError
@@ -61,6 +61,25 @@ def test_two_grids_share_the_stages_of_one_store(store):
     assert len(_sessions(sft)) == 1, "built once, by one process"
     ours, theirs = tables(store), {path.name: path.read_bytes() for path in (store / "other" / "tables").glob("*.csv")}
     assert _rows(ours["grid.csv"]) == _rows(theirs["grid.csv"]) and ours.keys() == theirs.keys()
+
+
+@pytest.mark.long
+def test_what_another_grid_has_finished_is_copied_and_not_run_again(store, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(store)
+    words = ["grid", str(COIN_GRID), f"out={tmp_path / 'both'}", "artifacts=store", "reuse=grid,other", *SMALL]
+    assert main([*words, "--dry-run"]) == 0
+    assert capsys.readouterr().out.count("  from grid") == 2 and not list(tmp_path.iterdir())
+    assert main(words) == 0
+    assert "3 cells into" in (printed := capsys.readouterr().out) and "2 of them copied from other grids" in printed
+    copied = run_dirs(store)
+    for run in copied:
+        theirs = {path.relative_to(run): path.read_bytes() for path in run.rglob("*") if path.is_file()}
+        ours = tmp_path / "both" / "runs" / run.name
+        assert {path.relative_to(ours): path.read_bytes() for path in ours.rglob("*") if path.is_file()} == theirs
+    assert len(list((tmp_path / "both" / "runs").iterdir())) == 3
+    assert {path.stem for path in (tmp_path / "both" / "logs").iterdir()}.isdisjoint(run.name for run in copied)
+    priced = json.loads((tmp_path / "both" / "price.json").read_text())["core_seconds"]
+    assert priced < json.loads((store / "grid" / "price.json").read_text())["core_seconds"]
 
 
 @pytest.mark.long

@@ -127,6 +127,16 @@ def test_process_advantages_of_equal_steps_and_of_a_stepless_response_are_zero()
     assert (found == 0).all()
 
 
+def test_of_step_gives_each_token_its_own_step_s_reward():
+    # steps of tokens 0 1 | 2 | 3, of which the first gained 0.5 and the last two lost 0.25 and gained 2; then one that ends early
+    ends = torch.tensor([[False, True, True, True], [True, False, False, False]])
+    found = adv.of_step(f64([[9, 0.5, -0.25, 2], [3, 9, 9, 9]]), ends, mask_of([4, 3]))
+    assert found.tolist() == [[0.5, 0.5, -0.25, 2], [3, 0, 0, 0]]
+    # tool output in the middle of a step has none
+    gap = torch.tensor([[True, False, True, True]])
+    assert adv.of_step(f64([[0, 0, 1, 2]]), torch.tensor([[False, False, True, True]]), gap).tolist() == [[1, 0, 1, 2]]
+
+
 def test_process_tokens_after_the_last_step_get_nothing():
     ends = torch.tensor([[True, False], [False, True]])
     found = adv.process(f64([[1, 0], [0, 0]]), ends, mask_of([2, 2]), torch.tensor([0, 0]))

@@ -19,7 +19,7 @@ from unified_rl.planning import explain
 from unified_rl.plotting.style import styles
 from unified_rl.presets import match
 from unified_rl.presets.loading import load_config
-from unified_rl.sources.registry import SOURCES
+from unified_rl.sources.registry import SOURCES, WRAPPERS
 
 PACKAGE = Path(__file__).parents[2] / "unified_rl"
 #: Where the names of rows and coefficients belong: their own files, the arms of experiments, what theory says of each, and which of
@@ -73,6 +73,11 @@ def test_every_coefficient_has_a_formula_and_a_source_that_suits_it(name):
     config = replace(config, coefficient=options, aggregation=aggregation)
     if "demonstrated" in options.needs:
         config = replace(config, source=replace(config.source, wrappers=["mixed"], mixed_with="demonstrations"))
+        assert match.legal(config)
+        return
+    beside = [wrapper.name for wrapper in WRAPPERS.values() if wrapper.gives & options.needs]
+    config = replace(config, source=replace(config.source, wrappers=beside))
+    if beside:
         assert match.legal(config)
         return
     assert any(match.legal(replace(config, source=replace(config.source, name=source))) for source in SOURCES)

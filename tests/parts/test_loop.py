@@ -50,10 +50,11 @@ def test_every_method_trains_and_logs(tmp_path, artifacts, method):
     metrics = run(tmp_path, artifacts, method, *more)
     assert [entry["step"] for entry in metrics] == [1, 2, 3, 4]
     trained = [entry for entry in metrics if entry["groups/count"] > 0]
+    one_update = METHODS[method].settings.get("rollout", {}).get("epochs", 1) == 1
     for entry in trained:
         for name in ("reward/mean", "reward/std", "coef/total/abs_mean", "entropy/mean", "grad_norm", "groups/zero_variance"):
             assert np.isfinite(entry[name])
-        assert entry["ratio/clip_fraction"] == 0, "with one update per rollout the clip never bites"
+        assert not one_update or entry["ratio/clip_fraction"] == 0, "with one update per rollout the clip never bites"
     online = SOURCES[METHODS[method].source].provides.fresh
     assert (metrics[-1]["tokens/sampled"] > 0) == online
     if online:

@@ -45,10 +45,11 @@ def trained(run_dir, artifacts, method, *more):
     return [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
 
 
-def with_axes(config, source, coefficient):
+def with_axes(config, source, coefficient, wrappers=()):
     options = COEFFICIENTS[coefficient](name=coefficient)
     aggregation = replace(config.aggregation, name="pair_mean" if "pairs" in options.needs else "sequence_mean")
-    return replace(config, coefficient=options, aggregation=aggregation, source=replace(config.source, name=source))
+    section = replace(config.source, name=source, wrappers=list(wrappers))
+    return replace(config, coefficient=options, aggregation=aggregation, source=section)
 
 
 @pytest.mark.parametrize("more", SETTINGS, ids=" ".join)
@@ -56,7 +57,8 @@ def test_every_remedy_that_a_refusal_names_is_one(more):
     """Each source or coefficient that a refusal offers is accepted in its place."""
     config, offered = compose(["method=grpo", *more]), 0
     for source, coefficient in itertools.product(SOURCES, COEFFICIENTS):
-        if "reward_parts" in COEFFICIENTS[coefficient].needs:
+        kind = COEFFICIENTS[coefficient]
+        if "reward_parts" in kind.needs or config.reward.supervision not in kind.supervisions:
             continue  # refused for its reward, whatever the source
         given = with_axes(config, source, coefficient)
         try:
@@ -69,7 +71,11 @@ def test_every_remedy_that_a_refusal_names_is_one(more):
                 if match.legal(given):
                     continue  # refused for another reason than its source
                 offered += 1
-                rules.check(with_axes(config, **others))
+                wrapped = re.search(r", with source\.wrappers=\[([\w,]+)\]", remedies) if axis == "source" else None
+                rules.check(with_axes(config, **others, wrappers=wrapped[1].split(",") if wrapped else ()))
+            for names in re.findall(r"(?:^|, or )source\.wrappers=\[([\w,]+)\](?! and)", remedies):
+                offered += 1
+                rules.check(with_axes(config, source, coefficient, names.split(",")))
     assert offered
 
 

@@ -8,6 +8,7 @@ import time
 import pytest
 from forked import Command
 from tiny import command, environment
+from tiny_mix import SMALL
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from unified_rl.base.errors import ConfigError, DataError
@@ -16,24 +17,6 @@ from unified_rl.presets.loading import load_config
 from unified_rl.stages.chain import made_for, stage
 from unified_rl.stages.kinds.pretrain import command_config
 from unified_rl.stages.pretraining import run_pretraining
-
-WORLD = {"mathematics": 4000, "code": 3000, "general": 3000, "arxiv": 2000, "held_out": 12}
-SMALL = (
-    "mix=tiny",
-    *(f"pretraining.world.{name}={size}" for name, size in WORLD.items()),
-    "model.hidden_size=32",
-    "model.num_heads=2",
-    "model.num_layers=1",
-    "model.intermediate_size=48",
-    "pretraining.context_tokens=128",
-    "pretraining.rows_per_step=4",
-    "pretraining.tokens=6000",
-    "pretraining.held_out_every=6",
-    "pretraining.checkpoint_every=4",
-    "pretraining.keep_every=5",
-    "pretraining.warmup_steps=2",
-    "threads=1",
-)
 
 
 @pytest.fixture(scope="module")

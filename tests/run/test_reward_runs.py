@@ -37,6 +37,12 @@ REWARDS = {
         *("reward.false_positive=0.2", "reward.correction=backward", "reward.correction_rates=given"),
         "reward.assumed_false_positive=0.2",
     ),
+    "what steps gain": ("vine_ppo", "reward.completions=3"),
+    "what steps gain, beside another": (
+        "grpo_ps",
+        "reward=several",
+        "reward.parts={gains: {source: step_values, settings: {completions: 2}}, right: {source: rule, weight: 0.5}}",
+    ),
     "a loophole": ("grpo", "reward.loophole=lines_under:2"),
     "a majority": ("grpo", "reward=majority"),
     "chance": ("grpo", "reward=random", "reward.random_rate=0.3"),
@@ -44,7 +50,7 @@ REWARDS = {
     "wrong answers": ("rloo", "reward=wrong"),
 }
 #: A run in the quick suite; the others are long.
-QUICK = ("several", "rates counted, forward", "steps corrected")
+QUICK = ("several", "rates counted, forward", "steps corrected", "what steps gain")
 
 
 class Ended(Exception):

@@ -6,7 +6,8 @@ from scipy import stats
 
 from unified_rl.statistics import interval_coverage
 from unified_rl.statistics.interval_coverage import Cell, cells, coverage_row, coverage_table
-from unified_rl.statistics.intervals import mean_interval, paired_difference, quantile
+from unified_rl.statistics.intervals import LEAST_OF_SEEDS, mean_interval, mean_squares, padded, paired_difference, quantile
+from unified_rl.statistics.planning import paired_p_value
 
 
 def test_one_seed_of_right_and_wrong_is_wilsons_interval():
@@ -51,6 +52,20 @@ def test_seed_part_uses_t_on_seeds_minus_one():
     share = seed / (seed + problem)
     expected = (1.96 + (4.302653 - 1.96) * share ** (4 / 3)) * np.sqrt(seed + problem)
     assert (interval.high - interval.low) / 2 == pytest.approx(expected, rel=0.01)
+
+
+def test_seeds_that_agree_by_chance_leave_an_interval():
+    """Three seeds, each two problems better than its baseline, on other problems: the seeds' square is 0, the residual's is not."""
+    table = np.zeros((3, 100))
+    for seed in range(3):
+        table[seed, [4 * seed, 4 * seed + 1, 4 * seed + 2]] = 1
+        table[seed, 4 * seed + 3] = -1
+    interval = paired_difference(table.clip(0, 1), (-table).clip(0, 1))
+    found = mean_squares(padded(table))
+    assert found.seed == pytest.approx(0) and found.rest > found.problem  # so that nothing but the residual is left
+    half = quantile(1.0, 3, 102, 0.95) * np.sqrt(LEAST_OF_SEEDS * found.rest / (3 * 102))
+    assert (interval.high - interval.low) / 2 == pytest.approx(half)
+    assert paired_p_value(table.clip(0, 1), (-table).clip(0, 1)) > 0.001
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0])

@@ -12,7 +12,7 @@ from synthetic_runs import write_evaluation, write_run, write_status
 
 from unified_rl.cli import main
 from unified_rl.statistics import variance_split
-from unified_rl.statistics.intervals import mean_interval, mean_squares
+from unified_rl.statistics.intervals import LEAST_OF_SEEDS, mean_interval, mean_squares
 from unified_rl.statistics.table_files import read_table
 from unified_rl.statistics.variance_split import COLUMNS, columns, in_words, starts_share
 
@@ -47,8 +47,11 @@ def test_the_parts_are_those_of_the_interval_and_sum_to_one(num_seeds, num_probl
     table = np.random.default_rng(seed).random((num_seeds, num_problems))
     found = columns(mean_interval(table), [place // 2 for place in range(num_seeds)])
     squares = mean_squares(table)
-    problems = max(float(squares.problem - squares.rest), 0.0)
-    assert found["problems_part"] == pytest.approx(problems / (problems + float(squares.seed)))
+    problems, seeds = (
+        max(float(squares.problem - squares.rest), 0.0),
+        max(float(squares.seed), LEAST_OF_SEEDS * float(squares.rest)),
+    )
+    assert found["problems_part"] == pytest.approx(problems / (problems + seeds))
     assert sum(part or 0.0 for part in found.values()) == pytest.approx(1.0)
 
 

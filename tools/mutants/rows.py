@@ -19,9 +19,17 @@ def of(file: str, cases: str, *changes: tuple[str, str, str]) -> tuple[Mutant, .
     return tuple(Mutant(file, what, old, new, tests_of(*cases.split())) for what, old, new in changes)
 
 
+def beyond(cases: str, *changes: tuple[str, str, str]) -> tuple[Mutant, ...]:
+    """Mutants of rows whose baseline is from beyond the group; their cases worked by hand have a file of their own."""
+    suites = (("tests/maths/test_beyond.py", *tests_of(*cases.split())[0][1:]),)
+    return tuple(Mutant(BEYOND, what, old, new, suites) for what, old, new in changes)
+
+
 GATES, ADV = "ops/gates.py", "ops/advantages.py"
 SELECT, KL, IMP = (f"ops/{name}.py" for name in ("selection", "kl", "importance"))
 GROUPS, VERDICTS, OTHER = (f"methods/{name}.py" for name in ("policy_gradient", "verdicts", "other_gates"))
+BEYOND, GREEDY = "methods/beyond.py", "sources/greedy.py"
+GREEDY_INSIDE = "replace(group, greedy=one.responses[0], responses=(*group.responses, one.responses[0]))"
 TOKENS = "methods/selected_tokens.py"
 SETS, MIXED, SCORES, MISMATCHED = "ops/sets.py", "methods/demonstrated.py", "methods/preference_scores.py", "loop/mismatched.py"
 
@@ -285,6 +293,29 @@ MUTANTS = (
         ("KL-Cov: the lowest", "argsort(descending=True", "argsort(descending=False"),
         ("KL-Cov: A not centred", "_centred(advantages_BT, mask_BT) *", "advantages_BT *"),
         ("KL-Cov: log pi not centred", "* _centred(logp_BT, mask_BT)", "* logp_BT"),
+    ),
+    *beyond(
+        "remax remax_over_std",
+        ("ReMax: no baseline", "rewards_B - inputs.greedy_reward_B", "rewards_B + 0 * inputs.greedy_reward_B"),
+        ("ReMax: added", "rewards_B - inputs.greedy_reward_B", "rewards_B + inputs.greedy_reward_B"),
+        (
+            "ReMax: the batch's greedy responses",
+            "rewards_B - inputs.greedy_reward_B",
+            "rewards_B - inputs.greedy_reward_B.mean()",
+        ),
+    ),
+    *tuple(
+        Mutant(GREEDY, what, old, new, (("tests/parts/test_greedy_source.py",),))
+        for what, old, new in (
+            ("greedy: sampled", "temperature=0.0, max", "temperature=1.0, max"),
+            ("greedy: a member of the group", "replace(group, greedy=one.responses[0])", GREEDY_INSIDE),
+            ("greedy: not counted", "draw.sampled_tokens + count_tokens(greedy)", "draw.sampled_tokens"),
+            (
+                "greedy: of the prompt before",
+                "zip(draw.groups, greedy, strict",
+                "zip(draw.groups, greedy[-1:] + greedy, strict=False",
+            ),
+        )
     ),
     *of(
         GATES,

@@ -129,6 +129,8 @@ class Score:
             noisy reward); None where it is the grader's.
         steps_right: bool [K], the exact checker's word on each step, where it is asked. steps_accepted: bool [K], the reward's own,
             where it may differ from it.
+        step_values: float32 [K], what the reward takes the state to be worth in which each step began, where it estimates that.
+        sampled_tokens: those that the present policy wrote so that this response could be judged.
         parts: the rewards that add up to `reward`, weighted, by name and in one order for all responses of a run; () where there
             is one reward only.
     """
@@ -142,6 +144,8 @@ class Score:
     accepted: bool | None = None
     steps_right: np.ndarray | None = None
     steps_accepted: np.ndarray | None = None
+    step_values: np.ndarray | None = None
+    sampled_tokens: int = 0
     parts: tuple[NamedReward, ...] = ()
 
     @property
@@ -158,10 +162,21 @@ class ScoredResponse:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """One prompt and the responses that are compared with each other. In a pair, the chosen response comes first."""
+    """One prompt and the responses that are compared with each other. In a pair, the chosen response comes first.
+
+    Attributes:
+        greedy: a greedy response to the prompt, scored as the others are; it is not trained on and belongs to no statistic of the
+            group. None where the source draws none.
+    """
 
     prompt: Prompt
     responses: tuple[ScoredResponse, ...]
+    greedy: ScoredResponse | None = None
+
+    @property
+    def greedy_reward(self) -> float | None:
+        """The reward of the greedy response, where there is one."""
+        return None if self.greedy is None else self.greedy.score.reward
 
     def with_responses(self, responses: Sequence[ScoredResponse]) -> Group:
         return replace(self, responses=tuple(responses))

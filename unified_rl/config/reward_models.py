@@ -63,12 +63,7 @@ class RewardModelConfig(LearningRateConfig):
         one_of("reward_model.labels", self.labels, STEP_LABELS)
         for name in ("prompts", "samples_per_prompt", "completions", "epochs", "sequences_per_step", "checkpoint_every"):
             at_least(f"reward_model.{name}", getattr(self, name), 1)
-        known = self.segmentation in ("newline", "step_n", "task")
-        if not known and not self.segmentation.removeprefix("token:").isdecimal():
-            raise ConfigError(
-                f"reward_model.segmentation={self.segmentation!r} is not known; choose one of: newline, step_n, task, token:ID"
-            )
-
+        check_segmentation("reward_model.segmentation", self.segmentation)
         for name in ("label_false_positive", "label_false_negative"):
             between(f"reward_model.{name}", getattr(self, name), 0.0, 1.0)
         if any(self.label_rates) and self.trained_labels == "shepherd_soft":
@@ -95,6 +90,12 @@ class RewardModelConfig(LearningRateConfig):
     def needed_completions(self) -> int:
         """Completions per step that its labels need: none, unless they are Math-Shepherd's."""
         return self.completions if self.trained_labels.startswith("shepherd") else 0
+
+
+def check_segmentation(name: str, value: str) -> None:
+    """Raise ConfigError for a segmentation that is not known. name: of the setting."""
+    if value not in ("newline", "step_n", "task") and not value.removeprefix("token:").isdecimal():
+        raise ConfigError(f"{name}={value!r} is not known; choose one of: newline, step_n, task, token:ID")
 
 
 def section_of(section: RewardModelConfig, supervision: str) -> RewardModelConfig:

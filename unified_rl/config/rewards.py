@@ -9,14 +9,19 @@ from typing import Any
 
 from unified_rl.base.errors import ConfigError
 from unified_rl.config.ranges import at_least, between, one_of, positive
+from unified_rl.config.reward_models import check_segmentation
 
 #: Rewards that are added up of named parts.
 SEVERAL = "several"
 CONTROLS = ("random", "format", "wrong", "majority")
-REWARD_SOURCES = ("none", "rule", "exact", "model", "mixture", SEVERAL, *CONTROLS)
+#: Of them, those that look at all responses to a prompt.
+COMPARING = frozenset({"majority"})
+#: Judges that know nothing but the right answer, and tell steps by what the policy makes of them.
+STEP_VALUES = "step_values"
+REWARD_SOURCES = ("none", "rule", "exact", STEP_VALUES, "model", "mixture", SEVERAL, *CONTROLS)
 MODEL_SOURCES = frozenset({"model", "mixture"})
 #: Rewards of ours that can judge steps.
-STEP_SOURCES = MODEL_SOURCES | {"exact"}
+STEP_SOURCES = MODEL_SOURCES | {"exact", STEP_VALUES}
 SUPERVISIONS = ("none", "outcome", "process")
 
 
@@ -65,12 +70,15 @@ class RewardPart:
 class RewardConfig:
     """The reward. `source` says who judges, `supervision` what is judged; they are independent.
 
-    source: none | rule (final answer) | exact (final answer and every step, where the task can check steps) | model (a reward
-        model) | mixture (rule_weight x rule + (1 - rule_weight) x model) | several (the weighted sum of `parts`) | controls that
-        know nothing of the right answer: random, format, wrong, majority (rewards/controls.py) | FILE.py:NAME (CONTRIBUTING.md).
+    source: none | rule (final answer) | exact (final answer and every step, where the task can check steps) | step_values (what
+        each step gains in the chance of the right answer, by completions of the policy) | model (a reward model) | mixture
+        (rule_weight x rule + (1 - rule_weight) x model) | several (the weighted sum of `parts`) | controls that know nothing of the
+        right answer: random, format, wrong, majority (rewards/controls.py) | FILE.py:NAME (CONTRIBUTING.md).
     supervision: outcome (one reward per response) | process (one per step) | none.
     parts: of several rewards, by name: {NAME: {source: ..., weight: ..., settings: {...}}}.
     correct, incorrect: outcome reward of a right and of any other answer; also of right and wrong steps (rule, exact).
+    completions, segmentation: of source=step_values: samples from the beginning of each step (VinePPO's 9), and where steps end:
+        newline | step_n | task | token:ID (rewards/steps.py).
     overlong: soft overlong penalty (DAPO, Eq. 13): the last `overlong` tokens before the length limit cost up to 1; 0 = off.
     false_positive, false_negative: chance that a wrong answer or step is judged right, and a right one wrong (rule, exact; the
         same response is always judged alike). noise_seed: which ones.
@@ -97,6 +105,8 @@ class RewardConfig:
     parts: dict[str, RewardPart] = field(default_factory=dict)
     correct: float = 1.0
     incorrect: float = 0.0
+    completions: int = 9
+    segmentation: str = "newline"
     overlong: int = 0
     false_positive: float = 0.0
     false_negative: float = 0.0
@@ -127,6 +137,8 @@ class RewardConfig:
         if ":" not in self.source:
             one_of("reward.source", self.source, REWARD_SOURCES)
         one_of("reward.supervision", self.supervision, SUPERVISIONS)
+        at_least("reward.completions", self.completions, 1)
+        check_segmentation("reward.segmentation", self.segmentation)
         at_least("reward.overlong", self.overlong, 0)
         between("reward.false_positive", self.false_positive, 0.0, 1.0)
         between("reward.false_negative", self.false_negative, 0.0, 1.0)
@@ -208,6 +220,11 @@ class RewardConfig:
     def learned(self) -> bool:
         """Whether a reward model has a say."""
         return bool(self.models)
+
+    @property
+    def completed(self) -> list[RewardConfig]:
+        """The judges that have the policy go on from where steps end."""
+        return [one for one in self.judges.values() if one.source == STEP_VALUES]
 
     @property
     def made(self) -> bool:

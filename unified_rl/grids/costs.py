@@ -27,6 +27,7 @@ from unified_rl.grids.shared_stages import SharedStage, shared_stages
 from unified_rl.launch.cells import Cell, read_record
 from unified_rl.methods.losses import all_needs
 from unified_rl.methods.signals import beside_policy
+from unified_rl.planning.plan import judging_responses
 from unified_rl.presets import loading
 from unified_rl.presets.chain import Work, response_tokens
 from unified_rl.sources.registry import declared
@@ -152,7 +153,9 @@ def _training(config: Config, command: str) -> Work:
         steps = min(steps, math.ceil(config.trainer.token_budget / (responses * length)))
     points = 1 + (steps // config.logging.curve_every if config.logging.curve_every else 1)
     curve = points * SLICES * config.logging.curve_problems * length if steps else 0
-    return Work(sampled=steps * responses * length * provides.fresh + curve, trained=steps * trained)
+    beside = rollout.prompts_per_step * provides.untrained + judging_responses(config, responses)
+    sampled = (responses + beside) * length * provides.fresh
+    return Work(sampled=steps * sampled + curve, trained=steps * trained)
 
 
 def _factor(cells: Sequence[Cell], expected: Mapping[str, float], folder: Path) -> tuple[float, int]:

@@ -105,7 +105,7 @@ def _refuse_another_grid(folder: Path, facts: dict[str, Any]) -> None:
 def _refuse_strangers(folder: Path, facts: dict[str, Any]) -> None:
     """A run of a definition that has changed since would be pooled with the new one's, having the same label and seed."""
     known = {(cell["group"], cell["id"]) for cell in facts["cells"]}
-    found = [path for group in GROUPS.values() for path in sorted((folder / group).glob("*")) if path.is_dir()]
+    found = [path for group in GROUPS.values() for path in sorted((folder / group).glob("[!.]*")) if path.is_dir()]
     strangers = [path for path in found if (path.parent.name, path.name) not in known]
     if strangers:
         listed = ", ".join(str(path) for path in strangers[:3]) + (" ..." if len(strangers) > 3 else "")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from unified_rl.grids import costs as grid_costs
 from unified_rl.grids import status as grid_status
@@ -14,11 +15,13 @@ from unified_rl.launch.cells import Cell
 from unified_rl.launch.progress import duration
 
 
-def render(grid: Grid, preset: str, cells: Sequence[Cell], folder: Path, cores: int) -> str:
+def render(
+    grid: Grid, preset: str, cells: Sequence[Cell], folder: Path, cores: int, taken: Mapping[str, Path] = MappingProxyType({})
+) -> str:
     """The dry run's text.
 
     Args:
-        cores: how many the cells would share.
+        cores: how many the cells would share. taken: id of a cell -> the grid that it would be copied from.
     """
     found = grid_status.standings(cells, folder)
     costs = grid_costs.expected(cells, folder)
@@ -40,9 +43,10 @@ def render(grid: Grid, preset: str, cells: Sequence[Cell], folder: Path, cores: 
         words = " ".join(word for word in cell.train if word not in common)
         broken = costs.problems.get(cell.name)
         cost = f"error: {broken}" if broken else f"about {duration(costs.of_cell(cell.name))}"
-        state = found[cell.name].state
+        state = f"from {taken[cell.name]}" if cell.name in taken else found[cell.name].state
         lines += [f"  {cell.name}  {state if state != 'missing' else cost}", f"      {cell.command} {words}"]
-    return "\n".join([*lines, "", _left(cells, costs, [cell for cell in cells if found[cell.name].state != "done"], cores)])
+    undone = [cell for cell in cells if found[cell.name].state != "done" and cell.name not in taken]
+    return "\n".join([*lines, "", _left(cells, costs, undone, cores)])
 
 
 def _left(cells: Sequence[Cell], costs: Costs, undone: Sequence[Cell], cores: int) -> str:

@@ -21,6 +21,7 @@ from unified_rl.grids import analysis as grid_analysis
 from unified_rl.grids import costs as grid_costs
 from unified_rl.grids import folder as grid_folder
 from unified_rl.grids import plan as grid_plan
+from unified_rl.grids import reuse
 from unified_rl.grids import status as grid_status
 from unified_rl.grids.definition import Grid, cells, is_start, matching_of, with_choices
 from unified_rl.launch.cells import Cell
@@ -41,7 +42,8 @@ class Choices:
     these patterns, as in grpo*; none = all. artifacts: folder of shared stages; none = what the configuration says. cell_cores:
     cores of each cell; 0 = the preset's. cell_gpus: GPUs of each cell; -1 = the preset's. page_every: seconds, at least, between
     two writings of the page while cells run; 0 = only at the end. pilot: folder of a finished grid with the labels of the primary
-    contrasts, from whose spread --dry-run says how wide their intervals will be, and the seeds that their margins take.
+    contrasts, from whose spread --dry-run says how wide their intervals will be, and the seeds that their margins take. reuse:
+    folders of other grids; what they have finished of the same cells, evaluated in the same way, is copied instead of run again.
     """
 
     preset: str = "default"
@@ -56,6 +58,7 @@ class Choices:
     cell_gpus: int = -1
     page_every: float = 10.0
     pilot: str = ""
+    reuse: list[Path] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         at_least("workers", self.workers, 0)
@@ -128,7 +131,8 @@ def status(plan: Plan) -> int:
 
 def dry_run(plan: Plan) -> int:
     """Print what would be done, at what cost, and what is there already. Starts nothing."""
-    print(grid_plan.render(plan.grid, plan.preset, plan.cells, plan.folder, plan.cores()))
+    taken = reuse.available(plan.cells, plan.folder, plan.choices.reuse)
+    print(grid_plan.render(plan.grid, plan.preset, plan.cells, plan.folder, plan.cores(), taken))
     if plan.choices.pilot:
         from unified_rl.grids import expected_precision  # loads pandas, which nothing else here waits for
 
@@ -142,8 +146,10 @@ def run(plan: Plan) -> int:
 
     launch = LAUNCH[plan.choices.launcher]
     grid_folder.open_folder(plan.folder, grid_folder.describe(plan.grid, plan.preset, plan.cells, plan.hypothesis))
-    grid_folder.note_price(plan.folder, plan.cells)
-    print(f"{plan.grid.title}: {len(plan.cells)} cells into {plan.folder}", flush=True)
+    taken = reuse.take(plan.cells, plan.folder, plan.choices.reuse)
+    grid_folder.note_price(plan.folder, [cell for cell in plan.cells if cell.name not in taken])
+    copied = f", {len(taken)} of them copied from other grids" if taken else ""
+    print(f"{plan.grid.title}: {len(plan.cells)} cells into {plan.folder}{copied}", flush=True)
     signal.signal(signal.SIGTERM, _interrupt)  # a batch system's way of saying Ctrl-C
     page = LivePage(plan.folder, plan.choices.page_every)
     try:

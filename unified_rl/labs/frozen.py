@@ -18,7 +18,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from unified_rl.base import rng
 from unified_rl.base.errors import CheckpointError, ConfigError, DataError
-from unified_rl.base.types import Group, Prompt, Reward, ScoredResponse, Split, Task
+from unified_rl.base.types import Draw, Group, Prompt, Reward, ScoredResponse, Split, Task
 from unified_rl.config.schema import Config
 from unified_rl.loop.chance import uniform
 from unified_rl.loop.mismatched import mismatched_kl
@@ -38,6 +38,7 @@ from unified_rl.records import runs
 from unified_rl.records.artifacts import ArtifactStore
 from unified_rl.rewards import ExactProcessReward, OutcomeReward
 from unified_rl.sampling.torch_generator import TorchGenerator
+from unified_rl.sources import GreedyBeside, score_groups
 from unified_rl.stages import stored, world
 from unified_rl.stages.chain import initial_policy
 from unified_rl.stages.models import model_dtype
@@ -138,17 +139,26 @@ def open_start(words: Sequence[str]) -> Frozen:
 def sample(frozen: Frozen, prompts: Sequence[Prompt], per_prompt: int, stream: str, seed: int = 0) -> list[Group]:
     """`per_prompt` responses of the policy to each prompt, with the rule's verdict and, where the task can check steps, theirs.
 
+    Beside each group there is a greedy response.
+
     Args:
         stream: name of the random stream. seed: which draw of it.
     """
     generator = solution_generator(frozen.config, TorchGenerator(frozen.policy, frozen.tokenizer), frozen.tokenizer)
     seeds = [[rng.derive_seed(seed, stream, place, index) for index in range(per_prompt)] for place in range(len(prompts))]
-    responses = generator.generate(prompts, seeds, frozen.config.generator.decoding, policy_version=0)
-    scores = _reward(frozen).score(prompts, responses)
-    return [
-        Group(prompt, tuple(ScoredResponse(one, score) for one, score in zip(mine, given, strict=True)))
-        for prompt, mine, given in zip(prompts, responses, scores, strict=True)
-    ]
+    decoding, reward = frozen.config.generator.decoding, _reward(frozen)
+    groups = score_groups(reward, prompts, generator.generate(prompts, seeds, decoding, policy_version=0))
+    return GreedyBeside(Fixed(groups), generator, reward, decoding).draw(0, 0).groups
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """A source of the same groups at every step."""
+
+    groups: list[Group]
+
+    def draw(self, step: int, policy_version: int) -> Draw:
+        return Draw(self.groups)
 
 
 def prompts(frozen: Frozen, split: Split, count: int, slice_name: str | None = None) -> list[Prompt]:

@@ -12,7 +12,7 @@ from torch import Tensor
 from unified_rl.base.errors import DataError
 from unified_rl.base.types import Group, ScoredResponse
 from unified_rl.methods.base import Inputs
-from unified_rl.methods.signals import of_reward
+from unified_rl.methods.signals import SIGNALS, of_reward, of_source
 from unified_rl.ops.advantages import zero_variance_groups
 from unified_rl.packing.packed_rows import TokenSequence
 from unified_rl.training.batch import Batch
@@ -61,7 +61,7 @@ def collate(groups: Sequence[Group], device: torch.device | str, *, process: boo
         step_ends_BT=step_ends,
         chosen_B=torch.tensor([True, False] * len(groups), device=device) if pairs else None,
         demonstrated_B=torch.tensor([response.policy_version < 0 for response in responses], device=device),
-        more=_parts(scored, device),
+        more=_parts(scored, device) | _beside(groups, device),
     )
     return Rollout(list(groups), sequences, inputs)
 
@@ -87,7 +87,9 @@ def facts(rollout: Rollout) -> dict[str, float]:
             "response/truncated": inputs.truncated_B.double().mean().item(),
         }
         | _step_facts(rollout)
+        | _value_facts(rollout)
         | _part_facts(rollout)
+        | _greedy_facts(rollout)
         | _error_facts(rollout)
     )
 
@@ -109,6 +111,19 @@ def _step_facts(rollout: Rollout) -> dict[str, float]:
         return {}
     every = np.concatenate(rewards).astype(np.float64)
     return {"reward/step_mean": float(every.mean()), "reward/steps": len(every) / len(rewards)}
+
+
+def _value_facts(rollout: Rollout) -> dict[str, float]:
+    """What the states were taken to be worth in which responses and their steps began, and what it took to find out."""
+    scores = [item.score for item in rollout.scored]
+    values = [score.step_values.astype(np.float64) for score in scores if score.step_values is not None]
+    if not values:
+        return {}
+    return {
+        "reward/value_of_prompt": float(np.mean([one[0] for one in values])),
+        "reward/value_of_state": float(np.concatenate(values).mean()),
+        "reward/judging_tokens": float(sum(score.sampled_tokens for score in scores)),
+    }
 
 
 def _error_facts(rollout: Rollout) -> dict[str, float]:
@@ -143,6 +158,12 @@ def _part_facts(rollout: Rollout) -> dict[str, float]:
     }
 
 
+def _greedy_facts(rollout: Rollout) -> dict[str, float]:
+    """The mean reward of the greedy responses beside the groups, where the source draws them."""
+    rewards = [group.greedy_reward for group in rollout.groups if group.greedy_reward is not None]
+    return {"reward/greedy": float(np.mean(rewards))} if rewards else {}
+
+
 def _parts(scored: Sequence[tuple], device: torch.device | str) -> dict[str, Tensor]:
     """The signals of the reward: each response's several rewards [B, K] and their weights; none where there is one reward."""
     parts = [item.score.parts for *_, item in scored]
@@ -159,6 +180,16 @@ def _parts(scored: Sequence[tuple], device: torch.device | str) -> dict[str, Ten
         signal.field: torch.tensor([[getattr(part, of) for part in row] for row in parts], dtype=torch.float32, device=device)
         for signal, of in zip(of_reward(("reward_parts", "reward_weights")), ("reward", "weight"), strict=True)
     }
+
+
+def _beside(groups: Sequence[Group], device: torch.device | str) -> dict[str, Tensor]:
+    """The signals of the source: what its groups have beside their responses, for each of these."""
+    found = {}
+    for signal in of_source(SIGNALS):
+        values = [getattr(group, signal.output) for group in groups for _ in group.responses]
+        if values and all(value is not None for value in values):
+            found[signal.field] = torch.tensor(values, dtype=torch.float32, device=device)
+    return found
 
 
 def _steps(scored: Sequence[tuple], device: torch.device | str) -> tuple[Tensor, Tensor]:

@@ -254,10 +254,11 @@ def _samples(parts: Parts, rollout: Rollout, rows: np.ndarray, loss: SurrogateLo
     for place, values in sorted(loss.seen.items()):
         row = int(rows[place])
         response, score = scored[row].response, scored[row].score
+        group = rollout.groups[int(rollout.inputs.group_B[row])]
         entries.append(
             {
                 "prompt_id": rollout.sequences[row].name,
-                "prompt": rollout.groups[int(rollout.inputs.group_B[row])].prompt.problem.question,
+                "prompt": group.prompt.problem.question,
                 "tokens": parts.decode(response.token_ids.tolist()),
                 "finish": response.finish,
                 "policy_version": response.policy_version,
@@ -266,6 +267,7 @@ def _samples(parts: Parts, rollout: Rollout, rows: np.ndarray, loss: SurrogateLo
                 "behaviour_logp": None if response.decoding is None else response.behaviour_logp.tolist(),
                 "reward": score.reward,
                 "rewards": {part.name: part.reward for part in score.parts},
+                **({} if group.greedy_reward is None else {"greedy_reward": group.greedy_reward}),
                 "verdict": score.verdict,
                 "step_ends": None if score.step_ends is None else score.step_ends.tolist(),
                 "step_rewards": None if score.step_rewards is None else score.step_rewards.tolist(),

@@ -16,18 +16,24 @@ def signals_table() -> str:
         "micro_batch": "with every micro-batch",
         "prompt": "once per rollout, kept in checkpoints",
         "reward": "with each response's rewards",
+        "source": "with each prompt's responses",
         "chance": "before each update",
     }
     without_role = {
         "prompt": "{} of the prompt's earlier rewards",
         "reward": "{} of each of several rewards, in their order",
+        "source": "the prompt's {}",
         "chance": "{} in [0, 1), by seed, update and place",
     }
+
+    def named(output: str) -> str:
+        return output.replace("_", " ")
+
     rows = [
         (
             f"`{one.name}`",
             f"`inputs.{one.field}`",
-            f"{one.output} of the {ROLES[one.role].label}" if one.role else without_role[one.when].format(one.output),
+            (f"{one.output} of the {ROLES[one.role].label}" if one.role else without_role[one.when].format(named(one.output))),
             when[one.when],
         )
         for one in SIGNALS.values()

@@ -44,10 +44,10 @@ class Signal:
     when: once per "rollout", before its first update and without gradient; before each "update", of others than its own sequences
     (responses after prompts that are not theirs, `loop.mismatched`); or at every "micro_batch", as a side output of the pass
     that gives the policy's log-probs, detached; or, of the "prompt", what the run remembers from before this rollout (role "");
-    or, of the "reward", what it says of each response by name (role ""); or of "chance", drawn anew for each update
-    (`loop.chance`, role ""). The hidden states of a frozen role whose signal is of
-    the micro-batch enter the policy's pass: its distributions over the vocabulary, which nobody could keep for a rollout, are
-    compared with the policy's.
+    or, of the "reward", what it says of each response by name (role ""); or, of the "source", what a group of it has beside its
+    responses, the same for all of them (role "", the group's attribute `output`); or of "chance", drawn anew for each update
+    (`loop.chance`, role ""). The hidden states of a frozen role whose signal is of the micro-batch enter the policy's pass: its
+    distributions over the vocabulary, which nobody could keep for a rollout, are compared with the policy's.
     also: config -> whether the loop wants it even where the coefficient does not ask for it.
     words, spared: for `explain`: what it is, and what stands in its place where it is not needed; "" = the role's words say it all.
     """
@@ -56,7 +56,7 @@ class Signal:
     field: str
     role: str
     output: str
-    when: Literal["rollout", "update", "micro_batch", "prompt", "reward", "chance"] = "rollout"
+    when: Literal["rollout", "update", "micro_batch", "prompt", "reward", "source", "chance"] = "rollout"
     also: Callable[[Any], bool] = lambda config: False
     words: tuple[str, str] = ("", "")
     spared: str = "not needed"
@@ -121,6 +121,7 @@ SIGNALS: dict[str, Signal] = {
         Signal("prompt_std", "prompt_std_B", "", "std", when="prompt"),
         Signal("reward_parts", "reward_parts_BK", "", "value", when="reward"),
         Signal("reward_weights", "reward_weights_BK", "", "weight", when="reward"),
+        Signal("greedy_reward", "greedy_reward_B", "", "greedy_reward", when="source"),
         Signal("chance", "chance_BT", "", "uniform", when="chance"),
     )
 }
@@ -158,6 +159,11 @@ def per_prompt(needs: Iterable[str]) -> list[Signal]:
 def of_reward(needs: Iterable[str]) -> list[Signal]:
     """The signals that only a reward of several named parts has."""
     return [one for one in SIGNALS.values() if one.when == "reward" and one.name in needs]
+
+
+def of_source(needs: Iterable[str]) -> list[Signal]:
+    """The signals that a source has beside the responses to a prompt."""
+    return [one for one in SIGNALS.values() if one.when == "source" and one.name in needs]
 
 
 def of_chance(needs: Iterable[str]) -> list[Signal]:

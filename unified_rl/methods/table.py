@@ -12,6 +12,7 @@ from __future__ import annotations
 from types import ModuleType
 
 from unified_rl.methods import (
+    beyond,
     critic,
     demonstrated,
     distillation,
@@ -24,6 +25,7 @@ from unified_rl.methods import (
     selected_tokens,
     sequence_ratio,
     sets,
+    step_advantages,
     verdicts,
 )
 from unified_rl.methods.base import Coefficient, Method
@@ -39,6 +41,8 @@ FAMILIES: dict[str, tuple[str, tuple[ModuleType, ...]]] = {
     ),
     "critic": ("Advantages from a learned value model", (critic,)),
     "policy_gradient": ("Policy gradients with PPO's clip, or without a ratio", (policy_gradient, verdicts)),
+    "beyond": ("Baselines from beyond the group", (beyond,)),
+    "steps": ("Advantages of single steps", (step_advantages,)),
     "sequence_ratio": ("One ratio for a whole response", (sequence_ratio,)),
     "sets": ("What a group of responses reaches together", (sets,)),
     "gates": ("Other gates than PPO's clip", (other_gates,)),

@@ -224,6 +224,17 @@ def process(step_rewards_BT: Tensor, step_ends_BT: Tensor, response_mask_BT: Ten
     return _own_and_later_sum(normalised) * response_mask_BT
 
 
+def of_step(step_rewards_BT: Tensor, step_ends_BT: Tensor, response_mask_BT: Tensor) -> Tensor:
+    """Every response token receives the reward of the step that it is in, and of no other. 0 after the last step's end. [B, T].
+
+    Arguments as of `process`.
+    """
+    at_ends_BT = torch.where(step_ends_BT, step_rewards_BT, 0)
+    number_BT = step_ends_BT.cumsum(1) - step_ends_BT.long()  # of the step that a token is in, from 0
+    of_number_BS = at_ends_BT.new_zeros(at_ends_BT.shape[0], at_ends_BT.shape[1] + 1).scatter_add(1, number_BT, at_ends_BT)
+    return of_number_BS.gather(1, number_BT) * response_mask_BT
+
+
 def at_last_token(rewards_B: Tensor, response_mask_BT: Tensor) -> Tensor:
     """Outcome rewards as token rewards: the reward at the last response token, 0 elsewhere. [B], [B, T] -> [B, T]."""
     later = response_mask_BT.flip(1).cumsum(1).flip(1)

@@ -11,7 +11,7 @@ from typing import Any
 
 from unified_rl import planning
 from unified_rl.config.reward_models import default_reduction
-from unified_rl.config.rewards import CONTROLS, SEVERAL, RewardConfig
+from unified_rl.config.rewards import CONTROLS, SEVERAL, STEP_VALUES, RewardConfig
 from unified_rl.config.schema import Config
 from unified_rl.methods.losses import all_needs, of_policy
 from unified_rl.methods.options import Kl
@@ -174,6 +174,11 @@ def _one_reward(config: Config, reward: RewardConfig) -> str:
         says = f"{reward.source}, {place}: {_learned_reward(config, reward)}"
     elif ":" in reward.source:
         says = f"{reward.source}, {place}"
+    elif reward.source == STEP_VALUES:
+        says = (
+            f"{reward.source}, {place}: V(where it ends) - V(where it begins), V the mean reward ({reward.correct:g} if right, "
+            f"else {reward.incorrect:g}) of {reward.completions} completions by the policy; steps by {reward.segmentation}"
+        )
     elif reward.source in CONTROLS:
         accepted = {
             "random": f"with chance {reward.random_rate:g}",
@@ -264,6 +269,8 @@ def _batch(config: Config) -> dict[str, str]:
         made = f"up to {pairs} pairs each = at most {rollout.prompts_per_step * pairs} pairs"
     else:
         made = f"{per_prompt} responses = {responses} responses"
+        if untrained := declared(config.source).provides.untrained:
+            made += f" (and {untrained} to each that is not trained on)"
     epochs = f", {steps * rollout.prompts_per_step / prompts:.2f} passes over {prompts} prompts" if prompts else ""
     return {
         "per step": f"{rollout.prompts_per_step} prompts x {made}, at most {tokens} response tokens",

@@ -15,6 +15,7 @@ from unified_rl.planning.gpus import Gpu, find_gpu
 from unified_rl.planning.memory import PHASES, Part, Sharding
 from unified_rl.planning.shapes import ModelShape, shape_of
 from unified_rl.planning.utilisation import utilisation
+from unified_rl.presets.chain import STEPS
 from unified_rl.sources.registry import declared
 from unified_rl.tasks import PROCEDURAL
 
@@ -93,7 +94,14 @@ def step_tokens(config: Config) -> work.StepTokens:
     per_prompt = 1 if provides.responses == "one" else rollout.responses_per_prompt
     share = work.sharing(per_prompt, lengths.prompt_tokens, response, config.trainer.row_tokens)
     responses = rollout.prompts_per_step * per_prompt
-    return work.StepTokens(responses, per_prompt, lengths.prompt_tokens, response, share, sampled=provides.fresh)
+    beside = rollout.prompts_per_step * provides.untrained + judging_responses(config, responses)
+    return work.StepTokens(responses, per_prompt, lengths.prompt_tokens, response, share, provides.fresh, beside)
+
+
+def judging_responses(config: Config, responses: int) -> float:
+    """What is sampled to judge this many responses, in whole ones: from each prompt, and from inner steps' ends half of one."""
+    begun = config.rollout.prompts_per_step + responses * STEPS / 2
+    return sum(judge.completions * begun for judge in config.reward.completed)
 
 
 def memory_parts(config: Config, shape: ModelShape, tokens: work.StepTokens, gpu: Gpu | None) -> list[Part]:
@@ -266,7 +274,8 @@ def _time(config: Config, shape: ModelShape, tokens: work.StepTokens, gpu: Gpu |
             f"prompts of {tokens.prompt} and responses of {tokens.response} tokens (plan.prompt_tokens, plan.response_tokens)",
             "communication hidden behind computation; pushing weights to the sampler, grading, checkpoints not counted",
         ]
-        + ([_OFFLOAD_ASSUMES.format(options.host_bandwidth)] if seconds["offload"] else []),
+        + ([_OFFLOAD_ASSUMES.format(options.host_bandwidth)] if seconds["offload"] else [])
+        + ([f"{STEPS} inner steps in a response, each gone on from for half of one"] if config.reward.completed else []),
     }
 
 

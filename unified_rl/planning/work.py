@@ -14,7 +14,8 @@ class StepTokens:
     """Tokens of one step, over all GPUs.
 
     responses: sampled sequences (or demonstrations). prompt, response: tokens of one. sampled: whether the policy writes them.
-    rows_share: responses that share one copy of their prompt in a packed row.
+    rows_share: responses that share one copy of their prompt in a packed row. beside: what is sampled beside the responses and read
+    by no pass, as greedy baselines or to judge them, in responses of the same length.
     """
 
     responses: int
@@ -23,6 +24,7 @@ class StepTokens:
     response: int
     rows_share: int
     sampled: bool
+    beside: float = 0.0
 
     @property
     def prompt_tokens(self) -> float:
@@ -67,11 +69,12 @@ def update_flops(shape: ModelShape, tokens: StepTokens, adapter: int = 0) -> flo
 
 
 def sampling_flops(shape: ModelShape, tokens: StepTokens) -> float:
-    """Each prompt once, each response token once."""
+    """Each prompt once, each token that is sampled once."""
     if not tokens.sampled:
         return 0.0
     prompts = tokens.responses / tokens.responses_per_prompt * tokens.prompt
-    return shape.forward_flops(prompts + tokens.response_tokens, tokens.context, tokens.response_tokens)
+    written = tokens.response_tokens + tokens.beside * tokens.response
+    return shape.forward_flops(prompts + written, tokens.context, written)
 
 
 def decode_seconds(
@@ -92,7 +95,7 @@ def decode_seconds(
     """
     if not tokens.sampled:
         return 0.0
-    per_gpu = math.ceil(tokens.responses / gpus)
+    per_gpu = math.ceil((tokens.responses + tokens.beside) / gpus)
     running = min(at_once, per_gpu)
     waves = math.ceil(per_gpu / running)
     read = precision * shape.parameters + running * tokens.context * shape.kv_bytes(precision)

@@ -30,6 +30,8 @@ REWARD = "a reward model"
 
 #: Length of a response, as a share of its limit, where only the work is wanted: about that of the worlds that make their problems.
 RESPONSE_SHARE = 0.4
+#: Inner steps of a response, where only the work is wanted.
+STEPS = 3
 
 
 def response_tokens(limit: int) -> float:

@@ -12,12 +12,14 @@ from functools import cache
 from itertools import islice
 
 from unified_rl.base.errors import ConfigError
+from unified_rl.config.rewards import COMPARING
 from unified_rl.config.schema import Config
 from unified_rl.methods import COEFFICIENTS, METHODS, Coefficient
+from unified_rl.methods.signals import of_source
 from unified_rl.presets.own_data import PREFERENCES
 from unified_rl.sources.ahead import WRAPPER as AHEAD
 from unified_rl.sources.declaration import COMPARED, Provides, SourceDeclaration
-from unified_rl.sources.registry import SOURCES, declared
+from unified_rl.sources.registry import SOURCES, WRAPPERS, declared
 from unified_rl.sources.settings import SourceConfig
 
 #: Most alternatives of one kind that a refusal names.
@@ -148,12 +150,30 @@ def _of_coefficient(config: Config, source: SourceDeclaration) -> Iterable[Need]
             f"{who} learns from demonstrations beside samples of the policy, in one group, which {source.setting} does not have",
             "source.wrappers=[mixed] and source.mixed_with=demonstrations",
         )
+    for signal in of_source(coefficient.needs):
+        there = signal.name in source.provides.beside
+        yield Need(
+            lambda has, name=signal.name: name in has.beside,  # type: ignore[misc]
+            f"{who} compares with the prompt's {signal.output.replace('_', ' ')}, which {source.setting} does not have",
+            "" if there else _wrapped(config, signal.name, source),
+        )
     if not coefficient.any_sampler:
         yield Need(
             lambda has: not has.unknown_probability or (both and has.demonstrated),
             f"{who} is about the policy's samples and their probability, but {source.setting} "
             f"{source.provides.unknown_probability}",
         )
+
+
+def _wrapped(config: Config, signal: str, source: SourceDeclaration) -> str:
+    """What gives a source something beside its responses: a wrapper, around this one or around others that would do."""
+    wrapper = next(one for one in WRAPPERS.values() if signal in one.gives)
+    around = [*source.wrappers, wrapper.name]
+    if wrapper.takes(source.provides) and legal(replace(config, source=replace(config.source, wrappers=around))):
+        return f"source.wrappers=[{','.join(around)}]"
+    sections = [SourceConfig(name=name, wrappers=[wrapper.name]) for name in SOURCES if wrapper.takes(SOURCES[name].provides)]
+    fitting = [one.name for one in sections if legal(replace(config, source=one))][:NAMED]
+    return f"source={' or source='.join(fitting)}, with source.wrappers=[{wrapper.name}]" if fitting else ""
 
 
 def _of_decoding(config: Config, source: SourceDeclaration) -> Iterable[Need]:
@@ -270,6 +290,13 @@ CONDITIONS: Mapping[str, Condition] = {
             config.generator.name == "torch" and not (config.trainer.name == "deepspeed" and config.deepspeed.zero_stage == 3)
         ),
         _no_copy,
+    ),
+    "judged_alone": Condition(
+        lambda config: not any(judge.source in COMPARING for judge in config.reward.judges.values()),
+        lambda config, source: (
+            f"{source} has one response to a prompt judged by itself, but reward.source={' or '.join(sorted(COMPARING))} judges "
+            "responses by each other; set reward.source=rule, or leave the wrapper out"
+        ),
     ),
     COMPARED: Condition(
         lambda config: config.task.name == PREFERENCES or ":" in config.task.name,

@@ -8,11 +8,12 @@ from __future__ import annotations
 from unified_rl.base.errors import ConfigError
 from unified_rl.config.axes import ImportanceConfig
 from unified_rl.config.reward_models import check_settings, default_reduction
-from unified_rl.config.rewards import CONTROLS, SEVERAL, RewardConfig
+from unified_rl.config.rewards import CONTROLS, SEVERAL, STEP_VALUES, RewardConfig
 from unified_rl.config.schema import Config
 from unified_rl.methods.losses import check_losses, needs
 from unified_rl.methods.signals import check_needs, of_reward
 from unified_rl.presets import match
+from unified_rl.sources.declaration import Writer
 from unified_rl.sources.registry import SOURCES, declared
 from unified_rl.sources.settings import SourceConfig
 
@@ -68,15 +69,47 @@ def _supervision(config: Config) -> None:
         raise ConfigError(
             f"coefficient={config.coefficient.name} is defined for reward.supervision in "
             f"{sorted(config.coefficient.supervisions)}, not for {supervision!r}: its formula is {config.coefficient.formula}; "
-            "set reward.supervision=outcome, or a coefficient that grades steps (grpo, ppo)"
+            f"set reward.supervision={_other_supervision(config)}"
         )
     if supervision == "process" and all(judge.source in ("rule", *CONTROLS) for judge in config.reward.judges.values()):
         where, judge = next(iter(config.reward.judges.items()))
         raise ConfigError(
             f"{where}.source={judge.source} judges the final answer only and has no step rewards, but "
             "reward.supervision=process; set "
-            "reward.source=exact (tasks with an exact step checker), reward.source=model (a process reward model) or "
-            "reward.supervision=outcome"
+            "reward.source=exact (tasks with an exact step checker), reward.source=model (a process reward model), "
+            f"reward.source={STEP_VALUES} (completions of the policy) or reward.supervision=outcome"
+        )
+
+
+def _other_supervision(config: Config) -> str:
+    """What to set in place of a supervision that the coefficient is not defined for."""
+    if "outcome" in config.coefficient.supervisions:
+        return "outcome, or a coefficient that grades steps (grpo, ppo)"
+    if "process" in config.coefficient.supervisions:
+        return f"process with a reward that judges steps (reward.source=exact or {STEP_VALUES}), or coefficient=grpo"
+    return "none"
+
+
+def _completions(config: Config) -> None:
+    """Step values are the present policy's: of its own responses, gone on with as from a prompt."""
+    if not config.reward.completed:
+        return
+    who = f"reward.source={STEP_VALUES}"
+    if any(judge.supervision != "process" for judge in config.reward.completed):
+        raise ConfigError(
+            f"{who} says what each step gains, but reward.supervision={config.reward.supervision} asks for one reward per "
+            "response, which is the rule's; set reward.supervision=process, or reward.source=rule"
+        )
+    source = declared(config.source)
+    if source.provides.writer is not Writer.CURRENT:
+        raise ConfigError(
+            f"{who} estimates values under the policy that wrote the responses, by completions of the present policy, but "
+            f"{source.setting} has those of {source.provides.writer.value}; set source=online_samples, or reward.source=exact"
+        )
+    if not match.CONDITIONS["continuations"].met(config):
+        raise ConfigError(
+            f"{who} goes on from a step's end as if it were a prompt, and would not see a program or a stop text that straddles "
+            "the place; set task.solution=chain_of_thought, task.stop=[] and a template other than few_shot, or reward.source=exact"
         )
 
 
@@ -105,7 +138,8 @@ def _check_options(reward: RewardConfig, where: str) -> None:
     if ":" in reward.source:
         return
     readers = {
-        **dict.fromkeys(("correct", "incorrect"), ("rule", "exact", *CONTROLS)),
+        **dict.fromkeys(("correct", "incorrect"), ("rule", "exact", STEP_VALUES, *CONTROLS)),
+        **dict.fromkeys(("completions", "segmentation"), (STEP_VALUES,)),
         "noise_seed": ("rule", "exact", "random"),
         **dict.fromkeys(("false_positive", "false_negative", "noise_unit", "noise_by"), ("rule", "exact")),
         **dict.fromkeys(("loophole", "correction"), ("rule", "exact")),
@@ -358,6 +392,7 @@ RULES = (
     _group_size,
     _reward,
     _supervision,
+    _completions,
     _reward_options,
     _correction,
     _reward_model,

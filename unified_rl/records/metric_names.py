@@ -37,6 +37,7 @@ class Metric:
 _REFERENCE = "coefficients that read the reference; any, with logging.reference_kl=true"
 _READ, _OLD = "coefficients that read it", "coefficients that read old log-probs"
 _PRETRAINING, _HELD_OUT = "pre-training", "steps of `pretraining.held_out_every`"
+_VALUES = "`reward.source=step_values`"
 _LIMITED = "`importance` that limits or drops weights"
 
 #: Heading -> the metrics of metrics.jsonl, one object per step. Means over tokens are over the response tokens of an update.
@@ -44,7 +45,11 @@ METRICS: Mapping[str, tuple[Metric, ...]] = {
     "The step and its work": (
         Metric("step", "steps", "how many steps were made, this one included"),
         Metric("updates", "updates", "optimiser steps of the policy so far", "training from responses"),
-        Metric("tokens/sampled", TOKENS, "response tokens that this run's policy has sampled, in all steps so far"),
+        Metric(
+            "tokens/sampled",
+            TOKENS,
+            "tokens that this run's policy has sampled, for responses and to judge them, in all steps so far",
+        ),
         Metric("tokens/trained", TOKENS, "response tokens trained on in all steps so far, each epoch counted"),
         Metric("groups/count", "prompts", "groups of responses (or pairs) in the step; 0: the step had nothing to train on"),
         Metric("groups/zero_variance", SHARE, "groups with one reward throughout, of which a group baseline leaves nothing"),
@@ -63,8 +68,12 @@ METRICS: Mapping[str, tuple[Metric, ...]] = {
         ),
         Metric("reward/NAME/mean", REWARD, "mean of one of several rewards, before its weight", "several named rewards"),
         Metric("reward/NAME/std", REWARD, "population standard deviation of one of several rewards", "several named rewards"),
+        Metric("reward/greedy", REWARD, "mean reward of the greedy responses beside the groups", "`source.wrappers=[greedy]`"),
         Metric("reward/step_mean", REWARD, "mean reward of a solution step", "`reward.supervision=process`"),
         Metric("reward/steps", "steps of a solution", "rewarded steps per response", "`reward.supervision=process`"),
+        Metric("reward/value_of_prompt", REWARD, "mean value of the states in which responses begin", _VALUES),
+        Metric("reward/value_of_state", REWARD, "mean value of the states in which steps begin", _VALUES),
+        Metric("reward/judging_tokens", TOKENS, "tokens of the completions that values are estimated with", _VALUES),
         Metric(
             "reward/step_false_positive", SHARE, "of the wrong steps, those accepted", "steps that the exact checker looks at"
         ),

@@ -46,6 +46,8 @@ class SeveralRewards:
             accepted=accepting > self._half,
             step_rewards=step_rewards,
             step_ends=step_ends,
+            step_values=next((score.step_values for score in scores if score.step_values is not None), None),
+            sampled_tokens=sum(score.sampled_tokens for score in scores),
             parts=parts,
         )
 

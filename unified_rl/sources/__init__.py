@@ -2,6 +2,7 @@
 
 from unified_rl.sources.ahead import AheadOfTraining, Settled
 from unified_rl.sources.demonstrations import Demonstrations, as_response
+from unified_rl.sources.greedy import GreedyBeside
 from unified_rl.sources.informative import InformativeSamples
 from unified_rl.sources.mixed import MixedGroups
 from unified_rl.sources.mixture import MixedDemonstrations
@@ -16,6 +17,7 @@ __all__ = [
     "BRANCH_FROM",
     "AheadOfTraining",
     "Demonstrations",
+    "GreedyBeside",
     "InformativeSamples",
     "MixedDemonstrations",
     "MixedGroups",

@@ -108,7 +108,8 @@ class AheadOfTraining:
                     f"the checkpoint holds responses to {group['prompt_id']!r}, which is no training prompt any more"
                 )
             responses = tuple(_scored(item) for item in group["responses"])
-            groups.append(Group(self._prompts[group["prompt_id"]], responses))
+            greedy = None if group["greedy"] is None else _scored(group["greedy"])
+            groups.append(Group(self._prompts[group["prompt_id"]], responses, greedy))
         return Draw(groups, stored["sampled_tokens"])
 
 
@@ -135,13 +136,16 @@ def _as_json(draw: Draw) -> dict[str, Any]:
         "groups": [
             {
                 "prompt_id": group.prompt.id,
-                "responses": [
-                    {"response": _plain(asdict(one.response)), "score": _plain(asdict(one.score))} for one in group.responses
-                ],
+                "responses": [_stored(one) for one in group.responses],
+                "greedy": None if group.greedy is None else _stored(group.greedy),
             }
             for group in draw.groups
         ],
     }
+
+
+def _stored(one: ScoredResponse) -> dict[str, Any]:
+    return {"response": _plain(asdict(one.response)), "score": _plain(asdict(one.score))}
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -166,11 +170,19 @@ def _scored(stored: Mapping[str, Any]) -> ScoredResponse:
 
 
 #: Of a score's arrays.
-_STEP_TYPES = {"step_rewards": np.float32, "step_ends": np.int64, "steps_right": bool, "steps_accepted": bool}
+_STEP_TYPES = {
+    "step_rewards": np.float32,
+    "step_ends": np.int64,
+    "steps_right": bool,
+    "steps_accepted": bool,
+    "step_values": np.float32,
+}
 
 
 def _arrays(values: Mapping[str, Any], types: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: None if values[name] is None else np.array(values[name], dtype=dtype) for name, dtype in types.items()}
+    """The arrays among stored values; of one that an older version did not store, nothing."""
+    held = {name: values.get(name) for name in types}
+    return {name: None if held[name] is None else np.array(held[name], dtype=dtype) for name, dtype in types.items()}
 
 
 WRAPPER = WrapperDeclaration(

@@ -40,6 +40,8 @@ class Provides:
     demonstrated: whether some of each group's responses are texts that no policy wrote, beside the policy's own samples, whose
     probability is the product of their tokens'.
     prompted: whether it answers given prompts (`Prompted`), so that a wrapper may choose them.
+    beside: what each group has beside its responses: names of signals (`methods/signals.py`). untrained: how many responses to each
+    prompt are sampled for that at each step, and not trained on.
     """
 
     writer: Writer
@@ -50,6 +52,8 @@ class Provides:
     pool: bool = True
     prompted: bool = True
     demonstrated: bool = False
+    beside: frozenset[str] = frozenset()
+    untrained: int = 0
 
     @property
     def sampled(self) -> bool:
@@ -188,7 +192,8 @@ class WrapperDeclaration:
 
     takes: whether a source that provides this can be wrapped; wants: what is then missing, in words.
     over: what the wrapped source provides. in_words: its words from those of the source inside. what: what it does to responses.
-    wrap: makes it, from the builder of the source inside. The rest is as in `SourceDeclaration`.
+    wrap: makes it, from the builder of the source inside. gives: what it puts beside the responses: names of signals. The rest is
+    as in `SourceDeclaration`.
     specialised: (itself, section `source`, all sources) -> the wrapper that this section asks for, where it names another source.
     """
 
@@ -199,6 +204,7 @@ class WrapperDeclaration:
     in_words: Callable[[str], str]
     what: str
     wrap: Callable[[Build, Given], Source]
+    gives: frozenset[str] = frozenset()
     options: tuple[type, ...] = ()
     needs: frozenset[str] = frozenset()
     check: Callable[[Any, SourceDeclaration], None] = lambda config, inside: None

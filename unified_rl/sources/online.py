@@ -43,9 +43,11 @@ class OnlineSamples:
 
 
 def count_tokens(groups: Sequence[Group]) -> int:
-    """Response tokens that the policy wrote, in all groups."""
-    responses = (scored.response for group in groups for scored in group.responses)
-    return sum(len(one) if one.response_mask is None else int(one.response_mask.sum()) for one in responses)
+    """Tokens that the policy wrote, in all groups: those of responses, and of what was sampled to judge them."""
+    every = [scored for group in groups for scored in group.responses]
+    masks = [scored.response.response_mask for scored in every]
+    written = sum(len(one.response) if mask is None else int(mask.sum()) for one, mask in zip(every, masks, strict=True))
+    return written + sum(scored.score.sampled_tokens for scored in every)
 
 
 def score_groups(reward: Reward, prompts: Sequence[Prompt], responses: Sequence[Sequence[Response]]) -> list[Group]:

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from unified_rl.base.errors import ConfigError
 from unified_rl.base.plugins import did_you_mean
-from unified_rl.sources import demonstrations, informative, mixed, offline, online, pairs, refreshed, tree_search, written_pairs
+from unified_rl.sources import (
+    demonstrations,
+    greedy,
+    informative,
+    mixed,
+    offline,
+    online,
+    pairs,
+    refreshed,
+    tree_search,
+    written_pairs,
+)
 from unified_rl.sources.declaration import SourceDeclaration, WrapperDeclaration
 from unified_rl.sources.settings import SourceConfig
 
@@ -22,7 +33,7 @@ SOURCES: dict[str, SourceDeclaration] = {
     )
 }
 WRAPPERS: dict[str, WrapperDeclaration] = {
-    wrapper.name: wrapper for wrapper in (pairs.WRAPPER, informative.WRAPPER, mixed.WRAPPER, refreshed.WRAPPER)
+    wrapper.name: wrapper for wrapper in (pairs.WRAPPER, informative.WRAPPER, mixed.WRAPPER, refreshed.WRAPPER, greedy.WRAPPER)
 }
 
 

@@ -21,7 +21,8 @@ class SourceConfig(TreeOptions, RefreshOptions, MixOptions, InformativeOptions, 
     """The data source.
 
     name: one of the table in docs/sources.md; "" = that of the method's row.
-    wrappers: what is made of that source, the first one innermost: pairs | informative | mixed | refreshed (docs/sources.md).
+    wrappers: what is made of that source, the first one innermost: pairs | informative | mixed | refreshed | greedy
+        (docs/sources.md).
     samples_per_prompt: stored samples per prompt.
     max_rounds: most batches of prompts that are tried per step, where groups whose rewards agree are replaced.
     mixed_with, mixed_responses: the other source of mixed groups, and how many responses of each group come from it.

@@ -126,6 +126,7 @@ class TreeSearch:
             for branch, piece in zip(wanted, pieces, strict=True):
                 whole[branch.place].append(self._whole(branch.beginning, piece))
             scored = score_groups(self._reward, prompts, whole)
+            sampled += sum(one.score.sampled_tokens for group in scored for one in group.responses)
             groups = [old.with_responses(old.responses + new.responses) for old, new in zip(groups, scored, strict=True)]
         return Draw(groups, sampled)
 

@@ -34,6 +34,7 @@ from unified_rl.packing.layout import Layout
 from unified_rl.packing.packed_rows import TokenSequence
 from unified_rl.records.artifacts import ArtifactStore
 from unified_rl.records.progress import announce
+from unified_rl.sampling.awaited import AwaitedGenerator
 from unified_rl.sources import AheadOfTraining, Settled
 from unified_rl.stages import curve, world
 from unified_rl.stages.fingerprints import path_fingerprint
@@ -79,9 +80,11 @@ def assemble(
     }
     trained = _trained(config, policy_path, checkpoint, ranks, [role for role in roles if not role.frozen], loaded)
     frozen = {role.name: _frozen(config, role, loaded.get(role.name), trained, ranks) for role in roles if role.frozen}
-    reward, reward_inputs = build_reward(config, store, task, trained.tokenizer)
+    awaited = AwaitedGenerator()
+    reward, reward_inputs = build_reward(config, store, task, trained.tokenizer, awaited)
     live, reward = _sampling(config, trained, _weights(policy_path, checkpoint), task, reward, ranks, engines)
     given = _collaborators(config, store, task, trained, live, reward, ranks, policy_key, policy_path)
+    awaited.arrived(given.generator)
     source, source_inputs = _source_at(checkpoint, given)
     memory = _memory(coefficient, checkpoint)
     parts = Parts(
@@ -278,7 +281,9 @@ def _sampling(
     assert isinstance(model, PreTrainedModel)
     sampler = live_sampler(config, model, trained.tokenizer, weights)
     solver = solution_generator(config, sampler, trained.tokenizer)
-    generator, reward = divided(solver, reward, ranks.apart() if samples_beside_training(config) else ranks)
+    generator, shared = divided(solver, reward, ranks.apart() if samples_beside_training(config) else ranks)
+    if not config.reward.completed:  # else all ranks score everything, and divide what is sampled for it
+        reward = shared
     generator = FollowingGenerator(generator, copied) if copied else generator
     live = synced(config, generator, sampler, trained.policy, task, ranks)
     engines.callback(live.close)

@@ -11,9 +11,9 @@ from transformers import PreTrainedTokenizerBase
 
 from unified_rl.base.errors import ConfigError, UnifiedRLError
 from unified_rl.base.plugins import import_by_path
-from unified_rl.base.types import Response, Reward, Task
+from unified_rl.base.types import Generator, Response, Reward, Task
 from unified_rl.config.reward_models import check_settings, default_reduction
-from unified_rl.config.rewards import CONTROLS, SEVERAL, RewardConfig
+from unified_rl.config.rewards import CONTROLS, SEVERAL, STEP_VALUES, RewardConfig
 from unified_rl.config.schema import Config
 from unified_rl.models.reward_model import read_card
 from unified_rl.presets import chain
@@ -37,6 +37,7 @@ from unified_rl.rewards.functions import FunctionReward, check_callable, is_func
 from unified_rl.rewards.judges import Dial
 from unified_rl.rewards.model import Scorer
 from unified_rl.rewards.patterns import pattern
+from unified_rl.rewards.step_values import StepGains
 from unified_rl.stages import world
 from unified_rl.stages.chain import stage
 from unified_rl.stages.fingerprints import path_fingerprint
@@ -70,11 +71,21 @@ def build_reward(
     store: ArtifactStore,
     task: Task,
     tokenizer: PreTrainedTokenizerBase,
+    generator: Generator,
 ) -> tuple[Reward, dict[str, str]]:
-    """The configured reward, and the keys of the artefacts it reads. A reward model that is missing is made first, by all ranks."""
+    """The configured reward, and the keys of the artefacts it reads. A reward model that is missing is made first, by all ranks.
+
+    Args:
+        generator: of the policy in training; it is asked when responses are scored, and not before.
+    """
     options = config.reward
     keys: dict[str, str] = {}
-    made = {name: _one(config, name, judge, store, task, tokenizer, keys) for name, judge in options.judges.items()}
+    made = {
+        name: _step_values(config, judge, task, tokenizer, generator)
+        if judge.source == STEP_VALUES
+        else _one(config, name, judge, store, task, tokenizer, keys)
+        for name, judge in options.judges.items()
+    }
     if options.source == SEVERAL:
         named = dict(zip(options.parts, made.values(), strict=True))
         reward: Reward = SeveralRewards(named, {name: part.weight for name, part in options.parts.items()})
@@ -109,6 +120,23 @@ def _one(
     for place, judge in enumerate(members):
         keys[f"{name}/{place}" if place else name] = judge.key
     return model_reward(config, options, [judge.path for judge in members], task, tokenizer)
+
+
+def _step_values(
+    config: Config, options: RewardConfig, task: Task, tokenizer: PreTrainedTokenizerBase, generator: Generator
+) -> Reward:
+    """What each step gains, by the policy's own completions."""
+    return StepGains(
+        task,
+        tokenizer,
+        build_segmenter(options.segmentation, task, tokenizer),
+        generator,
+        config.generator.decoding,
+        completions=options.completions,
+        seed=config.seed,
+        correct=options.correct,
+        incorrect=options.incorrect,
+    )
 
 
 def _of_member(config: Config, place: int) -> Config:

@@ -5,9 +5,8 @@ labels for every smaller N follow without sampling again:
 
     hard  y = 1 if any of the first N completions is right            soft  y = their share that is right
 
-From the last step's end there is nothing to complete: its label is the rule's verdict on the response itself. Prefixes are token
-ids, never tokenised again. Equal prefixes of one prompt share their completions, which depend on nothing but prefix, policy and
-number; a response cut off at the length limit, prefix included, has not reached the answer.
+From the last step's end there is nothing to complete: its label is the rule's verdict on the response itself.
+`rewards.completions` has how prefixes are completed.
 """
 
 from __future__ import annotations
@@ -20,15 +19,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from unified_rl.base import files, rng
+from unified_rl.base import files
 from unified_rl.base.errors import ConfigError
 from unified_rl.base.types import Decoding, Generator, Prompt, Response, Task, Tokenizer
 from unified_rl.records.progress import progress
 from unified_rl.rewards import ExactSteps, OutcomeReward, Segmenter
-
-_PREFIXES_AT_ONCE = 512
-
-Prefix = tuple[int, tuple[int, ...]]
+from unified_rl.rewards.completions import Completer, Prefix, prefix_of
 
 
 @dataclass(frozen=True)
@@ -95,13 +91,17 @@ def label_steps(
     """
     ends = [[segmenter.step_ends(prompt, response) for response in group] for prompt, group in _pairs(prompts, responses)]
     prefixes = _unfinished(responses, ends)
-    reached = _complete(task, tokenizer, generator, decoding, prompts, prefixes, completions, policy_version, seed)
+    none = np.zeros(0, dtype=bool)
+    reached = dict.fromkeys(prefixes, none)
+    if completions:
+        completer = Completer(task, tokenizer, generator, decoding, completions, seed)
+        reached = _complete(completer, prompts, prefixes, policy_version)
     outcome, exact = OutcomeReward(task), ExactSteps(task, tokenizer)
     return [
         [
             StepFacts(
                 ends=ends_K,
-                successes=np.array([reached[_prefix(place, response, end)] for end in ends_K[:-1]], dtype=bool).reshape(
+                successes=np.array([reached[prefix_of(place, response, end)] for end in ends_K[:-1]], dtype=bool).reshape(
                     len(ends_K) - 1, completions
                 ),
                 outcome=outcome.score_one(prompts[place], response).verdict == "correct",
@@ -117,20 +117,25 @@ def _pairs(prompts: Sequence[Prompt], responses: Sequence[Sequence[Response]]) -
     return zip(prompts, responses, strict=True)
 
 
-def _prefix(place: int, response: Response, end: int) -> Prefix:
-    """A prompt's place and the response's tokens up to and with `end`."""
-    return place, tuple(response.token_ids[: end + 1].tolist())
-
-
 def _unfinished(responses: Sequence[Sequence[Response]], ends: Sequence[Sequence[np.ndarray]]) -> list[Prefix]:
-    """What is to be completed, shortest first: each response up to the end of each of its steps but the last; equal ones once."""
-    found = {
-        _prefix(place, response, end)
+    """What is to be completed: each response up to the end of each of its steps but the last; equal ones once."""
+    found = [
+        prefix_of(place, response, end)
         for place, group in enumerate(responses)
         for response, ends_K in zip(group, ends[place], strict=True)
         for end in ends_K[:-1]
-    }
-    return sorted(found, key=lambda prefix: (len(prefix[1]), prefix))
+    ]
+    return list(dict.fromkeys(found))
+
+
+def _complete(
+    completer: Completer, prompts: Sequence[Prompt], prefixes: Sequence[Prefix], policy_version: int
+) -> dict[Prefix, np.ndarray]:
+    """For each prefix, bool [N]: whether completion n reached the answer."""
+    each = completer.completions
+    with progress("completing steps", len(prefixes) * each, "completions") as hook:
+        reached = completer.reached(prompts, prefixes, policy_version, lambda done: hook(done * each, {}))
+    return {prefix: found.successes for prefix, found in reached.items()}
 
 
 def _exact_or_unknown(exact: ExactSteps, prompt: Prompt, response: Response, ends_K: np.ndarray) -> np.ndarray:
@@ -138,54 +143,6 @@ def _exact_or_unknown(exact: ExactSteps, prompt: Prompt, response: Response, end
         return exact.verdicts(prompt, response, ends_K)
     except ConfigError:  # the task has no exact step checker
         return np.full(len(ends_K), np.nan, dtype=np.float32)
-
-
-def _complete(
-    task: Task,
-    tokenizer: Tokenizer,
-    generator: Generator,
-    decoding: Decoding,
-    prompts: Sequence[Prompt],
-    prefixes: Sequence[Prefix],
-    completions: int,
-    policy_version: int,
-    seed: int,
-) -> dict[Prefix, np.ndarray]:
-    """For each prefix, bool [N]: whether completion n reached the answer. Prefixes come shortest first."""
-    reached: dict[Prefix, np.ndarray] = {prefix: np.zeros(completions, dtype=bool) for prefix in prefixes}
-    if not completions:
-        return reached
-    with progress("completing steps", len(prefixes) * completions, "completions") as hook:
-        for start in range(0, len(prefixes), _PREFIXES_AT_ONCE):
-            chunk = prefixes[start : start + _PREFIXES_AT_ONCE]
-            begun = [Prompt(prompts[place].problem, prompts[place].token_ids + tokens) for place, tokens in chunk]
-            seeds = [
-                [rng.derive_seed(seed, f"completions/{prompts[place].id}", n, *tokens) for n in range(completions)]
-                for place, tokens in chunk
-            ]
-            room = Decoding(decoding.temperature, decoding.top_p, decoding.top_k, decoding.max_new_tokens - len(chunk[0][1]))
-            sampled = generator.generate(begun, seeds, room, policy_version)
-            for (place, tokens), group in zip(chunk, sampled, strict=True):
-                reached[place, tokens] = _reach(task, tokenizer, prompts[place], tokens, group, decoding.max_new_tokens)
-            hook(min(start + _PREFIXES_AT_ONCE, len(prefixes)) * completions, {})
-    return reached
-
-
-def _reach(
-    task: Task, tokenizer: Tokenizer, prompt: Prompt, prefix: tuple[int, ...], completions: Sequence[Response], max_tokens: int
-) -> np.ndarray:
-    """bool [N]: whether prefix and completion together end in the right answer within `max_tokens`. Equal texts are graded once."""
-    verdicts: dict[str, bool] = {}
-
-    def right(completion: Response) -> bool:
-        if completion.truncated or len(prefix) + len(completion) > max_tokens:
-            return False
-        text = tokenizer.decode([*prefix, *completion.token_ids.tolist()], skip_special_tokens=True)
-        if text not in verdicts:
-            verdicts[text] = task.check_answer(prompt.problem, text).verdict == "correct"
-        return verdicts[text]
-
-    return np.array([right(completion) for completion in completions], dtype=bool)
 
 
 def write_facts(path: Path, facts: Sequence[Sequence[StepFacts]]) -> None:

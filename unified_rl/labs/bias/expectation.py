@@ -14,6 +14,7 @@ from math import lgamma
 import torch
 from torch import Tensor
 
+from unified_rl.config.rewards import STEP_VALUES
 from unified_rl.config.schema import Config
 from unified_rl.labs.bias.world import World
 from unified_rl.labs.conformance import of_logp
@@ -105,7 +106,7 @@ def _gradients(config: Config, situation: Situation, rows_MG: Tensor, scores_RTP
     """The gradient of each group as if it were a batch of its own. [M, P]."""
     inputs, logp_BT = inputs_of(situation, rows_MG, pairs)
     if config.reward.supervision == "process":
-        inputs = with_steps(inputs, situation, rows_MG.flatten())
+        inputs = with_steps(inputs, situation, rows_MG.flatten(), gains=config.reward.source == STEP_VALUES)
     ascent_BT = -len(rows_MG) * of_logp(config, inputs, logp_BT)
     responses, places, size = scores_RTP.shape
     weight_MRT = torch.zeros(len(rows_MG), responses, places, dtype=torch.float64)
@@ -144,9 +145,12 @@ def inputs_of(situation: Situation, rows_MG: Tensor, pairs: bool = False) -> tup
     return given.adding(_signals(situation, rows)), logp_BT
 
 
-def with_steps(inputs: Inputs, situation: Situation, rows: Tensor) -> Inputs:
-    """The same under process supervision: every token is a step, right while a right response can still follow."""
-    steps_BT = situation.world.reachable_RT[rows].double()
+def with_steps(inputs: Inputs, situation: Situation, rows: Tensor, gains: bool = False) -> Inputs:
+    """The same under process supervision: every token is a step, right while a right response can still follow.
+
+    gains: a step's reward is what it gains in value, under the old policy and exactly, as of endlessly many completions.
+    """
+    steps_BT = _gains(situation)[rows] if gains else situation.world.reachable_RT[rows].double()
     return replace(inputs, step_rewards_BT=steps_BT, step_ends_BT=inputs.response_mask_BT)
 
 
@@ -160,6 +164,15 @@ def _values(situation: Situation) -> Tensor:
         reached.index_add_(0, world.state_RT[rows, place], probability_R[rows])
         rewarded.index_add_(0, world.state_RT[rows, place], probability_R[rows] * world.right_R[rows])
     return rewarded / reached.clamp(min=1e-300)
+
+
+def _gains(situation: Situation) -> Tensor:
+    """The value after each token of each response less that before it; after the last one it is the reward. [R, T]."""
+    world = situation.world
+    before_RT = torch.where(world.mask_RT, _values(situation)[world.state_RT], 0)
+    after_RT = torch.cat([before_RT[:, 1:], torch.zeros_like(before_RT[:, :1])], 1)
+    after_RT[torch.arange(len(before_RT)), world.lengths_R - 1] = world.right_R.double()
+    return torch.where(world.mask_RT, after_RT - before_RT, 0)
 
 
 def _signals(situation: Situation, rows: Tensor) -> dict[str, Tensor]:

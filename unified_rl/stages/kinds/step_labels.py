@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from unified_rl.config.reward_models import section_of
 from unified_rl.config.schema import Config
-from unified_rl.presets.chain import POLICY, RESPONSES, STEP_FACTS, Kind, Work, response_tokens
+from unified_rl.presets.chain import POLICY, RESPONSES, STEP_FACTS, STEPS, Kind, Work, response_tokens
 from unified_rl.records.artifacts import Artifact, Stage
 from unified_rl.rewards.steps import build_segmenter
 from unified_rl.stages.fingerprints import draws_key, sampler_key, world_settings
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 RECIPE = 1
 FILE = "labels.parquet"
-#: Of a response, where only the work is wanted.
-STEPS = 3
 
 
 def stage(config: Config, inputs: Mapping[str, Stage | Artifact]) -> Stage:
