@@ -180,6 +180,7 @@ CASES |= {
     # pairs
     "cdpo": _case(c.Dpo(label_smoothing=0.1), pairs.on_margin(pairs.smoothed), "pair_mean"),
     "dpo_nll": _case(c.Dpo(nll_coef=0.7), pairs.with_nll, "pair_mean"),
+    "wpo": _case(c.Wpo(), pairs.weighted, "pair_mean"),
     "ld_dpo": _case(c.Dpo(tail_weight=0.5), pairs.length_desensitised, "pair_mean"),
     "f_dpo_forward_kl": _case(c.Dpo(divergence="forward_kl"), pairs.of_divergence(lambda t: 1 - 1 / t), "pair_mean"),
     "f_dpo_js": _case(c.Dpo(divergence="js"), pairs.of_divergence(lambda t: torch.log(2 * t / (t + 1))), "pair_mean"),
