@@ -76,6 +76,7 @@ CASES = {
         False,
     ),
     "vine_ppo": (c.StepAdvantage(), "batch_token_mean", textbook.vine_ppo, True, False),
+    "tree_rl": (c.TreeAdvantage(), "sequence_mean", textbook.tree_rl, True, False),
     "vine_ppo_held": (
         c.StepAdvantage(kl_coef=0.5, kl_clamp=1e-4, whitening="none"),
         "batch_token_mean",
@@ -212,6 +213,13 @@ CASES |= {
     "kimi": _case(c.Kimi(drift=0.3), mixed.kimi, "constant_length"),
     "remax": _case(c.ReMax(), beyond.remax, "constant_length"),
     "remax_over_std": _case(c.ReMax(std="population"), lambda *a: beyond.remax(*a, over_std=True), "constant_length"),
+    "astar_po": _case(c.OptimalAdvantage(value_beta=0.7, beta=0.3), beyond.astar_po, "constant_length"),
+    "spo": _case(c.SingleStream(), beyond.spo, "batch_token_mean"),
+    "spo_population": _case(
+        c.SingleStream(over_batch="population", dual_clip=None),
+        lambda *a: beyond.spo(*a, ddof=0, dual=None),
+        "batch_token_mean",
+    ),
     "luffy": _case(c.Luffy(), mixed.luffy, "constant_length"),
     "sft_rl": _case(c.SftAndRl(sample_weight=0.7, demonstration_weight=0.3), mixed.sft_and_rl),
     "chord_phi": _case(

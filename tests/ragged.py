@@ -101,6 +101,10 @@ def ragged_batch(seed: int, groups: int = 3, group_size: int = 4, drift: float =
             "reward_weights_BK": torch.tensor([[1.0, 0.4]], dtype=torch.float64).expand(count, 2),
             "teacher_logp_BT": logps(small_llama(seed + 3, policy, 0.1), sequences),
             "greedy_reward_B": torch.tensor([0.0, 1.0, 0.25], dtype=torch.float64)[torch.tensor(group_of) % 3],
+            "tracked_value_B": torch.tensor([0.2, 0.9, 0.5], dtype=torch.float64)[torch.tensor(group_of) % 3],
+            "reference_rewards_BN": torch.tensor([[0, 1, 1, 0.5], [0, 0, 0, 1], [1, 1, 1, 1]], dtype=torch.float64)[
+                torch.tensor(group_of) % 3
+            ],
             "chance_BT": torch.tensor(np.random.default_rng(seed + 2).random(mask.shape)) * mask,
             "mismatched_kl_B": torch.full((count,), 0.07, dtype=torch.float64),
             "squared_probs_BT": torch.nn.utils.rnn.pad_sequence(

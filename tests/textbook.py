@@ -157,6 +157,18 @@ def vine_ppo(b, logp, old, ref, kl_coef=1e-4, eps=0.2, largest=10.0, whitened=Tr
     return total / len(every)
 
 
+def tree_rl(b, logp, old, ref, eps=0.2):
+    """PPO's clip on each token's own step's reward, as it is; 1/|o|."""
+    total = 0.0
+    for row, lp in enumerate(logp):
+        of_tokens = [0.0] * len(lp)
+        for step in steps_of(b, row):
+            for t in step:
+                of_tokens[t] = float(b.inputs.step_rewards_BT[row, step[-1]])
+        total = total + _clipped(lp, old[row], of_tokens, eps, eps) / len(lp)
+    return total / len(logp)
+
+
 def grpo_kl_in_reward(b, logp, old, ref, kl_coef=0.5, eps=0.2):
     """Eq. 3 without its KL term, on rewards with the response's summed KL of Eq. 2."""
     total = 0.0

@@ -30,6 +30,7 @@ REWARDS = (
     ("exact", "outcome"),
     ("exact", "process"),
     ("step_values", "process"),
+    ("node_values", "process"),
     ("model", "outcome"),
     ("model", "process"),
     ("mixture", "outcome"),
@@ -45,6 +46,7 @@ WRAPPED: dict[str, dict[str, Any]] = {
         "wrappers": ["mixed"],
         "mixed_with": "demonstrations",
     },
+    "online_samples [reference_rewards]": {"name": "online_samples", "wrappers": ["reference_rewards"]},
     "online_samples [greedy]": {"name": "online_samples", "wrappers": ["greedy"]},
 }
 #: A loss for coefficients that have no term of their own.

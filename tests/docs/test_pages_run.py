@@ -35,7 +35,10 @@ SHIPS = "ships finished grids of experiments; tests/statistics/test_results_page
 NOT_RUN = {
     "docs/analysis.md": {"unified-rl results": SHIPS},
     "README.md": {"unified-rl grid": "the tutorial runs the same on data of one's own"},
-    "docs/adapters.md": {"from trl import": "TRL is not installed; tests/adapters runs the same where it is"},
+    "docs/adapters.md": {
+        "from trl import": "TRL is not installed; tests/adapters runs the same where it is",
+        "from unified_rl.adapters.verl": "verl is not installed; tests/adapters runs the same where it is",
+    },
     "docs/corpus.md": {"unified-rl corpus annotate": "asks a person; tests/corpus marks the table in their place"},
     "docs/engines.md": {
         "unified-rl train method=grpo engine=deepspeed": "DeepSpeed is not installed; tests/engines_real has it"

@@ -68,6 +68,20 @@ def test_a_run_that_is_not_finished_is_not_taken(other, tmp_path):
     assert reuse.available(planned, tmp_path / "new", [damaged, other]) == {planned[0].name: other}
 
 
+def test_a_setting_younger_than_a_run_is_no_difference_while_it_has_its_default(other, tmp_path):
+    older, planned = tmp_path / "older", made(other)
+    shutil.copytree(other, older)
+    stored = planned[0].run_dir(older) / "config.yaml"
+    text = stored.read_text()
+    assert text.count("  reference_kl: false\n") == 1
+    stored.write_text(text.replace("  reference_kl: false\n", ""))
+    assert reuse.available(planned, tmp_path / "new", [older]) == {planned[0].name: older}
+    chosen = replace(planned[0], train=(*planned[0].train, "logging.reference_kl=true"))
+    assert reuse.available([chosen], tmp_path / "new", [older]) == {}
+    stored.write_text(text + "gone: 1\n")
+    assert reuse.available(planned, tmp_path / "new", [older]) == {}, "a setting that is no more"
+
+
 @pytest.mark.parametrize("content", [None, "{", "[]", json.dumps({"cells": [{"id": 1}]})])
 def test_what_is_no_grid_is_refused_in_one_line(other, content, tmp_path, capsys):
     folder = tmp_path / "grid"

@@ -17,7 +17,12 @@ from unified_rl.stages.training import run_training
 from unified_rl.statistics.table_files import read_table
 
 #: Those that read no model which a run does not have of itself.
-MEASURABLE = {name for name in METHODS if not wants(name)}
+#: All rows but those that read a model which a run does not have of itself, or what only a run keeps of its prompts.
+MEASURABLE = {
+    name
+    for name, row in METHODS.items()
+    if not wants(name) and not COEFFICIENTS[row.coefficient].needs & {"reference_rewards", "tracked_value"}
+}
 
 
 @pytest.fixture(scope="module")

@@ -66,7 +66,7 @@ def test_it_recalls_what_came_before_the_rollout(rollouts):
                 continue
             assert found["mean"][index].item() == pytest.approx(before.mean(), abs=1e-5)
             assert found["std"][index].item() == pytest.approx(before.std(), abs=1e-3)
-        memory.note(groups)
+        memory.note(groups, [], None)
         for prompt, rewards in rollout:
             seen.setdefault(prompt, []).extend(rewards)
 
@@ -88,13 +88,15 @@ def test_a_run_that_stopped_remembers(tmp_path):
 
 def test_what_is_damaged_is_named(tmp_path):
     memory = PromptMemory()
-    memory.note([group("a", [1.0, 0.0])])
+    memory.note([group("a", [1.0, 0.0])], [], None)
     memory.save(tmp_path)
-    loaded = PromptMemory.load(tmp_path).recall([group("a", [0.0])], "cpu")
+    memory = PromptMemory()
+    memory.load(tmp_path)
+    loaded = memory.recall([group("a", [0.0])], "cpu")
     assert {name: value.item() for name, value in loaded.items()} == {"count": 2, "mean": 0.5, "std": 0.5}
     (tmp_path / "prompts.json").write_text('{"a": [1]}')
     with pytest.raises(CheckpointError, match=r"prompts.json does not hold.*restore the file"):
-        PromptMemory.load(tmp_path)
+        PromptMemory().load(tmp_path)
 
 
 def test_only_what_is_declared_is_remembered():

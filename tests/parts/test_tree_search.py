@@ -210,3 +210,18 @@ def test_without_inner_steps_branches_start_from_the_prompt(model):
 def test_any_shape_yields_the_wanted_number(responses, roots, rounds, model):
     groups = tree(Counting(model), responses=responses, roots=roots, rounds=rounds).draw(0, 0).groups
     assert [len(group.responses) for group in groups] == [responses] * PROMPTS
+
+
+@pytest.mark.parametrize("branch_from", ["random", "best"])
+def test_the_reward_sees_whole_groups_at_the_end_and_whole_ones_so_far_where_it_chooses(branch_from, model):
+    search, seen = tree(Counting(model), branch_from), []
+
+    class Seeing(EvenSum):
+        def score(self, prompts, responses):
+            seen.append([len(group) for group in responses])
+            return super().score(prompts, responses)
+
+    search._reward = Seeing()
+    search.draw(2, 17)
+    between = {"random": [], "best": [[ROOTS] * PROMPTS, [(ROOTS + RESPONSES) // 2] * PROMPTS]}[branch_from]
+    assert seen == [*between, [RESPONSES] * PROMPTS]

@@ -43,6 +43,7 @@ REWARDS = {
         "reward=several",
         "reward.parts={gains: {source: step_values, settings: {completions: 2}}, right: {source: rule, weight: 0.5}}",
     ),
+    "nodes of a tree": ("tree_rl", "rollout.responses_per_prompt=6"),
     "a loophole": ("grpo", "reward.loophole=lines_under:2"),
     "a majority": ("grpo", "reward=majority"),
     "chance": ("grpo", "reward=random", "reward.random_rate=0.3"),

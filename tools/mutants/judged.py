@@ -1,4 +1,4 @@
-"""Mutants of rewards that are made of other samples than the response's own: completions, and what a step gains by them."""
+"""Mutants of rewards that are made of other samples than the response's own: completions, other responses that begin alike."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ COMPLETED = "rewards/completions.py"
 ADV = "ops/advantages.py"
 ROW = "methods/step_advantages.py"
 GAINS: Suites = (("tests/rewards/test_step_values.py",),)
+NODES = "rewards/node_values.py"
+TREE: Suites = (("tests/rewards/test_node_values.py",),)
 LAB: Suites = (("tests/labs/test_bias_lab.py",),)
 GRADIENTS = tuple(
     f"tests/maths/test_gradients.py::test_equals_autograd_of_the_textbook_objective[{seed}-{case}]"
@@ -87,4 +89,40 @@ MUTANTS = (
     Mutant(ROW, "VinePPO: population std", 'whitening: str = "sample"', 'whitening: str = "population"', (GRADIENTS,)),
     Mutant(ROW, "VinePPO: the KL weighs more", "kl_coef: float = 1e-4", "kl_coef: float = 1e-2", (GRADIENTS,)),
     Mutant("labs/bias/expectation.py", "lab: gains the other way", "after_RT - before_RT, 0)", "before_RT - after_RT, 0)", LAB),
+    Mutant(
+        NODES,
+        "nodes: from the root alone",
+        "(values_N1[1:] - values_N1[0]) + np.diff(values_N1)",
+        "2 * (values_N1[1:] - values_N1[0])",
+        TREE,
+    ),
+    Mutant(
+        NODES,
+        "nodes: from the parent alone",
+        "(values_N1[1:] - values_N1[0]) + np.diff(values_N1)",
+        "2 * np.diff(values_N1)",
+        TREE,
+    ),
+    Mutant(
+        NODES,
+        "nodes: every step is a node",
+        "np.flatnonzero(np.append(np.diff(counts_K) != 0, True))",
+        "np.arange(len(counts_K))",
+        TREE,
+    ),
+    Mutant(NODES, "nodes: the root is not a mean", "np.mean(root), *(np.mean", "score.reward, *(np.mean", TREE),
+    Mutant(
+        NODES,
+        "nodes: a state without its last token",
+        "response.token_ids[: end + 1].tolist()) for end in (-1, *ends_K[:-1])]",
+        "response.token_ids[: max(end, 0)].tolist()) for end in (-1, *ends_K[:-1])]",
+        TREE,
+    ),
+    Mutant(
+        "sources/tree_search.py",
+        "tree search: the reward sees the roots alone",
+        "score_groups(self._reward, prompts, whole)",
+        "score_groups(self._reward, prompts, [group[:1] for group in whole])",
+        (("tests/parts/test_tree_search.py",),),
+    ),
 )

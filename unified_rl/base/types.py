@@ -167,11 +167,13 @@ class Group:
     Attributes:
         greedy: a greedy response to the prompt, scored as the others are; it is not trained on and belongs to no statistic of the
             group. None where the source draws none.
+        reference_rewards: of stored responses of the reference to the prompt; None where the source has none.
     """
 
     prompt: Prompt
     responses: tuple[ScoredResponse, ...]
     greedy: ScoredResponse | None = None
+    reference_rewards: tuple[float, ...] | None = None
 
     @property
     def greedy_reward(self) -> float | None:

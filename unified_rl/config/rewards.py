@@ -14,14 +14,15 @@ from unified_rl.config.reward_models import check_segmentation
 #: Rewards that are added up of named parts.
 SEVERAL = "several"
 CONTROLS = ("random", "format", "wrong", "majority")
-#: Of them, those that look at all responses to a prompt.
-COMPARING = frozenset({"majority"})
-#: Judges that know nothing but the right answer, and tell steps by what the policy makes of them.
-STEP_VALUES = "step_values"
-REWARD_SOURCES = ("none", "rule", "exact", STEP_VALUES, "model", "mixture", SEVERAL, *CONTROLS)
+#: Judges that know nothing but the right answer, and tell steps by what the policy makes of them: in completions of its own, or in
+#: the other responses of a group that share their beginning.
+STEP_VALUES, NODE_VALUES = "step_values", "node_values"
+#: Those that look at all responses to a prompt.
+COMPARING = frozenset({"majority", NODE_VALUES})
+REWARD_SOURCES = ("none", "rule", "exact", STEP_VALUES, NODE_VALUES, "model", "mixture", SEVERAL, *CONTROLS)
 MODEL_SOURCES = frozenset({"model", "mixture"})
 #: Rewards of ours that can judge steps.
-STEP_SOURCES = MODEL_SOURCES | {"exact", STEP_VALUES}
+STEP_SOURCES = MODEL_SOURCES | {"exact", STEP_VALUES, NODE_VALUES}
 SUPERVISIONS = ("none", "outcome", "process")
 
 
@@ -71,14 +72,15 @@ class RewardConfig:
     """The reward. `source` says who judges, `supervision` what is judged; they are independent.
 
     source: none | rule (final answer) | exact (final answer and every step, where the task can check steps) | step_values (what
-        each step gains in the chance of the right answer, by completions of the policy) | model (a reward model) | mixture
-        (rule_weight x rule + (1 - rule_weight) x model) | several (the weighted sum of `parts`) | controls that know nothing of the
-        right answer: random, format, wrong, majority (rewards/controls.py) | FILE.py:NAME (CONTRIBUTING.md).
+        each step gains in the chance of the right answer, by completions of the policy) | node_values (the same by the group's
+        responses that begin alike: of a tree search) | model (a reward model) | mixture (rule_weight x rule + (1 - rule_weight) x
+        model) | several (the weighted sum of `parts`) | controls that know nothing of the right answer: random, format, wrong,
+        majority (rewards/controls.py) | FILE.py:NAME (CONTRIBUTING.md).
     supervision: outcome (one reward per response) | process (one per step) | none.
     parts: of several rewards, by name: {NAME: {source: ..., weight: ..., settings: {...}}}.
     correct, incorrect: outcome reward of a right and of any other answer; also of right and wrong steps (rule, exact).
-    completions, segmentation: of source=step_values: samples from the beginning of each step (VinePPO's 9), and where steps end:
-        newline | step_n | task | token:ID (rewards/steps.py).
+    completions: of source=step_values: samples from the beginning of each step (VinePPO's 9). segmentation: of step_values and
+        node_values: where steps end: newline | step_n | task | token:ID (rewards/steps.py).
     overlong: soft overlong penalty (DAPO, Eq. 13): the last `overlong` tokens before the length limit cost up to 1; 0 = off.
     false_positive, false_negative: chance that a wrong answer or step is judged right, and a right one wrong (rule, exact; the
         same response is always judged alike). noise_seed: which ones.

@@ -27,7 +27,7 @@ PROMPTS, RESPONSES, LONGEST = 2, 4, 6
 EQUAL = 1e-9
 SHOWN = 12
 #: What of [B, T] numbers stands for a signal of that shape.
-COLUMNS: dict[str, Any] = {"BT": slice(None), "B": 0, "BK": slice(2)}
+COLUMNS: dict[str, Any] = {"BT": slice(None), "B": 0, "BK": slice(2), "BN": slice(3)}
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from unified_rl.loop.surrogate import CompanionLoss, aggregation_weights
 from unified_rl.methods import COEFFICIENTS, METHODS
 from unified_rl.methods.base import Coefficient, Inputs
 from unified_rl.methods.losses import of_role
-from unified_rl.methods.signals import SIGNALS, beside_policy, of_chance, of_reward
+from unified_rl.methods.signals import SIGNALS, beside_policy, of_chance, of_reward, of_source, per_prompt
 from unified_rl.models.policy_model import ValueModel, build_value_model, load_policy
 from unified_rl.models.roles import policy_role, value_role
 from unified_rl.ops.terms import Terms
@@ -39,6 +39,7 @@ from unified_rl.records.artifacts import ArtifactStore
 from unified_rl.rewards import ExactProcessReward, OutcomeReward
 from unified_rl.sampling.torch_generator import TorchGenerator
 from unified_rl.sources import GreedyBeside, score_groups
+from unified_rl.sources.greedy import WRAPPER as GREEDY
 from unified_rl.stages import stored, world
 from unified_rl.stages.chain import initial_policy
 from unified_rl.stages.models import model_dtype
@@ -48,6 +49,8 @@ from unified_rl.training.optimiser import AdamWOptions
 from unified_rl.training.passes import evaluate_role
 from unified_rl.training.torch_trainer import TorchTrainer
 
+#: What `sample` draws beside each group.
+DRAWN = GREEDY.gives
 NO_MODEL = "none: V = 0"
 
 
@@ -177,7 +180,7 @@ def has_step_checks(frozen: Frozen) -> bool:
 
 def measurable(frozen: Frozen, names: Sequence[str]) -> list[str]:
     """The methods among `names` that can be measured here: without step checks, none under process supervision, and none that reads
-    another model than those of `Frozen`.
+    another model than those of `Frozen`, or what only a run keeps of its prompts.
 
     Raises:
         ConfigError: there is no such method.
@@ -186,12 +189,14 @@ def measurable(frozen: Frozen, names: Sequence[str]) -> list[str]:
     if unknown:
         raise ConfigError(f"there is no method {unknown[0]!r}; choose from: {', '.join(METHODS)}")
     steps = has_step_checks(frozen)
-    return [name for name in names if (METHODS[name].supervision != "process" or steps) and not _other_models(name)]
+    return [name for name in names if (METHODS[name].supervision != "process" or steps) and not _reads_more(name)]
 
 
-def _other_models(method: str) -> bool:
-    """Whether a method reads a model that a run does not have of itself."""
-    return any(role.setting for role in beside_policy(COEFFICIENTS[METHODS[method].coefficient].needs))
+def _reads_more(method: str) -> bool:
+    """Whether a method reads a model that a run does not have of itself, or what is kept of prompts."""
+    needs = COEFFICIENTS[METHODS[method].coefficient].needs
+    kept = {one.name for one in (*of_source(needs), *per_prompt(needs))} - DRAWN
+    return bool(kept) or any(role.setting for role in beside_policy(needs))
 
 
 def score(frozen: Frozen, groups: Sequence[Group]) -> Scored:

@@ -1,10 +1,11 @@
-"""What a run remembers of each prompt: the rewards of its earlier responses, for coefficients that compare with them."""
+"""What a run remembers of each prompt from one rollout to the next, for coefficients that compare with it."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -12,12 +13,54 @@ from torch import Tensor
 from unified_rl.base import files
 from unified_rl.base.errors import CheckpointError
 from unified_rl.base.types import Group
+from unified_rl.loop.tracker import Outputs, ValueTracker
+from unified_rl.methods.signals import per_prompt
+from unified_rl.packing.packed_rows import TokenSequence
 
 FILE = "prompts.json"
 
 
+class Memory(Protocol):
+    """What a run keeps of its prompts for its coefficient. Part of every checkpoint.
+
+    OUTPUTS: what it recalls, by name (`output` of the signals of the prompt).
+    """
+
+    OUTPUTS: ClassVar[frozenset[str]]
+
+    def recall(self, groups: Sequence[Group], device: torch.device | str) -> dict[str, Tensor]:
+        """Its outputs for each response of these groups, [B], from before this rollout."""
+
+    def note(self, groups: Sequence[Group], sequences: Sequence[TokenSequence], outputs: Outputs) -> dict[str, float]:
+        """Remember a rollout, once it has been trained on; what of it is a metric.
+
+        Args:
+            sequences: the rollout's, in the order of the groups. outputs: of the policy after the updates.
+        """
+
+    def save(self, folder: Path) -> None:
+        """Write it into a checkpoint's folder."""
+
+    def load(self, folder: Path) -> None:
+        """Take up what `save` wrote. Raises CheckpointError."""
+
+
+def memories(coefficient: Any) -> tuple[Memory, ...]:
+    """New memories of all that a coefficient reads."""
+    wanted = {one.output for one in per_prompt(coefficient.needs)}
+    kinds: tuple[Any, ...] = (PromptMemory, ValueTracker)
+    return tuple(kind.of(coefficient) for kind in kinds if kind.OUTPUTS & wanted)
+
+
 class PromptMemory:
-    """Number, sum and squares of the rewards of all responses that a run has trained on, by prompt. Part of every checkpoint."""
+    """Number, sum and squares of the rewards of all responses that a run has trained on, by prompt."""
+
+    OUTPUTS: ClassVar[frozenset[str]] = frozenset({"count", "mean", "std"})
+
+    @classmethod
+    def of(cls, coefficient: Any) -> PromptMemory:
+        """It has no options."""
+        return cls()
 
     def __init__(self) -> None:
         self._seen: dict[str, tuple[int, float, float]] = {}
@@ -31,8 +74,8 @@ class PromptMemory:
         columns = torch.tensor(rows, dtype=torch.float32, device=device).reshape(-1, 3).unbind(1)
         return dict(zip(("count", "mean", "std"), columns, strict=True))
 
-    def note(self, groups: Sequence[Group]) -> None:
-        """Remember a rollout, once it has been trained on."""
+    def note(self, groups: Sequence[Group], sequences: Sequence[TokenSequence], outputs: Outputs) -> dict[str, float]:
+        """Remember a rollout, of which it reads the rewards alone."""
         for group in groups:
             count, total, squares = self._seen.get(group.prompt.id, (0, 0.0, 0.0))
             rewards = [float(scored.score.reward) for scored in group.responses]
@@ -41,18 +84,17 @@ class PromptMemory:
                 total + sum(rewards),
                 squares + sum(reward**2 for reward in rewards),
             )
+        return {}
 
     def save(self, folder: Path) -> None:
         """Write it into a checkpoint's folder."""
         files.write_json(folder / FILE, self._seen)
 
-    @classmethod
-    def load(cls, folder: Path) -> PromptMemory:
-        """What `save` wrote. Raises CheckpointError."""
-        found = cls()
+    def load(self, folder: Path) -> None:
+        """Take up what `save` wrote. Raises CheckpointError."""
         try:
             stored = json.loads((folder / FILE).read_text(encoding="utf-8"))
-            found._seen = {
+            self._seen = {
                 prompt: (int(count), float(total), float(squares)) for prompt, (count, total, squares) in stored.items()
             }
         except (OSError, ValueError, TypeError, AttributeError) as error:
@@ -60,7 +102,6 @@ class PromptMemory:
                 f"{folder / FILE} does not hold what the run remembers of its prompts ({error}); restore the file or go on from "
                 "another checkpoint"
             ) from error
-        return found
 
     def _row(self, prompt: str) -> tuple[float, float, float]:
         count, total, squares = self._seen.get(prompt, (0, 0.0, 0.0))

@@ -20,7 +20,7 @@ from unified_rl.base.types import ONE_RANK, Ranks, Source
 from unified_rl.config.schema import Config
 from unified_rl.loop.blame import not_finite
 from unified_rl.loop.chance import uniform
-from unified_rl.loop.memory import PromptMemory
+from unified_rl.loop.memory import Memory
 from unified_rl.loop.mismatched import mismatched_kl
 from unified_rl.loop.rollout import Rollout, collate, facts, staleness
 from unified_rl.loop.steps import Work, due, repeat, timed
@@ -51,7 +51,7 @@ class Parts:
     policy: the trained role. frozen: the passes of the frozen roles that are needed, by name. companions: the trainers of the roles
     that are trained beside the policy. curve: entries for `curve.jsonl` under the present weights. save: writes weights and
     tokenizer to a folder. decode: tokens to text pieces, for the samples. ranks: the processes that run this loop together, each on
-    the whole data. memory: what the run remembers of its prompts, where a coefficient asks. sampler_metrics: how well a sampler
+    the whole data. memories: what the run remembers of its prompts, where a coefficient asks. sampler_metrics: how well a sampler
     with weights of its own agrees with the policy.
     """
 
@@ -64,7 +64,7 @@ class Parts:
     save: Callable[[Path], None]
     decode: Callable[[Sequence[int]], list[str]]
     ranks: Ranks = ONE_RANK
-    memory: PromptMemory | None = None
+    memories: Sequence[Memory] = ()
     sampler_metrics: Callable[[], Mapping[str, float]] = dict
 
     def outputs(self, role: str, sequences: Sequence[TokenSequence]) -> Outputs:
@@ -103,8 +103,8 @@ def run_step(
         rollout = _prepare(parts, config, draw.groups)
     with timed(timings, "update"):
         metrics, samples = _updates(parts, config, step, rollout)
-    if parts.memory:
-        parts.memory.note(draw.groups)
+        for memory in parts.memories:
+            metrics |= memory.note(draw.groups, rollout.sequences, parts.policy.outputs)
     return entry | facts(rollout) | metrics, samples
 
 
@@ -117,9 +117,9 @@ def _prepare(parts: Parts, config: Config, groups: list) -> Rollout:
     needs = coefficient.needs | losses.all_needs(config)
     passes = {role: parts.outputs(role, rollout.sequences) for role in signals.passes(needs, config)}
     found = {one.field: passes[one.role][one.output] for one in signals.per_rollout(needs, config)}
-    if parts.memory:
-        before = parts.memory.recall(groups, device)
-        found |= {one.field: before[one.output] for one in signals.per_prompt(coefficient.needs)}
+    for memory in parts.memories:
+        before = memory.recall(groups, device)
+        found |= {one.field: before[one.output] for one in signals.per_prompt(coefficient.needs) if one.output in before}
     prepared = coefficient.prepare(rollout.inputs.adding(found))
     if not isinstance(prepared, Inputs):
         raise ConfigError(f"coefficient {coefficient.name}: prepare() gave a {type(prepared).__name__}; return the inputs")

@@ -91,7 +91,7 @@ class Coefficient:
               log-probs are computed first, without gradient)
     needs     inputs beyond the rollout itself: signals (`methods/signals.py`: "ref_logp", "old_logp", "values", "entropy" ...), and
               of the source "pairs", "groups", "samples" (of a policy, and not texts that somebody else wrote) or
-              "demonstrated" (both, in one group)
+              "demonstrated" (both, in one group), or "tree" (that share beginnings)
     supervisions         of the reward, for which it is defined
     corrects_staleness   whether it carries an importance weight, so that several updates per rollout follow the right gradient
     contains_weights     whether it is already multiplied by the aggregation weight (derived from a whole objective)

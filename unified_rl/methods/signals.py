@@ -50,6 +50,8 @@ class Signal:
     distributions over the vocabulary, which nobody could keep for a rollout, are compared with the policy's.
     also: config -> whether the loop wants it even where the coefficient does not ask for it.
     words, spared: for `explain`: what it is, and what stands in its place where it is not needed; "" = the role's words say it all.
+    options, passes: of the prompt: the coefficient's options that it is remembered by, and passes of the policy that it takes after
+    each rollout's updates.
     """
 
     name: str
@@ -60,6 +62,8 @@ class Signal:
     also: Callable[[Any], bool] = lambda config: False
     words: tuple[str, str] = ("", "")
     spared: str = "not needed"
+    options: tuple[str, ...] = ()
+    passes: int = 0
 
 
 ROLES: dict[str, Role] = {
@@ -119,15 +123,25 @@ SIGNALS: dict[str, Signal] = {
         Signal("prompt_count", "prompt_count_B", "", "count", when="prompt"),
         Signal("prompt_mean", "prompt_mean_B", "", "mean", when="prompt"),
         Signal("prompt_std", "prompt_std_B", "", "std", when="prompt"),
+        Signal(
+            "tracked_value",
+            "tracked_value_B",
+            "",
+            "value",
+            when="prompt",
+            options=("drift_half", "kept_least", "kept_most"),
+            passes=2,
+        ),
         Signal("reward_parts", "reward_parts_BK", "", "value", when="reward"),
         Signal("reward_weights", "reward_weights_BK", "", "weight", when="reward"),
         Signal("greedy_reward", "greedy_reward_B", "", "greedy_reward", when="source"),
+        Signal("reference_rewards", "reference_rewards_BN", "", "reference_rewards", when="source"),
         Signal("chance", "chance_BT", "", "uniform", when="chance"),
     )
 }
-#: What a coefficient may need of its source rather than of the loop: pairs, groups, samples that a policy wrote, or
-#: demonstrations beside samples.
-OF_THE_SOURCE = frozenset({"pairs", "groups", "samples", "demonstrated"})
+#: What a coefficient may need of its source rather than of the loop: pairs, groups, samples that a policy wrote,
+#: demonstrations beside samples, or a tree.
+OF_THE_SOURCE = frozenset({"pairs", "groups", "samples", "demonstrated", "tree"})
 
 
 def per_rollout(needs: Iterable[str], config: Any) -> list[Signal]:
@@ -210,6 +224,12 @@ def _check_needs_of(who: str, needs: Iterable[str], coefficient: Any, config: An
             known = ", ".join([*SIGNALS, *OF_THE_SOURCE])
             raise ConfigError(
                 f"{who} needs {name!r}, which nothing supplies; set its `needs` to some of {known}{_nearest(name)}"
+            )
+    for one in per_prompt(needs):
+        if without := [option for option in one.options if not hasattr(coefficient, option)]:
+            raise ConfigError(
+                f"{who} needs {one.name}, but has no option {' nor '.join(without)}, by which it is remembered; set them as "
+                "fields of its dataclass (see `SingleStream` in unified_rl/methods/beyond.py)"
             )
     for role in beside_policy(needs):
         missing = [option for option in role.options if not hasattr(coefficient, option)]

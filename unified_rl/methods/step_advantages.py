@@ -1,4 +1,4 @@
-"""Advantages of single steps: a step's own reward, on each of its tokens, and nothing of the steps around it. VinePPO."""
+"""Advantages of single steps: a step's own reward, on each of its tokens, and nothing of the steps around it. VinePPO, TreeRL."""
 
 from __future__ import annotations
 
@@ -45,7 +45,28 @@ class StepAdvantage(Clipped):
         return replace(inputs, advantages_BT=ops.advantages.of_step(*steps, inputs.response_mask_BT))
 
 
-COEFFICIENTS = (StepAdvantage,)
+@dataclass
+class TreeAdvantage(StepAdvantage):
+    """The same for the responses of a tree search, as they are: not whitened, and without a KL.
+
+    Each token was drawn by the policy in the state that it is in; which states the search went on from is its own choice, and so
+    the expectation is over its states, and not over those that the policy would visit.
+    """
+
+    name: str = "tree_advantage"
+    whitening: str = "none"
+    kl_coef: float = 0.0
+    kl_clamp: float | None = None
+    needs: ClassVar[frozenset[str]] = frozenset({"groups", "tree"})
+    formula: ClassVar[str] = "rho 1[not clipped] r of the token's step"
+    equation: ClassVar[str] = "arXiv 2506.11902"
+
+    def _follow_options(self) -> None:
+        super()._follow_options()
+        vars(self)["needs"] = self.needs | {"groups"}
+
+
+COEFFICIENTS = (StepAdvantage, TreeAdvantage)
 ROWS = {
     # Clip 0.2 and two passes over each rollout, as PPO there.
     "vine_ppo": Method(
@@ -57,4 +78,6 @@ ROWS = {
         aggregation="batch_token_mean",
         settings={"rollout": {"epochs": 2}},
     ),
+    # Of TreeRL the step rewards; its branching by entropy and its weights 1/sqrt(leaves) are not here.
+    "tree_rl": Method("tree_search", "node_values", "process", "tree_advantage", "TreeRL"),
 }

@@ -14,6 +14,8 @@ Conventions the paper leaves open, fixed here once:
 - A response without steps has no process reward: its advantages are 0, and it does not enter the pooled statistics.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -149,6 +151,16 @@ def over_batch(values_B: Tensor, convention: str, epsilon: float = 0.0) -> Tenso
     std = (centred_B.square().sum() / freedom).sqrt()
     flat = std <= MIN_STD * values_B.abs().amax().clamp(min=1.0)
     return torch.where(flat, 0, centred_B / (torch.where(flat, 1, std) + epsilon))
+
+
+def optimal_values(rewards_BN: Tensor, beta: float) -> Tensor:
+    """beta log mean exp(r/beta) of each row's rewards: V* of their prompt (A*-PO, arXiv 2505.20686). [B, N] -> [B].
+
+    It is what the best policy gains, with a KL of weight beta to the policy that the rewards are of: between their mean (large
+    beta) and the largest of them (small beta).
+    """
+    count = math.log(rewards_BN.shape[1])
+    return beta * (torch.logsumexp(rewards_BN / beta, 1) - count)
 
 
 def best_over_second(rewards_B: Tensor, group_B: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from typing import Any
 
 from unified_rl import planning
 from unified_rl.config.reward_models import default_reduction
-from unified_rl.config.rewards import CONTROLS, SEVERAL, STEP_VALUES, RewardConfig
+from unified_rl.config.rewards import CONTROLS, NODE_VALUES, SEVERAL, STEP_VALUES, RewardConfig
 from unified_rl.config.schema import Config
 from unified_rl.methods.losses import all_needs, of_policy
 from unified_rl.methods.options import Kl
@@ -178,6 +178,11 @@ def _one_reward(config: Config, reward: RewardConfig) -> str:
         says = (
             f"{reward.source}, {place}: V(where it ends) - V(where it begins), V the mean reward ({reward.correct:g} if right, "
             f"else {reward.incorrect:g}) of {reward.completions} completions by the policy; steps by {reward.segmentation}"
+        )
+    elif reward.source == NODE_VALUES:
+        says = (
+            f"{reward.source}, {place}: (V(node) - V(root)) + (V(node) - V(parent)), V the mean reward ({reward.correct:g} if "
+            f"right, else {reward.incorrect:g}) of the responses that pass through; steps by {reward.segmentation}"
         )
     elif reward.source in CONTROLS:
         accepted = {

@@ -9,7 +9,7 @@ from typing import Any
 
 from unified_rl.config.schema import Config
 from unified_rl.methods.losses import all_needs, of_policy
-from unified_rl.methods.signals import beside_policy, passes, within_update
+from unified_rl.methods.signals import beside_policy, passes, per_prompt, within_update
 from unified_rl.planning import memory, work
 from unified_rl.planning.gpus import Gpu, find_gpu
 from unified_rl.planning.memory import PHASES, Part, Sharding
@@ -237,9 +237,11 @@ def _update_flops(config: Config, shape: ModelShape, tokens: work.StepTokens) ->
 
 def scoring_passes(config: Config) -> int:
     """Forward passes without gradient over a step's sequences: those of the signals that are needed, those of frozen models that
-    read along in every update, and the reward model's."""
+    read along in every update, those after the updates by which prompts are remembered, and the reward model's."""
     needs = all_needs(config)
-    return len(passes(needs, config)) + config.rollout.epochs * len(within_update(needs)) + config.reward.num_models
+    remembered = max((one.passes for one in per_prompt(needs)), default=0)
+    along = config.rollout.epochs * len(within_update(needs))
+    return len(passes(needs, config)) + along + remembered + config.reward.num_models
 
 
 def _companions(config: Config) -> int:

@@ -14,7 +14,7 @@ from unified_rl.base.errors import ConfigError
 from unified_rl.base.plugins import did_you_mean, import_by_path
 from unified_rl.config.schema import Config
 from unified_rl.records.artifacts import Artifact, Stage
-from unified_rl.sources.declaration import STORED
+from unified_rl.sources.declaration import OF_REFERENCE, STORED
 from unified_rl.sources.registry import declared
 
 KINDS_FOLDER = Path(__file__).parents[1] / "stages" / "kinds"
@@ -141,7 +141,8 @@ def read_by(config: Config) -> list[str]:
         names.append(provider(config, REWARD))
     if config.reward.audits:
         names.append(provider(config, RESPONSES))
-    if STORED in declared(config.source).artefacts:
+    artefacts = declared(config.source).artefacts
+    if STORED in artefacts or (OF_REFERENCE in artefacts and not config.reference):
         names.append(provider(config, STORED))
     return names
 

@@ -161,9 +161,23 @@ def load_resolved(path: Path) -> Config:
 
 
 def other_settings(path: Path, config: Config, besides: Sequence[str] = ()) -> list[str]:
-    """The sections in which a stored `config.yaml` differs from a configuration, those in `besides` left out."""
-    before, now = read_settings(path), plain(as_dict(config))
-    return sorted(key for key in before.keys() | now.keys() if key not in besides and before.get(key) != now.get(key))
+    """The sections in which a stored `config.yaml` differs from a configuration, those in `besides` left out.
+
+    A setting that is younger than the file is no difference while it has its default.
+    """
+    before, now, defaults = read_settings(path), plain(as_dict(config)), plain(as_dict(Config()))
+    names = [key for key in before.keys() | now.keys() if key not in besides]
+    return sorted(key for key in names if not _same(before.get(key), now.get(key), defaults.get(key)))
+
+
+def _same(before: Any, now: Any, default: Any) -> bool:
+    if not (isinstance(before, dict) and isinstance(now, dict) and isinstance(default, dict)):
+        return bool(before == now)
+    younger = now.keys() - before.keys()
+    return before.keys() <= now.keys() and all(
+        key in default and now[key] == default[key] if key in younger else _same(before[key], now[key], default.get(key))
+        for key in now
+    )
 
 
 def override(section: Any, words: Sequence[str], name: str) -> Any:

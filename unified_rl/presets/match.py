@@ -15,7 +15,7 @@ from unified_rl.base.errors import ConfigError
 from unified_rl.config.rewards import COMPARING
 from unified_rl.config.schema import Config
 from unified_rl.methods import COEFFICIENTS, METHODS, Coefficient
-from unified_rl.methods.signals import of_source
+from unified_rl.methods.signals import of_source, per_prompt
 from unified_rl.presets.own_data import PREFERENCES
 from unified_rl.sources.ahead import WRAPPER as AHEAD
 from unified_rl.sources.declaration import COMPARED, Provides, SourceDeclaration
@@ -150,6 +150,17 @@ def _of_coefficient(config: Config, source: SourceDeclaration) -> Iterable[Need]
             f"{who} learns from demonstrations beside samples of the policy, in one group, which {source.setting} does not have",
             "source.wrappers=[mixed] and source.mixed_with=demonstrations",
         )
+    if any(signal.passes for signal in per_prompt(coefficient.needs)):
+        yield Need(
+            lambda has: has.fresh,
+            f"{who} keeps track of the policy's success on each prompt, but the responses of {source.setting} were written before",
+        )
+    tree = "tree" in coefficient.needs
+    if tree:
+        yield Need(
+            lambda has: has.tree,
+            f"{who} learns from responses that branch off from each other, but those of {source.setting} share the prompt alone",
+        )
     for signal in of_source(coefficient.needs):
         there = signal.name in source.provides.beside
         yield Need(
@@ -159,7 +170,7 @@ def _of_coefficient(config: Config, source: SourceDeclaration) -> Iterable[Need]
         )
     if not coefficient.any_sampler:
         yield Need(
-            lambda has: not has.unknown_probability or (both and has.demonstrated),
+            lambda has: not has.unknown_probability or (both and has.demonstrated) or (tree and has.tree),
             f"{who} is about the policy's samples and their probability, but {source.setting} "
             f"{source.provides.unknown_probability}",
         )

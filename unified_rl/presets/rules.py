@@ -8,12 +8,12 @@ from __future__ import annotations
 from unified_rl.base.errors import ConfigError
 from unified_rl.config.axes import ImportanceConfig
 from unified_rl.config.reward_models import check_settings, default_reduction
-from unified_rl.config.rewards import CONTROLS, SEVERAL, STEP_VALUES, RewardConfig
+from unified_rl.config.rewards import CONTROLS, NODE_VALUES, SEVERAL, STEP_VALUES, RewardConfig
 from unified_rl.config.schema import Config
 from unified_rl.methods.losses import check_losses, needs
 from unified_rl.methods.signals import check_needs, of_reward
 from unified_rl.presets import match
-from unified_rl.sources.declaration import Writer
+from unified_rl.presets.step_rewards import check_step_rewards
 from unified_rl.sources.registry import SOURCES, declared
 from unified_rl.sources.settings import SourceConfig
 
@@ -90,29 +90,6 @@ def _other_supervision(config: Config) -> str:
     return "none"
 
 
-def _completions(config: Config) -> None:
-    """Step values are the present policy's: of its own responses, gone on with as from a prompt."""
-    if not config.reward.completed:
-        return
-    who = f"reward.source={STEP_VALUES}"
-    if any(judge.supervision != "process" for judge in config.reward.completed):
-        raise ConfigError(
-            f"{who} says what each step gains, but reward.supervision={config.reward.supervision} asks for one reward per "
-            "response, which is the rule's; set reward.supervision=process, or reward.source=rule"
-        )
-    source = declared(config.source)
-    if source.provides.writer is not Writer.CURRENT:
-        raise ConfigError(
-            f"{who} estimates values under the policy that wrote the responses, by completions of the present policy, but "
-            f"{source.setting} has those of {source.provides.writer.value}; set source=online_samples, or reward.source=exact"
-        )
-    if not match.CONDITIONS["continuations"].met(config):
-        raise ConfigError(
-            f"{who} goes on from a step's end as if it were a prompt, and would not see a program or a stop text that straddles "
-            "the place; set task.solution=chain_of_thought, task.stop=[] and a template other than few_shot, or reward.source=exact"
-        )
-
-
 def _reward_options(config: Config) -> None:
     """An option that the chosen source does not read is refused rather than ignored."""
     if config.reward.parts and config.reward.source != SEVERAL:
@@ -138,8 +115,9 @@ def _check_options(reward: RewardConfig, where: str) -> None:
     if ":" in reward.source:
         return
     readers = {
-        **dict.fromkeys(("correct", "incorrect"), ("rule", "exact", STEP_VALUES, *CONTROLS)),
-        **dict.fromkeys(("completions", "segmentation"), (STEP_VALUES,)),
+        **dict.fromkeys(("correct", "incorrect"), ("rule", "exact", STEP_VALUES, NODE_VALUES, *CONTROLS)),
+        "completions": (STEP_VALUES,),
+        "segmentation": (STEP_VALUES, NODE_VALUES),
         "noise_seed": ("rule", "exact", "random"),
         **dict.fromkeys(("false_positive", "false_negative", "noise_unit", "noise_by"), ("rule", "exact")),
         **dict.fromkeys(("loophole", "correction"), ("rule", "exact")),
@@ -392,7 +370,7 @@ RULES = (
     _group_size,
     _reward,
     _supervision,
-    _completions,
+    check_step_rewards,
     _reward_options,
     _correction,
     _reward_model,

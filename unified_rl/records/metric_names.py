@@ -37,6 +37,7 @@ class Metric:
 _REFERENCE = "coefficients that read the reference; any, with logging.reference_kl=true"
 _READ, _OLD = "coefficients that read it", "coefficients that read old log-probs"
 _PRETRAINING, _HELD_OUT = "pre-training", "steps of `pretraining.held_out_every`"
+_TRACKED = "coefficients that read `tracked_value`"
 _VALUES = "`reward.source=step_values`"
 _LIMITED = "`importance` that limits or drops weights"
 
@@ -69,6 +70,9 @@ METRICS: Mapping[str, tuple[Metric, ...]] = {
         Metric("reward/NAME/mean", REWARD, "mean of one of several rewards, before its weight", "several named rewards"),
         Metric("reward/NAME/std", REWARD, "population standard deviation of one of several rewards", "several named rewards"),
         Metric("reward/greedy", REWARD, "mean reward of the greedy responses beside the groups", "`source.wrappers=[greedy]`"),
+        Metric("tracker/value", REWARD, "mean of what was believed of the step's prompts before it", _TRACKED),
+        Metric("tracker/kept", SHARE, "mean share rho of earlier rewards that the tracker keeps", _TRACKED),
+        Metric("tracker/drift", NATS, "mean |log pi_then - log pi_now| of what was last written to the prompts", _TRACKED),
         Metric("reward/step_mean", REWARD, "mean reward of a solution step", "`reward.supervision=process`"),
         Metric("reward/steps", "steps of a solution", "rewarded steps per response", "`reward.supervision=process`"),
         Metric("reward/value_of_prompt", REWARD, "mean value of the states in which responses begin", _VALUES),

@@ -10,6 +10,7 @@ from unified_rl.sources.offline import OfflineSamples
 from unified_rl.sources.online import OnlineSamples, score_groups
 from unified_rl.sources.pairs import Pairs
 from unified_rl.sources.prompts import PromptPool
+from unified_rl.sources.reference_rewards import ReferenceRewards
 from unified_rl.sources.refreshed import PolicyCopy, RefreshedSamples
 from unified_rl.sources.tree_search import BRANCH_FROM, TreeSearch
 
@@ -26,6 +27,7 @@ __all__ = [
     "Pairs",
     "PolicyCopy",
     "PromptPool",
+    "ReferenceRewards",
     "RefreshedSamples",
     "Settled",
     "TreeSearch",

@@ -109,7 +109,8 @@ class AheadOfTraining:
                 )
             responses = tuple(_scored(item) for item in group["responses"])
             greedy = None if group["greedy"] is None else _scored(group["greedy"])
-            groups.append(Group(self._prompts[group["prompt_id"]], responses, greedy))
+            others = None if group["reference_rewards"] is None else tuple(group["reference_rewards"])
+            groups.append(Group(self._prompts[group["prompt_id"]], responses, greedy, others))
         return Draw(groups, stored["sampled_tokens"])
 
 
@@ -138,6 +139,7 @@ def _as_json(draw: Draw) -> dict[str, Any]:
                 "prompt_id": group.prompt.id,
                 "responses": [_stored(one) for one in group.responses],
                 "greedy": None if group.greedy is None else _stored(group.greedy),
+                "reference_rewards": group.reference_rewards,
             }
             for group in draw.groups
         ],

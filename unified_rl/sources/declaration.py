@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from enum import Enum
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from unified_rl.base.types import Decoding, Draw, Generator, Prompt, Response, Reward, Source, Tokenizer
+from unified_rl.base.types import Decoding, Draw, Generator, Prompt, Response, Reward, Source, StatefulSource, Tokenizer
 
 #: What the chain of stages provides to a source of stored samples.
 STORED = "stored samples to train on"
+#: The same of the reference, which it is compared with.
+OF_REFERENCE = "stored samples of the reference"
 #: What a task has to have for a source of written pairs: a name of `presets.match.CONDITIONS`.
 COMPARED = "compared"
 
@@ -39,6 +42,7 @@ class Provides:
     pool: whether its prompts are the configured training prompts (and not those that came with the responses).
     demonstrated: whether some of each group's responses are texts that no policy wrote, beside the policy's own samples, whose
     probability is the product of their tokens'.
+    tree: whether responses to a prompt share beginnings, each token being drawn by the policy after the tokens before it.
     prompted: whether it answers given prompts (`Prompted`), so that a wrapper may choose them.
     beside: what each group has beside its responses: names of signals (`methods/signals.py`). untrained: how many responses to each
     prompt are sampled for that at each step, and not trained on.
@@ -52,6 +56,7 @@ class Provides:
     pool: bool = True
     prompted: bool = True
     demonstrated: bool = False
+    tree: bool = False
     beside: frozenset[str] = frozenset()
     untrained: int = 0
 
@@ -80,6 +85,23 @@ class Prompted(Source, Protocol):
 
     def sample(self, indices: Sequence[int], draw: int, policy_version: int) -> Draw:
         """A scored group for each of these prompts of the pool; what is random is a function of the seed, `draw` and the place."""
+
+
+class Around:
+    """A wrapper without a state of its own: a checkpoint holds that of the source inside, where it has one."""
+
+    def __init__(self, inside: Source) -> None:
+        self._inside = inside
+
+    def save(self, folder: Path) -> None:
+        """The state of the source inside."""
+        if isinstance(self._inside, StatefulSource):
+            self._inside.save(folder)
+
+    def load(self, folder: Path) -> None:
+        """Go on as the source inside that was saved would have."""
+        if isinstance(self._inside, StatefulSource):
+            self._inside.load(folder)
 
 
 class Given(Protocol):
@@ -118,6 +140,9 @@ class Given(Protocol):
 
     def stored(self) -> list[list[Response]]:
         """For each prompt of the pool, the stored responses of the policy that training starts from."""
+
+    def of_reference(self) -> list[list[Response]]:
+        """For each prompt of the pool, `source.samples_per_prompt` stored responses of the reference."""
 
     def written(self) -> tuple[Any, list[Response]]:
         """The demonstrated prompts as a pool, and the solution to each as a response."""

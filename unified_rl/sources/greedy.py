@@ -6,14 +6,13 @@ ReMax (arXiv 2310.10505) compares each response with the one that the same polic
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
-from unified_rl.base.types import Decoding, Draw, Generator, Reward, Source, StatefulSource
-from unified_rl.sources.declaration import WrapperDeclaration, decoding_of
+from unified_rl.base.types import Decoding, Draw, Generator, Reward, Source
+from unified_rl.sources.declaration import Around, WrapperDeclaration, decoding_of
 from unified_rl.sources.online import count_tokens, score_groups
 
 
-class GreedyBeside:
+class GreedyBeside(Around):
     """The groups of the source inside, each with a greedy response of the present policy to its prompt, scored by the same reward.
 
     The response is no member of its group: it is not trained on, and no statistic of the group knows it. Its tokens count as
@@ -25,7 +24,8 @@ class GreedyBeside:
         Args:
             decoding: how the others are sampled; of it, only the length limit is kept.
         """
-        self._inside, self._generator, self._reward = inside, generator, reward
+        super().__init__(inside)
+        self._generator, self._reward = generator, reward
         self._decoding = Decoding(temperature=0.0, max_new_tokens=decoding.max_new_tokens)
 
     def draw(self, step: int, policy_version: int) -> Draw:
@@ -37,16 +37,6 @@ class GreedyBeside:
         greedy = score_groups(self._reward, prompts, responses)
         groups = [replace(group, greedy=one.responses[0]) for group, one in zip(draw.groups, greedy, strict=True)]
         return Draw(groups, draw.sampled_tokens + count_tokens(greedy))
-
-    def save(self, folder: Path) -> None:
-        """The state of the source inside, where it has one."""
-        if isinstance(self._inside, StatefulSource):
-            self._inside.save(folder)
-
-    def load(self, folder: Path) -> None:
-        """Go on as the source inside that was saved would have."""
-        if isinstance(self._inside, StatefulSource):
-            self._inside.load(folder)
 
 
 WRAPPER = WrapperDeclaration(

@@ -98,6 +98,7 @@ def _over(inside: Provides, beside: Provides) -> Provides:
         writer=max(inside.writer, beside.writer, key=_FARTHER.index),
         stored=inside.stored and beside.stored,
         logp=inside.logp and beside.logp,
+        tree=False,
         demonstrated=inside.demonstrated or (inside.sampled and not inside.unknown_probability and not beside.sampled),
         unknown_probability=inside.unknown_probability
         or beside.unknown_probability

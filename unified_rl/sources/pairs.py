@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from unified_rl.base import rng
 from unified_rl.base.errors import ConfigError
-from unified_rl.base.types import Draw, Group, Source, StatefulSource
+from unified_rl.base.types import Draw, Group, Source
 from unified_rl.sources import offline
-from unified_rl.sources.declaration import Build, Given, SourceDeclaration, WrapperDeclaration
+from unified_rl.sources.declaration import Around, Build, Given, SourceDeclaration, WrapperDeclaration
 
 
-class Pairs:
+class Pairs(Around):
     """Pairs of a better and a worse response of the groups inside, the reward deciding which is which.
 
     Up to `pairs_per_prompt` pairs per prompt and step: the responses with the prompt's highest reward and the others, each
@@ -22,7 +21,8 @@ class Pairs:
     """
 
     def __init__(self, inside: Source, *, seed: int, pairs_per_prompt: int) -> None:
-        self._inside, self._seed, self._pairs_per_prompt = inside, seed, pairs_per_prompt
+        super().__init__(inside)
+        self._seed, self._pairs_per_prompt = seed, pairs_per_prompt
 
     def draw(self, step: int, policy_version: int) -> Draw:
         draw = self._inside.draw(step, policy_version)
@@ -36,16 +36,6 @@ class Pairs:
             matched = list(zip(better, worse, strict=False))[: self._pairs_per_prompt]
             pairs += [group.with_responses(pair) for pair in matched]
         return Draw(pairs, draw.sampled_tokens)
-
-    def save(self, folder: Path) -> None:
-        """The state of the source inside, where it has one."""
-        if isinstance(self._inside, StatefulSource):
-            self._inside.save(folder)
-
-    def load(self, folder: Path) -> None:
-        """Go on as the source inside that was saved would have."""
-        if isinstance(self._inside, StatefulSource):
-            self._inside.load(folder)
 
 
 def pairs_per_prompt(config: Any) -> int:

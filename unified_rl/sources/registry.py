@@ -12,6 +12,7 @@ from unified_rl.sources import (
     offline,
     online,
     pairs,
+    reference_rewards,
     refreshed,
     tree_search,
     written_pairs,
@@ -33,7 +34,15 @@ SOURCES: dict[str, SourceDeclaration] = {
     )
 }
 WRAPPERS: dict[str, WrapperDeclaration] = {
-    wrapper.name: wrapper for wrapper in (pairs.WRAPPER, informative.WRAPPER, mixed.WRAPPER, refreshed.WRAPPER, greedy.WRAPPER)
+    wrapper.name: wrapper
+    for wrapper in (
+        pairs.WRAPPER,
+        informative.WRAPPER,
+        mixed.WRAPPER,
+        refreshed.WRAPPER,
+        greedy.WRAPPER,
+        reference_rewards.WRAPPER,
+    )
 }
 
 

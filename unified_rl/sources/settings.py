@@ -21,9 +21,9 @@ class SourceConfig(TreeOptions, RefreshOptions, MixOptions, InformativeOptions, 
     """The data source.
 
     name: one of the table in docs/sources.md; "" = that of the method's row.
-    wrappers: what is made of that source, the first one innermost: pairs | informative | mixed | refreshed | greedy
-        (docs/sources.md).
-    samples_per_prompt: stored samples per prompt.
+    wrappers: what is made of that source, the first one innermost: pairs | informative | mixed | refreshed | greedy |
+        reference_rewards (docs/sources.md).
+    samples_per_prompt: stored samples per prompt, to train on or to compare with.
     max_rounds: most batches of prompts that are tried per step, where groups whose rewards agree are replaced.
     mixed_with, mixed_responses: the other source of mixed groups, and how many responses of each group come from it.
     refresh_every: steps between two refreshes of the policy that is sampled from, where it is a copy; 0 = never, the start policy.

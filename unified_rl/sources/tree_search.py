@@ -5,7 +5,8 @@ from its own distribution, and `behaviour_logp` are those probabilities. But res
 independent; a beginning is continued only where a response went on beyond it, so what long responses begin with comes up more often
 than by sampling; and `best` lets the reward choose. The probability with which the search finds a response is not the product of
 its tokens' and is not known. So the responses are data for a likelihood (Online RFT), and not for a coefficient that estimates an
-expectation over the policy's samples: those are refused (`Provides.unknown_probability`).
+expectation over the policy's samples: those are refused (`Provides.unknown_probability`). A coefficient that says so (`tree` in its
+needs) learns from them all the same, token by token: each was drawn by the policy in its state, which the search chose.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import numpy as np
 
 from unified_rl.base import rng
 from unified_rl.base.errors import ConfigError
-from unified_rl.base.types import Decoding, Draw, Generator, Group, Prompt, Response, Reward, ScoredResponse, Tokenizer
+from unified_rl.base.types import Decoding, Draw, Generator, Prompt, Response, Reward, Tokenizer
 from unified_rl.config.ranges import at_least, one_of
 from unified_rl.sources.declaration import Given, Provides, SourceDeclaration, Writer, decoding_of, group_size
 from unified_rl.sources.online import score_groups
@@ -47,18 +48,29 @@ class _Branch:
     beginning: Beginning
 
 
-def random_responses(group: Sequence[ScoredResponse]) -> list[ScoredResponse]:
+#: (the reward, prompts, each one's responses so far) -> of each prompt those that may be branched from.
+Choice = Callable[[Reward, Sequence[Prompt], Sequence[Sequence[Response]]], Sequence[Sequence[Response]]]
+
+
+def random_responses(
+    reward: Reward, prompts: Sequence[Prompt], so_far: Sequence[Sequence[Response]]
+) -> Sequence[Sequence[Response]]:
     """All of them: every step end is as good as any other."""
-    return list(group)
+    return so_far
 
 
-def best_responses(group: Sequence[ScoredResponse]) -> list[ScoredResponse]:
+def best_responses(
+    reward: Reward, prompts: Sequence[Prompt], so_far: Sequence[Sequence[Response]]
+) -> Sequence[Sequence[Response]]:
     """Those with the highest reward so far (all of them, while they are equal)."""
-    best = max(scored.score.reward for scored in group)
-    return [scored for scored in group if scored.score.reward == best]
+    chosen = []
+    for group, scores in zip(so_far, reward.score(prompts, so_far), strict=True):
+        best = max(score.reward for score in scores)
+        chosen.append([one for one, score in zip(group, scores, strict=True) if score.reward == best])
+    return chosen
 
 
-BRANCH_FROM: dict[str, Callable[[Sequence[ScoredResponse]], list[ScoredResponse]]] = {
+BRANCH_FROM: dict[str, Choice] = {
     "random": random_responses,
     "best": best_responses,
 }
@@ -88,7 +100,7 @@ class TreeSearch:
         decoding: Decoding,
         tokenizer: Tokenizer,
         step_ends: StepEnds,
-        branch_from: Callable[[Sequence[ScoredResponse]], list[ScoredResponse]],
+        branch_from: Choice,
         *,
         seed: int,
         prompts_per_step: int,
@@ -109,36 +121,30 @@ class TreeSearch:
     def sample(self, indices: Sequence[int], draw: int, policy_version: int) -> Draw:
         """Groups for given prompts of the pool.
 
-        Tokens of a beginning are counted once, where they were sampled; those cut off are counted too.
+        Tokens of a beginning are counted once, where they were sampled; those cut off are counted too. The reward is asked about
+        whole groups, in which a response may be judged by the others.
         """
         prompts = [self.pool[index] for index in indices]
-        groups = [Group(prompt, ()) for prompt in prompts]
+        whole: list[list[Response]] = [[] for _ in prompts]
         sampled = 0
-        for numbers in self._rounds:
+        for turn, numbers in enumerate(self._rounds):
+            chosen = self._branch_from(self._reward, prompts, whole) if turn else whole
             wanted = [
-                _Branch(place, int(index), self._beginning(group, draw, place, int(index)))
-                for place, group in enumerate(groups)
+                _Branch(place, int(index), self._beginning(prompts[place], group, draw, place, int(index)))
+                for place, group in enumerate(chosen)
                 for index in numbers
             ]
             pieces = self._continue(prompts, wanted, draw, policy_version)
             sampled += sum(map(len, pieces))
-            whole: list[list[Response]] = [[] for _ in prompts]
             for branch, piece in zip(wanted, pieces, strict=True):
                 whole[branch.place].append(self._whole(branch.beginning, piece))
-            scored = score_groups(self._reward, prompts, whole)
-            sampled += sum(one.score.sampled_tokens for group in scored for one in group.responses)
-            groups = [old.with_responses(old.responses + new.responses) for old, new in zip(groups, scored, strict=True)]
-        return Draw(groups, sampled)
+        return Draw(score_groups(self._reward, prompts, whole), sampled)
 
-    def _beginning(self, group: Group, step: int, place: int, index: int) -> Beginning:
-        """What response `index` goes on from: a function of the group so far and (seed, step, place, index)."""
-        if not group.responses:
+    def _beginning(self, prompt: Prompt, chosen: Sequence[Response], step: int, place: int, index: int) -> Beginning:
+        """What response `index` goes on from: a function of the chosen ones and (seed, step, place, index)."""
+        if not chosen:
             return Beginning()
-        found = {
-            beginning.token_ids: beginning
-            for scored in self._branch_from(group.responses)
-            for beginning in self._beginnings(group.prompt, scored.response)
-        }
+        found = {beginning.token_ids: beginning for response in chosen for beginning in self._beginnings(prompt, response)}
         choices = list(found.values()) or [Beginning()]
         return choices[int(rng.generator(self._seed, "branches", step, place, index).integers(len(choices)))]
 
@@ -250,6 +256,7 @@ DECLARATION = SourceDeclaration(
         Writer.CURRENT,
         unknown_probability="yields responses that share beginnings and were continued where the search chose to: nobody knows how "
         "likely it was to find each, so no importance weight can correct for it",
+        tree=True,
     ),
     in_words="q ~ P_sft(Q), o ~ pi_theta(O|q, a prefix of another o that ends with a step)",
     what="some from the prompt, the others from step ends of those before",

@@ -16,13 +16,13 @@ from unified_rl.base import files
 from unified_rl.base.errors import ConfigError
 from unified_rl.base.types import Generator, Ranks, Reward, Source, StatefulSource, Task, Tokenizer
 from unified_rl.config.schema import Config
-from unified_rl.loop.memory import PromptMemory
+from unified_rl.loop.memory import Memory, memories
 from unified_rl.loop.train import Parts, Pass
 from unified_rl.methods.base import Coefficient
 from unified_rl.methods.importance import corrected
 from unified_rl.methods.losses import all_needs, of_policy
 from unified_rl.methods.signals import Role as ModelRole
-from unified_rl.methods.signals import beside_policy, per_micro_batch, per_prompt, within_update
+from unified_rl.methods.signals import beside_policy, per_micro_batch, within_update
 from unified_rl.models.adapters import adapter_off, add_adapter, load_adapter
 from unified_rl.models.compiled_forward import compiled_forward
 from unified_rl.models.decoder_pass import decoder_of
@@ -86,7 +86,7 @@ def assemble(
     given = _collaborators(config, store, task, trained, live, reward, ranks, policy_key, policy_path)
     awaited.arrived(given.generator)
     source, source_inputs = _source_at(checkpoint, given)
-    memory = _memory(coefficient, checkpoint)
+    remembered = _memories(coefficient, checkpoint)
     parts = Parts(
         source=source,
         coefficient=coefficient,
@@ -94,10 +94,10 @@ def assemble(
         frozen=frozen,
         companions=trained.companions,
         curve=curve.Curve(config, task, trained.tokenizer, _beside_source(live.generator, source, engines)).entries,
-        save=lambda folder: _save(config, trained, source, memory, folder, ranks),
+        save=lambda folder: _save(config, trained, source, remembered, folder, ranks),
         decode=partial(_pieces, trained.tokenizer),
         ranks=ranks,
-        memory=memory,
+        memories=remembered,
         sampler_metrics=live.metrics,
     )
     read = {**reward_inputs, **source_inputs, **_given_weights(config, roles)}
@@ -122,11 +122,12 @@ def _source_at(checkpoint: Path | None, given: Collaborators) -> tuple[Source, d
     return source, inputs
 
 
-def _memory(coefficient: Coefficient, checkpoint: Path | None) -> PromptMemory | None:
-    """What the run remembers of its prompts, if the coefficient reads any of it."""
-    if not per_prompt(coefficient.needs):
-        return None
-    return PromptMemory.load(checkpoint) if checkpoint else PromptMemory()
+def _memories(coefficient: Coefficient, checkpoint: Path | None) -> tuple[Memory, ...]:
+    """What the run remembers of its prompts, of what the coefficient reads."""
+    found = memories(coefficient)
+    for memory in found if checkpoint else ():
+        memory.load(checkpoint)  # type: ignore[arg-type]
+    return found
 
 
 @dataclass(frozen=True)
@@ -299,7 +300,7 @@ def _frozen_copy(
     return copy, divided(solution_generator(config, sampler, trained.tokenizer), reward, ranks)[0]
 
 
-def _save(config: Config, trained: _Trained, source: Source, memory: PromptMemory | None, folder: Path, ranks: Ranks) -> None:
+def _save(config: Config, trained: _Trained, source: Source, remembered: Sequence[Memory], folder: Path, ranks: Ranks) -> None:
     """Write a checkpoint's content: every rank its part of the trainers' state, the first one everything else."""
     policy = trained.policy
     policy.save(folder / state_name(config.trainer.name, "optimizer"))
@@ -312,7 +313,7 @@ def _save(config: Config, trained: _Trained, source: Source, memory: PromptMemor
         return
     save_policy(whole, trained.tokenizer, folder / "policy")
     files.write_json(folder / "state.json", {"updates": policy.updates})
-    if memory:
+    for memory in remembered:
         memory.save(folder)
     if isinstance(source, StatefulSource):
         source.save(folder / "source")

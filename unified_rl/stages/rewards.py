@@ -13,7 +13,7 @@ from unified_rl.base.errors import ConfigError, UnifiedRLError
 from unified_rl.base.plugins import import_by_path
 from unified_rl.base.types import Generator, Response, Reward, Task
 from unified_rl.config.reward_models import check_settings, default_reduction
-from unified_rl.config.rewards import CONTROLS, SEVERAL, STEP_VALUES, RewardConfig
+from unified_rl.config.rewards import CONTROLS, NODE_VALUES, SEVERAL, STEP_VALUES, RewardConfig
 from unified_rl.config.schema import Config
 from unified_rl.models.reward_model import read_card
 from unified_rl.presets import chain
@@ -36,6 +36,7 @@ from unified_rl.rewards.ensembles import EnsembleScorer
 from unified_rl.rewards.functions import FunctionReward, check_callable, is_function
 from unified_rl.rewards.judges import Dial
 from unified_rl.rewards.model import Scorer
+from unified_rl.rewards.node_values import NodeValues
 from unified_rl.rewards.patterns import pattern
 from unified_rl.rewards.step_values import StepGains
 from unified_rl.stages import world
@@ -110,6 +111,9 @@ def _one(
         return _users_reward(options.source, where, task, tokenizer)
     if options.source == "none":
         return NoReward(task)
+    if options.source == NODE_VALUES:
+        segmenter = build_segmenter(options.segmentation, task, tokenizer)
+        return NodeValues(task, segmenter, correct=options.correct, incorrect=options.incorrect)
     if options.source in CONTROLS:
         return _control(options, where, task)
     if not options.learned:

@@ -18,9 +18,11 @@ from unified_rl.records.artifacts import Artifact, ArtifactStore
 from unified_rl.rewards.steps import build_segmenter
 from unified_rl.sources import MixedDemonstrations, PolicyCopy, PromptPool, as_response
 from unified_rl.sources.ahead import WRAPPER as AHEAD
+from unified_rl.sources.declaration import OF_REFERENCE
 from unified_rl.sources.registry import declared
 from unified_rl.stages import world
 from unified_rl.stages.demonstrations import batches, load_demonstrations, stored_demonstrations
+from unified_rl.stages.fingerprints import path_fingerprint
 from unified_rl.stages.kinds.offline_samples import offline_samples
 
 
@@ -60,6 +62,14 @@ class Collaborators:
         policy = Artifact(self.policy_key, self.policy_path)
         key, stored = offline_samples(self.config, self.store, policy, self.prompts())
         self.read[chain.provider(self.config, chain.STORED)] = key
+        return stored
+
+    def of_reference(self) -> list[list[Response]]:
+        if not self.config.reference:
+            return self.stored()
+        reference = Artifact(path_fingerprint(self.config.reference), Path(self.config.reference))
+        key, stored = offline_samples(self.config, self.store, reference, self.prompts())
+        self.read[OF_REFERENCE] = key
         return stored
 
     def written(self) -> tuple[PromptPool, list[Response]]:
