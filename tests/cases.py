@@ -12,15 +12,18 @@ import textbook_pairs as pairs
 import torch
 
 from unified_rl import coefficients as c
-from unified_rl.methods.signals import per_micro_batch
+from unified_rl.methods.signals import per_micro_batch, within_update
 from unified_rl.models.roles import policy_role
 
 LENGTH = 16  # of constant_length
 
 
 def role_of(coefficient, temperature=1.0):
-    """The policy's role with the side outputs that the coefficient reads."""
-    return policy_role(temperature, beside=frozenset(one.output for one in per_micro_batch(coefficient.needs)))
+    """The policy's role with the side outputs that the coefficient reads; a teacher that they are from is the policy itself."""
+    beside = frozenset(one.output for one in per_micro_batch(coefficient.needs))
+    if not within_update(coefficient.needs):
+        return policy_role(temperature, beside=beside)
+    return lambda model, packed: policy_role(temperature, beside=beside, teacher=model)(model, packed)
 
 
 def gspo_objective(logp_BT, inputs):
@@ -155,6 +158,7 @@ CASES |= {
     "kl_cov": _case(c.KlCov(share=0.1, hold=0.5), gates.kl_cov, "batch_token_mean"),
     # likelihood and distillation
     "dft": _case(c.Dft(), gates.dft),
+    "gkd": _case(c.Divergence(), lambda b, logp, old, ref: 0.0 * logp[0].sum()),  # test_teacher_losses has what it trains by
     "minillm": _case(
         c.OnPolicyDistillation(credit="to_go"),
         lambda *a: gates.distillation(*a, to_go=True, length=LENGTH),
@@ -177,6 +181,7 @@ CASES |= {
     # pairs
     "cdpo": _case(c.Dpo(label_smoothing=0.1), pairs.on_margin(pairs.smoothed), "pair_mean"),
     "dpo_nll": _case(c.Dpo(nll_coef=0.7), pairs.with_nll, "pair_mean"),
+    "wpo": _case(c.Wpo(), pairs.weighted, "pair_mean"),
     "ld_dpo": _case(c.Dpo(tail_weight=0.5), pairs.length_desensitised, "pair_mean"),
     "f_dpo_forward_kl": _case(c.Dpo(divergence="forward_kl"), pairs.of_divergence(lambda t: 1 - 1 / t), "pair_mean"),
     "f_dpo_js": _case(c.Dpo(divergence="js"), pairs.of_divergence(lambda t: torch.log(2 * t / (t + 1))), "pair_mean"),

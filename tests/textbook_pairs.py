@@ -119,6 +119,19 @@ def with_nll(b, logp, old, ref, beta=0.1, nll=0.7):
     )
 
 
+def weighted(b, logp, old, ref, beta=0.1):
+    """Zhou et al. 2024: DPO's pairs times both responses' weights, numbers that nothing differentiates."""
+    energy = b.inputs.more["squared_probs_BT"]
+
+    def weight(row):
+        ratios = [float(torch.exp(lp.detach()) / energy[row, t]) for t, lp in enumerate(logp[row])]
+        return float(np.prod(ratios)) ** (1 / len(ratios))
+
+    return mean_over_pairs(
+        b, lambda p, m: weight(p) * weight(m) * log_sigmoid(beta * (summed(logp, ref, p) - summed(logp, ref, m)))
+    )
+
+
 def length_desensitised(b, logp, old, ref, beta=0.1, tail=0.5):
     """The tokens past the shorter response's length count `tail`."""
 

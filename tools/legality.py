@@ -49,6 +49,8 @@ WRAPPED: dict[str, dict[str, Any]] = {
     "online_samples [reference_rewards]": {"name": "online_samples", "wrappers": ["reference_rewards"]},
     "online_samples [greedy]": {"name": "online_samples", "wrappers": ["greedy"]},
 }
+#: A loss for coefficients that have no term of their own.
+BESIDE = "entropy_bonus"
 AXES = ("source", "reward", "coefficient", "aggregation", "importance")
 
 
@@ -81,6 +83,8 @@ class Combination:
             found.append(f"source.wrappers=[{','.join(options['wrappers'])}]")
         if "mixed_with" in options:
             found.append(f"source.mixed_with={options['mixed_with']}")
+        if COEFFICIENTS[self.coefficient].by_losses:
+            found.append(f"losses.{BESIDE}=1")
         if self.importance == "rejected":
             found.append("importance.reject=ratio")
         return found
@@ -97,7 +101,8 @@ def every() -> Iterator[tuple[Combination, Config]]:
     for coefficient in COEFFICIENTS:
         config = compose(["method=grpo", f"coefficient={coefficient}"])
         roles: dict[str, Any] = {role.name: "DIR" for role in beside_policy(config.coefficient.needs) if role.setting}
-        config = replace(config, **roles)
+        losses = {BESIDE: 1.0} if config.coefficient.by_losses else {}
+        config = replace(config, losses=losses, **roles)
         for importance in IMPORTANCES:
             reject = "ratio" if importance == "rejected" else "none"
             weighed = replace(config, importance=replace(config.importance, name=importance, reject=reject))

@@ -30,7 +30,7 @@ class Uniform(Coefficient):
 RUNS = {
     "grpo": ("rollout.minibatches=2", "importance=truncated", "losses.entropy_bonus=0.01", "reward.false_positive=0.5"),
     "grpo_ps": ("reward.false_negative=0.5", "reward.false_positive=0.5"),
-    "ppo": ("losses.teacher_reverse_kl=0.1", "losses.teacher_forward_kl=0.1", "teacher={teacher}"),
+    "ppo": ("losses.teacher_reverse_kl=0.1", "losses.teacher_forward_kl=0.1", "losses.teacher_jsd=0.1", "teacher={teacher}"),
     "otb": (),
     "dpo": (),
     "remax": (),

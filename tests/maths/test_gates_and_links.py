@@ -205,6 +205,15 @@ def test_scores_of_pairs():
     assert ranked.tolist() == [2, 1, 0, 3]
 
 
+def test_wpo_weighs_by_both_responses():
+    # o+ of two tokens: pi 1/2 of sum pi^2 1/2, and 1/4 of 1/4: weight 1; o- of one: 1/2 of 1/4: weight 2. The pair's is 2
+    logp, energy = f64([[0.5, 0.25], [0.5, 1.0]]).log(), f64([[0.5, 0.25], [0.25, 0.0]])
+    mask = torch.tensor([[True, True], [True, False]])
+    mean = preferences.mean_log_ratio(logp, energy.log(), mask)
+    assert mean.exp().tolist() == pytest.approx([1, 2])
+    assert preferences.pair_sum(mean, torch.tensor([7, 7])).exp().tolist() == pytest.approx([2, 2])
+
+
 # ---- the sampler's weights ------------------------------------------------------------------------------------------------------
 
 

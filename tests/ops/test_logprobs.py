@@ -185,11 +185,11 @@ def log_softmax(hidden, weight, bias, temperature):
     return torch.log_softmax((hidden @ weight.T + (0 if bias is None else bias)) / temperature, dim=-1)
 
 
-def every_output(leaves, targets, teacher, temperature):
+def every_output(leaves, targets, teacher, temperature, share=0.5):
     """All outputs by their definitions, each a sum over the vocabulary."""
     logp, taught = log_softmax(*leaves, temperature), log_softmax(*teacher[:3], temperature)
     p, t = logp.exp(), taught.exp()
-    uniform = torch.full_like(logp, 1 / logp.shape[1])
+    uniform, m = torch.full_like(logp, 1 / logp.shape[1]), (1 - share) * p + share * t
     return {
         "logp": logp[torch.arange(len(targets)), targets],
         "entropy": (p * -logp).sum(-1),
@@ -197,6 +197,7 @@ def every_output(leaves, targets, teacher, temperature):
         "uniform_kl": (p * (p / uniform).log()).sum(-1),
         "reverse_kl": (p * (p / t).log()).sum(-1),
         "forward_kl": (t * (t / p).log()).sum(-1),
+        "jsd": (1 - share) * (p * (p / m).log()).sum(-1) + share * (t * (t / m).log()).sum(-1),
     }
 
 
@@ -208,8 +209,8 @@ def taught(dtype=torch.float64, seed=7, width=3):
 
 
 @pytest.mark.parametrize("chunk_elements", CHUNKS)
-@pytest.mark.parametrize("temperature", [1.0, 0.7])
-def test_every_output_and_its_gradient_equal_their_definitions(chunk_elements, temperature):
+@pytest.mark.parametrize(("temperature", "share"), [(1.0, 0.5), (0.7, 0.1)])
+def test_every_output_and_its_gradient_equal_their_definitions(chunk_elements, temperature, share):
     leaves, targets = inputs(seed=5)
     teacher = taught()
     found = token_outputs(
@@ -219,9 +220,10 @@ def test_every_output_and_its_gradient_equal_their_definitions(chunk_elements, t
         differentiated=NAMES,
         temperature=temperature,
         teacher=teacher,
+        share=share,
         chunk_elements=chunk_elements,
     )
-    expected = every_output(leaves, targets, teacher, temperature)
+    expected = every_output(leaves, targets, teacher, temperature, share)
     assert found.keys() == expected.keys() == set(NAMES)
     random = torch.Generator().manual_seed(6)
     upstream = {name: torch.randn(TOKENS, generator=random, dtype=torch.float64) for name in NAMES}
@@ -247,14 +249,16 @@ def test_scaled_and_capped_logits_of_policy_and_teacher(caps, chunk_elements):
         return torch.log_softmax((head.cap * torch.tanh(z / head.cap) if head.cap else z) / 0.7, dim=-1)
 
     found = token_outputs(
-        policy, targets, NAMES, differentiated=NAMES, temperature=0.7, teacher=teacher, chunk_elements=chunk_elements
+        policy, targets, NAMES, differentiated=NAMES, temperature=0.7, teacher=teacher, share=0.3, chunk_elements=chunk_elements
     )
     logp, log_t = distribution(policy), distribution(teacher)
+    log_m = (0.7 * logp.exp() + 0.3 * log_t.exp()).log()
     expected = {
         "logp": logp[torch.arange(TOKENS), targets],
         "squared_probs": logp.exp().square().sum(-1),
         "reverse_kl": (logp.exp() * (logp - log_t)).sum(-1),
         "forward_kl": (log_t.exp() * (log_t - logp)).sum(-1),
+        "jsd": (0.7 * logp.exp() * (logp - log_m) + 0.3 * log_t.exp() * (log_t - log_m)).sum(-1),
     }
     for name, wanted in expected.items():
         torch.testing.assert_close(found[name], wanted, rtol=0, atol=1e-12)
@@ -296,7 +300,7 @@ def test_names_come_back_in_the_order_asked_for_and_nothing_else():
 
 def bfloat16_head(leaves, targets, names, free, temperature, chunk_elements, teacher=None, kept_bytes=2**30):
     """What a GPU computes with bfloat16 operands, here."""
-    taught = None if teacher is None else (*teacher[:3], temperature)
+    taught = None if teacher is None else (*teacher[:3], temperature, 0.5)
     found = Bfloat16Head.apply(*leaves, targets, temperature, chunk_elements, names, free, taught, kept_bytes)
     return dict(zip(names, found, strict=True))
 

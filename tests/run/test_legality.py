@@ -11,6 +11,7 @@ from tiny import words
 from tools import legality
 from unified_rl.cli import main
 from unified_rl.methods import COEFFICIENTS
+from unified_rl.methods.signals import beside_policy
 from unified_rl.presets import rules
 
 SMALL_REWARD_MODEL = (
@@ -54,7 +55,7 @@ def test_the_survey_says_what_the_check_says():
 def trained(one, place, folder):
     """Two steps of a combination on the coin world; the metrics."""
     more = [*one.words(), "trainer.steps=2", "logging.curve_problems=0", "evaluation.problems=2", *SMALL_REWARD_MODEL]
-    if "teacher_logp" in COEFFICIENTS[one.coefficient].needs:
+    if any(role.setting for role in beside_policy(COEFFICIENTS[one.coefficient].needs)):
         more.append(f"teacher={next((folder / 'teacher' / 'checkpoints').glob('step_*2/policy'))}")
     line = words("grpo", folder / f"run{place}", folder / "artifacts", *more)
     assert main(["train", *line]) == 0, " ".join(one.words())

@@ -158,6 +158,33 @@ MUTANTS = (
         'mul_(upstream["squared_probs"]',
         LOGPROBS,
     ),
+    *(
+        Mutant(SOFTMAX, f"JSD: {what}", old, new, (*LOGPROBS, ("tests/maths/test_teacher_losses.py",)))
+        for what, old, new in (
+            (
+                "shares swapped",
+                "share * of_teacher_n - (1 - share) * of_policy_n",
+                "(1 - share) * of_teacher_n - share * of_policy_n",
+            ),
+            ("of equal shares", "math.log(share / (1 - share))", "0.0"),
+            ("a gradient that is not centred", "excess -= torch.linalg.vecdot(logp_nV.exp(), excess)[:, None]", "pass"),
+            ("a whole gradient", '(1 - share) * upstream["jsd"]', 'upstream["jsd"]'),
+        )
+    ),
+    Mutant(
+        "ops/logprobs.py",
+        "JSD of few logits: shares swapped",
+        "(1 - share) * of_policy_N + share *",
+        "share * of_policy_N + (1 - share) *",
+        LOGPROBS,
+    ),
+    Mutant(
+        "stages/assembly.py",
+        "JSD: beta forgotten",
+        "beside, teacher, config.jsd_beta)",
+        "beside, teacher)",
+        (("tests/maths/test_teacher_losses.py",),),
+    ),
     Mutant(SOFTMAX, "reverse KL: the wrong way round", "(logp_nV - teacher_nV)", "(teacher_nV - logp_nV)", LOGPROBS),
     Mutant(
         SOFTMAX,

@@ -219,7 +219,7 @@ MUTANTS = (
     ),
     Mutant(COEF, "Eq. 14: sigma of +m", "misranking=torch.sigmoid(-margin_BT)", "misranking=torch.sigmoid(margin_BT)"),
     Mutant(PREF, "chosen and rejected swapped", "torch.where(chosen_B, 1.0, -1.0)", "torch.where(chosen_B, -1.0, 1.0)"),
-    Mutant(PREF, "margin: beta missing inside", "return beta * (signed_B", "return (signed_B"),
+    Mutant(PREF, "margin: beta missing inside", "return beta * pair_sum(signed_B", "return pair_sum(signed_B"),
     Mutant(
         PREF,
         "reference added",

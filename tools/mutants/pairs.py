@@ -16,6 +16,21 @@ MUTANTS = (
         ("cDPO: same side", "- smoothing * torch.sigmoid(margin_B)", "- smoothing * torch.sigmoid(-margin_B)"),
     ),
     *of(
+        MARGINS,
+        "wpo",
+        ("WPO: the other's weight alone", "ops.preferences.pair_sum(log_weight_B, inputs.group_B).exp()", "log_weight_B.exp()"),
+        (
+            "WPO: not aligned",
+            "mean_log_ratio(logp_BT, energy_BT.log(), mask_BT)",
+            "mean_log_ratio(logp_BT, 0 * logp_BT, mask_BT)",
+        ),
+        (
+            "WPO: of the sum",
+            "ops.preferences.mean_log_ratio(logp_BT, energy_BT",
+            "ops.preferences.summed_log_ratio(logp_BT, energy_BT",
+        ),
+    ),
+    *of(
         LINKS,
         "robust_dpo",
         ("robust: not rescaled", "/ (1 - 2 * smoothing)", ""),

@@ -39,6 +39,7 @@ class Config:
     mix: settings of pre-training by name: a file of configs/mix, or FILE.yaml (docs/pretraining.md).
     reference: Hugging Face directory of the reference policy; "" = the policy that training starts from.
     teacher: Hugging Face directory of the teacher, for coefficients that need one.
+    jsd_beta: the teacher's share in the mixture of losses.teacher_jsd: 0.5 is the Jensen-Shannon divergence.
     losses: weights of further losses of the policy by name (`unified_rl/methods/losses.py`), e.g. losses.entropy_bonus=0.01.
     artifacts: folder of the stages' content-addressed results. threads: CPU threads (0 = all cores).
     """
@@ -65,6 +66,7 @@ class Config:
     aggregation: AggregationConfig = field(default_factory=AggregationConfig)
     importance: ImportanceConfig = field(default_factory=ImportanceConfig)
     losses: dict[str, float] = field(default_factory=dict)
+    jsd_beta: float = 0.5
     rollout: RolloutConfig = field(default_factory=RolloutConfig)
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)

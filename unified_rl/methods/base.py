@@ -98,6 +98,7 @@ class Coefficient:
     constant             whether it is the same for every response, whatever its reward and its probability
     any_sampler          whether it only raises or lowers the likelihood of the texts it is given, and so means something whoever
                          chose them; the others estimate an expectation over samples of a policy, and need its whole support
+    by_losses            whether it has no term, so that the losses beside it are all there is
     reads_reward         whether it reads what the reward is worth, and not only which responses it accepts
     formula, equation    for the table: GC in words, and where it is from
     """
@@ -110,6 +111,7 @@ class Coefficient:
     contains_weights: ClassVar[bool] = False
     constant: ClassVar[bool] = False
     any_sampler: ClassVar[bool] = False
+    by_losses: ClassVar[bool] = False
     reads_reward: ClassVar[bool] = True
     formula: ClassVar[str] = ""
     equation: ClassVar[str] = ""

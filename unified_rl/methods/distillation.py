@@ -75,6 +75,23 @@ class OnPolicyDistillation(Coefficient):
         return found
 
 
+@dataclass
+class Divergence(Coefficient):
+    """No term of its own: a divergence from the teacher over the whole vocabulary, one of `losses`, is all there is."""
+
+    name: str = "gkd"
+    needs: ClassVar[frozenset[str]] = frozenset({"jsd"})
+    supervisions: ClassVar[frozenset[str]] = frozenset({"none", "outcome"})
+    any_sampler: ClassVar[bool] = True
+    reads_reward: ClassVar[bool] = False
+    by_losses: ClassVar[bool] = True
+    formula: ClassVar[str] = "0: its losses are all there is"
+    equation: ClassVar[str] = "arXiv 2306.13649"
+
+    def terms(self, logp_BT: Tensor, inputs: Inputs) -> Terms:
+        return {"none": ops.terms.term(none=logp_BT.new_zeros(()))}
+
+
 def reverse_kl(outputs: Mapping[str, Tensor], inputs: Inputs) -> Tensor:
     """KL(pi || pi_T) of each token's distributions, [b, T], in nats: the policy leaves what the teacher would not write.
 
@@ -91,7 +108,16 @@ def forward_kl(outputs: Mapping[str, Tensor], inputs: Inputs) -> Tensor:
     return outputs["forward_kl"]
 
 
-COEFFICIENTS = (OnPolicyDistillation,)
+def generalised_jsd(outputs: Mapping[str, Tensor], inputs: Inputs) -> Tensor:
+    """(1 - b) KL(pi || m) + b KL(pi_T || m) of each token's distributions, m = (1 - b) pi + b pi_T, [b, T], in nats.
+
+    b is `jsd_beta`: divided by b it tends to KL(pi_T || pi) as b goes to 0, and divided by 1 - b to KL(pi || pi_T) as b goes to 1.
+    Source: GKD (arXiv 2306.13649), Eq. 1.
+    """
+    return outputs["jsd"]
+
+
+COEFFICIENTS = (OnPolicyDistillation, Divergence)
 ROWS = {
     "opd": Method("online_samples", "none", "none", "opd", "On-policy distillation"),
     # The sequence's KL is a sum over tokens: no 1/|o|.
@@ -104,4 +130,6 @@ ROWS = {
         aggregation="constant_length",
         settings={"coefficient": {"credit": "to_go"}},
     ),
+    # On the policy's samples alone (lambda = 1), as its main results are.
+    "gkd": Method("online_samples", "none", "none", "gkd", "GKD", settings={"losses": {"teacher_jsd": 1.0}}),
 }

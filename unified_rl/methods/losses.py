@@ -61,6 +61,13 @@ LOSSES: dict[str, NamedLoss] = {
             distillation.forward_kl,
             frozenset({"forward_kl"}),
         ),
+        NamedLoss(
+            "teacher_jsd",
+            "policy",
+            "(1 - b) KL(pi || m) + b KL(pi_T || m), m = (1 - b) pi + b pi_T, b = jsd_beta",
+            distillation.generalised_jsd,
+            frozenset({"jsd"}),
+        ),
         NamedLoss("entropy_bonus", "policy", "-H(pi(.|q, o_<t))", negative_entropy, frozenset({"entropy"})),
     )
 }
@@ -95,6 +102,16 @@ def check_losses(config: Any) -> None:
     for name in config.losses:
         if name not in known:
             raise ConfigError(f"losses.{name} is not known{did_you_mean(name, known)}; set one of these, or leave it out")
+    if not 0 < config.jsd_beta < 1:
+        raise ConfigError(
+            f"jsd_beta={config.jsd_beta} leaves one distribution in the mixture, and a divergence of 0; set "
+            "losses.teacher_forward_kl in place of losses.teacher_jsd for 0, losses.teacher_reverse_kl for 1"
+        )
+    if config.coefficient.by_losses and not any(config.losses.values()):
+        raise ConfigError(
+            f"coefficient={config.coefficient.name} has no term of its own, and there is no loss beside it; set "
+            "losses.teacher_jsd, losses.teacher_forward_kl or losses.teacher_reverse_kl"
+        )
     if any(config.losses.values()) and config.coefficient.contains_weights:
         raise ConfigError(
             f"coefficient={config.coefficient.name} contains its own average, to which losses weighted by an aggregation cannot be "

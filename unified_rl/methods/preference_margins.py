@@ -111,6 +111,28 @@ class Dpo(Smoothed):
 
 
 @dataclass
+class Wpo(Dpo):
+    """DPO's pairs weighted by how likely both responses are under the policy now, so that off-policy pairs count as on-policy ones.
+
+    A response's weight is the geometric mean over its tokens of pi(o_t) / sum_v pi(v)^2; nothing differentiates it.
+    """
+
+    name: str = "wpo"
+    needs: ClassVar[frozenset[str]] = frozenset({"ref_logp", "pairs", "squared_probs"})
+    equation: ClassVar[str] = "arXiv 2406.11827, Eq. 2, with the weights of sampled alignment"
+
+    def describe(self, supervision: str) -> str:
+        return f"w(o+) w(o-) x [{super().describe(supervision)}], w = exp(mean log(pi/sum_v pi_v^2))"
+
+    def terms(self, logp_BT: Tensor, inputs: Inputs) -> Terms:
+        mask_BT, energy_BT = inputs.response_mask_BT, inputs.squared_probs_BT
+        log_weight_B = ops.preferences.mean_log_ratio(logp_BT, energy_BT.log(), mask_BT)
+        weight_B1 = ops.preferences.pair_sum(log_weight_B, inputs.group_B).exp()[:, None]
+        found = super().terms(logp_BT, inputs)
+        return {name: ops.terms.term(**item.factors, pair_weight=weight_B1) for name, item in found.items()}
+
+
+@dataclass
 class RobustDpo(Smoothed):
     """Unbiased where a share `label_smoothing` of the pairs is the wrong way round.
 
@@ -221,13 +243,14 @@ class Aot(Smoothed):
         return ops.links.logistic(ranked_B, self.label_smoothing)
 
 
-COEFFICIENTS = (Dpo, RobustDpo, Exo, Hinge, Ipo, DiscoPop, Aot)
+COEFFICIENTS = (Dpo, Wpo, RobustDpo, Exo, Hinge, Ipo, DiscoPop, Aot)
 ROWS = {
     "dpo": row("dpo", "DPO"),
     "cdpo": row("dpo", "cDPO", "arXiv 2305.18290 with label smoothing", label_smoothing=0.1),
     "f_dpo": row("dpo", "f-DPO (JS)", "arXiv 2309.16240", divergence="js"),
     "ld_dpo": row("dpo", "LD-DPO", "arXiv 2409.06411", tail_weight=0.5),
     "dpo_nll": row("dpo", "DPO + NLL", "arXiv 2404.19733", nll_coef=1.0),
+    "wpo": row("wpo", "WPO"),
     "robust_dpo": row("robust_dpo", "Robust DPO"),
     "exo": row("exo", "EXO"),
     "hinge": row("hinge", "Hinge (SLiC)"),

@@ -118,6 +118,7 @@ SIGNALS: dict[str, Signal] = {
         Signal("uniform_kl", "uniform_kl_BT", "policy", "uniform_kl", when="micro_batch"),
         Signal("reverse_kl", "reverse_kl_BT", "teacher", "reverse_kl", when="micro_batch"),
         Signal("forward_kl", "forward_kl_BT", "teacher", "forward_kl", when="micro_batch"),
+        Signal("jsd", "jsd_BT", "teacher", "jsd", when="micro_batch"),
         Signal("mismatched_kl", "mismatched_kl_B", "reference", "mismatched_kl", when="update"),
         Signal("prompt_count", "prompt_count_B", "", "count", when="prompt"),
         Signal("prompt_mean", "prompt_mean_B", "", "mean", when="prompt"),

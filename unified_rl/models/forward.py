@@ -41,6 +41,7 @@ def response_outputs(
     forward: Forward = plain_forward,
     differentiated: Iterable[str] = ("logp",),
     teacher: PreTrainedModel | None = None,
+    share: float = 0.5,
 ) -> dict[str, Tensor]:
     """What the model's distributions say of the packed response tokens, at the sampling temperature, by name.
 
@@ -48,7 +49,7 @@ def response_outputs(
 
     Args:
         names: of `ops.logprobs.NAMES`. differentiated: those of them that a loss reads. forward: what runs the decoders.
-        teacher: what divergences are from; it reads the same rows, without gradient.
+        teacher: what divergences are from; it reads the same rows, without gradient. share: its own in the mixture of "jsd".
 
     Returns:
         name -> [N], in the order of `packed.sequence_N`.
@@ -67,6 +68,7 @@ def response_outputs(
         differentiated=differentiated,
         temperature=temperature,
         teacher=taught,
+        share=share,
     )
 
 

@@ -22,13 +22,14 @@ def policy_role(
     differentiated: frozenset[str] = frozenset(),
     beside: frozenset[str] = frozenset(),
     teacher: PreTrainedModel | None = None,
+    share: float = 0.5,
 ) -> Role:
     """Outputs "logp" and "entropy", in nats, at the sampling temperature; `forward` runs the decoder.
 
     Args:
         differentiated: outputs beside "logp" that carry a gradient, because a loss asks for it.
         beside: further outputs of the head's pass that a coefficient or a loss reads. teacher: whom the divergences among them
-            are from.
+            are from. share: the teacher's in the mixture of "jsd".
     """
     names = ("logp", "entropy", *sorted((differentiated | beside) - {"logp", "entropy"}))
 
@@ -41,6 +42,7 @@ def policy_role(
             forward=forward,
             differentiated={"logp", *differentiated},
             teacher=teacher,
+            share=share,
         )
 
     return outputs

@@ -84,7 +84,7 @@ class Bfloat16Head(torch.autograd.Function):
         ctx.temperature, ctx.chunk_elements, ctx.kept_bytes = temperature, chunk_elements, kept_bytes
         ctx.names, ctx.differentiated = names, differentiated
         teacher_saved = teacher[:3] if teacher else (None, None, None)
-        ctx.teacher_temperature = teacher[3] if teacher else 1.0
+        ctx.temperature_and_share = teacher[3:] if teacher else (1.0, 0.5)
         saved = [values[name] for name in differentiated]
         ctx.save_for_backward(
             hidden_ND, weight_VD, bias_V, targets_N, residual_NV, lse_N, teacher_lse_N, *teacher_saved, *saved
@@ -120,7 +120,7 @@ def _read(
 ) -> Statistics:
     """A chunk's statistics, and without a teacher its residuals: many logits on a GPU by one program, else by torch, one by one."""
     if teacher is not None:
-        return statistics(logits_nV, targets_n, names, _teacher_logits(teacher, chunk))
+        return statistics(logits_nV, targets_n, names, *_teacher_logits(teacher, chunk))
     residual_nV = None if residual_NV is None else residual_NV[chunk]
     run = _program() if logits_nV.is_cuda and logits_nV.numel() >= COMPILED_ELEMENTS else policy_statistics
     values, lse_n = run(logits_nV, targets_n, names, residual_nV)
@@ -156,7 +156,7 @@ def _program() -> StatisticsProgram:
 def _recomputed(ctx: Any, rows: slice, upstream: dict[str, Tensor]) -> Tensor:
     """The gradient with respect to the logits [n, V] of these rows, in bfloat16, chunk by chunk."""
     hidden_ND, weight_VD, bias_V, targets_N, _, lse_N, teacher_lse_N, *rest = ctx.saved_tensors
-    teacher = None if rest[0] is None else (rest[0], rest[1], rest[2], ctx.teacher_temperature)
+    teacher = None if rest[0] is None else (*rest[:3], *ctx.temperature_and_share)
     values = dict(zip(ctx.differentiated, rest[3:], strict=True))
     d_logits_nV = hidden_ND.new_empty(rows.stop - rows.start, len(weight_VD))
     for part in chunks(rows.stop - rows.start, len(weight_VD), ctx.chunk_elements):
@@ -170,7 +170,7 @@ def _recomputed(ctx: Any, rows: slice, upstream: dict[str, Tensor]) -> Tensor:
                 None if teacher_lse_N is None else teacher_lse_N[chunk],
             ),
             {name: gradient[chunk] for name, gradient in upstream.items()},
-            _teacher_logits(teacher, chunk),
+            *_teacher_logits(teacher, chunk),
         )
     return d_logits_nV
 
@@ -206,8 +206,9 @@ class _Gradients:
         return self._d_hidden_ND, d_weight_VD, d_bias_V if self._needed[2] else None
 
 
-def _teacher_logits(teacher: Teacher | None, chunk: slice) -> Tensor | None:
+def _teacher_logits(teacher: Teacher | None, chunk: slice) -> tuple[Tensor | None, float]:
+    """A chunk's logits, and the teacher's share in a mixture."""
     if teacher is None:
-        return None
-    hidden_ND, weight_VD, bias_V, temperature = teacher
-    return bfloat16_logits(hidden_ND[chunk], weight_VD, bias_V, temperature)
+        return None, 0.5
+    hidden_ND, weight_VD, bias_V, temperature, share = teacher
+    return bfloat16_logits(hidden_ND[chunk], weight_VD, bias_V, temperature), share

@@ -6,6 +6,7 @@ training pass.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ from torch import Tensor
 
 #: Computed from the policy's logits alone; and against the logits of a teacher.
 OF_POLICY = ("logp", "entropy", "squared_probs")
-OF_TEACHER = ("reverse_kl", "forward_kl")
+OF_TEACHER = ("reverse_kl", "forward_kl", "jsd")
 
 
 @dataclass(frozen=True)
@@ -31,11 +32,14 @@ def statistics(
     targets_n: Tensor,
     names: tuple[str, ...],
     teacher_nV: Tensor | None = None,
+    share: float = 0.5,
 ) -> Statistics:
-    """Per token, in nats: log-prob of the target, entropy, sum of squared probabilities, KL(pi || pi_T), KL(pi_T || pi).
+    """Per token, in nats: log-prob of the target, entropy, sum of squared probabilities, KL(pi || pi_T), KL(pi_T || pi), and
+    jsd = (1 - s) KL(pi || m) + s KL(pi_T || m), m = (1 - s) pi + s pi_T.
 
     Args:
         logits_nV, teacher_nV: float32 or float64 [n, V]; overwritten. names: which of `OF_POLICY` and `OF_TEACHER`.
+        share: s, the teacher's in the mixture; between 0 and 1.
     """
     largest = logits_nV.amax(dim=-1, keepdim=True)
     # From here on the logits are relative to their row's largest, in place.
@@ -57,6 +61,12 @@ def statistics(
         teacher_nV -= logits_nV  # log pi_T - log pi, up to the totals
         values["reverse_kl"] = log_ratio_of_totals - torch.linalg.vecdot(weights, teacher_nV) / total
         values["forward_kl"] = torch.linalg.vecdot(teacher_weights, teacher_nV) / teacher_total - log_ratio_of_totals
+        if "jsd" in names:
+            teacher_nV -= log_ratio_of_totals[:, None]
+            excess_nV = _excess_of_mixture(teacher_nV, share)  # log m - log pi
+            of_policy_n = torch.linalg.vecdot(weights, excess_nV) / total
+            of_teacher_n = torch.linalg.vecdot(teacher_weights, teacher_nV.sub_(excess_nV)) / teacher_total
+            values["jsd"] = share * of_teacher_n - (1 - share) * of_policy_n
         teacher_lse = teacher_total.log() + teacher_largest[:, 0]
     return Statistics({name: values[name] for name in names}, log_total + largest[:, 0], teacher_lse)
 
@@ -93,12 +103,15 @@ def logits_gradient(
     found: Statistics,
     upstream: Mapping[str, Tensor],
     teacher_nV: Tensor | None = None,
+    share: float = 0.5,
 ) -> Tensor:
     """Sum over the outputs of (d output / d logits) times its upstream gradient, [n, V], in place of the logits.
 
     With p the policy's probabilities, t the teacher's, e the target's unit vector and s = log p - log t:
         d logp = e - p                     d entropy = -p (log p + entropy)        d squared_probs = 2 p (p - squared_probs)
         d reverse_kl = p (s - reverse_kl)  d forward_kl = p - t
+    and with m the mixture, b the teacher's share in it and u = log p - log m:
+        d jsd = (1 - b) p (u - sum p u)
 
     Args:
         logits_nV, teacher_nV: [n, V]; overwritten. found: what `statistics` gave for them. upstream: name -> [n]; has "logp".
@@ -115,6 +128,11 @@ def logits_gradient(
         assert teacher_nV is not None
         excess = (logp_nV - teacher_nV).sub_(found.values["reverse_kl"][:, None])
         scale = scale - excess.mul_(upstream["reverse_kl"][:, None])
+    if "jsd" in upstream:
+        assert teacher_nV is not None
+        excess = _excess_of_mixture(teacher_nV - logp_nV, share)  # -u
+        excess -= torch.linalg.vecdot(logp_nV.exp(), excess)[:, None]
+        scale = scale + excess.mul_((1 - share) * upstream["jsd"][:, None])
     if "forward_kl" in upstream:
         scale = scale - upstream["forward_kl"][:, None]
     probs_nV = logp_nV.exp_()
@@ -126,3 +144,8 @@ def logits_gradient(
         assert teacher_nV is not None
         d_logits_nV.sub_(teacher_nV.exp_().mul_(upstream["forward_kl"][:, None]))
     return d_logits_nV.scatter_add_(-1, targets_n[:, None], d_logp_n1)
+
+
+def _excess_of_mixture(log_ratio_nV: Tensor, share: float) -> Tensor:
+    """log m - log p = log((1 - s) + s t / p), from log t - log p."""
+    return torch.nn.functional.softplus(log_ratio_nV + math.log(share / (1 - share))) + math.log1p(-share)

@@ -17,8 +17,8 @@ from unified_rl.ops.distribution import Statistics, logits_gradient, statistics
 # Logits held at once, in elements: 64 MiB in float32. The chunked pass holds two such tensors.
 CHUNK_ELEMENTS = 2**24
 
-#: A teacher's hidden states, its head's weight and bias, and the temperature of its logits.
-Teacher = tuple[Tensor, Tensor, Tensor | None, float]
+#: A teacher's hidden states, its head's weight and bias, the temperature of its logits, and its share in a mixture.
+Teacher = tuple[Tensor, Tensor, Tensor | None, float, float]
 
 
 def precision(hidden_ND: Tensor) -> torch.dtype:
@@ -64,13 +64,13 @@ class ExactHead(torch.autograd.Function):
         found = []
         for chunk in chunks(len(hidden_ND), len(weight), chunk_elements):
             logits = logits_of(hidden_ND[chunk], weight, bias_V, temperature, dtype)
-            found.append(statistics(logits, targets_N[chunk], names, _teacher_logits(taught, chunk, dtype)))
+            found.append(statistics(logits, targets_N[chunk], names, *_teacher_logits(taught, chunk, dtype)))
 
         values = {name: torch.cat([one.values[name] for one in found]) for name in names}
         lse_N = torch.cat([one.lse_n for one in found])
         teacher_lse_N = None if teacher is None else torch.cat([one.teacher_lse_n for one in found])  # type: ignore[misc]
         ctx.temperature, ctx.chunk_elements, ctx.names, ctx.differentiated = temperature, chunk_elements, names, differentiated
-        ctx.teacher_temperature = teacher[3] if teacher else 1.0
+        ctx.temperature_and_share = teacher[3:] if teacher else (1.0, 0.5)
         saved = [values[name] for name in differentiated]
         ctx.save_for_backward(
             hidden_ND, weight_VD, bias_V, targets_N, lse_N, teacher_lse_N, *(teacher[:3] if teacher else (None,) * 3), *saved
@@ -82,7 +82,7 @@ class ExactHead(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
         hidden_ND, weight_VD, bias_V, targets_N, lse_N, teacher_lse_N, *rest = ctx.saved_tensors
-        teacher = None if rest[0] is None else (*rest[:3], ctx.teacher_temperature)
+        teacher = None if rest[0] is None else (*rest[:3], *ctx.temperature_and_share)
         values = dict(zip(ctx.differentiated, rest[3:], strict=True))
         dtype, scale = precision(hidden_ND), 1 / ctx.temperature
         weight = weight_VD.to(dtype)
@@ -105,7 +105,7 @@ class ExactHead(torch.autograd.Function):
                     None if teacher_lse_N is None else teacher_lse_N[chunk],
                 ),
                 {name: gradient[chunk] for name, gradient in gradients.items()},
-                _teacher_logits(taught, chunk, dtype),
+                *_teacher_logits(taught, chunk, dtype),
             )
             if d_bias_V is not None:
                 d_bias_V.add_(d_logits.sum(dim=0), alpha=scale)
@@ -120,8 +120,9 @@ class ExactHead(torch.autograd.Function):
         return d_hidden_ND, d_weight_VD, d_bias_V, None, None, None, None, None, None
 
 
-def _teacher_logits(teacher: Teacher | None, chunk: slice, dtype: torch.dtype) -> Tensor | None:
+def _teacher_logits(teacher: Teacher | None, chunk: slice, dtype: torch.dtype) -> tuple[Tensor | None, float]:
+    """A chunk's logits, and the teacher's share in a mixture."""
     if teacher is None:
-        return None
-    hidden_ND, weight_VD, bias_V, temperature = teacher
-    return logits_of(hidden_ND[chunk], weight_VD, bias_V, temperature, dtype)
+        return None, 0.5
+    hidden_ND, weight_VD, bias_V, temperature, share = teacher
+    return logits_of(hidden_ND[chunk], weight_VD, bias_V, temperature, dtype), share

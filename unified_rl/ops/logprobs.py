@@ -9,6 +9,7 @@ three such tensors. Here the tokens go through the head in chunks. One pass give
     uniform_kl      KL(pi || uniform) = log V - entropy
     reverse_kl      KL(pi || pi_T) to a teacher's distribution, over the whole vocabulary
     forward_kl      KL(pi_T || pi)
+    jsd             (1 - s) KL(pi || m) + s KL(pi_T || m), m = (1 - s) pi + s pi_T: the generalised Jensen-Shannon divergence
 
 On a GPU bfloat16 numbers are multiplied as they are, with sums in float32 (`bfloat16_head`); everything else goes through the head
 at float32 or float64 (`exact_head`).
@@ -58,6 +59,7 @@ def token_outputs(
     differentiated: Iterable[str] = ("logp",),
     temperature: float = 1.0,
     teacher: Head | None = None,
+    share: float = 0.5,
     chunk_elements: int = 0,
 ) -> dict[str, Tensor]:
     """What the distributions softmax(logits / temperature) say of the target tokens, by name.
@@ -73,6 +75,7 @@ def token_outputs(
         temperature: the sampling temperature, positive. Ratios need log-probabilities of the distribution that was sampled. The
             teacher's logits are divided by it too.
         teacher: needed for a divergence from it: its hidden states for the same tokens, and a head over the same vocabulary.
+            share: s of "jsd", the teacher's in the mixture.
         chunk_elements: upper bound on the logits held at once, in elements (at least one token's are); 0 = by the device.
 
     Returns:
@@ -83,10 +86,10 @@ def token_outputs(
             positive.
     """
     wanted, free = list(dict.fromkeys(names)), frozenset(differentiated)
-    _check(head, targets_N, wanted, temperature, teacher)
+    _check(head, targets_N, wanted, temperature, teacher, share)
     computed = tuple(dict.fromkeys(["logp", *("entropy" if name == "uniform_kl" else name for name in wanted)]))
     through = {"entropy" if name == "uniform_kl" else name for name in free}
-    found = _computed(head, targets_N, computed, through, temperature, teacher, chunk_elements)
+    found = _computed(head, targets_N, computed, through, temperature, teacher, share, chunk_elements)
     if "uniform_kl" in wanted:
         found["uniform_kl"] = math.log(len(head.weight_VD)) - found["entropy"]
     return {name: found[name] if name in free else found[name].detach() for name in wanted}
@@ -99,26 +102,28 @@ def _computed(
     differentiated: set[str],
     temperature: float,
     teacher: Head | None,
+    share: float,
     chunk_elements: int,
 ) -> dict[str, Tensor]:
     """The outputs by the way that suits device, dtype and size."""
     hidden_ND, weight_VD, bias_V, scale, cap = head
     teacher = teacher if any(name in OF_TEACHER for name in names) else None
     if cap or (teacher is not None and teacher.cap):
-        return _capped(head, targets_N, names, differentiated, temperature, teacher, chunk_elements or CHUNK_ELEMENTS)
+        limit = chunk_elements or CHUNK_ELEMENTS
+        return _capped(head, targets_N, names, differentiated, temperature, teacher, share, limit)
     through = tuple(name for name in names if name in differentiated)
-    taught = None if teacher is None else (*teacher[:3], temperature / teacher.scale)
+    taught = None if teacher is None else (*teacher[:3], temperature / teacher.scale, share)
     kept = hidden_ND, weight_VD, bias_V, targets_N, temperature / scale
     if hidden_ND.is_cuda and hidden_ND.dtype == weight_VD.dtype == torch.bfloat16:
         values = Bfloat16Head.apply(*kept, chunk_elements, names, through, taught)
     elif hidden_ND.shape[0] * weight_VD.shape[0] <= (chunk_elements or CHUNK_ELEMENTS):
-        return _whole(head, targets_N, names, differentiated, temperature, teacher)
+        return _whole(head, targets_N, names, differentiated, temperature, teacher, share)
     else:
         values = ExactHead.apply(*kept, chunk_elements or CHUNK_ELEMENTS, names, through, taught)
     return dict(zip(names, values, strict=True))
 
 
-def _check(head: Head, targets_N: Tensor, names: list[str], temperature: float, teacher: Head | None) -> None:
+def _check(head: Head, targets_N: Tensor, names: list[str], temperature: float, teacher: Head | None, share: float) -> None:
     hidden_ND, weight_VD, bias_V, *_ = head
     if hidden_ND.dim() != 2 or weight_VD.dim() != 2 or hidden_ND.shape[1] != weight_VD.shape[1]:
         raise ValueError(f"expected hidden [N, D] and weight [V, D], got {tuple(hidden_ND.shape)} and {tuple(weight_VD.shape)}")
@@ -134,6 +139,8 @@ def _check(head: Head, targets_N: Tensor, names: list[str], temperature: float, 
         if len(teacher.weight_VD) != len(weight_VD) or len(teacher.hidden_ND) != len(hidden_ND):
             shapes = f"[{len(teacher.hidden_ND)}, {len(teacher.weight_VD)}] for [{len(hidden_ND)}, {len(weight_VD)}]"
             raise ValueError(f"expected a teacher's logits of the policy's shape, got {shapes}")
+    if "jsd" in names and not 0 < share < 1:
+        raise ValueError(f"the teacher's share in a mixture must be between 0 and 1, got {share}")
     if not temperature > 0:
         raise ValueError(f"temperature must be positive, got {temperature}; greedy decoding has no log-probs to train on")
 
@@ -145,6 +152,7 @@ def _whole(
     differentiated: set[str],
     temperature: float,
     teacher: Head | None,
+    share: float,
 ) -> dict[str, Tensor]:
     """All tokens at once in plain autograd: what `ExactHead` computes, fastest where the logits are small."""
     dtype = precision(head.hidden_ND)
@@ -155,7 +163,7 @@ def _whole(
     for name in names:
         if name != "logp":
             with torch.set_grad_enabled(torch.is_grad_enabled() and name in differentiated):
-                found[name] = _of_whole(name, logp_NV, teacher_NV)
+                found[name] = _of_whole(name, logp_NV, teacher_NV, share)
     return found | {"logp": logp_NV.gather(-1, targets_N[:, None])[:, 0]}
 
 
@@ -166,13 +174,14 @@ def _capped(
     differentiated: set[str],
     temperature: float,
     teacher: Head | None,
+    share: float,
     chunk_elements: int,
 ) -> dict[str, Tensor]:
     """Soft-capped logits chunk by chunk in plain autograd, each chunk computed again for its backward pass."""
     found = []
     for chunk in chunks(len(targets_N), len(head.weight_VD), chunk_elements):
         taught = None if teacher is None else teacher.rows(chunk)
-        inputs = head.rows(chunk), targets_N[chunk], names, differentiated, temperature, taught
+        inputs = head.rows(chunk), targets_N[chunk], names, differentiated, temperature, taught, share
         found.append(checkpoint(_whole, *inputs, use_reentrant=False))
     return {name: torch.cat([one[name] for one in found]) for name in names}
 
@@ -185,7 +194,7 @@ def _logits(head: Head, temperature: float, dtype: torch.dtype) -> Tensor:
     return torch.tanh(products_NV * (head.scale / head.cap)) * (head.cap / temperature)
 
 
-def _of_whole(name: str, logp_NV: Tensor, teacher_NV: Tensor | None) -> Tensor:
+def _of_whole(name: str, logp_NV: Tensor, teacher_NV: Tensor | None, share: float) -> Tensor:
     """One output [N] from log-probabilities over the whole vocabulary."""
     if name == "entropy":
         return -torch.linalg.vecdot(logp_NV.exp(), logp_NV)
@@ -194,4 +203,8 @@ def _of_whole(name: str, logp_NV: Tensor, teacher_NV: Tensor | None) -> Tensor:
     assert teacher_NV is not None
     if name == "reverse_kl":
         return torch.linalg.vecdot(logp_NV.exp(), logp_NV - teacher_NV)
+    if name == "jsd":
+        mixture_NV = torch.logaddexp(logp_NV + math.log1p(-share), teacher_NV + math.log(share))
+        of_policy_N = torch.linalg.vecdot(logp_NV.exp(), logp_NV - mixture_NV)
+        return (1 - share) * of_policy_N + share * torch.linalg.vecdot(teacher_NV.exp(), teacher_NV - mixture_NV)
     return torch.linalg.vecdot(teacher_NV.exp(), teacher_NV - logp_NV)

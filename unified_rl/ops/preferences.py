@@ -29,7 +29,12 @@ def mean_log_ratio(logp_BT: Tensor, ref_logp_BT: Tensor, response_mask_BT: Tenso
 def margins(log_ratio_B: Tensor, chosen_B: Tensor, pair_B: Tensor, beta: float) -> Tensor:
     """m = beta * (log-ratio of the chosen - log-ratio of the rejected), given to both rows of the pair. [B] -> [B]."""
     signed_B = side(chosen_B, log_ratio_B) * log_ratio_B
-    return beta * (signed_B + _of_partner(signed_B, pair_B))
+    return beta * pair_sum(signed_B, pair_B)
+
+
+def pair_sum(values_B: Tensor, pair_B: Tensor) -> Tensor:
+    """Of the two rows of each pair, given to both. [B] -> [B]."""
+    return values_B + _of_partner(values_B, pair_B)
 
 
 def shared_length(response_mask_BT: Tensor, pair_B: Tensor) -> Tensor:

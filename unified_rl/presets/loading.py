@@ -46,7 +46,7 @@ SHORTHANDS = {
     "reward": "source",
 }
 #: The sections in which a method is a row of the table: a run that is otherwise in them is not that row, and is not called so.
-AXES = ("source", "reward", "coefficient", "aggregation", "importance", "losses")
+AXES = ("source", "reward", "coefficient", "aggregation", "importance", "losses", "jsd_beta")
 OTHER_NAMES = {"engine": "trainer", "steps": "trainer.steps"}
 
 

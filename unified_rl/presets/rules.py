@@ -224,6 +224,11 @@ def _aggregation(config: Config) -> None:
 def _importance(config: Config) -> None:
     """An option that the chosen correction does not read is refused rather than ignored."""
     options, name = config.importance, config.importance.name
+    if config.coefficient.by_losses and name != "none":
+        raise ConfigError(
+            f"importance={name} weighs the terms of a coefficient, of which coefficient={config.coefficient.name} has none; set "
+            "importance=none"
+        )
     readers = {
         "cap": ("truncated", "masked"),
         "floor": ("masked", "truncated"),

@@ -113,6 +113,9 @@ METRICS: Mapping[str, tuple[Metric, ...]] = {
         Metric("uniform_kl/mean", NATS, "mean KL(policy || uniform): log of the vocabulary less the entropy", _READ),
         Metric("reverse_kl/mean", NATS, "mean KL(policy || teacher) over the vocabulary", "teacher losses or coefficients"),
         Metric("forward_kl/mean", NATS, "mean KL(teacher || policy) over the vocabulary", "teacher losses or coefficients"),
+        Metric(
+            "jsd/mean", NATS, "mean generalised JSD of teacher and policy over the vocabulary", "teacher losses or coefficients"
+        ),
     ),
     "The gradient coefficient": (
         Metric("coef/total/mean", "coefficient", "mean gradient coefficient of a token"),

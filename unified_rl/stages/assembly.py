@@ -212,7 +212,7 @@ def _policy_role(config: Config, forward: Forward, frozen: Mapping[str, _Loaded]
     differentiated = frozenset().union(*(loss.differentiates for loss in of_policy(config.losses)))
     beside = frozenset(signal.output for signal in per_micro_batch(needs))
     teacher = next((frozen[role.name][0] for role in within_update(needs)), None)
-    return policy_role(trained_temperature(config), forward, differentiated, beside, teacher)
+    return policy_role(trained_temperature(config), forward, differentiated, beside, teacher, config.jsd_beta)
 
 
 def _compiled_forward(model: PreTrainedModel, ranks: Ranks) -> Forward:
