@@ -58,8 +58,8 @@ def test_every_remedy_that_a_refusal_names_is_one(more):
     config, offered = compose(["method=grpo", *more]), 0
     for source, coefficient in itertools.product(SOURCES, COEFFICIENTS):
         kind = COEFFICIENTS[coefficient]
-        if "reward_parts" in kind.needs or config.reward.supervision not in kind.supervisions:
-            continue  # refused for its reward, whatever the source
+        if "reward_parts" in kind.needs or config.reward.supervision not in kind.supervisions or kind.by_losses:
+            continue  # refused for its reward or for want of a loss, whatever the source
         if config.reward.supervision not in COEFFICIENTS[coefficient].supervisions:
             continue  # refused for what is judged, whatever the source
         given = with_axes(config, source, coefficient)

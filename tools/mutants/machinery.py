@@ -284,5 +284,7 @@ MUTANTS = (
     Mutant(MIXED_GROUPS, "the farther writer is forgotten", "writer=max(", "writer=min(", SOURCES),
     Mutant(MEMORY_FILE, "std: the square of the mean is forgotten", "squares / count - mean**2", "squares / count", MEMORY),
     Mutant(MEMORY_FILE, "only the last rollout is remembered", "total + sum(rewards),", "sum(rewards),", MEMORY),
-    Mutant("loop/train.py", "a rollout is not remembered", "parts.memory.note(draw.groups)", "parts.memory.note([])", MEMORY),
+    Mutant(
+        "loop/train.py", "a rollout is not remembered", "memory.note(draw.groups, rollout", "memory.note([], rollout", MEMORY
+    ),
 )

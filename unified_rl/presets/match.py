@@ -94,7 +94,7 @@ def alternatives(config: Config, need: Need) -> str:
 def _other(config: Config, name: str) -> bool:
     """Whether another coefficient would do with the same source."""
     options = COEFFICIENTS[name]
-    if "reward_parts" in options.needs and not config.reward.parts:
+    if ("reward_parts" in options.needs and not config.reward.parts) or (options.by_losses and not any(config.losses.values())):
         return False
     return config.reward.supervision in options.supervisions and legal(replace(config, coefficient=_by_default(name)))
 
