@@ -48,7 +48,9 @@ def work(cell: Cell, folder: Path) -> Outcome:
     with _locked(cell.lock(folder)) as got_it:
         if not got_it or is_held(cell.run_dir(folder) / ".lock"):
             return Outcome("held")
-        whole, started = not cell.run_dir(folder).exists(), time.monotonic()
+        before, started = read_record(cell, folder), time.monotonic()
+        goes_on = before.get("state") == "done" and before.get("whole", False)  # a lone start is trained first, by itself
+        whole = goes_on or not cell.run_dir(folder).exists()
         try:
             if done(cell, folder):
                 return Outcome("done")
@@ -61,7 +63,8 @@ def work(cell: Cell, folder: Path) -> Outcome:
             print(f"error: {message}", file=sys.stderr, flush=True)
             write_record(cell, folder, state="failed", error=message)
             return Outcome("failed", message)
-        write_record(cell, folder, state="done", seconds=round(time.monotonic() - started, 3), whole=whole)
+        seconds = time.monotonic() - started + (before["seconds"] if goes_on else 0.0)
+        write_record(cell, folder, state="done", seconds=round(seconds, 3), whole=whole)
         return Outcome("done")
 
 
