@@ -14,10 +14,18 @@ from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
-from tools.mutants import adapted, judged, machinery, objectives, pairs, rows, trial
+from tools.mutants import adapted, beyond, judged, machinery, objectives, pairs, rows, trial
 from tools.mutants.mutant import Mutant
 
-MUTANTS = (*objectives.MUTANTS, *rows.MUTANTS, *pairs.MUTANTS, *machinery.MUTANTS, *judged.MUTANTS, *adapted.MUTANTS)
+MUTANTS = (
+    *objectives.MUTANTS,
+    *rows.MUTANTS,
+    *beyond.MUTANTS,
+    *pairs.MUTANTS,
+    *machinery.MUTANTS,
+    *judged.MUTANTS,
+    *adapted.MUTANTS,
+)
 Task = tuple[Mutant | None, tuple[tuple[str, ...], ...]]
 
 

@@ -143,7 +143,13 @@ def _of_coefficient(config: Config, source: SourceDeclaration) -> Iterable[Need]
         yield Need(
             lambda has: has.sampled, f"{who} {does} the policy's own actions, but {source.setting} holds somebody else's"
         )
-    both = "demonstrated" in coefficient.needs
+    yield from _of_company(config, source, who)
+
+
+def _of_company(config: Config, source: SourceDeclaration, who: str) -> Iterable[Need]:
+    """What a coefficient needs beside the responses, or of how they came about."""
+    coefficient = config.coefficient
+    both, tree = "demonstrated" in coefficient.needs, "tree" in coefficient.needs
     if both:
         yield Need(
             lambda has: has.demonstrated,
@@ -155,7 +161,6 @@ def _of_coefficient(config: Config, source: SourceDeclaration) -> Iterable[Need]
             lambda has: has.fresh,
             f"{who} keeps track of the policy's success on each prompt, but the responses of {source.setting} were written before",
         )
-    tree = "tree" in coefficient.needs
     if tree:
         yield Need(
             lambda has: has.tree,

@@ -51,8 +51,18 @@ def write(
     sides = zip(names, configs, pushed, strict=True)  # one dialect against itself is one side
     values = {name: _factors(config, batch, found[place]) for name, config, found in sides}
     table = pd.DataFrame([row for name in values for row in _rows(name, values[name], batch, shown, words)])
+    facts = _facts(options, batch, rows, command)
+    path = options.out / "tables" / "microscope.csv"
+    write_table(table, path, facts)
+    figure.draw(path.parent, options.out / "figures")
+    picture = options.out / "figures" / "microscope.png"
+    return [f"token by token in {path} and {picture}: step {batch.rollouts[rows[0]].step}, {len(rows)} responses"]
+
+
+def _facts(options: AuditOptions, batch: Batch, rows: Sequence[int], command: str) -> dict[str, Any]:
+    """What the table says of itself, and the figure of the rollouts. rows: of the group, in the batch."""
     first = batch.rollouts[rows[0]]
-    facts = {
+    return {
         "schema": SCHEMA,
         "table": "microscope",
         "command": command,
@@ -62,12 +72,6 @@ def write(
         "commits": [commit] if (commit := git_state()["commit"]) else [],
         "rollouts": f"{options.rollouts}, step {first.step}; log-probs: {', '.join(sorted(batch.known)) or 'none (ratios are 1)'}",
     }
-    path = options.out / "tables" / "microscope.csv"
-    write_table(table, path, facts)
-    figure.draw(path.parent, options.out / "figures")
-    return [
-        f"token by token in {path} and {options.out / 'figures' / 'microscope.png'}: step {first.step}, {len(rows)} responses"
-    ]
 
 
 def _chosen(prompt: str, batches: Sequence[Batch], pushed: tuple[Sequence[Pushed], Sequence[Pushed]]) -> tuple[int, int]:
