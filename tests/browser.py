@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,10 @@ def binary() -> str:
     if found is None:
         pytest.skip(f"there is no browser here ({', '.join(NAMES)}); apt-get install chromium")
     return found
+
+
+class LoadedAnew(AssertionError):
+    """The page that was asked is no more: another has been loaded in its place."""
 
 
 class Browser:
@@ -75,10 +79,20 @@ class Browser:
         assert "exceptionDetails" not in found, found["exceptionDetails"]
         return found["result"].get("value")
 
+    def seen(self, look: Callable[[], Any]) -> Any:
+        """What a look at the page finds; taken again where the page is loaded anew in the midst of it."""
+        end = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < end:
+            try:
+                return look()
+            except LoadedAnew:
+                time.sleep(0.02)
+        raise AssertionError("the page is loaded anew all the time")
+
     def until(self, expression: str) -> None:
         """Wait until an expression is true."""
         end = time.monotonic() + PATIENCE_SECONDS
-        while not self.evaluate(expression):
+        while not self.seen(lambda: self.evaluate(expression)):
             assert time.monotonic() < end, f"never true: {expression}"
             time.sleep(0.02)
 
@@ -114,7 +128,10 @@ class Browser:
         while time.monotonic() < end:
             answer = self._receive()
             if answer.get("id") == message["id"]:
-                assert "error" not in answer, answer["error"]
+                error = answer.get("error", {})
+                if any(word in str(error.get("message")) for word in ("navigated", "context")):
+                    raise LoadedAnew(error["message"])
+                assert not error, error
                 return answer["result"]
             self._note(answer)
         raise AssertionError(f"the browser did not answer {method}")

@@ -128,7 +128,8 @@ def test_a_page_of_a_run_that_goes_on_reloads_itself_and_stops_when_it_has_ended
 
     write(True)
     chrome.open(where.out)
-    assert words(chrome, "#news").startswith("Going on;") and column(chrome, 4) == ["4 of 4"]
+    assert chrome.seen(lambda: words(chrome, "#news")).startswith("Going on;")
+    assert chrome.seen(lambda: column(chrome, 4)) == ["4 of 4"]
     with (root / "metrics.jsonl").open("a") as file:
         file.write('{"step": 5, "reward/mean": 0.5}\n')
     write(False)
