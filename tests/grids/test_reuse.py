@@ -68,15 +68,18 @@ def test_a_run_that_is_not_finished_is_not_taken(other, tmp_path):
     assert reuse.available(planned, tmp_path / "new", [damaged, other]) == {planned[0].name: other}
 
 
-def test_a_setting_younger_than_a_run_is_no_difference_while_it_has_its_default(other, tmp_path):
+@pytest.mark.parametrize(
+    "line, other_word", [("  reference_kl: false\n", "logging.reference_kl=true"), ("jsd_beta: 0.5\n", "jsd_beta=0.4")]
+)
+def test_a_setting_younger_than_a_run_is_no_difference_while_it_has_its_default(line, other_word, other, tmp_path):
     older, planned = tmp_path / "older", made(other)
     shutil.copytree(other, older)
     stored = planned[0].run_dir(older) / "config.yaml"
     text = stored.read_text()
-    assert text.count("  reference_kl: false\n") == 1
-    stored.write_text(text.replace("  reference_kl: false\n", ""))
+    assert text.count(line) == 1
+    stored.write_text(text.replace(line, ""))
     assert reuse.available(planned, tmp_path / "new", [older]) == {planned[0].name: older}
-    chosen = replace(planned[0], train=(*planned[0].train, "logging.reference_kl=true"))
+    chosen = replace(planned[0], train=(*planned[0].train, other_word))
     assert reuse.available([chosen], tmp_path / "new", [older]) == {}
     stored.write_text(text + "gone: 1\n")
     assert reuse.available(planned, tmp_path / "new", [older]) == {}, "a setting that is no more"

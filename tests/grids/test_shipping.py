@@ -62,8 +62,9 @@ def test_a_finished_grid_becomes_a_result_with_its_cost(tmp_path, capsys):
     assert {path.name for path in old.glob("*.csv")} == tables
     records = [json.loads(path.read_text()) for path in (tmp_path / "grid" / "cells").glob("*.json")]
     cost = json.loads((old / "cost.json").read_text())
-    assert cost["took_core_seconds"] == pytest.approx(sum(one["seconds"] for one in records), abs=0.1)
-    assert cost["priced_core_seconds"] > 0 and (cost["cells"], cost["interrupted"]) == (5, 0)
+    assert cost["took_core_seconds"] == pytest.approx(sum(one["cpu_seconds"] for one in records), abs=0.1)
+    assert all(one["cpu_seconds"] > 0 for one in records)
+    assert cost["priced_core_seconds"] > 0 and (cost["cells"], cost["copied"], cost["interrupted"]) == (5, 0, 0)
     page = (tmp_path / "page.md").read_text()
     assert "### coin" in page and "before it began." in page and "Once it was so." not in page
     assert "reading.md is of other tables" in capsys.readouterr().out

@@ -57,16 +57,25 @@ def ship(folder: Path, results: Path) -> Path:
 def cost(cells: Sequence[Cell], folder: Path) -> dict[str, Any]:
     """What it was priced at before it began (None where nobody noted it), and what its cells took; seconds of one core.
 
-    interrupted: cells that were not run in one go, whose earlier attempts are not counted. parameters: of the policy's matrices.
+    copied: cells that another grid had run, not counted. by_the_clock: cells of whose record no CPU seconds are known. interrupted:
+    cells that were not run in one go, whose earlier attempts are not counted. parameters: of the policy's matrices.
     """
-    price, records = folder / PRICE, [(cell, read_record(cell, folder)) for cell in cells]
+    price, found = folder / PRICE, [(cell, read_record(cell, folder)) for cell in cells]
+    records = [(cell, record) for cell, record in found if record]
     return {
         "priced_core_seconds": json.loads(price.read_text(encoding="utf-8"))["core_seconds"] if price.exists() else None,
-        "took_core_seconds": round(sum(record.get("seconds", 0.0) * cell.cores for cell, record in records), 1),
-        "cells": len(records),
+        "took_core_seconds": round(sum(_took(cell, record) for cell, record in records), 1),
+        "cells": len(cells),
+        "copied": len(cells) - len(records),
+        "by_the_clock": sum("cpu_seconds" not in record for _, record in records),
         "interrupted": sum(not record.get("whole", False) for _, record in records),
         "parameters": parameters(config_of(cells[0].command, cells[0].train).model),
     }
+
+
+def _took(cell: Cell, record: dict[str, Any]) -> float:
+    """CPU seconds; records of before they were noted have seconds by the clock."""
+    return float(record.get("cpu_seconds", record.get("seconds", 0.0) * cell.cores))
 
 
 def _plan(folder: Path) -> tuple[dict[str, Any], list[Cell]]:

@@ -48,7 +48,7 @@ def work(cell: Cell, folder: Path) -> Outcome:
     with _locked(cell.lock(folder)) as got_it:
         if not got_it or is_held(cell.run_dir(folder) / ".lock"):
             return Outcome("held")
-        before, started = read_record(cell, folder), time.monotonic()
+        before, started, used = read_record(cell, folder), time.monotonic(), _cpu_seconds()
         goes_on = before.get("state") == "done" and before.get("whole", False)  # a lone start is trained first, by itself
         whole = goes_on or not cell.run_dir(folder).exists()
         try:
@@ -63,9 +63,15 @@ def work(cell: Cell, folder: Path) -> Outcome:
             print(f"error: {message}", file=sys.stderr, flush=True)
             write_record(cell, folder, state="failed", error=message)
             return Outcome("failed", message)
-        seconds = time.monotonic() - started + (before["seconds"] if goes_on else 0.0)
-        write_record(cell, folder, state="done", seconds=round(seconds, 3), whole=whole)
+        took = {"seconds": time.monotonic() - started, "cpu_seconds": _cpu_seconds() - used}
+        took = {name: round(value + (before.get(name, 0.0) if goes_on else 0.0), 3) for name, value in took.items()}
+        write_record(cell, folder, state="done", whole=whole, **took)
         return Outcome("done")
+
+
+def _cpu_seconds() -> float:
+    """Of this process and of those that it has waited for."""
+    return sum(os.times()[:4])
 
 
 def command_line(cell: Cell, folder: Path) -> list[str]:

@@ -132,7 +132,8 @@ def standing(cell: Cell, folder: Path) -> Standing:
 
 
 def read_record(cell: Cell, folder: Path) -> dict[str, Any]:
-    """How the last attempt ended: `state` (done | failed), `error`, `seconds`, `whole` (from nothing); {} if none has ended."""
+    """How the last attempt ended: `state` (done | failed), `error`, `seconds` by the clock, `cpu_seconds` of all its processes,
+    `whole` (from nothing); {} if none has ended."""
     return _read_json(cell.record(folder)) or {}
 
 

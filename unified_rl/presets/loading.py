@@ -167,17 +167,19 @@ def other_settings(path: Path, config: Config, besides: Sequence[str] = ()) -> l
     """
     before, now, defaults = read_settings(path), plain(as_dict(config)), plain(as_dict(Config()))
     names = [key for key in before.keys() | now.keys() if key not in besides]
-    return sorted(key for key in names if not _same(before.get(key), now.get(key), defaults.get(key)))
+    return sorted(key for key in names if not _same_at(key, before, now, defaults))
+
+
+def _same_at(key: str, before: Any, now: Any, defaults: Any) -> bool:
+    if key in before:
+        return key in now and _same(before[key], now[key], defaults.get(key))
+    return key in defaults and bool(now[key] == defaults[key])  # younger than the file
 
 
 def _same(before: Any, now: Any, default: Any) -> bool:
     if not (isinstance(before, dict) and isinstance(now, dict) and isinstance(default, dict)):
         return bool(before == now)
-    younger = now.keys() - before.keys()
-    return before.keys() <= now.keys() and all(
-        key in default and now[key] == default[key] if key in younger else _same(before[key], now[key], default.get(key))
-        for key in now
-    )
+    return all(_same_at(key, before, now, default) for key in before.keys() | now.keys())
 
 
 def override(section: Any, words: Sequence[str], name: str) -> Any:

@@ -93,7 +93,10 @@ def _cost(shipped: Shipped) -> str:
     took, priced = (shipped.cost.get(name) for name in ("took_core_seconds", "priced_core_seconds"))
     if not took:
         return ""
-    return f"Cost: {hours(took)} of one core{f', priced at {hours(priced)} before it began' if priced else ''}."
+    copied = shipped.cost.get("copied")
+    besides = f"; {copied} of {shipped.cost['cells']} cells are another grid's, and not in these" if copied else ""
+    clock = " by the clock, beside other work or not" if shipped.cost.get("by_the_clock", 1) else ""
+    return f"Cost: {hours(took)} of one core{clock}{f', priced at {hours(priced)} before it began' if priced else ''}{besides}."
 
 
 def _margins(found: Sequence[Answer]) -> str:
