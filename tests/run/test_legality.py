@@ -66,6 +66,7 @@ def trained(one, place, folder):
 
 
 @pytest.mark.nightly
+@pytest.mark.timeout(1800)  # seconds; about 400 runs
 def test_two_steps_of_every_legal_pair_of_axis_values(everywhere):
     line = words("online_rft", everywhere / "teacher", everywhere / "artifacts", "trainer.steps=2")
     assert main(["train", *line]) == 0
