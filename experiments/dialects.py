@@ -13,39 +13,26 @@ Primary: TRL's defaults against the paper's on policy, by the mean over samples,
 Matching rule: equal steps of equally many responses to the same prompts in the same order with the same sampling noise.
 
 What cannot be matched: one rate is not one step size where gradients differ by more than a constant factor (Adam sees no constant
-factor). Each dialect at its own best rate is a sweep that has not been made.
+factor). Each dialect's own best rate is what dialect_rates sweeps, which has not been run.
 """
 
 from unified_rl.grids.definition import PER_SEED, Arm, Grid, Primary, equal_updates
+from unified_rl.grids.dialect_arms import REGIMES, label, words
 from unified_rl.grids.presets import DEFAULT, MARGIN, MARGIN_REASON, SWEPT, TESTING
 from unified_rl.presets.dialects import DIALECTS, NAMES, PAPER
 
-LABELS = {PAPER: "Paper", **{name: dialect.project for name, dialect in DIALECTS.items()}}
-REGIMES = {
-    "on policy": ("rollout.minibatches=1",),
-    "4 x 2 updates": ("rollout.minibatches=4", "rollout.epochs=2"),
-    "lag 4": ("rollout.minibatches=1", "rollout.staleness=4"),
-}
-OWN_CORRECTION = ("prime_rl", "open_instruct")
-
-
-def _arm(dialect: str, regime: str) -> Arm:
-    bypass = ("importance=bypass",) if regime == "lag 4" and dialect not in OWN_CORRECTION else ()
-    label = f"{LABELS[dialect]}, {regime}"
-    return Arm(label, ("method=grpo", f"dialect={dialect}", "trainer.learning_rate=1e-4", *REGIMES[regime], *bypass))
-
+#: GRPO+OS's.
+RATE = 1e-4
 
 GRID = Grid(
     name="dialects",
     title="GRPO as eight projects have it by default",
-    arms=tuple(_arm(dialect, regime) for regime in REGIMES for dialect in NAMES),
+    arms=tuple(Arm(label(one, regime), words(one, regime, RATE)) for regime in REGIMES for one in NAMES),
     presets={"testing": TESTING, "default": DEFAULT},
     matching=equal_updates(),
     starts=PER_SEED,
     primary=(Primary("TRL, on policy", "Paper, on policy", "avg", MARGIN, MARGIN_REASON),),
-    contrasts=tuple(
-        (f"{LABELS[dialect]}, {regime}", f"{LABELS[PAPER]}, {regime}") for regime in REGIMES for dialect in DIALECTS
-    ),
+    contrasts=tuple((label(one, regime), label(PAPER, regime)) for regime in REGIMES for one in DIALECTS),
     figures=("contrasts", "results_table"),
     tuning=f"all arms have the rate of GRPO+OS (1e-4), the best of {SWEPT}; no dialect was swept by itself",
 )

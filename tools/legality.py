@@ -16,6 +16,7 @@ from itertools import combinations
 from typing import Any
 
 from unified_rl.base.errors import ConfigError
+from unified_rl.config.rewards import COMPARING
 from unified_rl.config.schema import Config
 from unified_rl.methods import COEFFICIENTS
 from unified_rl.methods.signals import beside_policy
@@ -118,9 +119,10 @@ def every() -> Iterator[tuple[Combination, Config]]:
 def refusal(config: Config, known: dict[tuple, str] | None = None) -> str:
     """Why a configuration is refused; "" where it is legal.
 
-    known: what the match of the source with the other axes said; it knows no aggregation, and of a reward its supervision.
+    known: what the match of the source with the other axes said; it knows no aggregation, and of a reward its supervision, whether
+        there is one, and whether it judges responses by each other.
     """
-    supervision = config.reward.supervision, config.reward.source == "none"
+    supervision = config.reward.supervision, config.reward.source == "none", config.reward.source in COMPARING
     key = config.coefficient.name, config.importance.name, config.source.name, *config.source.wrappers, config.source.mixed_with
     for rule in rules.RULES:
         if known is None or rule is not match.check_source:

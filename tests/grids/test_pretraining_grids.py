@@ -9,6 +9,7 @@ from unified_rl.cli import main
 from unified_rl.grids import pretraining
 from unified_rl.grids.definition import cells
 from unified_rl.grids.runner import load_grid
+from unified_rl.stages.chain import stage
 from unified_rl.stages.kinds.pretrain import config_of, runs_of
 
 NAMES = ("one_or_two_stage", "code_or_general", "arxiv", "corpus_quality")
@@ -71,3 +72,29 @@ def test_a_grid_from_nothing_to_its_tables(tmp_path, capsys):
     capsys.readouterr()
     assert main(["grid", "arxiv", *words[:-1], "arms=*alone*,arxiv*", "--status"]) == 0
     assert "2 done" in capsys.readouterr().out
+
+
+def chain_of(cell):
+    """(stages that a run's start is made of, their settings) of a cell of `after_pretraining`."""
+    config = config_of(cell.command, cell.train)
+    return {name: stage(config, name) for name in ("first", "mathematics", "demonstrated")}
+
+
+@pytest.mark.parametrize("preset", ["testing", "default"])
+def test_sft_and_rl_of_one_base_model_share_it_and_two_base_models_share_nothing(preset):
+    grid, _ = load_grid("experiments/after_pretraining.py")
+    mine = {cell.label: chain_of(cell) for cell in cells(grid, preset) if cell.seed == 0}
+    keys = {label: {name: one.key() for name, one in chain.items()} for label, chain in mine.items()}
+    assert keys["SFT"] == keys["GRPO+OS after code"] and keys["SFT after general text"] == keys["GRPO+OS after general text"]
+    assert not set(keys["SFT"].values()) & set(keys["SFT after general text"].values())
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_two_base_models_go_through_sft_and_rl(tmp_path):
+    words = ["preset=testing", f"out={tmp_path / 'grid'}", f"artifacts={tmp_path / 'artifacts'}"]
+    assert main(["grid", "after_pretraining", *words]) == 0
+    made = {kind: len(list((tmp_path / "artifacts" / kind).glob("*/metrics.jsonl"))) for kind in ("pretrain", "sft")}
+    assert made == {"pretrain": 4, "sft": 2}
+    found = pd.read_csv(tmp_path / "grid" / "tables" / "grid_contrasts.csv", comment="#")
+    assert ("GRPO+OS after code", "GRPO+OS after general text") in set(zip(found["label"], found["baseline"], strict=True))

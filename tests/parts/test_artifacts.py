@@ -9,7 +9,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +20,7 @@ from tiny import environment
 
 from unified_rl.base import files
 from unified_rl.base.errors import CheckpointError
-from unified_rl.records.artifacts import Artifact, ArtifactStore, Stage, key_of
+from unified_rl.records.artifacts import Artifact, ArtifactStore, Stage, built, key_of
 
 
 def get(store, settings=None, build=None, inputs=None, version=1):
@@ -226,3 +228,55 @@ def test_what_cannot_be_written_whole_leaves_what_was_there(tmp_path):
             aside.mkdir()
             (aside / content).touch()
         assert [item.name for item in folder.iterdir()] == [content]
+
+
+class TwoThreads:
+    """A rank of two that are threads: everyone's item goes through a barrier, and one who waits alone is a fault, not a hang."""
+
+    size = 2
+
+    def __init__(self, rank, barrier, shelf):
+        self.rank, self._barrier, self._shelf = rank, barrier, shelf
+        self.first = rank == 0
+
+    def gather(self, item):
+        self._shelf[self.rank] = item
+        self._barrier.wait(timeout=20)
+        found = list(self._shelf)
+        self._barrier.wait(timeout=20)
+        return found
+
+    def barrier(self):
+        self.gather(None)
+
+
+def test_what_a_lone_maker_builds_on_the_way_the_other_rank_need_not_know(tmp_path):
+    """As a base model whose tokenizer is an artefact too, on two ranks, before a stage that both make."""
+    barrier, shelf, seen = threading.Barrier(2), [None, None], []
+
+    def written(folder, inputs, store):
+        (folder / "x").write_text("made")
+
+    def base(folder, inputs, store):
+        seen.append(built(Stage(kind="tokenizer", settings={}, inputs={}, make=written), store).path.name)
+        written(folder, inputs, store)
+
+    def trained(folder, inputs, store):
+        assert (inputs["policy"].path / "x").exists() and store.ranks.size == 2
+        if store.ranks.first:
+            written(folder, inputs, store)
+
+    first = Stage(
+        kind="first",
+        settings={},
+        inputs={"policy": Stage(kind="base", settings={}, inputs={}, make=base)},
+        make=trained,
+        together=True,
+    )
+
+    def rank(number):
+        return built(first, ArtifactStore(tmp_path, TwoThreads(number, barrier, shelf))).path
+
+    with ThreadPoolExecutor(2) as pool:
+        assert len(set(pool.map(rank, (0, 1)))) == 1
+    assert len(seen) == 1 and {path.name for path in tmp_path.iterdir()} == {"tokenizer", "base", "first"}

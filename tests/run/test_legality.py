@@ -42,7 +42,10 @@ def test_every_refusal_of_the_full_product_has_a_reason_and_a_remedy():
 
 @pytest.mark.long
 def test_the_survey_says_what_the_check_says():
-    known = {}
+    known, chosen = {}, set(legality.covering(legality.survey()[0]))
+    for one, config in legality.every():
+        if one in chosen:
+            rules.check(config)
     for _, config in itertools.islice(legality.every(), 0, 100_000, 997):
         said = legality.refusal(config, known)
         try:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import subprocess
 import sys
 import tempfile
@@ -133,6 +134,14 @@ def _reading(folder: Path, raw: Sequence[RawPage]) -> dict[str, float]:
     return figures
 
 
+def peak_resident() -> float:
+    """Most MiB that this process has held. Linux's `ru_maxrss` also counts what the parent held when it started this process."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        return int(status.read_text().split("VmHWM:")[1].split()[0]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20)  # macOS counts bytes
+
+
 def _peak_memory(size: int) -> float:
     """Peak resident MiB of a process that takes `size` pages through one round."""
     with tempfile.TemporaryDirectory() as folder:
@@ -148,7 +157,7 @@ def _peak_memory(size: int) -> float:
         )
         words = f"corpus recall data.path={root}/pages.jsonl data.seed={root}/seed.txt run_dir={root}/run annotation.by=nobody"
         words += " recall.rounds=1 recall.positives=200 recall.negatives=200 classifier.dim=32 duplicates.bands=14"
-        script = "import resource, sys; from unified_rl.cli import main; status = main(sys.argv[1:]); "
-        script += "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, file=sys.stderr); sys.exit(status)"
+        script = "import sys; from unified_rl.cli import main; from unified_rl.bench.corpus import peak_resident; "
+        script += "status = main(sys.argv[1:]); print(peak_resident(), file=sys.stderr); sys.exit(status)"
         done = subprocess.run([sys.executable, "-c", script, *words.split()], capture_output=True, text=True, check=True)
         return float(done.stderr.split()[-1])

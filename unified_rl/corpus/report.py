@@ -24,6 +24,7 @@ STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; color: #222; max-width: 76rem; margin: 2rem auto; padding: 0 1rem; }
 table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; padding: .2rem .6rem; border-bottom: 1px solid #ddd; vertical-align: top; overflow-wrap: anywhere; }
+th { overflow-wrap: normal; }
 h2 { margin-top: 2.2rem; border-bottom: 1px solid #ccc; } td.n { text-align: right; white-space: nowrap; }
 .page { border-left: 4px solid #2a7; padding: .1rem .8rem; margin: .6rem 0; } .out { border-color: #c53; }
 .page p { margin: .2rem 0; font-size: 13px; color: #444; overflow-wrap: anywhere; } .note { color: #666; max-width: 52rem; }

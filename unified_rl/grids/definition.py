@@ -23,7 +23,20 @@ from unified_rl.stages.kinds.pretrain import COMMAND as PRETRAIN
 START_LABEL = "SFT"
 #: What the start policy depends on; an arm's other words are about its training, and mean nothing to a run of no steps.
 START_SECTIONS = frozenset(
-    {"stack", "init", "stages", "task", "data", "model", "sft", "generator", "logging", "evaluation", "artifacts"}
+    {
+        "stack",
+        "init",
+        "stages",
+        "task",
+        "data",
+        "model",
+        "pretraining",
+        "sft",
+        "generator",
+        "logging",
+        "evaluation",
+        "artifacts",
+    }
 )
 PRIMARY_METRICS = ("greedy", "avg", "maj", "pass", "cot_pass", "gain", "left_at_half")
 GROUPS = {"train": "runs", "iterate": "iterative", PRETRAIN: "pretraining"}

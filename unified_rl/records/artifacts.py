@@ -75,13 +75,15 @@ class Stage:
             UnifiedRLError: see the subclasses; nothing half-done is ever taken for finished.
         """
         ready = {} if store.has(self) else {role: built(link, store) for role, link in self.inputs.items()}
+        makers = store.ranks if self.together else ONE_RANK
+        theirs = ArtifactStore(store.root, makers)  # what a lone maker makes on the way, the other ranks do not know of
         key, folder = store.get_or_build(
             self.kind,
             self.settings,
             recipe_version=self.recipe,
             inputs=self.input_keys(),
-            build=lambda aside: self.make(aside, ready, store),
-            together=store.ranks if self.together else ONE_RANK,
+            build=lambda aside: self.make(aside, ready, theirs),
+            together=makers,
         )
         return Artifact(key, folder / self.output)
 

@@ -1,10 +1,12 @@
-"""lr_sweep.csv: of a sweep of learning rates, validation accuracy at the last step by method and rate, and the best rate of each.
+"""lr_sweep.csv: of a sweep of learning rates, validation accuracy at the last step by arm and rate, and the best rate of each.
 
-A grid is a sweep where every method has several rates with each of its rewards, and the curves are on the validation split.
+An arm is what labels call alike but for the rate: `TRL, on policy lr 0.0001`. A grid is a sweep where every arm has several rates,
+and the curves are on the validation split.
 """
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 
 import pandas as pd
@@ -16,24 +18,31 @@ from unified_rl.statistics.learning import SELECTION_SPLIT
 
 TABLE = "lr_sweep.csv"
 RATE, REWARD = "trainer.learning_rate", "reward.source"
+_OF_RATE = re.compile(r",? ?\b(?:lr |trainer\.learning_rate=)[0-9.e+-]+")
 
 
 def table(data: GridData) -> pd.DataFrame | None:
-    """A row per method, reward and rate: accuracy per slice and their mean (NaN where a run is not complete); None: no sweep."""
+    """A row per arm and rate: accuracy per slice and their mean (NaN where a run is not complete); None: no sweep."""
     trained = [cell for cell in data.cells if not cell.cell.is_baseline and RATE in cell.settings]
-    rates: dict[tuple[str, str], set[float]] = defaultdict(set)
+    rates: dict[str, set[float]] = defaultdict(set)
     for cell in trained:
-        rates[cell.cell.method, str(cell.settings.get(REWARD, ""))].add(float(cell.settings[RATE]))
+        rates[arm(cell.label, cell.cell.method)].add(float(cell.settings[RATE]))
     splits = {curve.split for cell in trained for curve in cell.curves.values()}
     if not trained or splits != {SELECTION_SPLIT} or min(map(len, rates.values())) < 2:
         return None
     return pd.DataFrame([_row(cell) for cell in trained])
 
 
+def arm(label: str, method: str) -> str:
+    """A label without its rate; the method, where nothing is left."""
+    return _OF_RATE.sub("", label).strip(", ") or method
+
+
 def _row(cell: GridCell) -> dict[str, object]:
     curves = cell.curves if cell.cell.status == COMPLETE else {}
     slices = {name: float(curve.accuracy[-1]) for name, curve in curves.items()}
     return {
+        "arm": arm(cell.label, cell.cell.method),
         "method": cell.cell.method,
         "reward": str(cell.settings.get(REWARD, "")),
         "learning_rate": float(cell.settings[RATE]),
@@ -44,14 +53,18 @@ def _row(cell: GridCell) -> dict[str, object]:
     }
 
 
+def best(rates: pd.DataFrame) -> dict[str, float]:
+    """Arm -> the rate with the highest mean over the slices, the lower one of equals; arms that were not run are left out."""
+    known = rates.dropna(subset="mean").sort_values(["mean", "learning_rate"], ascending=[False, True])
+    return {str(arm): float(rows["learning_rate"].iloc[0]) for arm, rows in known.groupby("arm", sort=False)}
+
+
 def format_table(rates: pd.DataFrame) -> str:
-    """The best rate of each method with each reward as text."""
-    lines = []
-    for (method, reward), rows in rates.groupby(["method", "reward"], sort=False):
-        named = f"{method}, reward {reward}" if reward else str(method)
-        if rows["mean"].isna().all():
-            lines.append(f"{named}: no rate has been run to the end")
-            continue
-        best = rows.loc[rows["mean"].idxmax()]
-        lines.append(f"{named}: best rate {best['learning_rate']:g}, mean accuracy {100 * best['mean']:.1f} %")
+    """The best rate of each arm as text."""
+    chosen, lines = best(rates), []
+    for arm, rows in rates.groupby("arm", sort=False):
+        if arm in chosen:
+            lines.append(f"{arm}: best rate {chosen[str(arm)]:g}, mean accuracy {100 * rows['mean'].max():.1f} %")
+        else:
+            lines.append(f"{arm}: no rate has been run to the end")
     return "\n".join(lines)

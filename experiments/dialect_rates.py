@@ -1,0 +1,38 @@
+"""The learning-rate sweep of the dialects: each in each regime at the same three rates, judged on the validation split, one seed.
+
+Arms: GRPO as eight projects have it by default, on policy, with 4 minibatches x 2 epochs and at a lag of 4, at 3e-5, 1e-4 and
+3e-4 (the lowest rate of lr_sweep, 1e-5, was last for GRPO). Settings: the tiny stack; accuracy on 200 validation problems per
+slice at the fixed last step, greedy. The rate with the highest mean of both slices is a dialect's own in that regime;
+tables/lr_sweep.csv has them all. Seeds: one, 1000, and its own SFT policy: none of those that results are reported on.
+Budget: 72 runs of 48 steps.
+Matching rule: equal updates of equally many responses.
+"""
+
+from unified_rl.grids.definition import PER_SEED, Arm, Grid, Preset, equal_updates
+from unified_rl.grids.dialect_arms import REGIMES, label, words
+from unified_rl.grids.presets import TESTING
+from unified_rl.presets.dialects import NAMES
+
+RATES = (3e-5, 1e-4, 3e-4)
+SEED = 1000
+#: The curve is read at its last point only.
+WORDS = ("logging.curve_split=validation", "logging.curve_every=0")
+
+GRID = Grid(
+    name="dialect_rates",
+    title="The same learning rates for every dialect",
+    arms=tuple(
+        Arm(f"{label(dialect, regime)} lr {rate:g}", (*words(dialect, regime, rate), *WORDS))
+        for regime in REGIMES
+        for dialect in NAMES
+        for rate in RATES
+    ),
+    presets={
+        "testing": Preset(seeds=(SEED,), train=TESTING.train, evaluate=None),
+        "default": Preset(seeds=(SEED,), train=("logging.curve_problems=200",), evaluate=None),
+    },
+    matching=equal_updates(),
+    starts=PER_SEED,
+    figures=(),
+    tuning="this is where the dialects' own rates come from",
+)
