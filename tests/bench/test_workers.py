@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unified_rl.bench.gpu import schedule
+from unified_rl.bench.gpu.goals import GOALS, verdicts
 from unified_rl.bench.gpu.models import STACKS
 from unified_rl.bench.gpu.workers import Worker
 
@@ -100,6 +101,22 @@ def test_all_parts_are_planned_within_four_minutes(shapes):
         (shape, way) for shape in shapes for way in (schedule.KEPT, schedule.AGAIN)
     }
     assert len(set(planned)) == len(planned)
+
+
+def test_what_was_measured_is_held_against_the_goals():
+    found = [
+        {"what": "training pass", "shape": "7b", "layers": "run again", "model_flops_utilisation": 0.35},
+        {"what": "training pass", "shape": "7b", "layers": "kept", "model_flops_utilisation": 0.44},
+        {"what": "GRPO step", "shape": "0.5b", "by": "unified_rl", "seconds": 4.0},
+        {"what": "GRPO step", "shape": "0.5b", "speed_over_trl": 1.5},
+        {"what": "log-probs", "shape": "7b", "chunked_ms": 20.5},
+    ]
+    lines = {line.partition(" at ")[0].strip(): line.rpartition(": ")[2] for line in verdicts(found)}
+    assert lines["7b training pass, layers kept: model_flops_utilisation"] == "0.44, missed"
+    assert lines["7b training pass, layers run again: model_flops_utilisation"] == "0.35, met"
+    assert lines["0.5b GRPO step: speed_over_trl"] == "1.5, met"
+    assert lines["7b log-probs: chunked_ms"] == "20.5, missed"
+    assert sum(says == "not measured" for says in lines.values()) == len(GOALS) - 4
 
 
 @given(st.lists(st.floats(0, 2), min_size=30, max_size=30))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cache, partial
 
+import numpy as np
 import pytest
 import torch
 from away import AWAY, Device
@@ -23,6 +24,8 @@ from unified_rl.methods.importance import corrected
 from unified_rl.methods.losses import LOSSES
 from unified_rl.methods.signals import per_micro_batch
 from unified_rl.packing.packed_rows import pack
+from unified_rl.pretraining.loss import RowLoss
+from unified_rl.training.reward_loss import RewardLoss
 
 WATCHED, LEVELS = frozenset({0, 5}), ("token", "sequence", "geometric")
 
@@ -114,6 +117,27 @@ def test_every_loss_of_a_role_beside_the_policy(name):
 
     role = LOSSES[name].role
     apart, waited = compared(without_steps(batch_of(5)), {role}, {role}, companion)
+    assert apart < 1e-12
+    assert not waited
+
+
+def test_the_reward_models_loss():
+    batch = batch_of(5)
+
+    def loss_of(inputs, outputs):
+        ends = [np.array([max(len(one.response_ids) - 2, 0)]) for one in batch.sequences]
+        return RewardLoss(ends, [np.array([at % 2]) for at in range(len(ends))], inputs.group_B.device)
+
+    apart, waited = compared(batch, {"logit"}, {"logit"}, loss_of)
+    assert apart < 1e-12
+    assert not waited
+
+
+def test_the_loss_of_pre_training():
+    batch = batch_of(5)
+    apart, waited = compared(
+        batch, {"entropy"}, {"logp"}, lambda inputs, outputs: RowLoss(batch.sequences, inputs.group_B, sources=3)
+    )
     assert apart < 1e-12
     assert not waited
 

@@ -23,6 +23,7 @@ import torch
 
 from unified_rl.base import files
 from unified_rl.bench.gpu.device import device_name
+from unified_rl.bench.gpu.goals import verdicts
 from unified_rl.bench.gpu.models import STACKS
 from unified_rl.bench.gpu.schedule import BUDGET, LEAST, Task, allowed, tasks
 from unified_rl.bench.gpu.workers import Worker, not_measured
@@ -61,6 +62,8 @@ def run(kind: str, shapes: Sequence[str], parts: Sequence[str], rounds: int, out
     finally:
         worker.end()
     print(f"measured in {time.monotonic() - start:.0f} s", flush=True)
+    if kind == "cuda":
+        print("goals, as set for an H100:", *verdicts(results), sep="\n", flush=True)
     _keep(out, facts | {"whole": True}, results, start)
     return 0
 
