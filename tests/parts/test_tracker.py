@@ -95,6 +95,19 @@ def test_the_drift_is_of_the_tokens_that_the_policy_wrote_at_the_prompt_before()
     assert tracker.note(groups, sequences(groups), outputs)["tracker/drift"] == pytest.approx(0.02, abs=1e-6)
 
 
+def test_a_policy_that_stays_has_not_moved_whatever_it_wrote():
+    """Each response has log-probs of its own; a prompt's are not its neighbour's in the rollout."""
+
+    def outputs(given):
+        each = {len(one.response_ids): -float(len(one.response_ids)) for one in given}
+        return {"logp": torch.tensor([[each[len(one.response_ids)]] * 6 for one in given])}
+
+    tracker = ValueTracker(HALF, LEAST, MOST)
+    groups = [group("a", [1.0, 0.0], [2, 3]), group("b", [1.0, 0.0, 1.0], [4, 5, 6])]
+    tracker.note(groups, sequences(groups), outputs)
+    assert tracker.note(groups, sequences(groups), outputs)["tracker/drift"] == 0.0
+
+
 ROLLOUTS = st.lists(
     st.tuples(
         st.lists(
