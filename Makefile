@@ -4,8 +4,9 @@ PRESET ?= default
 BIN := .venv/bin
 ENGINES := .venv-engines/bin
 HARNESS := .venv-harness/bin
+LOWEST := .venv-lowest/bin
 
-.PHONY: install install-engines install-harness reproduce test test-engines test-harness test-long test-nightly mutants lint docs bench bench-gpu corpus-debian line sweep clean
+.PHONY: install install-engines install-harness install-lowest reproduce test test-engines test-harness test-lowest test-long test-nightly mutants lint docs bench bench-gpu corpus-debian line sweep clean
 
 install: .venv/.installed
 
@@ -32,6 +33,14 @@ install-harness: .venv-harness/.installed
 	$(HARNESS)/python -m pip install --quiet --disable-pip-version-check -c constraints/cpu.txt -c constraints/harness.txt -e '.[dev,harness]'
 	touch $@
 
+# The oldest versions that pyproject.toml admits.
+install-lowest: .venv-lowest/.installed
+
+.venv-lowest/.installed: pyproject.toml constraints/lowest.txt
+	$(PYTHON) -m venv .venv-lowest
+	$(LOWEST)/python -m pip install --quiet --disable-pip-version-check -c constraints/lowest.txt -e . 'pytest>=8' 'pytest-timeout>=2.3' 'hypothesis>=6.100'
+	touch $@
+
 # PRESET=smoke (about a minute), default (one seed, under ten minutes), full (five seeds, all methods)
 reproduce: install
 	$(BIN)/unified-rl reproduce preset=$(PRESET)
@@ -47,6 +56,10 @@ test-engines: install-engines
 # The real lm-evaluation-harness on a tiny model, beside our own evaluation.
 test-harness: install-harness
 	OMP_NUM_THREADS=1 $(HARNESS)/python -m pytest tests/adapters/test_harness.py
+
+# What rests on these packages, with the oldest of them: maths, models, training, sampling, tables and figures.
+test-lowest: install-lowest
+	OMP_NUM_THREADS=1 $(LOWEST)/python -m pytest -m "not long and not nightly" $(addprefix tests/,maths ops packing models training sampling planning rewards tasks grading statistics plotting)
 
 # What does not fit in the quick suite: growth of every reader, many kills, whole grids.
 test-long: install

@@ -8,17 +8,17 @@ import json
 import pytest
 import torch
 
-from unified_rl.bench.gpu import models, report, training
+from unified_rl.bench.gpu import models, report, worker
 from unified_rl.cli import main
 
 
+@pytest.fixture(autouse=True)
+def one_thread_each(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+
 def bench(*words):
-    threads = torch.get_num_threads()
-    try:
-        torch.set_num_threads(1)
-        assert main(["bench", "gpu", "device=cpu", "shape=tiny", "rounds=1", *words]) == 0
-    finally:
-        torch.set_num_threads(threads)
+    assert main(["bench", "gpu", "device=cpu", "shape=tiny", "rounds=1", *words]) == 0
 
 
 @pytest.mark.long
@@ -38,6 +38,7 @@ def test_the_same_code_runs_on_a_cpu(tmp_path, capsys):
     assert decoding["ms_per_step"] > decoding["roofline_ms"] > 0
     assert decoding["tokens_per_second"] * decoding["ms_per_step"] / 1e3 == pytest.approx(decoding["rows"])
     assert len(capsys.readouterr().out.splitlines()) == 2 + len(found["results"])
+    assert found["whole"] and found["packages"]["torch"] == torch.__version__
 
 
 @pytest.mark.long
@@ -53,19 +54,37 @@ def test_a_whole_step_is_measured_by_phase_and_what_is_not_here_is_named(tmp_pat
 
 
 def test_a_part_that_fails_is_named_and_the_others_go_on(tmp_path, monkeypatch, capsys):
+    """Parts whose own code fails, in the process that measures; what becomes of a process that dies is in test_workers.py."""
+
     def fails(*_):
         raise RuntimeError("no kernel image")
         yield
 
-    monkeypatch.setattr(training, "measure", fails)
-    out = tmp_path / "gpu.json"
-    bench("only=training,head", f"out={out}")
-    broken, logps = json.loads(out.read_text())["results"]
+    def grows(*_):
+        raise torch.OutOfMemoryError("Tried to allocate 80 GiB")
+
+    monkeypatch.setattr(worker.training, "measure", fails)
+    monkeypatch.setattr(worker.head, "measure", grows)
+    given = {"shape": "tiny", "way": "none", "seconds": 100.0}
+    (broken,) = worker.measured({**given, "part": "training"}, torch.device("cpu"), 1)
     assert broken["not_measured"] == "RuntimeError: no kernel image"
-    assert logps["chunked_ms"] > 0
+    assert (broken["layers"], broken["failed"]) == ("kept", True)
+    assert "no kernel image" in capsys.readouterr().err
+    (large,) = worker.measured({**given, "part": "head"}, torch.device("cpu"), 1)
+    assert large["not_measured"] == "out of memory"
+    assert "failed" not in large, "another part may have the room"
+
+
+def test_what_the_time_does_not_allow_is_named_and_kept_with_card_versions_and_commit(tmp_path, monkeypatch):
     monkeypatch.setattr(report, "BUDGET", -1.0)
+    out = tmp_path / "kept" / "gpu.json"
     bench("only=head", f"out={out}")
-    assert "are over" in json.loads(out.read_text())["results"][0]["not_measured"]
+    found = json.loads(out.read_text())
+    assert "no time for it" in found["results"][0]["not_measured"]
+    assert found["whole"]
+    assert found["commit"] and found["code"] and found["device"] == "cpu"
+    assert found["packages"]["torch"] == torch.__version__
+    assert set(found["packages"]) >= {"transformers", "triton", "deepspeed", "trl", "vllm"}
 
 
 def test_rows_are_filled_with_several_documents():

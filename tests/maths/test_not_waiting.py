@@ -10,13 +10,14 @@ from cases import role_of
 from ragged import ragged_batch
 from test_gradients import CASES, LENGTH, case
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
+from waiting import MICRO_BATCH, read_by
 
 from unified_rl.base.types import ONE_RANK, Problem, Prompt
 from unified_rl.config.axes import ImportanceConfig
 from unified_rl.loop.surrogate import CompanionLoss, SurrogateLoss, aggregation_weights
 from unified_rl.methods.importance import corrected
-from unified_rl.methods.losses import of_role
+from unified_rl.methods.losses import LOSSES, of_role
+from unified_rl.methods.signals import per_micro_batch
 from unified_rl.models.attention import block_input
 from unified_rl.models.policy_model import build_value_model
 from unified_rl.models.reward_model import build_reward_model
@@ -28,70 +29,6 @@ from unified_rl.training.optimiser import AdamWOptions
 from unified_rl.training.reward_loss import RewardLoss
 from unified_rl.training.reward_scores import as_sequence, reward_role
 from unified_rl.training.torch_trainer import TorchTrainer
-
-#: Operators whose result, or its shape, the host must have before it goes on.
-READING = {
-    "_local_scalar_dense",
-    "nonzero",
-    "nonzero_numpy",
-    "masked_select",
-    "_unique2",
-    "unique_dim",
-    "unique_consecutive",
-    "equal",
-}
-#: What reads a tensor without any operator where the device is the host itself.
-READERS = {"item", "tolist", "numpy", "cpu", "__bool__", "__int__", "__float__", "__index__", "__array__", "__len__"} - {
-    "__len__"
-}
-
-
-class _Operators(TorchDispatchMode):
-    def __init__(self, seen):
-        super().__init__()
-        self._seen = seen
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        name = func.overloadpacket.__name__
-        if name in READING or (name.startswith("index") and _by_mask(args)):
-            self._seen.append(name)
-        return func(*args, **(kwargs or {}))
-
-
-class _Readers(TorchFunctionMode):
-    def __init__(self, seen):
-        super().__init__()
-        self._seen = seen
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        if getattr(func, "__name__", "") in READERS:
-            self._seen.append(func.__name__)
-        return func(*args, **(kwargs or {}))
-
-
-def _by_mask(args):
-    indices = args[1] if len(args) > 1 and isinstance(args[1], list | tuple) else ()
-    return any(isinstance(index, torch.Tensor) and index.dtype in (torch.bool, torch.uint8) for index in indices)
-
-
-MICRO_BATCH = "micro-batch"
-
-
-def reads(trainer, sequences, loss, unit_B=None):
-    """What was read, in order, from the first micro-batch's loss to the last one's, and the number of micro-batches."""
-    seen = []
-
-    def marked(outputs, members):
-        seen.append(MICRO_BATCH)
-        found = loss(outputs, members)
-        seen.append(MICRO_BATCH)
-        return found
-
-    with _Operators(seen), _Readers(seen):
-        trainer.update(sequences, marked, unit_B)
-    first, last = seen.index(MICRO_BATCH), len(seen) - 1 - seen[::-1].index(MICRO_BATCH)
-    between = seen[first : last + 1]
-    return [name for name in between if name != MICRO_BATCH], between.count(MICRO_BATCH) // 2
 
 
 def by_blocks(decoder, packed):
@@ -114,7 +51,7 @@ def test_of_any_coefficient(name, watched):
     policy = trainer(batch.policy, role_of(coefficient, 0.8))
     if coefficient.unit == "batch":
         loss.fix(policy.outputs(batch.sequences))
-    found, micro_batches = reads(policy, batch.sequences, loss, unit_B)
+    found, micro_batches = read_by(policy, batch.sequences, loss, unit_B)
     assert not found
     assert micro_batches > 1
     loss.gather(ONE_RANK)
@@ -129,7 +66,30 @@ def test_of_an_importance_correction(options):
     method = corrected(coefficient, ImportanceConfig(name=name, level=level))
     inputs = method.prepare(inputs)
     loss = SurrogateLoss(method, inputs, aggregation_weights(aggregation, inputs, LENGTH, "keep"))
-    found, micro_batches = reads(trainer(batch.policy, policy_role(1.0)), batch.sequences, loss)
+    found, micro_batches = read_by(trainer(batch.policy, policy_role(1.0)), batch.sequences, loss)
+    assert not found
+    assert micro_batches > 1
+
+
+@pytest.mark.parametrize("name", [name for name, loss in LOSSES.items() if loss.role == "policy"])
+def test_of_a_loss_beside_the_terms(name):
+    batch, coefficient, aggregation, *_ = case("grpo", seed=3)
+    inputs = coefficient.prepare(batch.inputs)
+    free = frozenset(one.output for one in per_micro_batch(LOSSES[name].differentiates))
+    role = policy_role(1.0, differentiated=free, teacher=batch.reference)
+    weights_B = aggregation_weights(aggregation, inputs, LENGTH, "keep")
+    loss = SurrogateLoss(coefficient, inputs, weights_B, losses={LOSSES[name]: 0.5})
+    found, micro_batches = read_by(trainer(batch.policy, role), batch.sequences, loss)
+    assert not found
+    assert micro_batches > 1
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_of_master_weights(dtype):
+    """Gradients go to float32 masters, off the loss's scale, micro-batch by micro-batch."""
+    batch = ragged_batch(0)
+    policy = trainer(batch.policy.to(dtype), policy_role(1.0))
+    found, micro_batches = read_by(policy, batch.sequences, lambda outputs, members: 1e-5 * outputs["logp"].sum())
     assert not found
     assert micro_batches > 1
 
@@ -138,7 +98,7 @@ def test_of_the_value_loss():
     batch, coefficient, *_ = case("ppo", seed=3)
     inputs = coefficient.prepare(batch.inputs)
     loss = CompanionLoss(of_role("value"), inputs, aggregation_weights("sequence_mean", inputs, 1, "keep"))
-    found, micro_batches = reads(trainer(build_value_model(batch.policy), value_role()), batch.sequences, loss)
+    found, micro_batches = read_by(trainer(build_value_model(batch.policy), value_role()), batch.sequences, loss)
     assert not found
     assert micro_batches > 1
 
@@ -150,7 +110,7 @@ def test_of_the_reward_models_loss():
     loss = RewardLoss(
         [np.array([len(one.response_ids) - 1]) for one in batch.sequences], [np.array([i % 2]) for i in range(12)]
     )
-    found, micro_batches = reads(trainer(build_reward_model(batch.policy), reward_role), sequences, loss)
+    found, micro_batches = read_by(trainer(build_reward_model(batch.policy), reward_role), sequences, loss)
     assert not found
     assert micro_batches > 1
 
@@ -159,7 +119,7 @@ def test_of_the_block_masks():
     """Rows become one row, and segments a block mask, while earlier micro-batches are still on their way."""
     batch = ragged_batch(0)
     policy = trainer(batch.policy, policy_role(1.0, by_blocks))
-    found, micro_batches = reads(policy, batch.sequences, lambda outputs, members: outputs["logp"].sum())
+    found, micro_batches = read_by(policy, batch.sequences, lambda outputs, members: outputs["logp"].sum())
     assert not found
     assert micro_batches > 1
 
@@ -226,7 +186,7 @@ def test_what_reads_is_found():
         "_unique2": lambda logp: logp * len(logp.detach().unique()),
     }
     for name, way in ways.items():
-        found, _ = reads(
+        found, _ = read_by(
             trainer(batch.policy, policy_role(1.0)),
             batch.sequences,
             lambda outputs, members, way=way: way(outputs["logp"]).sum(),

@@ -26,6 +26,7 @@ from unified_rl.models.forward import plain_forward, response_logps
 from unified_rl.models.reach import WHOLE, Reach
 from unified_rl.models.segment_attention import SEGMENTS, unfit
 from unified_rl.packing.flat_rows import BLOCK, flat_size, flattened, within
+from unified_rl.packing.layout import Layout
 from unified_rl.packing.packed_rows import TokenSequence, pack
 
 
@@ -216,6 +217,23 @@ def test_sizes_are_few_and_close(tokens):
     assert size >= tokens and size % BLOCK == 0
     assert size - tokens < max(BLOCK, tokens / 4)
     assert flat_size(size) == size  # a size is its own
+
+
+def test_a_run_of_ragged_rollouts_meets_few_sizes():
+    """What is planned or compiled is counted in sizes: hundreds of micro-batches, no two of one length, have a dozen at most."""
+    layout, lengths, sizes = Layout(512, 2048), [], set()
+    for step in range(60):
+        random, sequences = np.random.default_rng(step), []
+        for _ in range(random.integers(1, 9)):
+            prompt = random.integers(2, 19, random.integers(5, 120))
+            drawn = np.minimum(random.geometric(1 / 60, random.integers(1, 9)), 400)
+            sequences += [TokenSequence(prompt, random.integers(2, 19, count)) for count in drawn]
+        packs = layout.pack(sequences, None, torch.device("cpu"))
+        lengths += [packed.input_tokens for packed in packs]
+        sizes |= {flattened(packed).input_ids_1T.shape[1] for packed in packs}
+    bound = {flat_size(tokens) for tokens in range(1, 2049)}
+    assert sizes <= bound and len(bound) == 12
+    assert len(set(lengths)) > 5 * len(bound)
 
 
 def test_the_number_of_sizes_of_a_run_is_bounded():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import multiprocessing
 import os
@@ -137,6 +138,20 @@ def test_an_artefact_is_hashed_whole_at_first_use_and_not_at_every_use(tmp_path,
     hashed.clear()
     get(ArtifactStore(tmp_path))
     assert hashed == []
+
+
+def test_the_ranks_files_of_a_checkpoint_are_hashed_at_once(tmp_path, monkeypatch):
+    """Each waits for the others to be under way; what is written and found is in order, and the first damaged file is named."""
+    names = [f"rank_{rank}" for rank in range(files.HASHED_AT_ONCE)]
+    for name in names:
+        (tmp_path / name).write_text(name)
+    together, real = threading.Barrier(len(names)), files.file_hash
+    monkeypatch.setattr(files, "file_hash", lambda path: (together.wait(timeout=20), real(path))[1])
+    assert files.write_manifest(tmp_path) == {name: hashlib.sha256(name.encode()).hexdigest() for name in names}
+    assert files.damage(tmp_path) is None
+    for name in ("rank_5", "rank_3"):
+        (tmp_path / name).write_text("another")
+    assert files.damage(tmp_path) == f"{tmp_path / 'rank_3'} does not match its recorded hash"
 
 
 def test_an_artefact_of_another_version_is_refused_by_name(tmp_path):

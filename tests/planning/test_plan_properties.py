@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -13,6 +14,7 @@ from unified_rl.planning import memory, plan, work
 from unified_rl.planning.gpus import GPUS
 from unified_rl.planning.memory import Sharding
 from unified_rl.planning.shapes import ModelShape
+from unified_rl.planning.utilisation import MEASURED, utilisation
 from unified_rl.presets import loading
 
 SHAPES = st.builds(
@@ -116,6 +118,23 @@ def test_a_plans_parts_add_up(preset, stage, gpu, gpus):
     seconds = found["time"]["seconds"]
     assert seconds["step"] == pytest.approx(sum(seconds[name] for name in seconds if name != "step"))
     assert 0 < found["time"]["model_flops_utilisation"] <= 0.4
+
+
+def test_the_utilisation_is_that_measured_for_the_way_of_training(preset):
+    """By shape, card and whether the pass is compiled; each figure is in what is kept of the measurements."""
+    kept = (Path(__file__).parents[2] / "experiments" / "results" / "gpu" / "README.md").read_text()
+    for one in MEASURED:
+        assert f"{100 * one.kept:g}" in kept and f"{100 * one.again:g}" in kept
+        assert utilisation(one.card, one.parameters, "none", one.compiled)[0] == one.kept
+        assert utilisation(one.card, one.parameters, "layers", one.compiled)[0] == one.again
+    assert "not on A100-80GB" in utilisation("A100-80GB", 10**9, "none", True)[1]
+
+    def assumed(compiled):
+        chosen = replace(preset, trainer=replace(preset.trainer, compiled=compiled), plan=replace(preset.plan, gpu="H100-80GB"))
+        return plan(chosen)["time"]["assumes"][0]
+
+    assert "measured with 7B, not compiled, on H100-80GB" in assumed(False)
+    assert "measured with 7B, compiled, on H100-80GB" in assumed(True)
 
 
 def test_more_gpus_take_less_time(preset):

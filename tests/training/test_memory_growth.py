@@ -11,6 +11,8 @@ from unified_rl.bench.gpu.models import TINY, random_model
 from unified_rl.loop.surrogate import SurrogateLoss, aggregation_weights
 from unified_rl.methods.base import Inputs
 from unified_rl.methods.policy_gradient import Grpo
+from unified_rl.models.attention import block_input
+from unified_rl.models.forward import Forward, plain_forward
 from unified_rl.models.roles import policy_role
 from unified_rl.packing.layout import Layout
 from unified_rl.packing.packed_rows import TokenSequence
@@ -43,11 +45,16 @@ def rollout(prompts: int, group: int) -> tuple[Batch, Inputs]:
     return batch, Grpo().prepare(inputs)
 
 
-def update_bytes(prompts: int, group: int) -> tuple[int, int]:
+def by_blocks(decoder, packed):
+    """What a GPU does in half precision, here on a CPU."""
+    return block_input(decoder, packed).hidden(decoder)
+
+
+def update_bytes(forward: Forward, prompts: int, group: int) -> tuple[int, int]:
     """Peak bytes of an update whose rows are laid out and whose optimiser has its state; and its micro-batches."""
     torch.manual_seed(0)
     model = random_model(TINY, torch.float32, torch.device("cpu"))
-    trainer = TorchTrainer(model, policy_role(1.0), AdamWOptions(1e-6, 10), Layout(128, 256))
+    trainer = TorchTrainer(model, policy_role(1.0, forward), AdamWOptions(1e-6, 10), Layout(128, 256))
     batch, inputs = rollout(prompts, group)
     weights_B = aggregation_weights("sequence_mean", inputs, 1, "keep")
 
@@ -65,9 +72,10 @@ def update_bytes(prompts: int, group: int) -> tuple[int, int]:
 @pytest.mark.parametrize(
     "more", [{"prompts": 2, "group": 192}, {"prompts": 48, "group": 8}], ids=["larger groups", "more prompts"]
 )
-def test_an_updates_memory_is_that_of_a_micro_batch(more):
-    few, micro_batches = update_bytes(prompts=2, group=8)
-    many, more_micro_batches = update_bytes(**more)
+@pytest.mark.parametrize("forward", [plain_forward, by_blocks], ids=["dense masks", "block masks"])
+def test_an_updates_memory_is_that_of_a_micro_batch(forward, more):
+    few, micro_batches = update_bytes(forward, prompts=2, group=8)
+    many, more_micro_batches = update_bytes(forward, **more)
     assert more_micro_batches >= 20 * micro_batches
     # What may grow are scalars: a loss and some thirty sums to be read at the end, a few hundred bytes for each micro-batch.
     assert many - few < 600 * (more_micro_batches - micro_batches)

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from unified_rl.base.errors import RunDirectoryError
 
 MANIFEST = "manifest.json"
 EVALUATIONS = "evaluations"
+#: Files that are hashed at a time: as many as a node's ranks write of a checkpoint.
+HASHED_AT_ONCE = 8
 #: More than any file of settings or facts of ours holds.
 SMALL_BYTES = 64 << 20
 #: More than any log or table of samples holds.
@@ -85,7 +88,7 @@ def file_hash(path: Path) -> str:
 
 def write_manifest(folder: Path) -> dict[str, str]:
     """Hash every file below `folder` into its `manifest.json`, and return {relative path: hash}. Its own entry is of the others."""
-    hashes = {name: file_hash(path) for name, path in _listed(folder).items()}
+    hashes = _hashes(_listed(folder))
     write_json(folder / MANIFEST, hashes | {MANIFEST: _digest(hashes)})
     return hashes
 
@@ -101,6 +104,7 @@ def damage(folder: Path) -> str | None:
     if hashes.pop(MANIFEST, None) != _digest(hashes):
         return f"{folder / MANIFEST} does not match its own hash"
     there = _listed(folder)
+    found = _hashes({name: path for name, path in there.items() if name in hashes and not path.is_symlink()})
     for name in sorted(hashes.keys() | there.keys()):
         path = folder / name
         if name not in hashes:
@@ -109,9 +113,15 @@ def damage(folder: Path) -> str | None:
             return f"{path} is missing"
         if path.is_symlink():
             return f"{path} is a link"
-        if file_hash(path) != hashes[name]:
+        if found[name] != hashes[name]:
             return f"{path} does not match its recorded hash"
     return None
+
+
+def _hashes(paths: Mapping[str, Path]) -> dict[str, str]:
+    """The hash of each file, several at a time: a large model's checkpoint is a file of each rank's, and many seconds to hash."""
+    with ThreadPoolExecutor(HASHED_AT_ONCE) as pool:
+        return dict(zip(paths, pool.map(file_hash, paths.values()), strict=True))
 
 
 def _digest(hashes: Mapping[str, Any]) -> str:

@@ -285,7 +285,7 @@ def _utilisation(config: Config, shape: ModelShape, activations: str) -> tuple[f
     """A pass's model-FLOPs utilisation, with this checkpointing, and where the figure is from."""
     if config.plan.utilisation:
         return config.plan.utilisation, "plan.utilisation"
-    return utilisation(config.plan.gpu, shape.parameters, activations)
+    return utilisation(config.plan.gpu, shape.parameters, activations, config.trainer.compiled)
 
 
 def _sampling_seconds(config: Config, shape: ModelShape, tokens: work.StepTokens, gpu: Gpu) -> float:

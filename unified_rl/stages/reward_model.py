@@ -128,7 +128,7 @@ def _train(run: Config, beginning: Beginning, inputs: Mapping[str, str], ranks: 
             batch = [beginning.data[index] for index in _batch(beginning.data, run.reward_model, number - 1)]
             sequences = [as_sequence(item.prompt, item.response.token_ids) for item in batch]
             with timed(timings, "update"):
-                loss = RewardLoss([item.ends for item in batch], [item.labels for item in batch])
+                loss = RewardLoss([item.ends for item in batch], [item.labels for item in batch], run.model.device)
                 report = until_it_fits(partial(trainer.update, sequences, loss))
             rate = report.learning_rate
             return {"step": number, "loss": report.loss, "grad_norm": report.grad_norm, "learning_rate": rate}, []

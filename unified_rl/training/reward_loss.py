@@ -24,12 +24,13 @@ class RewardLoss:
 
     Args of the constructor:
         ends: per sequence, int64 [K], the tokens that carry a label. labels: per sequence, [K] in 0..1; NaN is no label.
+        device: where the logits will be. Brought there in the midst of an update, labels would have the host wait.
 
     Raises:
         DataError: labels that do not match their places or lie outside 0..1, or none at all.
     """
 
-    def __init__(self, ends: Sequence[np.ndarray], labels: Sequence[np.ndarray]) -> None:
+    def __init__(self, ends: Sequence[np.ndarray], labels: Sequence[np.ndarray], device: torch.device | str = "cpu") -> None:
         known = [_known(index, *given) for index, given in enumerate(zip(ends, labels, strict=True))]
         self._count = sum(len(label_K) for _, label_K in known)
         if not self._count:
@@ -38,7 +39,7 @@ class RewardLoss:
         label_BT = np.full((len(known), width), np.nan)  # at the place of the output after each labelled token; NaN elsewhere
         for row, (end_K, label_K) in zip(label_BT, known, strict=True):
             row[end_K + 1] = label_K
-        self._label_BT = torch.from_numpy(label_BT)
+        self._label_BT = torch.from_numpy(label_BT).to(device)
 
     def __call__(self, outputs: Outputs, members: Members) -> Tensor:
         logits_bT = outputs["logit"]

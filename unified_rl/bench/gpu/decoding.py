@@ -56,6 +56,7 @@ def measure(name: str, device: torch.device, rounds: int) -> Iterator[dict[str, 
         * step_bytes(shape, PROMPTS * GROUP, PROMPT_TOKENS + new_tokens / 2, dtype.itemsize)
         / bandwidth(device),
         "first_call_seconds": seconds[0],
+        "shapes": len(sampler.static.steps) if sampler.static else 0,
     }
 
 

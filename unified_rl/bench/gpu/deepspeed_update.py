@@ -39,8 +39,8 @@ def measure(name: str, device: torch.device, rounds: int, seconds_left: float) -
         return
     words = [sys.executable, "-m", "unified_rl.bench.gpu.deepspeed_update", name, device.type, str(min(rounds, 3))]
     printed = printed_by(words, seconds_left)
-    found = [json.loads(line) for line in printed.splitlines() if line.startswith('{"what"')]
-    yield found[0] if found else {"what": "DeepSpeed", "shape": name, "not_measured": "nothing within the time"}
+    found = [json.loads(line) for line in printed.text.splitlines() if line.startswith('{"what"')]
+    yield found[0] if found else {"what": "DeepSpeed", "shape": name, "not_measured": printed.why}
 
 
 def update_and_bare_pass(name: str, device: torch.device, rounds: int) -> dict[str, Any]:

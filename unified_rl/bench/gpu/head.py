@@ -39,4 +39,6 @@ def measure(name: str, device: torch.device, rounds: int) -> Iterator[dict[str, 
         before = memory_in_use(device)
         found[f"{way}_ms"] = 1e3 * best_seconds(run, rounds, device)
         found[f"{way}_gib"] = (peak_memory(device) - before) / GIB
+    if found["full_gib"]:  # on a CPU only a new peak of the process counts
+        found["chunked_over_full_gib"] = found["chunked_gib"] / found["full_gib"]
     yield found

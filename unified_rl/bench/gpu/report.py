@@ -4,35 +4,37 @@
     unified-rl bench gpu shape=7b out=gpu.json
     unified-rl bench gpu device=cpu shape=tiny     the same code without a GPU
 
-A part that fails or has not the memory says so, and the others go on; a part that the time does not allow is named as not measured.
+A part that fails, dies or has not the memory says so, and the others go on; one that there is no time for is named as not measured.
+The file is written anew after each result: what was measured is kept whatever happens then.
 """
 
 from __future__ import annotations
 
-import gc
-import json
+import importlib.metadata
+import platform
 import sys
 import time
-import traceback
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from unified_rl.bench.gpu import attention, decoding, deepspeed_update, head, step, training
+from unified_rl.base import files
 from unified_rl.bench.gpu.device import device_name
+from unified_rl.bench.gpu.goals import verdicts
 from unified_rl.bench.gpu.models import STACKS
-from unified_rl.records.provenance import git_state
+from unified_rl.bench.gpu.schedule import BUDGET, LEAST, Task, allowed, tasks
+from unified_rl.bench.gpu.workers import Worker, not_measured
+from unified_rl.planning.gpus import GIB
+from unified_rl.records.provenance import code_hash, git_state
 
 NO_CUDA = 2
 #: Where results are kept, below the folder that the command runs in.
 FOLDER = Path("experiments/results/gpu")
-#: Seconds that the whole run may take.
-BUDGET = 230.0
-
-Results = Iterator[dict[str, Any]]
+#: Whose versions decide what is measured; those that are not installed are named as such.
+PACKAGES = ("torch", "triton", "transformers", "deepspeed", "trl", "vllm")
 
 
 def run(kind: str, shapes: Sequence[str], parts: Sequence[str], rounds: int, out: Path | None) -> int:
@@ -45,63 +47,50 @@ def run(kind: str, shapes: Sequence[str], parts: Sequence[str], rounds: int, out
     if kind == "cuda" and not torch.cuda.is_available():
         print("bench gpu: no CUDA device here; run it on a machine with one (or device=cpu shape=tiny)", file=sys.stderr)
         return NO_CUDA
-    device, start = torch.device(kind), time.monotonic()
-    state = git_state()
-    print(f"{device_name(device)}, torch {torch.__version__}, commit {state['commit']}", flush=True)
-    results: list[dict[str, Any]] = []
-    for part, name, measure in _plan(list(shapes or STACKS), device, rounds, start):
-        if parts and part not in parts:
-            continue
-        for result in _guarded(part, name, measure, start):
-            results.append(result)
-            print(line(result), flush=True)
-    seconds = time.monotonic() - start
-    print(f"measured in {seconds:.0f} s", flush=True)
-    out = out or (FOLDER / _file_name(device, state) if kind == "cuda" else None)
+    start, facts = time.monotonic(), what_is_measured(torch.device(kind))
+    print(f"{facts['device']}, torch {torch.__version__}, commit {facts['commit']}", flush=True)
+    out = out or (FOLDER / _file_name(facts) if kind == "cuda" else None)
     if out:
         out.parent.mkdir(parents=True, exist_ok=True)
-        facts = {"device": device_name(device), "torch": torch.__version__, **state, "seconds": seconds, "results": results}
-        out.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    results: list[dict[str, Any]] = []
+    worker = Worker([sys.executable, "-m", "unified_rl.bench.gpu.worker", kind, str(rounds)])
+    try:
+        for result in _results(tasks(list(shapes or STACKS), parts), worker, start):
+            results.append(result)
+            print(line(result), flush=True)
+            _keep(out, facts, results, start)
+    finally:
+        worker.end()
+    print(f"measured in {time.monotonic() - start:.0f} s", flush=True)
+    if kind == "cuda":
+        print("goals, as set for an H100:", *verdicts(results), sep="\n", flush=True)
+    _keep(out, facts | {"whole": True}, results, start)
     return 0
 
 
-def _plan(
-    shapes: Sequence[str], device: torch.device, rounds: int, start: float
-) -> Iterator[tuple[str, str, Callable[[], Results]]]:
-    """(part, shape, what measures it). Parts of one shape take the largest, the middle or the smallest that is asked for."""
-
-    def left() -> float:
-        return BUDGET - (time.monotonic() - start)
-
-    largest, middle, smallest = shapes[0], shapes[len(shapes) // 2], shapes[-1]
-    yield "decoding", smallest, partial(decoding.measure, smallest, device, rounds)
-    yield "step", smallest, lambda: step.measure(smallest, device, left)
-    for name in reversed(shapes):
-        yield "training", name, partial(training.measure, name, device, rounds)
-        yield "head", name, partial(head.measure, name, device, rounds)
-    yield "attention", largest, partial(attention.measure, largest, device, rounds)
-    yield "deepspeed", middle, lambda: deepspeed_update.measure(middle, device, rounds, left())
+def _results(every: Sequence[Task], worker: Worker, start: float) -> Iterator[dict[str, Any]]:
+    """Each task's, in order, within the budget."""
+    for place, task in enumerate(every):
+        seconds = allowed(BUDGET - (time.monotonic() - start), task, every[place + 1 :])
+        if seconds < LEAST:
+            yield not_measured(asdict(task), f"the {BUDGET:.0f} s of the run leave no time for it")
+        else:
+            yield from worker.results(asdict(task), seconds)
 
 
-PARTS = ("training", "head", "attention", "decoding", "step", "deepspeed")
-
-
-def _guarded(part: str, name: str, measure: Callable[[], Results], start: float) -> Results:
-    """A part's results, or why there are none."""
-    if time.monotonic() - start > BUDGET:
-        yield {"what": part, "shape": name, "not_measured": f"{BUDGET:.0f} s are over"}
-        return
-    try:
-        yield from measure()
-    except torch.OutOfMemoryError:
-        yield {"what": part, "shape": name, "not_measured": "out of memory"}
-    except Exception as error:  # whatever a driver, compiler or library throws: the other parts are still measured
-        traceback.print_exc(limit=-4)
-        yield {"what": part, "shape": name, "not_measured": f"{type(error).__name__}: {str(error)[:300]}"}
-    finally:
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+def what_is_measured(device: torch.device) -> dict[str, Any]:
+    """Device, versions and code: what a result cannot be read without. "whole": whether the run came to its end."""
+    memory = torch.cuda.get_device_properties(device).total_memory / GIB if device.type == "cuda" else None
+    return {
+        "device": device_name(device),
+        "device_gib": memory,
+        "cuda": torch.version.cuda,
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        **git_state(),
+        "code": code_hash(),  # where there is no repository around it, this alone says which code it was
+        "whole": False,
+    }
 
 
 def line(result: dict[str, Any]) -> str:
@@ -111,6 +100,18 @@ def line(result: dict[str, Any]) -> str:
     return f"{result['shape']:>5} {result['what']}: " + ", ".join(cells)
 
 
-def _file_name(device: torch.device, state: dict[str, Any]) -> str:
-    name = "".join(letter if letter.isalnum() else "_" for letter in device_name(device))
-    return f"{name}_{(state['commit'] or 'unknown')[:7]}.json".lower()
+def _keep(out: Path | None, facts: dict[str, Any], results: list[dict[str, Any]], start: float) -> None:
+    if out:
+        files.write_json(out, {**facts, "seconds": time.monotonic() - start, "results": results})
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _file_name(facts: dict[str, Any]) -> str:
+    name = "".join(letter if letter.isalnum() else "_" for letter in facts["device"])
+    return f"{name}_{(facts['commit'] or facts['code'])[:7]}.json".lower()

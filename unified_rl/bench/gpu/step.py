@@ -80,13 +80,13 @@ def _ours(folder: Path, name: str, device: torch.device, new_tokens: int, steps:
         f"artifacts={folder / 'artifacts'}",
         f"run_dir={run_dir}",
     ]
-    printed_by([sys.executable, "-m", "unified_rl.cli", "train", *words], limit)
+    printed = printed_by([sys.executable, "-m", "unified_rl.cli", "train", *words], limit)
     file = run_dir / "timings.jsonl"
     if not file.exists():
-        return {"not_measured": "no step within the time"}
+        return {"not_measured": f"no step: {printed.why}"}
     timings = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()][1:]
     if not timings:
-        return {"not_measured": "one step only within the time, which compiles and fills caches"}
+        return {"not_measured": f"one step only, which compiles and fills caches: {printed.why}"}
     found = {phase: statistics.median(step[key] for step in timings) for phase, key in PHASES.items()}
     return {"seconds": sum(found.values()), **found, "response_tokens": PROMPTS * GROUP * new_tokens, "steps": len(timings)}
 
@@ -95,7 +95,7 @@ def _trl(folder: Path, device: torch.device, new_tokens: int, micros: tuple[int,
     """TRL's best micro-batch; what was printed before the time was over counts."""
     words = [str(folder), device.type, str(new_tokens), ",".join(map(str, micros))]
     printed = printed_by([sys.executable, "-m", "unified_rl.bench.gpu.trl_job", *words], limit)
-    found = [json.loads(line) for line in printed.splitlines() if line.startswith('{"micro_batch"')]
+    found = [json.loads(line) for line in printed.text.splitlines() if line.startswith('{"micro_batch"')]
     if not found:
-        return {"not_measured": "nothing within the time"}
+        return {"not_measured": printed.why or "no micro-batch had the memory"}
     return min(found, key=lambda one: one["seconds"]) | {"micro_batches_tried": [one["micro_batch"] for one in found]}

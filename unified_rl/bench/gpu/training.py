@@ -24,14 +24,11 @@ from unified_rl.planning import memory
 from unified_rl.planning.gpus import GIB
 from unified_rl.planning.shapes import ModelShape
 
-CHECKPOINTING = ("none", "layers")
 
-
-def measure(name: str, device: torch.device, rounds: int) -> Iterator[dict[str, Any]]:
-    """One result for each way of keeping activations."""
-    for checkpointing in CHECKPOINTING:
-        way = "compiled" if device.type == "cuda" else "plain"
-        yield training_pass(name, shape_named(name), checkpointing, device, rounds, way)
+def measure(name: str, checkpointing: str, device: torch.device, rounds: int) -> Iterator[dict[str, Any]]:
+    """The pass of a shape with activations kept ("none") or layers run again ("layers")."""
+    way = "compiled" if device.type == "cuda" else "plain"
+    yield training_pass(name, shape_named(name), checkpointing, device, rounds, way)
 
 
 def training_pass(
