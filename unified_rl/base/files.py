@@ -17,8 +17,8 @@ from unified_rl.base.errors import RunDirectoryError
 
 MANIFEST = "manifest.json"
 EVALUATIONS = "evaluations"
-#: Files that are hashed at a time: as many as a node's ranks write of a checkpoint.
-HASHED_AT_ONCE = 8
+#: Files that are hashed at a time, one to a core: at most as many as a node's ranks write of a checkpoint.
+HASHED_AT_ONCE = min(8, os.cpu_count() or 1)
 #: More than any file of settings or facts of ours holds.
 SMALL_BYTES = 64 << 20
 #: More than any log or table of samples holds.
