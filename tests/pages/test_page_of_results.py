@@ -14,6 +14,7 @@ from unified_rl.cli import main
 from unified_rl.pages.results import prose
 from unified_rl.pages.results.answers import answers
 from unified_rl.pages.results.document import document
+from unified_rl.pages.results.of_pretraining import of_pretraining, starts_of_pretraining
 from unified_rl.pages.results.shipped import Shipped, read_shipped
 from unified_rl.statistics.table_files import write_table
 
@@ -185,3 +186,35 @@ def test_the_papers_figures_stand_beside_ours():
 def test_a_folder_that_is_not_there_is_refused(tmp_path, capsys):
     assert main(["results", f"shipped={tmp_path / 'nowhere'}", f"out={tmp_path / 'page.md'}"]) == 2
     assert "shipped=DIR" in capsys.readouterr().err
+
+
+def test_an_ablation_of_pretraining_has_its_arms_and_differences(tmp_path):
+    folder = tmp_path / "results" / "two_ways"
+    folder.mkdir(parents=True)
+    facts = {"schema": 1, "name": "two_ways", "seeds": [0, 1, 2], "num_starts": 3, "commits": ["abc"]}
+    one = {"source": "m", "source_tokens": 1e6, "loss": 0.5, "reading_loss": 0.1, "computing_loss": 0.2}
+    rows = [
+        {
+            "label": label,
+            "seed": seed,
+            "total_tokens": total,
+            "tokens_to_half": at,
+            "left_at_half": left,
+            "steps_right": 0.5,
+            **one,
+        }
+        for label, total in (("a", 3e6), ("b", 1e6))
+        for seed, (at, left) in enumerate([(4e5, 0.6), (None, 0.0), (7e5, 0.3)])
+    ]
+    write_table(pd.DataFrame(rows), folder / "pretraining.csv", {"table": "pretraining", **facts})
+    difference = {"label": "a", "baseline": "b", "estimate": 0.25, "low": 0.125, "high": 0.375, "decision": "above"}
+    found = pd.DataFrame(
+        [difference | {"metric": "left_at_half"}, difference | {"metric": "reading_loss", "decision": "not told apart"}]
+    )
+    write_table(found, folder / "pretraining_contrasts.csv", {"table": "pretraining_contrasts", **facts})
+    shipped = Shipped(folder)
+    text = of_pretraining(shipped)
+    assert "| a | 3.0M | 2 of 3 | 30 | 50 | 0.100 | 0.200 |" in text and "| b | 1.0M | 2 of 3 |" in text
+    assert "| a - b | +25.0\\* [+12.5, +37.5] | - | +0.250 [+0.125, +0.375] | - |" in text
+    assert "3 independent starts" in starts_of_pretraining(shipped)
+    assert of_pretraining(Shipped(tmp_path)) == starts_of_pretraining(Shipped(tmp_path)) == ""

@@ -30,6 +30,7 @@ from unified_rl.statistics.page_family import with_holm
 from unified_rl.statistics.table_files import write_table
 
 COMMAND = "pretrain"
+RUNS, CONTRASTS = "pretraining", "pretraining_contrasts"
 LEFT_AT_HALF = "left_at_half"
 #: Measure -> its fact of the held-out text at the end of a run.
 AT_THE_END = {
@@ -60,11 +61,25 @@ def write(grid: GridFacts, out: Path, facts: Mapping[str, Any]) -> str:
         "title": grid.title,
         "preset": grid.preset,
         "matching": grid.matching,
+        **made_of(grid),
         **facts,
     }
-    write_table(runs, out / "pretraining.csv", {"table": "pretraining", **provenance})
-    write_table(found, out / "pretraining_contrasts.csv", {"table": "pretraining_contrasts", **provenance})
+    for name, table in ((RUNS, runs), (CONTRASTS, found)):
+        write_table(table, out / f"{name}.csv", {"table": name, **provenance})
     return f"{_arms_text(runs)}\n\n{_contrasts_text(found)}\n\ntables written to {out}"
+
+
+def made_of(grid: GridFacts) -> dict[str, Any]:
+    """Seeds of the runs that there are, from how many draws of the first weights they come, and the commits that made them."""
+    cells = [cell for cell in grid.cells if reading.read_config(cell.run)]
+    drawn = {((reading.read_config(cell.run) or {}).get("model") or {}).get("seed") for cell in cells}
+    provenance = [reading.read_provenance(cell.run) or {} for cell in cells]
+    commits = {(one.get("git") or {}).get("commit") for one in provenance}
+    return {
+        "seeds": sorted({cell.seed for cell in cells}),
+        "num_starts": len(drawn),
+        "commits": sorted(filter(None, commits)),
+    }
 
 
 def run_row(cell: PlannedCell) -> dict[str, Any] | None:

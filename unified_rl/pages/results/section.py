@@ -10,6 +10,7 @@ import pandas as pd
 from unified_rl.pages.results.answers import Answer, answers
 from unified_rl.pages.results.markdown import link_to, picture, table, wrapped
 from unified_rl.pages.results.numbers import differences, hours, levels, p_words, percent, points, row_of
+from unified_rl.pages.results.of_pretraining import of_pretraining, starts_of_pretraining
 from unified_rl.pages.results.prose import reading
 from unified_rl.pages.results.shipped import GAINS, Shipped
 from unified_rl.statistics.comparable import starts_in_words
@@ -35,7 +36,8 @@ def section(shipped: Shipped, base: Path) -> str:
     blocks = [f"### {shipped.name}", *_question(shipped), _made_of(shipped, base)]
     if found:
         blocks += [answers_table(found), _margins(found)]
-    blocks += [_levels(shipped), _differences(shipped), _renewals(shipped), _picture(shipped, base), reading(shipped)[0]]
+    blocks += [_levels(shipped), _differences(shipped), of_pretraining(shipped), _renewals(shipped)]
+    blocks += [_picture(shipped, base), reading(shipped)[0]]
     return "\n\n".join(filter(None, blocks))
 
 
@@ -66,7 +68,7 @@ def _made_of(shipped: Shipped, base: Path) -> str:
     commits = ", ".join(commit[:12] for commit in facts.get("commits", [])) or "not recorded"
     said = [
         f"Seeds: {seeds}.",
-        starts_in_words(shipped.starts, len(facts.get("seeds", []))),
+        starts_of_pretraining(shipped) or starts_in_words(shipped.starts, len(facts.get("seeds", []))),
         _problems(shipped),
         matching_sentence(grid.matching) if grid.name else "",
         _cost(shipped),
