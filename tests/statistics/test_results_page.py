@@ -13,21 +13,23 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "results.md"
 _NUMBER = r"([+\-\u2212]?\d+(?:\.\d+)?)"
-#: An estimate with its interval, in points or percent: `+4.7 [+0.9, +8.5]`, with a star behind the estimate or none.
-EFFECT = re.compile(rf"{_NUMBER}\*? \[{_NUMBER}, {_NUMBER}\]")
+#: An estimate with its interval, in points, percent or nats: `+4.7 [+0.9, +8.5]`, with a star or a percent sign behind it or none.
+EFFECT = re.compile(rf"{_NUMBER}(?:\\?\*)?(?: %)? \[{_NUMBER}, {_NUMBER}\]")
 
 
 @cache
 def shipped() -> np.ndarray:
-    """(estimate, low, high) in percent, of every row of every shipped table: [N, 3]."""
+    """(estimate, low, high) of every row of every shipped table, accuracies and shares in percent: [N, 3]."""
     found = []
     for path in sorted((ROOT / "experiments" / "results").rglob("*.csv")):
         table = pd.read_csv(path, comment="#")  # the oldest have no line of provenance
         for name in table.columns:
             low, high = ("low", "high") if name in ("estimate", "accuracy") else (f"{name}_low", f"{name}_high")
             if low in table and high in table:
-                found.append(table[[name, low, high]].dropna().to_numpy(dtype=float))
-    return 100 * np.concatenate(found)
+                of_loss = table["metric"].str.endswith("loss") if "metric" in table else pd.Series(False, index=table.index)
+                scale = np.where(of_loss, 1, 100)[:, None]
+                found.append((table[[name, low, high]] * scale).dropna().to_numpy(dtype=float))
+    return np.concatenate(found)
 
 
 def effects(text: str) -> list[str]:
@@ -47,7 +49,9 @@ def test_every_effect_on_the_page_is_a_row_of_a_shipped_table():
     assert not [effect for effect in found if not is_in_a_table(effect)]
 
 
-@pytest.mark.parametrize("effect", ["+4.7 [+0.9, +8.5]", "\u22121.4 [\u22123.8, +1.1]", "64 [57, 70]"])
+@pytest.mark.parametrize(
+    "effect", ["+4.7 [+0.9, +8.5]", "\u22121.4 [\u22123.8, +1.1]", "64 [57, 70]", "-0.441 [-0.686, -0.196]", "38 % [23, 52]"]
+)
 def test_what_the_tables_hold_is_found_and_a_digit_off_is_not(effect):
     assert is_in_a_table(effect)
     first = EFFECT.fullmatch(effect)[1]
