@@ -8,29 +8,23 @@ Budget: 72 runs of 48 steps.
 Matching rule: equal updates of equally many responses.
 """
 
-from unified_rl.grids.definition import PER_SEED, Arm, Grid, Preset, equal_updates
+from unified_rl.grids.definition import PER_SEED, Arm, Grid, equal_updates
 from unified_rl.grids.dialect_arms import REGIMES, label, words
-from unified_rl.grids.presets import TESTING
+from unified_rl.grids.presets import SWEEP, SWEEP_WORDS
 from unified_rl.presets.dialects import NAMES
 
 RATES = (3e-5, 1e-4, 3e-4)
-SEED = 1000
-#: The curve is read at its last point only.
-WORDS = ("logging.curve_split=validation", "logging.curve_every=0")
 
 GRID = Grid(
     name="dialect_rates",
     title="The same learning rates for every dialect",
     arms=tuple(
-        Arm(f"{label(dialect, regime)} lr {rate:g}", (*words(dialect, regime, rate), *WORDS))
+        Arm(f"{label(dialect, regime)} lr {rate:g}", (*words(dialect, regime, rate), *SWEEP_WORDS))
         for regime in REGIMES
         for dialect in NAMES
         for rate in RATES
     ),
-    presets={
-        "testing": Preset(seeds=(SEED,), train=TESTING.train, evaluate=None),
-        "default": Preset(seeds=(SEED,), train=("logging.curve_problems=200",), evaluate=None),
-    },
+    presets=SWEEP,
     matching=equal_updates(),
     starts=PER_SEED,
     figures=(),

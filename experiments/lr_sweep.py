@@ -9,19 +9,16 @@ Matching rule: equal updates of equally many responses.
 What the recorded sweep lacks alone: `unified-rl grid lr_sweep arms=rloo_*,dr_grpo_*,dapo_*,*_learned_*`.
 """
 
-from unified_rl.grids.definition import PER_SEED, Arm, Grid, Preset, equal_updates
-from unified_rl.grids.presets import TESTING
+from unified_rl.grids.definition import PER_SEED, Arm, Grid, equal_updates
+from unified_rl.grids.presets import SWEEP, SWEEP_WORDS
 from unified_rl.grids.reproduce import FURTHER, PAPER
 
 RATES = (1e-5, 3e-5, 1e-4, 3e-4)
-SEED = 1000
-#: The curve is read at its last point only.
-WORDS = ("logging.curve_split=validation", "logging.curve_every=0")
 LEARNED = ("grpo", "grpo_ps")
 
 
 def _arm(method: str, rate: float, kind: str = "", *words: str) -> Arm:
-    settings = (f"method={method}", *words, f"trainer.learning_rate={rate}", *WORDS)
+    settings = (f"method={method}", *words, f"trainer.learning_rate={rate}", *SWEEP_WORDS)
     return Arm(f"{method}{kind} lr {rate:g}", settings, folder=f"{method}{kind.replace(' ', '-')}-lr{rate:g}")
 
 
@@ -32,10 +29,7 @@ GRID = Grid(
         *(_arm(method, rate) for method in (*PAPER, *FURTHER) for rate in RATES),
         *(_arm(method, rate, " learned", "reward=model") for method in LEARNED for rate in RATES),
     ),
-    presets={
-        "testing": Preset(seeds=(SEED,), train=TESTING.train, evaluate=None),
-        "default": Preset(seeds=(SEED,), train=("logging.curve_problems=200",), evaluate=None),
-    },
+    presets=SWEEP,
     matching=equal_updates(),
     starts=PER_SEED,
     figures=(),

@@ -76,6 +76,14 @@ PASS_MARGIN_REASON = (
     "is within what another start brings; half-widths of 3 to 4 points are expected"
 )
 
+#: Of sweeps of learning rates: none of the seeds that results are reported on, and a curve that is read at its last point only.
+SWEEP_SEED = 1000
+SWEEP_WORDS = ("logging.curve_split=validation", "logging.curve_every=0")
+SWEEP = {
+    "testing": Preset(seeds=(SWEEP_SEED,), train=TESTING.train, evaluate=None),
+    "default": Preset(seeds=(SWEEP_SEED,), train=DEFAULT.train, evaluate=None),
+}
+
 #: For a grid's `tuning`: "... the best rate of {SWEPT}".
 SWEPT = (
     "one sweep on the validation split with the same rates for every method (1e-5, 3e-5, 1e-4, 3e-4; seed 1000; "

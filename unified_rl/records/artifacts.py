@@ -47,7 +47,8 @@ class Stage:
     Attributes:
         kind: the folder of the store. settings: what the result depends on beside its inputs, JSON-serialisable.
         inputs: role -> the stage that makes it, or what is there already.
-        make: fills the folder it is given, which may hold what a killed attempt left; called with the inputs, by role.
+        make: fills the folder it is given, which may hold what a killed attempt left; called with the inputs, by role, and with
+            a store of the ranks that make it: what a lone maker builds on the way, the others do not wait for.
         recipe: version of `make`. output: where in the folder the result is. together: whether all ranks make it, or one alone.
         name: what the chain calls it; its key does not depend on it.
     """
