@@ -65,9 +65,9 @@ def entries(run: Path) -> list[dict]:
 @pytest.mark.parametrize("more", [("source=offline_samples",), ("source=refreshed_samples", "source.refresh_every=2")])
 def test_every_source_samples_with_it(folder, monkeypatch, more):
     seen = []
-    next_tokens = LlamaDecoder.next_tokens
+    logits = LlamaDecoder.logits
     monkeypatch.setattr(
-        LlamaDecoder, "next_tokens", lambda self, *rest: seen.append(self.compiled is not None) or next_tokens(self, *rest)
+        LlamaDecoder, "logits", lambda self, *rest: seen.append(self.compiled is not None) or logits(self, *rest)
     )
     run = train(folder, more[0].partition("=")[2], "trainer.steps=1", "trainer.compiled=false", *more)
     evaluate(run, EvaluationConfig(problems=2, samples=2, max_new_tokens=16), "again")

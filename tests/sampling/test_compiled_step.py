@@ -112,7 +112,7 @@ def test_a_damaged_step_is_not_loaded(step, built, config):
 
 def test_it_is_compiled_once_for_all_weights_of_a_shape(step, built, config, monkeypatch):
     compiled = []
-    monkeypatch.setattr(recipe, "export", lambda module, *_, **__: compiled.append(module.step.step.shape))
+    monkeypatch.setattr(recipe, "export", lambda module, *_, **__: compiled.append(module.step.shape))
     monkeypatch.setattr(recipe, "aoti_compile_and_package", lambda _, package_path: Path(package_path).write_bytes(b""))
     monkeypatch.setattr(recipe, "load_step", lambda path: path)
     again = built()
@@ -125,7 +125,7 @@ def test_it_is_compiled_once_for_all_weights_of_a_shape(step, built, config, mon
     torch.set_num_threads(2)
     compiled_step(config, other)
     assert len(compiled) == 2, "the code of two threads is not that of one"
-    monkeypatch.setattr(recipe, "draws", recipe.fixed_shapes)
+    monkeypatch.setattr(recipe, "llama_decoder", recipe.fixed_shapes)
     compiled_step(config, other)
     assert len(compiled) == 3, "other code is compiled again"
 

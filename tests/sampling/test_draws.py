@@ -96,3 +96,15 @@ def test_uniforms_depend_on_the_seed_and_a_larger_count_only_appends():
     np.testing.assert_array_equal(request_uniforms(5, 10), request_uniforms(5, 40)[:10])
     assert not np.array_equal(request_uniforms(5, 10), request_uniforms(6, 10))
     assert stats.kstest(np.concatenate([request_uniforms(seed, 8) for seed in range(500)]), "uniform").pvalue > 1e-4
+
+
+@pytest.mark.parametrize("decoding", [Decoding(), Decoding(temperature=0.6, top_k=5), Decoding(temperature=0)])
+def test_several_draws_from_a_row_are_those_of_copies_of_it(decoding):
+    numbers = torch.Generator().manual_seed(0)
+    logits = torch.randn(7, 40, generator=numbers)
+    uniforms = torch.rand(7, 5, generator=numbers, dtype=torch.float64)
+    tokens, logp = draw(logits, uniforms, decoding)
+    expected, expected_logp = draw(logits.repeat_interleave(5, dim=0), uniforms.flatten(), decoding)
+    assert tokens.shape == logp.shape == (7, 5)
+    assert torch.equal(tokens.flatten(), expected)
+    torch.testing.assert_close(logp.flatten(), expected_logp)

@@ -68,6 +68,13 @@ class Life:
             found = slots[:, pages_of_row].reshape(LAYERS, -1)[:, : len(tokens)]
             assert np.array_equal(found, np.float32(tokens) + layers)
 
+    def branch(self, parents: np.ndarray) -> None:
+        """Copies of some rows, at the end of the others."""
+        new = np.arange(len(self.rows), len(self.rows) + len(parents))
+        self.cache.fit(-(-(len(self.rows) + len(parents)) // 16) * 16, self.cache.length)
+        self.cache.copy(parents, new)
+        self.rows += [list(self.rows[parent]) for parent in parents]
+
     def end(self, ended: np.ndarray) -> None:
         """Fill the rows that ended with the last ones that did not."""
         remaining = len(self.rows) - len(ended)
@@ -93,6 +100,9 @@ def test_every_row_finds_its_own_tokens_however_rows_come_and_go(seed):
             life.step(int(-len(life.rows) % 16))
             ended = np.flatnonzero(numbers.random(len(life.rows)) < 0.04)
             life.end(ended[: len(life.rows) - 1])
+            life.branch(
+                numbers.integers(len(life.rows), size=numbers.integers(0, 3)) if len(life.rows) < 40 else np.zeros(0, int)
+            )
 
 
 def test_what_a_row_holds_is_given_back_when_it_becomes_a_filler():

@@ -12,7 +12,8 @@ from unified_rl.base.types import Decoding
 from unified_rl.sampling.draws import draw_by_blocks, draw_by_inversion
 from unified_rl.sampling.static_decoder import StaticDecoder, length_bucket, row_bucket
 from unified_rl.sampling.static_step import supports
-from unified_rl.sampling.torch_generator import TorchGenerator, _Decoding
+from unified_rl.sampling.torch_generator import TorchGenerator
+from unified_rl.sampling.waiting import Waiting
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -59,8 +60,10 @@ def test_every_decoding_setting(settings, limit):
 
 def test_a_prompt_goes_through_the_model_once_and_keeps_its_rows_when_they_move(monkeypatch):
     prefilled, moved = [], []
-    prefill, move = _Decoding._prefill, StaticDecoder.move
-    monkeypatch.setattr(_Decoding, "_prefill", lambda self, prompts, n: prefilled.extend(prompts) or prefill(self, prompts, n))
+    prefill, move = Waiting._keys_and_values, StaticDecoder.move
+    monkeypatch.setattr(
+        Waiting, "_keys_and_values", lambda self, prompts, n: prefilled.extend(prompts) or prefill(self, prompts, n)
+    )
     monkeypatch.setattr(StaticDecoder, "move", lambda self, *rows: moved.append(rows) or move(self, *rows))
     model, prompts = build("llama"), make_prompts([19, 20, 33])
     caller = TorchGenerator(model, IdTokenizer(), max_concurrent_sequences=14)

@@ -14,6 +14,7 @@ from tools.mutants.mutant import (
     NOISE,
     PACKING,
     PAGES,
+    PREFIXES,
     RECORDS,
     REWARDS,
     SOURCES,
@@ -36,6 +37,7 @@ MODEL = "rewards/model.py"
 JUDGES, SEVERAL, DENOISED, ENSEMBLE = (f"rewards/{name}.py" for name in ("judges", "several", "corrections", "ensembles"))
 PACK = "packing/packed_rows.py"
 PAIRS = "sources/pairs.py"
+PREFIX = "sampling/prefixes.py"
 RATIO = "methods/sequence_ratio.py"
 RECORD = "loop/record.py"
 REPLAY = "sources/replay.py"
@@ -269,9 +271,12 @@ MUTANTS = (
         DECODING,
     ),
     Mutant(LEAN, "prefill: a layer too few", "< len(self.layers):", "< len(self.layers) - 1:", DECODING),
-    Mutant(LEAN, "compiled: drawn at temperature 1", "logits / temperature", "logits", DECODING),
-    Mutant(LEAN, "compiled: top-k and top-p ignored", "if decoding.full_support else", "if decoding else", DECODING),
     Mutant(PAGED, "a moved page keeps its former row", "self._rows[pages] = target[:, None]", "pass", PAGES),
+    Mutant(PREFIX, "a new row without its prefix's keys", "self.cache.copy(source, into)", "pass", PREFIXES),
+    Mutant(PREFIX, "those without a row are forgotten", "self.waiting.put_back(self.requests[left[branch]])", "pass", PREFIXES),
+    Mutant(PREFIX, "each draws by its first number", "len(self.row)), self.count[self.row]]", "len(self.row)), 0]", PREFIXES),
+    Mutant(PREFIX, "a row's requests draw by one number", "uniforms[self.row, place] =", "uniforms[self.row, 0] =", PREFIXES),
+    Mutant(PREFIX, "branches of a row are one", "self.row * len(self.call.ends) + token", "self.row", PREFIXES),
     Mutant(SAMPLING, "cumulative probability of the logits", "logp.double().exp().cumsum", "logp.double().cumsum", DECODING),
     Mutant(MIXED_GROUPS, "matched by place, not by prompt", "return self._places[group.prompt.id]", "return 0", SOURCES),
     Mutant(

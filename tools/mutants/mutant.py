@@ -22,6 +22,7 @@ RECORDS, BATCH, ASKED = (
 )
 DECODING = (("tests/sampling/test_torch_generator.py",), ("tests/sampling/test_compiled_step.py",))
 PAGES = (("tests/sampling/test_paged_cache.py",), *DECODING)
+PREFIXES = (("tests/sampling/test_prefixes.py",), *DECODING)
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,10 @@
 
     seconds = start-up + sampled / SAMPLED_PER_SECOND + trained / TRAINED_PER_SECOND        (both by the size of the model)
 
-Sampled: response tokens, in training, for the learning curve, in the evaluation. Trained: tokens that are read forward and
-backward, prompts included (one copy for the responses that share it); a pass without gradient, such as the reference's, counts a
-third, and a trained value model as much as the policy. A response is `chain.RESPONSE_SHARE` of its limit long, and so is a prompt.
+Sampled: response tokens that are decoded, in training, for the learning curve, in the evaluation; what responses to one prompt
+share is decoded once (`chain.DISTINCT`). Trained: tokens that are read forward and backward, prompts included (one copy for the
+responses that share it); a pass without gradient, such as the reference's, counts a third, and a trained value model as much as the
+policy. A response is `chain.RESPONSE_SHARE` of its limit long, and so is a prompt.
 
 The speeds are those of the tiny stack on a core of its own. Cells that were run here from nothing to their end say how much faster
 or slower this machine is: the median of what they took, over what was expected of them.
@@ -29,7 +30,7 @@ from unified_rl.methods.losses import all_needs
 from unified_rl.methods.signals import beside_policy
 from unified_rl.planning.plan import judging_responses
 from unified_rl.presets import loading
-from unified_rl.presets.chain import Work, response_tokens
+from unified_rl.presets.chain import Work, decoded_tokens, response_tokens
 from unified_rl.sources.registry import declared
 from unified_rl.stages.kinds.pretrain import COMMAND as PRETRAIN
 from unified_rl.stages.kinds.pretrain import config_of
@@ -118,8 +119,11 @@ def of_cell(cell: Cell, config: Config) -> float:
     evaluation = Work()
     if cell.evaluate is not None:
         options = loading.override(config.evaluation, _options(cell.evaluate), "evaluation")
-        responses = SLICES * sum(problems * (1 + samples) for problems, samples in options.parts(options.problems))
-        evaluation = Work(sampled=responses * response_tokens(options.max_new_tokens))
+        limit, parts = options.max_new_tokens, options.parts(options.problems)
+        decoded = sum(
+            decoded_tokens(problems, 1, limit) + decoded_tokens(problems, samples, limit) for problems, samples in parts
+        )
+        evaluation = Work(sampled=SLICES * decoded)
     return STARTUP_SECONDS + seconds(_training(config, cell.command) + evaluation, config.model)
 
 
@@ -154,7 +158,8 @@ def _training(config: Config, command: str) -> Work:
     points = 1 + (steps // config.logging.curve_every if config.logging.curve_every else 1)
     curve = points * SLICES * config.logging.curve_problems * length if steps else 0
     beside = rollout.prompts_per_step * provides.untrained + judging_responses(config, responses)
-    sampled = (responses + beside) * length * provides.fresh
+    own = decoded_tokens(rollout.prompts_per_step, each, config.generator.max_new_tokens)
+    sampled = (own + beside * length) * provides.fresh
     return Work(sampled=steps * sampled + curve, trained=steps * trained)
 
 

@@ -11,7 +11,6 @@ import inspect
 import platform
 import sys
 import warnings
-from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -23,9 +22,9 @@ from torch._inductor import config as inductor
 from torch.export import Dim, export
 
 from unified_rl.models.cpp_compiler import compiler_failed
-from unified_rl.sampling import draws, fixed_shapes, llama_decoder
+from unified_rl.sampling import fixed_shapes, llama_decoder
 from unified_rl.sampling.fixed_shapes import BLOCK, CHUNK, MATRICES
-from unified_rl.sampling.llama_decoder import CompiledStep, DrawingStep, StepShape, Tensors
+from unified_rl.sampling.llama_decoder import CompiledStep, DecodingStep, StepShape, Tensors
 
 #: One process: a pool of compiling workers would outlive the call and use more cores than the caller has threads. No headers
 #: compiled beforehand, which pays from the second program on.
@@ -41,7 +40,7 @@ _SETTINGS = {
 
 def machine_facts() -> dict[str, Any]:
     """What the machine code depends on beside the shape: what is compiled, torch, the processor's instructions, the threads."""
-    compiled = (draws, fixed_shapes, llama_decoder, sys.modules[__name__])
+    compiled = (fixed_shapes, llama_decoder, sys.modules[__name__])
     return {
         "code": hashlib.sha256("".join(map(inspect.getsource, compiled)).encode()).hexdigest(),
         "torch": torch.__version__,
@@ -52,7 +51,7 @@ def machine_facts() -> dict[str, Any]:
 
 
 def compile_step(shape: StepShape, path: Path) -> None:
-    """Compile `DrawingStep` for a shape, any weights, rows in whole blocks and any number of pages, to `path` (.pt2).
+    """Compile `DecodingStep` for a shape, any weights, rows in whole blocks and any number of pages, to `path` (.pt2).
 
     Raises:
         ConfigError: the compiler cannot do it.
@@ -61,8 +60,7 @@ def compile_step(shape: StepShape, path: Path) -> None:
     state, turn = [{0: blocks}] * 2, [{0: Dim("positions", min=2)}] * 2
     cache = [[{0: pages}] * shape.layers] * 2
     fixed = [None] * 3, [[None] * 6] * shape.layers
-    arguments = *state, *turn, *cache, {0: blocks, 2: chunks}, *[{0: pages}] * 3, *fixed
-    dims = {"uniforms": {0: blocks}, "temperature": None, "arguments": arguments}
+    dims = {"arguments": (*state, *turn, *cache, {0: blocks, 2: chunks}, *[{0: pages}] * 3, *fixed)}
     with torch.no_grad(), inductor.patch(_SETTINGS), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -74,7 +72,7 @@ def compile_step(shape: StepShape, path: Path) -> None:
 
 
 class _Blocked(nn.Module):
-    """`DrawingStep` with rows as [N, BLOCK], the way it is compiled.
+    """`DecodingStep` with rows as [N, BLOCK], the way it is compiled.
 
     Where the number of rows is what varies, a block's length is a quotient of it, which each layer nests once more: four layers are
     then simplified for many minutes.
@@ -82,27 +80,23 @@ class _Blocked(nn.Module):
 
     def __init__(self, shape: StepShape) -> None:
         super().__init__()
-        self.step = DrawingStep(shape)
+        self.step = DecodingStep(shape)
 
-    def forward(
-        self, uniforms: torch.Tensor, temperature: torch.Tensor, *arguments: Any
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """What `DrawingStep.forward` returns."""
+    def forward(self, *arguments: Any) -> torch.Tensor:
+        """What `DecodingStep.forward` returns."""
         token_ids, positions, cos, sin, keys, values, table, *others = arguments
-        uniforms, token_ids, positions, table = (each.flatten(0, 1) for each in (uniforms, token_ids, positions, table))
-        return self.step(uniforms, temperature, token_ids, positions, cos, sin, keys, values, table, *others)
+        token_ids, positions, table = (each.flatten(0, 1) for each in (token_ids, positions, table))
+        return self.step(token_ids, positions, cos, sin, keys, values, table, *others)
 
 
 def load_step(path: Path) -> CompiledStep:
-    """What `compile_step` wrote, to be called as `DrawingStep` is.
+    """What `compile_step` wrote, to be called as `DecodingStep` is.
 
     The arguments are laid out here: the package's own call reads the layout anew each time, which is a tenth of a step.
     """
     loader = aoti_load_package(str(path)).loader
 
     def step(
-        uniforms: torch.Tensor,
-        temperature: torch.Tensor,
         token_ids: torch.Tensor,
         positions: torch.Tensor,
         cos: torch.Tensor,
@@ -115,11 +109,12 @@ def load_step(path: Path) -> CompiledStep:
         visible: torch.Tensor,
         ends: Tensors,
         layers: list[Tensors],
-    ) -> Sequence[torch.Tensor]:
+    ) -> torch.Tensor:
         weights = [weight for weight in chain(ends, *layers) if weight is not None]
-        uniforms, token_ids, positions = (each.view(-1, BLOCK) for each in (uniforms, token_ids, positions))
+        token_ids, positions = (each.view(-1, BLOCK) for each in (token_ids, positions))
         books = table.view(-1, BLOCK, table.shape[1]), page_rows, page_chunks, visible
-        return loader.boxed_run([uniforms, temperature, token_ids, positions, cos, sin, *keys, *values, *books, *weights])
+        (logits,) = loader.boxed_run([token_ids, positions, cos, sin, *keys, *values, *books, *weights])
+        return logits
 
     return step
 
@@ -143,8 +138,7 @@ def _example(shape: StepShape, blocks: int = 2, chunks: int = 3, pages: int = 50
     keys, values = ([torch.zeros(pages, shape.kv_heads, CHUNK, shape.head_dim) for _ in range(shape.layers)] for _ in range(2))
     books = token_ids.new_zeros(blocks, BLOCK, chunks), *(token_ids.new_zeros(pages) for _ in range(3))
     layers = [[None if weight is None else weight.clone() for weight in layer] for _ in range(shape.layers)]
-    draw = torch.zeros(blocks, BLOCK, dtype=torch.float64), torch.tensor(1.0)
-    return *draw, token_ids, token_ids + 1, *tables, keys, values, *books, ends, layers
+    return token_ids, token_ids + 1, *tables, keys, values, *books, ends, layers
 
 
 def _instructions() -> str:

@@ -58,21 +58,21 @@ def _kept_tokens(logits: torch.Tensor, decoding: Decoding) -> torch.Tensor:
 
 
 def draw(logits: torch.Tensor, uniforms: torch.Tensor, decoding: Decoding) -> tuple[torch.Tensor, torch.Tensor]:
-    """One token per row, by inverting the cumulative distribution at the row's uniform number.
+    """One token per uniform number, by inverting its row's cumulative distribution there.
 
     Args:
         logits: [B, V], any floating type.
-        uniforms: float64 [B] in [0, 1). Not looked at in greedy decoding.
+        uniforms: float64 [B] or, for several draws from each row, [B, K], in [0, 1). Not looked at in greedy decoding.
         decoding: the request's settings.
 
     Returns:
-        token ids, int64 [B], and their log-probability under `sampler_logp`, float32 [B].
+        token ids, int64, and their log-probability under `sampler_logp`, float32, both of the shape of `uniforms`.
     """
     logp = sampler_logp(logits, decoding)
     if decoding.temperature > 0:
         return draw_by_inversion(logp, uniforms)
-    tokens = logp.argmax(dim=-1)
-    return tokens, logp.gather(-1, tokens[:, None]).squeeze(-1)
+    tokens = logp.argmax(dim=-1)[:, None].expand(-1, uniforms[0].numel())
+    return tokens.reshape(uniforms.shape), logp.gather(-1, tokens).view(uniforms.shape)
 
 
 def draw_by_inversion(logp: torch.Tensor, uniforms: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -81,9 +81,9 @@ def draw_by_inversion(logp: torch.Tensor, uniforms: torch.Tensor) -> tuple[torch
     It has positive probability, since u < 1. In float64, so that the rare tokens of a large vocabulary keep their share.
     """
     cumulative = logp.double().exp().cumsum(dim=-1)
-    target = uniforms[:, None] * cumulative[:, -1:]
+    target = uniforms.view(len(logp), -1) * cumulative[:, -1:]
     tokens = torch.searchsorted(cumulative, target, right=True)
-    return tokens.squeeze(-1), logp.gather(-1, tokens).squeeze(-1)
+    return tokens.view(uniforms.shape), logp.gather(-1, tokens).view(uniforms.shape)
 
 
 def draw_by_blocks(logits: torch.Tensor, uniforms: torch.Tensor, block: int = 128) -> tuple[torch.Tensor, torch.Tensor]:

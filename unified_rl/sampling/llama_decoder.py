@@ -4,13 +4,13 @@ A step of a model of a million parameters spends most of its time on the way to 
 takes some two hundred small operations. This is the same arithmetic with the projections of a layer joined, on the same weights
 (copied at the start of each `generate`, which is why it is kept to small models). Everything else goes through the modules.
 
-`DecodingStep` is the arithmetic alone, on weights that it is given, so that it can be compiled once for any weights, with the draw
-that follows it (`DrawingStep`, `compiled_step.py`); `LlamaDecoder` brings weights and cache to them.
+`DecodingStep` is the arithmetic alone, on weights that it is given, so that it can be compiled once for any weights
+(`compiled_step.py`); `LlamaDecoder` brings weights and cache to it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +20,8 @@ import torch.nn.functional as F
 from torch import nn
 from transformers import LlamaForCausalLM, PreTrainedModel, Qwen2ForCausalLM
 
-from unified_rl.base.types import Decoding
 from unified_rl.models.adapters import adapted_layers, effective_weight
 from unified_rl.models.reach import WHOLE, reaches
-from unified_rl.sampling.draws import draw, draw_by_inversion
 from unified_rl.sampling.fixed_shapes import BLOCK, CHUNK, MATRICES, in_order, linear
 from unified_rl.sampling.paged_cache import PagedCache
 
@@ -45,8 +43,8 @@ Turn = tuple[torch.Tensor, torch.Tensor]
 """cos and sin of the tokens' rotations, each [N, 1, head_dim]; sin is negated in its first half."""
 PromptKV = list[tuple[torch.Tensor, torch.Tensor]]
 """Per layer keys and values [prompts, kv_heads, length, head_dim]."""
-CompiledStep = Callable[..., Sequence[torch.Tensor]]
-"""`DrawingStep.forward`, compiled."""
+CompiledStep = Callable[..., torch.Tensor]
+"""`DecodingStep.forward`, compiled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,25 +187,6 @@ class DecodingStep(nn.Module):
         return in_order(mixed.index_select(0, table.flatten()).view(*table.shape, heads * dim))
 
 
-class DrawingStep(nn.Module):
-    """A decoding step, and a draw from all its tokens at a temperature."""
-
-    def __init__(self, shape: StepShape) -> None:
-        super().__init__()
-        self.step = DecodingStep(shape)
-
-    def forward(
-        self, uniforms: torch.Tensor, temperature: torch.Tensor, *arguments: Any
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Logits [B, V], tokens [B] and their log-probability [B].
-
-        Args:
-            uniforms: float64 [B]. temperature: float32, one number above 0. arguments: those of `DecodingStep.forward`.
-        """
-        logits = self.step(*arguments)
-        return logits, *draw_by_inversion(torch.log_softmax(logits / temperature, dim=-1), uniforms)
-
-
 def layer_weights(layer: LlamaDecoderLayer | Qwen2DecoderLayer) -> Tensors:
     """[qkv, its bias, output, its bias, gate and up, down] of one decoder layer, the matrices as [in, out].
 
@@ -274,28 +253,17 @@ class LlamaDecoder:
         """An empty cache for sequences of this model."""
         return PagedCache(self.shape.layers, self.shape.kv_heads, self.shape.head_dim, self.ends[0])
 
-    def next_tokens(
-        self, token_ids: np.ndarray, positions: np.ndarray, uniforms: torch.Tensor, decoding: Decoding, cache: PagedCache
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """What `draw` returns for the logits after `token_ids` (int64 [B]) at `positions` (int64 [B]).
+    def logits(self, token_ids: np.ndarray, positions: np.ndarray, cache: PagedCache) -> torch.Tensor:
+        """Logits [B, V] after `token_ids` (int64 [B]) at `positions` (int64 [B]); B is a multiple of BLOCK.
 
         For a compiled step, fewer rows than LEAST_ROWS are filled up with rows at position 0.
         """
         count = len(token_ids)
-        if self.compiled is not None and count < LEAST_ROWS:
-            token_ids, positions = (np.pad(each, (0, LEAST_ROWS - count)) for each in (token_ids, positions))
-            uniforms = F.pad(uniforms, (0, LEAST_ROWS - count))
-        tokens, logp = self._drawn(uniforms, decoding, self._arguments(token_ids, positions, cache))
-        return tokens[:count], logp[:count]
-
-    def _drawn(
-        self, uniforms: torch.Tensor, decoding: Decoding, arguments: tuple[Any, ...]
-    ) -> tuple[torch.Tensor, torch.Tensor]:
         if self.compiled is None:
-            return draw(self.plain(*arguments), uniforms, decoding)
-        temperature = torch.tensor(decoding.temperature or 1.0)
-        logits, tokens, logp = self.compiled(uniforms, temperature, *arguments)
-        return (tokens, logp) if decoding.full_support else draw(logits, uniforms, decoding)
+            return self.plain(*self._arguments(token_ids, positions, cache))
+        if count < LEAST_ROWS:
+            token_ids, positions = (np.pad(each, (0, LEAST_ROWS - count)) for each in (token_ids, positions))
+        return self.compiled(*self._arguments(token_ids, positions, cache))[:count]
 
     def prefill(self, token_ids: torch.Tensor) -> PromptKV:
         """Keys and values of prompts [P, length], right-padded: causality keeps the padding from being seen.

@@ -79,6 +79,17 @@ class PagedCache:
             for pool, found in zip(self._pools, (each for pair in prompt_kv for each in pair), strict=True):
                 pool[pages, :, : end - start] = found[pick, :, start:end]
 
+    def copy(self, source: np.ndarray, target: np.ndarray) -> None:
+        """Give the rows `target` copies of what the rows `source` hold."""
+        for held in (np.zeros_like(source), self._held[source]):
+            wanted = self._held.copy()
+            wanted[target] = held
+            self._hold(wanted)
+        within = np.arange(self._table.shape[1]) < self._held[source][:, None]
+        old, new = (torch.from_numpy(self._table[rows][within]).to(self._pools[0].device) for rows in (source, target))
+        for pool in self._pools:
+            pool.index_copy_(0, new, pool.index_select(0, old))
+
     def move(self, source: np.ndarray, target: np.ndarray) -> None:
         """Give what the rows `source` hold to the rows `target`."""
         wanted = self._held.copy()

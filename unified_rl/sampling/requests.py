@@ -1,11 +1,27 @@
-"""The check of requests against what a generator tells of its model, before any work is done."""
+"""Requests for responses, and their check against what a generator tells of its model, before any work is done."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from unified_rl.base.errors import ConfigError, DataError
 from unified_rl.base.types import Decoding, GeneratorInfo, Prompt
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One response that is wanted: response `index` of `prompt` number `prompt_index`."""
+
+    prompt_index: int
+    index: int
+    prompt: Prompt
+    seed: int
+
+    @property
+    def prefix_length(self) -> int:
+        """Tokens to prefill. The prompt's last token is left for the first decoding step, whose logits draw token 0."""
+        return len(self.prompt.token_ids) - 1
 
 
 def check_requests(info: GeneratorInfo, prompts: Sequence[Prompt], seeds: Sequence[Sequence[int]], decoding: Decoding) -> None:

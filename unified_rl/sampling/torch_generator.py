@@ -3,16 +3,16 @@
     waiting requests -> prefill (once per prompt) -> rows of the KV cache -> one token per row and step -> responses
 
 Rows are refilled as responses end, so the longest response never holds the others up and memory is bounded by the number of
-rows. What a request receives depends on nothing but the weights, its prompt, the decoding settings and its seed.
+rows. Where responses in company are exact, those to one prompt share a row until they differ (`prefixes.py`); elsewhere each has a
+row of its own (`rows.py`). What a request receives depends on nothing but the weights, its prompt, the decoding settings and its
+seed.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import chain, groupby
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -25,31 +25,17 @@ from unified_rl.models import policy_model
 from unified_rl.models.limits import context_limit
 from unified_rl.models.probing import quiet
 from unified_rl.sampling.cache_probe import NoText, decodes_by_cache
-from unified_rl.sampling.draws import draw, request_uniforms
-from unified_rl.sampling.kv_cache import round_up
-from unified_rl.sampling.llama_decoder import CompiledStep, LlamaDecoder, PromptKV
+from unified_rl.sampling.llama_decoder import CompiledStep, LlamaDecoder
 from unified_rl.sampling.module_passes import CachedPasses, WholePasses, sampling_mode
-from unified_rl.sampling.requests import check_requests
+from unified_rl.sampling.prefixes import PrefixDecoding
+from unified_rl.sampling.requests import Request, check_requests
+from unified_rl.sampling.rows import RowDecoding, WindowedDecoding
 from unified_rl.sampling.static_decoder import StaticDecoder
 from unified_rl.sampling.static_step import supports
+from unified_rl.sampling.waiting import Call
 
 ProgressHook = Callable[[int, int], None]
 _Passes = LlamaDecoder | CachedPasses | WholePasses
-
-
-@dataclass(frozen=True, slots=True)
-class _Request:
-    """One response that is wanted: response `index` of `prompt` number `prompt_index`."""
-
-    prompt_index: int
-    index: int
-    prompt: Prompt
-    seed: int
-
-    @property
-    def prefix_length(self) -> int:
-        """Tokens to prefill. The prompt's last token is left for the first decoding step, whose logits draw token 0."""
-        return len(self.prompt.token_ids) - 1
 
 
 class TorchGenerator:
@@ -125,7 +111,7 @@ class TorchGenerator:
         """
         check_requests(self.info, prompts, seeds, decoding)
         requests = [
-            _Request(i, j, prompt, seed)
+            Request(i, j, prompt, seed)
             for i, (prompt, row) in enumerate(zip(prompts, seeds, strict=True))
             for j, seed in enumerate(row)
         ]
@@ -148,13 +134,25 @@ class TorchGenerator:
             pass
 
     @contextmanager
-    def _decoding(self, requests: list[_Request], decoding: Decoding, policy_version: int) -> Iterator[_Decoding]:
+    def _decoding(
+        self, requests: list[Request], decoding: Decoding, policy_version: int
+    ) -> Iterator[PrefixDecoding | RowDecoding]:
+        call = self._call(len(requests), decoding, policy_version)
         if self.static is not None and supports(self.model):  # what is hooked in later is not in the graphs
             with sampling_mode(self.model):
-                yield _WindowedDecoding(self, self.static, requests, decoding, policy_version)
+                yield WindowedDecoding(call, self.static, requests)
         else:
             with self._passes() as passes:
-                yield _Decoding(self, passes, requests, decoding, policy_version)
+                if isinstance(passes, LlamaDecoder):
+                    yield PrefixDecoding(call, passes, requests)
+                else:
+                    yield RowDecoding(call, passes, requests)
+
+    def _call(self, requests: int, decoding: Decoding, policy_version: int) -> Call:
+        ends = np.zeros(self.vocabulary, dtype=bool)
+        ends[self.eos_token_ids] = True
+        rows, device = min(self.max_concurrent_sequences, requests), next(self.model.parameters()).device
+        return Call(self.tokenizer, ends, rows, self.prefill_tokens, decoding, policy_version, device)
 
     @contextmanager
     def _passes(self) -> Iterator[_Passes]:
@@ -171,12 +169,12 @@ class TorchGenerator:
 
     def _drawn_by_cache(self, prompts: Sequence[Prompt], decoding: Decoding) -> list[Response]:
         """A response to each prompt, beside each other, decoded by a cache whether or not that is right for the model."""
-        owner, requests = TorchGenerator(self.model, NoText(), eos_token_ids=[]), list(enumerate(prompts))
-        waiting = [_Request(place, 0, prompt, place) for place, prompt in requests]
+        call = TorchGenerator(self.model, NoText(), eos_token_ids=[])._call(len(prompts), decoding, 0)
+        waiting = [Request(place, 0, prompt, place) for place, prompt in enumerate(prompts)]
         with sampling_mode(self.model):
-            ended = chain.from_iterable(_Decoding(owner, CachedPasses(self.model), waiting, decoding, 0).run())
+            ended = chain.from_iterable(RowDecoding(call, CachedPasses(self.model), waiting).run())
             found = {request.prompt_index: response for request, response in ended}
-        return [found[place] for place, _ in requests]
+        return [found[place] for place in range(len(prompts))]
 
     def _check_vocabulary(self) -> None:
         size = len(self.tokenizer) if hasattr(self.tokenizer, "__len__") else 0
@@ -188,194 +186,3 @@ class TorchGenerator:
         outside = [int(token) for token in self.eos_token_ids if not 0 <= token < self.vocabulary]
         if outside:
             raise ConfigError(f"eos_token_ids {outside} are outside the model's vocabulary of {self.vocabulary}")
-
-
-class _Decoding:
-    """One call of `generate`: the queue of waiting requests, and the rows in which requests are being answered.
-
-    Rows 0..active-1 are in use. Arrays are indexed by row; a row's response so far is `tokens[row, :count[row]]`.
-    """
-
-    def __init__(
-        self,
-        owner: TorchGenerator,
-        passes: _Passes,
-        requests: list[_Request],
-        decoding: Decoding,
-        policy_version: int,
-        cache: StaticDecoder | None = None,
-    ) -> None:
-        self.tokenizer, self.eos_token_ids = owner.tokenizer, owner.eos_token_ids
-        self.prefill_tokens = owner.prefill_tokens
-        self.decoding, self.policy_version = decoding, policy_version
-        self.ends = np.zeros(owner.vocabulary, dtype=bool)  # by token id: whether it ends a response
-        self.ends[self.eos_token_ids] = True
-        self.device = next(owner.model.parameters()).device
-        # Prompts of like length wait side by side, to be prefilled together. The order does not show in the responses.
-        self.waiting = deque(sorted(requests, key=lambda request: round_up(request.prefix_length)))
-        self.rows = min(owner.max_concurrent_sequences, len(requests))
-        self.passes = passes
-        self.cache: Any = cache or passes.new_cache()
-        self.split_prompt = -1
-        self.split_kv: PromptKV = []
-        self.active = 0
-        padded, steps = round_up(self.rows), decoding.max_new_tokens
-        self.request: dict[int, _Request] = {}
-        self.last_token = np.zeros(padded, dtype=np.int64)
-        self.position = np.zeros(padded, dtype=np.int64)
-        self.count = np.zeros(padded, dtype=np.int64)
-        self.tokens = np.zeros((padded, steps), dtype=np.int64)
-        self.logp = np.zeros((padded, steps), dtype=np.float32)
-        self.uniforms = np.zeros((padded, steps), dtype=np.float64)
-
-    def run(self) -> Iterator[list[tuple[_Request, Response]]]:
-        """Decode until nobody waits, yielding responses as they end."""
-        while self.waiting or self.active:
-            free = self.rows - self.active
-            # Admitting a few at a time would prefill tiny batches; an eighth of the rows is worth a prefill.
-            if self.waiting and free * 8 >= self.rows:
-                self._admit(free)
-            self._step()
-            finished = self._finished_rows()
-            if len(finished):
-                yield [(self.request[row], self._response(row)) for row in finished]
-                self._compact(finished)
-
-    def _admit(self, free: int) -> None:
-        """Move up to `free` waiting requests into rows, prefilling each prompt once for all its responses."""
-        admitted = [self.waiting.popleft() for _ in range(min(free, len(self.waiting)))]
-        longest = max(self.cache.length, *(round_up(request.prefix_length) for request in admitted))
-        self.cache.fit(round_up(self.active + len(admitted)), longest)
-        groups = [list(group) for _, group in groupby(admitted, key=lambda request: request.prompt_index)]
-        if groups[0][0].prompt_index == self.split_prompt:
-            self._seat([groups.pop(0)], self.split_kv)
-        for length, same_length in groupby(groups, key=lambda group: round_up(group[0].prefix_length)):
-            self._prefill_and_seat(list(same_length), length)
-
-    def _prefill_and_seat(self, groups: list[list[_Request]], length: int) -> None:
-        """Admit requests that are grouped by prompt; all prompts have the same padded `length`."""
-        at_once = max(1, self.prefill_tokens // max(length, 1))
-        for start in range(0, len(groups), at_once):
-            chunk = groups[start : start + at_once]
-            kv = self._prefill([group[0].prompt for group in chunk], length)
-            self._seat(chunk, kv)
-            last = chunk[-1][0].prompt_index
-            if self.waiting and self.waiting[0].prompt_index == last:
-                # The free rows split this group: its other responses will start from the same keys and values.
-                self.split_prompt, self.split_kv = last, [(keys[-1:].clone(), values[-1:].clone()) for keys, values in kv]
-
-    def _seat(self, groups: list[list[_Request]], kv: PromptKV) -> None:
-        """Give every request of `groups` a row; entry i of `kv` holds the prompt of group i (no `kv`: nothing to load)."""
-        rows = np.arange(self.active, self.active + sum(map(len, groups)))
-        if kv:
-            self.cache.load(rows, kv, np.repeat(np.arange(len(groups)), [len(group) for group in groups]))
-        for row, request in zip(rows, chain.from_iterable(groups), strict=True):
-            self.request[int(row)] = request
-            self.last_token[row] = request.prompt.token_ids[-1]
-            self.position[row] = request.prefix_length
-            self.uniforms[row] = request_uniforms(request.seed, self.decoding.max_new_tokens)
-        self.count[rows] = 0
-        self.active += len(rows)
-
-    def _prefill(self, prompts: Sequence[Prompt], length: int) -> PromptKV:
-        """Keys and values [prompts, kv_heads, length, head_dim] per layer, the prompts' last tokens left out; [] for none kept."""
-        if isinstance(self.passes, WholePasses) or not length:
-            return []
-        ids = np.zeros((len(prompts), length), dtype=np.int64)
-        for row, prompt in zip(ids, prompts, strict=True):
-            row[: len(prompt.token_ids) - 1] = prompt.token_ids[:-1]
-        return self.passes.prefill(torch.from_numpy(ids).to(self.device))
-
-    def _step(self) -> None:
-        """Append one token to every active row."""
-        rows = round_up(self.active)
-        row, count = np.arange(rows), self.count[:rows]
-        uniforms = torch.from_numpy(self.uniforms[row, count]).to(self.device)
-        tokens, logp = self._drawn(rows, uniforms)
-        self.last_token[:rows] = tokens.cpu().numpy()
-        self.tokens[row, count] = self.last_token[:rows]
-        self.logp[row, count] = logp.cpu().numpy()
-        self.count[: self.active] += 1
-        self.position[: self.active] += 1
-
-    def _drawn(self, rows: int, uniforms: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The next token of each row, and its log-prob. Rows behind the active ones fill up a tile."""
-        if isinstance(self.passes, WholePasses):
-            logits = self.passes.logits([self._so_far(row) for row in range(self.active)])
-            return draw(logits[torch.arange(rows).clamp(max=self.active - 1)], uniforms, self.decoding)
-        if isinstance(self.passes, LlamaDecoder):
-            state = self.last_token[:rows], self.position[:rows]
-            return self.passes.next_tokens(*state, uniforms, self.decoding, self.cache)
-        self.cache.fit(rows, int(self.position[: self.active].max()) + 1)
-        positions = torch.from_numpy(self.position[:rows]).to(self.device)
-        last = torch.from_numpy(self.last_token[:rows]).to(self.device)
-        return draw(self.passes.logits(self.cache, last, positions), uniforms, self.decoding)
-
-    def _so_far(self, row: int) -> np.ndarray:
-        """The prompt of a row and its response as far as it goes, int64."""
-        prompt = np.array(self.request[row].prompt.token_ids, dtype=np.int64)
-        return np.concatenate([prompt, self.tokens[row, : self.count[row]]])
-
-    def _finished_rows(self) -> np.ndarray:
-        last, count = self.last_token[: self.active], self.count[: self.active]
-        return np.flatnonzero(self.ends[last] | (count == self.decoding.max_new_tokens))
-
-    def _response(self, row: int) -> Response:
-        count = self.count[row]
-        token_ids = self.tokens[row, :count].copy()
-        return Response(
-            token_ids=token_ids,
-            behaviour_logp=self.logp[row, :count].copy(),
-            finish="stop" if token_ids[-1] in self.eos_token_ids else "length",
-            policy_version=self.policy_version,
-            decoding=self.decoding,
-            seed=self.request[row].seed,
-            text=self.tokenizer.decode(token_ids.tolist(), skip_special_tokens=True),
-        )
-
-    def _compact(self, finished: np.ndarray) -> None:
-        """Fill the rows that have become free with the last active ones, so that the active rows stay the first."""
-        remaining = self.active - len(finished)
-        target = finished[finished < remaining]
-        source = np.setdiff1d(np.arange(remaining, self.active), finished)
-        if len(target):
-            if not isinstance(self.passes, WholePasses):
-                self.cache.move(source, target)
-            for array in (self.last_token, self.position, self.count, self.tokens, self.logp, self.uniforms):
-                array[target] = array[source]
-            for old, new in zip(source, target, strict=True):
-                self.request[int(new)] = self.request[int(old)]
-        # Rows behind the active ones still go through the model, to fill up its tile: keep them short and in range.
-        self.position[remaining : self.active] = 0
-        self.count[remaining : self.active] = 0
-        self.active = remaining
-
-
-class _WindowedDecoding(_Decoding):
-    """The same by static shapes, with a look at the tokens after each window of steps. Prompts go through the module."""
-
-    def __init__(
-        self, owner: TorchGenerator, static: StaticDecoder, requests: list[_Request], decoding: Decoding, policy_version: int
-    ) -> None:
-        super().__init__(owner, CachedPasses(owner.model), requests, decoding, policy_version, static)
-        self.static = static
-        static.begin()
-        longest = max(request.prefix_length for request in requests) + 1
-        static.fit(self.rows, max(round_up(longest), longest + decoding.max_new_tokens + static.window))
-
-    def _step(self) -> None:
-        """Append a window of tokens to every active row, as many of them as belong to its response."""
-        active, window, limit = self.active, self.static.window, self.decoding.max_new_tokens
-        ahead = np.minimum(self.count[:active, None] + np.arange(window), limit - 1)
-        uniforms = np.take_along_axis(self.uniforms[:active], ahead, axis=1)
-        state = self.last_token[:active], self.position[:active]
-        drawn, logp = self.static.draw_window(*state, uniforms, self.decoding)
-        for row in range(active):
-            count = int(self.count[row])
-            (ends,) = np.nonzero(self.ends[drawn[row]])
-            taken = min(int(ends[0]) + 1 if len(ends) else window, limit - count)
-            self.tokens[row, count : count + taken] = drawn[row, :taken]
-            self.logp[row, count : count + taken] = logp[row, :taken]
-            self.last_token[row] = drawn[row, taken - 1]
-            self.count[row] += taken
-            self.position[row] += taken

@@ -9,7 +9,7 @@ from pathlib import Path
 from unified_rl.base import rng
 from unified_rl.base.types import Prompt, Response
 from unified_rl.config.schema import Config
-from unified_rl.presets.chain import POLICY, STORED, Kind, Work, response_tokens
+from unified_rl.presets.chain import POLICY, STORED, Kind, Work, decoded_tokens
 from unified_rl.records.artifacts import Artifact, ArtifactStore, Stage
 from unified_rl.stages.fingerprints import draws_key, sampler_key, world_settings
 from unified_rl.stages.world import make_task, training_problems
@@ -65,8 +65,7 @@ def _sample(config: Config, policy: Path, folder: Path) -> None:
 
 
 def work(config: Config) -> Work:
-    responses = config.data.prompts * config.source.samples_per_prompt
-    return Work(sampled=responses * response_tokens(config.generator.max_new_tokens))
+    return Work(sampled=decoded_tokens(config.data.prompts, config.source.samples_per_prompt, config.generator.max_new_tokens))
 
 
 KIND = Kind(provides=STORED, needs={"policy": POLICY}, stage=stage, work=work)

@@ -10,7 +10,7 @@ from pathlib import Path
 from unified_rl.base import rng
 from unified_rl.base.types import Prompt, Response, Split, Tokenizer
 from unified_rl.config.schema import Config
-from unified_rl.presets.chain import POLICY, RESPONSES, Kind, Work, response_tokens
+from unified_rl.presets.chain import POLICY, RESPONSES, Kind, Work, decoded_tokens
 from unified_rl.records.artifacts import Artifact, Stage
 from unified_rl.stages.fingerprints import draws_key, sampler_key, world_settings
 from unified_rl.stages.world import as_prompts, make_task
@@ -92,8 +92,8 @@ def read_samples(config: Config, made: Artifact, tokenizer: Tokenizer) -> Sample
 
 
 def work(config: Config) -> Work:
-    responses = config.reward_model.prompts * config.reward_model.samples_per_prompt
-    return Work(sampled=responses * response_tokens(config.generator.max_new_tokens))
+    section = config.reward_model
+    return Work(sampled=decoded_tokens(section.prompts, section.samples_per_prompt, config.generator.max_new_tokens))
 
 
 KIND = Kind(provides=RESPONSES, needs={"policy": POLICY}, stage=stage, work=work)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from unified_rl.config.reward_models import section_of
 from unified_rl.config.schema import Config
-from unified_rl.presets.chain import POLICY, RESPONSES, STEP_FACTS, STEPS, Kind, Work, response_tokens
+from unified_rl.presets.chain import POLICY, RESPONSES, STEP_FACTS, STEPS, Kind, Work, decoded_tokens
 from unified_rl.records.artifacts import Artifact, Stage
 from unified_rl.rewards.steps import build_segmenter
 from unified_rl.stages.fingerprints import draws_key, sampler_key, world_settings
@@ -88,7 +88,7 @@ def work(config: Config) -> Work:
     """From the end of each of a few steps, on average half a response is left to be written."""
     section = section_of(config.reward_model, config.reward.supervision)
     prefixes = STEPS * section.prompts * section.samples_per_prompt
-    return Work(sampled=prefixes * section.needed_completions * response_tokens(config.generator.max_new_tokens) / 2)
+    return Work(sampled=decoded_tokens(prefixes, section.needed_completions, config.generator.max_new_tokens) / 2)
 
 
 KIND = Kind(provides=STEP_FACTS, needs={"samples": RESPONSES, "completer": POLICY}, stage=stage, work=work)
