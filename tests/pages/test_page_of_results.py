@@ -217,4 +217,7 @@ def test_an_ablation_of_pretraining_has_its_arms_and_differences(tmp_path):
     assert "| a | 3.0M | 2 of 3 | 30 | 50 | 0.100 | 0.200 |" in text and "| b | 1.0M | 2 of 3 |" in text
     assert "| a - b | +25.0\\* [+12.5, +37.5] | - | +0.250 [+0.125, +0.375] | - |" in text
     assert "3 independent starts" in starts_of_pretraining(shipped)
+    row = "{pretraining_contrasts.csv | metric="
+    said, _ = reading_of(shipped, row + "left_at_half | estimate} of it, " + row + "reading_loss | estimate} nats.")
+    assert said == "25 % [12, 38] of it, +0.250 [+0.125, +0.375] nats."
     assert of_pretraining(Shipped(tmp_path)) == starts_of_pretraining(Shipped(tmp_path)) == ""

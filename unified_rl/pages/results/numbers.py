@@ -52,6 +52,11 @@ def points(row: Any) -> str:
     return f"{100 * row['estimate']:+.1f} [{100 * row['low']:+.1f}, {100 * row['high']:+.1f}]"
 
 
+def nats(row: Any) -> str:
+    """A difference in nats with its interval."""
+    return f"{row['estimate']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]"
+
+
 def percent(row: Any, unit: str = " %") -> str:
     """An accuracy in percent with its interval."""
     return f"{100 * row['estimate']:.0f}{unit} [{100 * row['low']:.0f}, {100 * row['high']:.0f}]"

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from unified_rl.pages.results.markdown import table
-from unified_rl.pages.results.numbers import points
+from unified_rl.pages.results.numbers import nats, points
 from unified_rl.pages.results.shipped import Shipped
 from unified_rl.statistics.pretraining import CONTRASTS, LEFT_AT_HALF, RUNS
 
@@ -57,8 +57,5 @@ def _differences(found: pd.DataFrame) -> str:
 def _cell(row: dict[str, Any] | None, name: str) -> str:
     if row is None:
         return "-"
-    if name in SHARES:
-        effect, _, interval = points(row).partition(" ")
-    else:
-        effect, interval = f"{row['estimate']:+.3f}", f"[{row['low']:+.3f}, {row['high']:+.3f}]"
+    effect, _, interval = points(row).partition(" ") if name in SHARES else nats(row).partition(" ")
     return f"{effect}{STAR if row.get('decision') in ('above', 'below') else ''} {interval}"

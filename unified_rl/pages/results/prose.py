@@ -7,7 +7,7 @@
 |---|---|
 | `{LABEL - BASELINE | METRIC | SLICE}` | the difference in points with its interval, from grid_contrasts.csv or contrasts.csv |
 | `{LABEL | METRIC | SLICE}` | the accuracy in percent with its interval, from grid.csv or results.csv |
-| `{TABLE.csv | COLUMN=VALUE | ... | COLUMN}` | one number of one row: accuracies with their interval, others as they are |
+| `{TABLE.csv | COLUMN=VALUE | ... | COLUMN}` | one number of one row: accuracies, and losses in nats, with intervals; others as they are |
 
 The first line names the tables that it was written for (`Shipped.digest`): a reading of other tables is left out, since its words
 may be false of them. A result's number that is no field is refused.
@@ -21,7 +21,7 @@ from typing import Any
 
 from unified_rl.base.errors import DataError
 from unified_rl.pages.results.markdown import wrapped
-from unified_rl.pages.results.numbers import differences, levels, percent, points, row_of
+from unified_rl.pages.results.numbers import differences, levels, nats, percent, points, row_of
 from unified_rl.pages.results.shipped import READING, Shipped
 
 FIELD = re.compile(r"\{([^{}]+)\}")
@@ -96,6 +96,8 @@ def _value(shipped: Shipped, parts: list[str], where: str) -> str:
     row = rows.iloc[0]
     ends = ("low", "high") if column in ("estimate", "accuracy") else (f"{column}_low", f"{column}_high")
     if set(ends) <= set(rows.columns):
+        if str(row.get("metric")).endswith("loss"):
+            return nats(row)
         return percent({"estimate": row[column], "low": row[ends[0]], "high": row[ends[1]]})
     return f"{100 * row[column]:.0f} %" if column in SHARES else _word(row[column])
 
