@@ -7,7 +7,7 @@
 |---|---|
 | `{LABEL - BASELINE | METRIC | SLICE}` | the difference in points with its interval, from grid_contrasts.csv or contrasts.csv |
 | `{LABEL | METRIC | SLICE}` | the accuracy in percent with its interval, from grid.csv or results.csv |
-| `{TABLE.csv | COLUMN=VALUE | ... | COLUMN}` | one number of one row: accuracies, and losses in nats, with intervals; others as they are |
+| `{TABLE.csv | COLUMN=VALUE | ... | COLUMN}` | a number of a row: accuracies, and losses in nats, with intervals |
 
 The first line names the tables that it was written for (`Shipped.digest`): a reading of other tables is left out, since its words
 may be false of them. A result's number that is no field is refused.
