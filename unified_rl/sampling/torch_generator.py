@@ -3,9 +3,9 @@
     waiting requests -> prefill (once per prompt) -> rows of the KV cache -> one token per row and step -> responses
 
 Rows are refilled as responses end, so the longest response never holds the others up and memory is bounded by the number of
-rows. Where responses in company are exact, those to one prompt share a row until they differ (`prefixes.py`); elsewhere each has a
-row of its own (`rows.py`). What a request receives depends on nothing but the weights, its prompt, the decoding settings and its
-seed.
+rows. Of models that the lean decoder serves, responses to one prompt share a row until they differ (`prefixes.py`); of others each
+has a row of its own (`rows.py`). What a request receives depends on nothing but the weights, its prompt, the decoding settings and
+its seed.
 """
 
 from __future__ import annotations
@@ -56,7 +56,8 @@ class TorchGenerator:
 
     Memory: keys and values of `max_concurrent_sequences` rows, plus one prefill of `prefill_tokens`. Models of which exactness is
     promised have room for the most tokens that all rows together had, at most twice over; rows of others are each as long as the
-    longest of them needs at the moment (twice that for one layer while it grows).
+    longest of them needs at the moment (twice that for one layer while it grows). Where responses share rows, more of them than
+    rows are answered at a time, each with 8 bytes per token of `max_new_tokens` for its uniform numbers.
     """
 
     def __init__(
