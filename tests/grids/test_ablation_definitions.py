@@ -39,7 +39,9 @@ VARIED = {
     "normalisation": {"coefficient", "aggregation.name"},
     "group_size": {"rollout.prompts_per_step", "rollout.responses_per_prompt"},
     "ood_prompts": {"data.slices"},
-    "dialects": {"method", "dialect", "coefficient", "aggregation.name", "trainer.learning_rate", "rollout", "importance"},
+    "dialects_on_policy": {"dialect", "coefficient", "aggregation.name", "trainer.learning_rate", "importance"},
+    "dialects_updates": {"dialect", "coefficient", "aggregation.name", "trainer.learning_rate", "importance"},
+    "dialects_lag": {"dialect", "coefficient", "aggregation.name", "trainer.learning_rate", "importance"},
     "engines": {"method", "coefficient", "trainer.name", "sft.trainer", "generator.name", "vllm", "trainer.learning_rate"},
     "noise_correction": {"method", "reward", "coefficient", "trainer.learning_rate"},
     "loophole": {"method", "source", "reward", "coefficient", "trainer.learning_rate"},
@@ -153,7 +155,7 @@ def test_a_definition_says_what_it_must(name):
     runs = len(grid.arms) * len(grid.preset("default").seeds)
     assert f"Budget: {runs} " in " ".join(text.split()), f"the docstring's budget is not the grid's {runs} runs"
     assert set(grid.figures) <= set(FIGURES)
-    said = tuning.sentence(cells(grid, "default"))
+    said = tuning.sentence(cells(grid, "default"), grid.sweep)
     for arm in grid.arms:
         if arm.command == "train":
             rate = loading.load_config(next(cell for cell in cells(grid, "default") if cell.label == arm.label).train)

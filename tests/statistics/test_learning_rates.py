@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from unified_rl.grids import dialect_arms
 from unified_rl.grids.definition import cells, is_start
 from unified_rl.grids.runner import load_grid
 from unified_rl.presets.loading import load_config
@@ -45,6 +46,13 @@ def test_an_arm_is_its_label_without_the_rate(label, said):
     assert arm(label, "grpo") == said
 
 
+def test_the_dialects_own_rates_are_the_best_of_their_sweep():
+    found = best(pd.read_csv(dialect_arms.SWEEP, comment="#"))
+    assert found == {
+        dialect_arms.label(one, regime): rate for regime, own in dialect_arms.OWN.items() for one, rate in own.items()
+    }
+
+
 @pytest.mark.parametrize("name", ["lr_sweep", "dialect_rates"])
 def test_the_arms_of_a_sweep_differ_in_the_rate_alone(name):
     grid, _ = load_grid(f"experiments/{name}.py")
@@ -60,4 +68,4 @@ def test_the_arms_of_a_sweep_differ_in_the_rate_alone(name):
             first_trainer = {**vars(first.trainer), "learning_rate": 0}
             assert {**vars(other.trainer), "learning_rate": 0} == first_trainer
             assert (other.coefficient, other.importance, other.rollout) == (first.coefficient, first.importance, first.rollout)
-    assert len(groups) * len(configs) == len(grid.arms)
+    assert sum(map(len, groups.values())) == len(grid.arms)

@@ -194,7 +194,8 @@ class Grid:
     presets: at least "testing" (a minute or two on one core in all) and "default". baseline: label that the others are compared
     with. contrasts: further planned (label, baseline) pairs. primary: what it is about, few.
     common: words of every arm. factors: setting -> values, of which the arms are the product (`grids.factors`). figures: those of
-    `unified-rl figures`. tuning: one sentence on the learning rates, besides what the configurations say (`grids.tuning`).
+    `unified-rl figures`. tuning: one sentence on the learning rates, besides what the configurations say (`grids.tuning`). sweep:
+    the table of a sweep whose arms these are, by label; "" = that of the methods.
     starts: shared | per_seed, whether every seed has a start policy of its own, from which all its arms start. start_folder: as
     `Arm.folder`, of the start policy.
     """
@@ -211,6 +212,7 @@ class Grid:
     factors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     figures: tuple[str, ...] = ("learning_curves", "contrasts", "results_table")
     tuning: str = ""
+    sweep: str = ""
     starts: str = SHARED
     start_folder: str = ""
 

@@ -39,7 +39,7 @@ def describe(grid: Grid, preset: str, cells: Sequence[Cell], hypothesis: str) ->
         "contrasts": [list(pair) for pair in _contrasts(grid, preset)],
         "primary": [asdict(one) for one in grid.primary if {one.label, one.baseline} <= _labels(grid, preset)],
         "figures": list(grid.figures),
-        "tuning": ". ".join(filter(None, [tuning.sentence(cells), grid.tuning])),
+        "tuning": ". ".join(filter(None, [tuning.sentence(cells, grid.sweep), grid.tuning])),
         "common": list(grid.common),
         "factors": {name: list(levels) for name, levels in grid.factors.items()},
         "arms": [asdict(arm) for arm in grid.arms_in(preset)],

@@ -30,7 +30,7 @@ def render(
     lines = [
         f"{grid.name}: {grid.title}; preset {preset}, into {folder}",
         grid.matching_in(preset).caption,
-        f"learning rates: {'. '.join(filter(None, [tuning.sentence(cells), grid.tuning]))}",
+        f"learning rates: {'. '.join(filter(None, [tuning.sentence(cells, grid.sweep), grid.tuning]))}",
         "",
         *_stages(costs),
         "",
