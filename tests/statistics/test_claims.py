@@ -151,15 +151,15 @@ def test_one_comparison_is_one_test_under_any_labels_and_two_are_two_of_equal_nu
     assert "of 2 tests at 5 %" in text
 
 
-def test_shipped_grids_of_other_starts_share_no_runs():
+def test_shipped_grids_share_the_runs_of_one_code_and_start_and_no_others():
     """Newer tables have the configuration of every cell; older ones have none, but its words."""
-    one, older, engines = (
-        evidence.read_experiment_tables(claims.SHIPPED / name) for name in ("all_methods", "online_vs_offline", "engines")
-    )
-    for label in ("SFT", "RFT", "Online RFT"):
-        assert len(one.runs[label]) == 5 and len(older.runs[label]) == (1 if label == "SFT" else 5)
-        assert not one.runs[label] & older.runs[label]
-    assert older.runs["Online RFT"] not in (engines.runs["Online RFT"], older.runs["Stored samples"])
+    names = ("negative_signal", "online_vs_offline", "all_methods", "engines")
+    one, same, other_code, older = (evidence.read_experiment_tables(claims.SHIPPED / name) for name in names)
+    for label in ("SFT", "Online RFT"):
+        assert one.runs[label] == same.runs[label] and len(one.runs[label]) == 5
+        assert not one.runs[label] & (other_code.runs[label] | older.runs[label])
+    assert len(older.runs["SFT"]) == 1 and len(older.runs["Online RFT"]) == 5
+    assert same.runs["Online RFT"] not in (same.runs["Stored samples"], same.runs["Online RFT, RFT's rate"])
 
 
 def test_coverage_is_judged_only_below_its_ceiling(tmp_path):
