@@ -28,7 +28,7 @@ GRID = Grid(
     starts=PER_SEED,
     primary=(
         Primary("TRL, 4 x 2 updates", "Paper, 4 x 2 updates", "avg", MARGIN, MARGIN_REASON),
-        Primary("TRL, 4 x 2 updates lr 3e-05", "Paper, 4 x 2 updates lr 3e-05", "avg", MARGIN, MARGIN_REASON),
+        Primary("TRL, 4 x 2 updates lr 1e-05", "Paper, 4 x 2 updates lr 1e-05", "avg", MARGIN, MARGIN_REASON),
     ),
     contrasts=contrasts(UPDATES),
     figures=("contrasts", "results_table"),
