@@ -14,22 +14,6 @@ factor). A dialect's own rate is the best of three or four by 400 greedy answers
 within noise of each other.
 """
 
-from unified_rl.grids.definition import PER_SEED, Arm, Grid, Primary, equal_updates
-from unified_rl.grids.dialect_arms import LAG, SWEEP, contrasts, label, rates, words
-from unified_rl.grids.presets import DEFAULT, MARGIN, MARGIN_REASON, TESTING
+from unified_rl.grids.dialect_arms import LAG, ablation
 
-GRID = Grid(
-    name="dialects_lag",
-    title="GRPO as eight projects have it by default, at a lag of four steps",
-    arms=tuple(Arm(label(one, LAG, rate), words(one, LAG, rate)) for one, rate in rates(LAG)),
-    presets={"testing": TESTING, "default": DEFAULT},
-    matching=equal_updates(),
-    starts=PER_SEED,
-    primary=(
-        Primary("TRL, lag 4", "Paper, lag 4", "avg", MARGIN, MARGIN_REASON),
-        Primary("TRL, lag 4 lr 3e-05", "Paper, lag 4 lr 0.0003", "avg", MARGIN, MARGIN_REASON),
-    ),
-    contrasts=contrasts(LAG),
-    figures=("contrasts", "results_table"),
-    sweep=SWEEP,
-)
+GRID = ablation("dialects_lag", LAG, "at a lag of four steps")

@@ -15,22 +15,6 @@ factor). A dialect's own rate is the best of three or four by 400 greedy answers
 within noise of each other.
 """
 
-from unified_rl.grids.definition import PER_SEED, Arm, Grid, Primary, equal_updates
-from unified_rl.grids.dialect_arms import ON_POLICY, SWEEP, contrasts, label, rates, words
-from unified_rl.grids.presets import DEFAULT, MARGIN, MARGIN_REASON, TESTING
+from unified_rl.grids.dialect_arms import ON_POLICY, ablation
 
-GRID = Grid(
-    name="dialects_on_policy",
-    title="GRPO as eight projects have it by default, on policy",
-    arms=tuple(Arm(label(one, ON_POLICY, rate), words(one, ON_POLICY, rate)) for one, rate in rates(ON_POLICY)),
-    presets={"testing": TESTING, "default": DEFAULT},
-    matching=equal_updates(),
-    starts=PER_SEED,
-    primary=(
-        Primary("TRL, on policy", "Paper, on policy", "avg", MARGIN, MARGIN_REASON),
-        Primary("TRL, on policy", "Paper, on policy lr 3e-05", "avg", MARGIN, MARGIN_REASON),
-    ),
-    contrasts=contrasts(ON_POLICY),
-    figures=("contrasts", "results_table"),
-    sweep=SWEEP,
-)
+GRID = ablation("dialects_on_policy", ON_POLICY, "on policy")

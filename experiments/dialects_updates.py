@@ -15,22 +15,6 @@ factor). A dialect's own rate is the best of three or four by 400 greedy answers
 within noise of each other.
 """
 
-from unified_rl.grids.definition import PER_SEED, Arm, Grid, Primary, equal_updates
-from unified_rl.grids.dialect_arms import SWEEP, UPDATES, contrasts, label, rates, words
-from unified_rl.grids.presets import DEFAULT, MARGIN, MARGIN_REASON, TESTING
+from unified_rl.grids.dialect_arms import UPDATES, ablation
 
-GRID = Grid(
-    name="dialects_updates",
-    title="GRPO as eight projects have it by default, with eight updates of a rollout",
-    arms=tuple(Arm(label(one, UPDATES, rate), words(one, UPDATES, rate)) for one, rate in rates(UPDATES)),
-    presets={"testing": TESTING, "default": DEFAULT},
-    matching=equal_updates(),
-    starts=PER_SEED,
-    primary=(
-        Primary("TRL, 4 x 2 updates", "Paper, 4 x 2 updates", "avg", MARGIN, MARGIN_REASON),
-        Primary("TRL, 4 x 2 updates lr 1e-05", "Paper, 4 x 2 updates lr 1e-05", "avg", MARGIN, MARGIN_REASON),
-    ),
-    contrasts=contrasts(UPDATES),
-    figures=("contrasts", "results_table"),
-    sweep=SWEEP,
-)
+GRID = ablation("dialects_updates", UPDATES, "with eight updates of a rollout")

@@ -165,6 +165,16 @@ def test_a_definition_says_what_it_must(name):
     assert len(grid.preset("testing").seeds) == 1
 
 
+def test_rates_are_looked_up_in_the_sweep_of_these_arms_and_not_in_another_world():
+    grid = grid_of("dialects_updates")
+    here, away = (
+        tuning.sentence(cells(one, "default"), one.sweep) for one in (grid, in_another_world(grid, ("task=countdown",)))
+    )
+    assert "TRL, 4 x 2 updates 0.0001 (swept, not the best of 4)" in here
+    assert "TRL, 4 x 2 updates lr 1e-05 1e-05 (best of 4 swept)" in here and here.endswith(f"sweep: {grid.sweep}")
+    assert "best of" not in away and "TRL, 4 x 2 updates lr 1e-05 1e-05 (not swept)" in away
+
+
 def test_both_pairs_of_engines_start_from_one_policy():
     keys = {stage.key for cell in one_seed("engines", "default") for stage in shared_stages(loading.load_config(cell.train))}
     assert len(keys) == 2, "a base model and an SFT policy"

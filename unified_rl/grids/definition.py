@@ -338,6 +338,7 @@ def in_another_world(grid: Grid, words: Sequence[str]) -> Grid:
         title=f"{grid.title} ({said})",
         common=(*grid.common, *words),
         tuning="; ".join(filter(None, [grid.tuning, f"nothing was swept with {said}"])),
+        sweep="",
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unified_rl.grids.definition import PER_SEED, Arm, Grid, Primary, equal_updates
+from unified_rl.grids.presets import DEFAULT, MARGIN, MARGIN_REASON, TESTING
 from unified_rl.presets.dialects import DIALECTS, NAMES, PAPER
 
 LABELS = {PAPER: "Paper", **{name: dialect.project for name, dialect in DIALECTS.items()}}
@@ -40,13 +42,23 @@ def words(dialect: str, regime: str, rate: float) -> tuple[str, ...]:
     return ("method=grpo", f"dialect={dialect}", f"trainer.learning_rate={rate:g}", *REGIMES[regime], *bypass)
 
 
-def rates(regime: str) -> list[tuple[str, float]]:
-    """Dialects and rates of a regime's ablation: all at one rate, and at its own best each that has another."""
-    return [(one, RATE) for one in NAMES] + [(one, own) for one, own in OWN[regime].items() if own != RATE]
+def ablation(name: str, regime: str, where: str) -> Grid:
+    """A regime's ablation: all dialects at one rate, and at its own best each that has another. where: the regime, in a title.
 
-
-def contrasts(regime: str) -> tuple[tuple[str, str], ...]:
-    """Every dialect against the paper's GRPO: at one rate, and each at its own best."""
+    Contrasts: every dialect against the paper's GRPO, at one rate and each at its own; TRL's are the primary ones.
+    """
+    rates = [(one, RATE) for one in NAMES] + [(one, own) for one, own in OWN[regime].items() if own != RATE]
     own = {one: label(one, regime, rate) for one, rate in OWN[regime].items()}
-    at_one_rate = [(label(one, regime), label(PAPER, regime)) for one in DIALECTS]
-    return tuple(dict.fromkeys([*at_one_rate, *((own[one], own[PAPER]) for one in DIALECTS)]))
+    pairs = {one: ((label(one, regime), label(PAPER, regime)), (own[one], own[PAPER])) for one in DIALECTS}
+    return Grid(
+        name=name,
+        title=f"GRPO as eight projects have it by default, {where}",
+        arms=tuple(Arm(label(one, regime, rate), words(one, regime, rate)) for one, rate in rates),
+        presets={"testing": TESTING, "default": DEFAULT},
+        matching=equal_updates(),
+        starts=PER_SEED,
+        primary=tuple(Primary(*pair, "avg", MARGIN, MARGIN_REASON) for pair in pairs["trl"]),
+        contrasts=tuple(dict.fromkeys(pair[which] for which in (0, 1) for pair in pairs.values())),
+        figures=("contrasts", "results_table"),
+        sweep=SWEEP,
+    )
