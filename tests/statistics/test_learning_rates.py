@@ -10,7 +10,8 @@ from unified_rl.grids import dialect_arms
 from unified_rl.grids.definition import cells, is_start
 from unified_rl.grids.runner import load_grid
 from unified_rl.presets.loading import load_config
-from unified_rl.statistics.learning_rates import arm, best, format_table
+from unified_rl.statistics.arms import arm
+from unified_rl.statistics.learning_rates import best, format_table
 
 ROWS = [
     ("TRL, on policy", 3e-5, 0.4),

@@ -12,7 +12,7 @@ from unified_rl.config.schema import Config
 from unified_rl.launch.cells import Cell
 from unified_rl.presets import loading
 from unified_rl.stages.kinds.pretrain import config_of
-from unified_rl.statistics.learning_rates import arm
+from unified_rl.statistics.arms import arm
 
 #: What `unified-rl grid lr_sweep` measured; without it nothing is said to be swept.
 SWEEP = Path("experiments/results/lr_sweep.csv")

@@ -6,11 +6,11 @@ and the curves are on the validation split.
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 
 import pandas as pd
 
+from unified_rl.statistics.arms import arm
 from unified_rl.statistics.experiment import COMPLETE
 from unified_rl.statistics.grid_cells import GridCell
 from unified_rl.statistics.grid_table import GridData
@@ -18,7 +18,6 @@ from unified_rl.statistics.learning import SELECTION_SPLIT
 
 TABLE = "lr_sweep.csv"
 RATE, REWARD = "trainer.learning_rate", "reward.source"
-_OF_RATE = re.compile(r",? ?\b(?:lr |trainer\.learning_rate=)[0-9.e+-]+")
 
 
 def table(data: GridData) -> pd.DataFrame | None:
@@ -31,11 +30,6 @@ def table(data: GridData) -> pd.DataFrame | None:
     if not trained or splits != {SELECTION_SPLIT} or min(map(len, rates.values())) < 2:
         return None
     return pd.DataFrame([_row(cell) for cell in trained])
-
-
-def arm(label: str, method: str) -> str:
-    """A label without its rate; the method, where nothing is left."""
-    return _OF_RATE.sub("", label).strip(", ") or method
 
 
 def _row(cell: GridCell) -> dict[str, object]:
@@ -56,15 +50,15 @@ def _row(cell: GridCell) -> dict[str, object]:
 def best(rates: pd.DataFrame) -> dict[str, float]:
     """Arm -> the rate with the highest mean over the slices, the lower one of equals; arms that were not run are left out."""
     known = rates.dropna(subset="mean").sort_values(["mean", "learning_rate"], ascending=[False, True])
-    return {str(arm): float(rows["learning_rate"].iloc[0]) for arm, rows in known.groupby("arm", sort=False)}
+    return {str(name): float(rows["learning_rate"].iloc[0]) for name, rows in known.groupby("arm", sort=False)}
 
 
 def format_table(rates: pd.DataFrame) -> str:
     """The best rate of each arm as text."""
     chosen, lines = best(rates), []
-    for arm, rows in rates.groupby("arm", sort=False):
-        if arm in chosen:
-            lines.append(f"{arm}: best rate {chosen[str(arm)]:g}, mean accuracy {100 * rows['mean'].max():.1f} %")
+    for name, rows in rates.groupby("arm", sort=False):
+        if name in chosen:
+            lines.append(f"{name}: best rate {chosen[str(name)]:g}, mean accuracy {100 * rows['mean'].max():.1f} %")
         else:
-            lines.append(f"{arm}: no rate has been run to the end")
+            lines.append(f"{name}: no rate has been run to the end")
     return "\n".join(lines)
