@@ -137,18 +137,28 @@ def with_runs(folder, rows, keys):
     return experiment(folder, rows)
 
 
-def test_one_comparison_is_one_test_under_any_labels_and_two_are_two_of_equal_numbers(tmp_path):
-    """By the runs' configurations, seeds and code included."""
+def test_one_comparison_is_one_test_under_any_labels_and_run_again(tmp_path):
+    """By the runs' configurations, seeds and code included; and by equal numbers, which other code gives for the same runs."""
     ours, renamed = contrast("Online RFT", "RFT", "greedy", 0.05, 0.02), contrast("Fresh", "Kept", "greedy", 0.05, 0.02)
+    other = contrast("Online RFT", "RFT", "greedy", 0.05, 0.0200000001)
     online, offline = ("online 0", "online 1"), ("offline 0", "offline 1")
+    again = {"Online RFT": ("online 0, new", "online 1, new"), "RFT": ("offline 0, new", "offline 1, new")}
     found = [
         with_runs(tmp_path / "a", [ours], {"Online RFT": online, "RFT": offline}),
         with_runs(tmp_path / "b", [renamed], {"Fresh": online, "Kept": offline}),
-        with_runs(tmp_path / "c", [ours], {"Online RFT": ("online 0", "online 2"), "RFT": offline}),
+        with_runs(tmp_path / "c", [ours], again),
+        with_runs(tmp_path / "d", [other], {**again, "RFT": ("others 0", "others 1")}),
     ]
     text = claims.document(found)
-    assert text.count("| a, b (Fresh - Kept) | Online RFT - RFT |") == text.count("| c | Online RFT - RFT |") == 1
+    assert text.count("| a, b (Fresh - Kept), c | Online RFT - RFT |") == text.count("| d | Online RFT - RFT |") == 1
     assert "of 2 tests at 5 %" in text
+
+
+def test_comparisons_of_other_runs_without_any_width_stay_apart(tmp_path):
+    nothing = contrast("Online RFT", "RFT", "greedy", 0.0, 0.0)
+    keys = [{"Online RFT": (f"{name} 0", f"{name} 1"), "RFT": ("offline 0", "offline 1")} for name in "ab"]
+    found = [with_runs(tmp_path / name, [nothing], runs) for name, runs in zip("ab", keys, strict=True)]
+    assert "of 2 tests at 5 %" in claims.document(found)
 
 
 def test_shipped_grids_share_the_runs_of_one_code_and_start_and_no_others():

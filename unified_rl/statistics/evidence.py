@@ -8,7 +8,7 @@ A verdict is read off the 95 % interval alone:
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -175,13 +175,24 @@ def pair_findings(experiments: Sequence[Experiment], pairs: Sequence[Pair], metr
 
 
 def counted_once(findings: Sequence[Finding]) -> list[Finding]:
-    """Experiments that share runs are one test, and one finding names them all: by what was compared, not by how it is called.
+    """What is one test, once, naming every experiment that has it: of the same runs, whatever they are called, or the same runs
+    made again.
 
-    Where the tables do not say what was compared, findings are one where all numbers are equal.
+    Made again, by other code perhaps: comparisons of one name whose effect, interval and counts are equal in every digit. Other
+    runs do not give those, unless nothing differs between any of them: findings without any width stay apart.
     """
+    return _merged(_merged(findings, lambda finding: finding.test), _numbers)
+
+
+def _numbers(finding: Finding) -> Hashable:
+    return replace(finding, experiment="", test=None) if finding.low < finding.high or finding.test is None else None
+
+
+def _merged(findings: Sequence[Finding], key_of: Callable[[Finding], Hashable]) -> list[Finding]:
+    """One finding per key, with the names of all; each by itself that has no key."""
     same: dict[Hashable, list[Finding]] = {}
-    for finding in findings:
-        same.setdefault(finding.test or replace(finding, experiment=""), []).append(finding)
+    for place, finding in enumerate(findings):
+        same.setdefault(key_of(finding) or place, []).append(finding)
     return [replace(group[0], experiment=", ".join(_named(finding, group[0]) for finding in group)) for group in same.values()]
 
 
