@@ -86,6 +86,50 @@ def test_the_paper_s_dialect_is_the_row_itself_and_the_line_overrides_a_dialect(
     assert load_config(["method=grpo", "dialect=prime_rl"]).coefficient.name == "dppo"
 
 
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_the_line_overrides_every_setting_of_a_dialect(dialect):
+    """Option by option: a dialect that brings a coefficient of its own takes words like any other, and no word is lost."""
+    for method, words in DIALECTS[dialect].words.items():
+        start = [f"method={method}", f"dialect={dialect}"]
+        own = asdict(compose(start).coefficient)
+        for key, value in own.items():
+            if isinstance(value, float) and value:
+                other = (value + 0.125) / 2
+                try:
+                    given = compose([*start, f"coefficient.{key}={other}"])
+                except ConfigError as refused:  # for another option beside it
+                    assert f"coefficient.{key}" in str(refused)
+                    continue
+                assert asdict(given.coefficient) == {**own, key: other}, key
+        with pytest.raises(ConfigError, match=r"unknown key 'coefficient\.nonsense'"):
+            compose([*start, "coefficient.nonsense=1"])
+        row = compose([f"method={method}"]).coefficient
+        if f"coefficient={own['name']}" in words:
+            assert compose([*start, f"coefficient={row.name}"]).coefficient == row
+
+
+def test_explain_says_what_a_run_does_otherwise_than_its_dialect(capsys):
+    words = ["aggregation=sequence_mean", "rollout.minibatches=1", "coefficient.std=none", "coefficient.std_epsilon=1e-6"]
+    assert main(["explain", "method=grpo", "dialect=verl", *words]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    for said in (
+        "aggregation.name sequence_mean -> batch_token_mean by default; here sequence_mean",
+        "rollout.minibatches 1 -> 4 by default; here 1",
+        "coefficient.std population -> sample by default; here none",
+        "coefficient.std_epsilon 0 -> 1e-06: shrinks",
+    ):
+        assert said in printed
+    assert main(["explain", "method=grpo", "dialect=prime_rl", "coefficient=grpo"]) == 0
+    assert "coefficient.cap - -> 20 by default; not here: no option of coefficient=grpo" in " ".join(
+        capsys.readouterr().out.split()
+    )
+
+
+def test_the_gradient_of_prime_rl_in_words_has_its_cap_and_its_pull():
+    said = compose(["method=grpo", "dialect=prime_rl", "coefficient.cap=7"]).coefficient.describe("outcome")
+    assert said.startswith("min(rho, 7) 1[") and " A - 0.002 log(pi/pi_old), A = " in said
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

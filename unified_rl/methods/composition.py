@@ -77,11 +77,11 @@ class PolicyGradient(Kl, Advantage, Coefficient):
     def describe(self, supervision: str) -> str:
         where = f", {self.where_in_words(supervision)}"
         kl = f" {self.kl_in_words()}" if self.penalises_in_loss else ""
-        factors = " ".join(word for word in (RATIOS[self.ratio], self.gate_in_words()) if word)
+        factors = " ".join(word for word in (self.ratio_in_words(), self.gate_in_words()) if word)
         if not factors and not kl:
             return self.where_in_words(supervision).removeprefix("A = ")
         kept = "" if self.off_policy_delta is None else f" 1[A >= 0 or mean log(pi_old/pi) <= {self.off_policy_delta:g}]"
-        return f"{factors} A{kept}{kl}{where}{WHERE.get(self.ratio, '')}".strip()
+        return f"{factors} A{kept}{kl}{self.pull_in_words()}{where}{WHERE.get(self.ratio, '')}".strip()
 
     def where_in_words(self, supervision: str) -> str:
         """A in words, and the reward in it."""
@@ -93,8 +93,16 @@ class PolicyGradient(Kl, Advantage, Coefficient):
             return f"{words} - beta sum over s >= t of {KL_VALUES[self.kl_estimator]}"
         return words
 
+    def ratio_in_words(self) -> str:
+        """The ratio as the advantage is weighed by it."""
+        return RATIOS[self.ratio]
+
     def gate_in_words(self) -> str:
         """What stands between the ratio and the advantage."""
+        return ""
+
+    def pull_in_words(self) -> str:
+        """A further term that pulls back to the old policy."""
         return ""
 
     @property

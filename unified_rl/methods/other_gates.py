@@ -100,6 +100,13 @@ class TrustRegion(PolicyGradient):
         }[self.divergence]
         return f"1[{kept}]"
 
+    def ratio_in_words(self) -> str:
+        ratio = super().ratio_in_words()
+        return f"min({ratio}, {self.cap:g})" if ratio else ""
+
+    def pull_in_words(self) -> str:
+        return f" - {2 * self.squared_drift:g} log(pi/pi_old)" if self.squared_drift else ""
+
     def gate(self, log_ratio: Tensor, advantages_BT: Tensor, logp_BT: Tensor, inputs: Inputs) -> Factors:
         kept = {
             "total_variation": ops.gates.within_total_variation,

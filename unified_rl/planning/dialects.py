@@ -12,6 +12,7 @@ from unified_rl.presets import loading
 from unified_rl.presets.dialects import DIALECTS, PAPER
 
 SECTIONS = ("coefficient", "aggregation", "importance", "rollout")
+_ABSENT = object()
 _OFF_POLICY = "nothing at the first update of a rollout, where pi = pi_old; after it "
 
 
@@ -35,11 +36,20 @@ def lines(config: Config) -> dict[str, str]:
         return {}
     dialect = DIALECTS[config.dialect]
     found = {f"{dialect.project} {dialect.version}": f"its code's defaults for method={config.method}, recipes apart"}
+    here = _flat(config)
     for key, (papers, theirs, effect) in differences(config).items():
-        found[key] = f"{_word(papers)} -> {_word(theirs)}: {effect}"
+        change = f"{_word(papers)} -> {_word(theirs)}"
+        found[key] = (
+            f"{change}: {effect}" if here.get(key, _ABSENT) == theirs else f"{change} by default; {_instead(key, here)}"
+        )
     if dialect.beside:
         found["beside"] = "; ".join(dialect.beside)
     return found
+
+
+def _instead(key: str, here: Mapping[str, Any]) -> str:
+    """What a run has that does not follow its dialect in a setting."""
+    return f"here {_word(here[key])}" if key in here else f"not here: no option of coefficient={here['coefficient.name']}"
 
 
 def _flat(config: Config) -> dict[str, Any]:

@@ -341,8 +341,7 @@ def _typed(layers: list[dict[str, Any]]) -> Config:
     """Merge layers over the schema, with the coefficient's own dataclass in place, and check keys, types and ranges."""
     names = [layer["coefficient"]["name"] for layer in layers if "name" in layer.get("coefficient", {})]
     name = str(names[-1]) if names else methods.METHODS[methods.DEFAULT].coefficient
-    if names and name != names[0]:
-        layers = [_without_options_of(str(names[0]), layer) for layer in layers]
+    layers = _with_options_of(name, layers)
     schema = _schema(name, coefficient_class(name))  # type: ignore[arg-type]
     laid: dict[str, Any] = {}
     for layer in layers:
@@ -385,9 +384,13 @@ def _merge(merged: Any, layer: dict[str, Any]) -> Any:
         raise ConfigError(f"{key}: {str(error).splitlines()[0]}") from error
 
 
-def _without_options_of(preset: str, layer: dict[str, Any]) -> dict[str, Any]:
-    """Drop what a preset set for *its* coefficient when another coefficient was asked for; keep what came with the new name."""
-    section = layer.get("coefficient", {})
-    if "name" in section and section["name"] != preset:
-        return layer
-    return {key: value for key, value in layer.items() if key != "coefficient"}
+def _with_options_of(name: str, layers: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Layers with the options of this coefficient alone: each layer's are of the coefficient that it or the last one before names.
+
+    So what a row or a dialect sets for *its* coefficient goes when another is asked for, and what was said of the new one stays.
+    """
+    kept, named = [], name
+    for layer in layers:
+        named = str(layer.get("coefficient", {}).get("name", named))
+        kept.append(layer if named == name else {key: value for key, value in layer.items() if key != "coefficient"})
+    return kept
