@@ -84,6 +84,6 @@ def test_what_is_there_costs_nothing(grid, tmp_path):
 
 def test_the_dry_run_says_it_all(grid, tmp_path):
     said = render(grid, "default", cells(grid, "default"), tmp_path, cores=2)
-    assert "of it shared stages" in said and "about 4 min, read by 5 cells" in said
+    assert "of it shared stages" in said and "about 5 min, read by 5 cells" in said
     broken = cells(replace(grid, arms=(Arm("Wrong", ("method=grpo", "trainer.stepz=1")),)), "default")
     assert "unknown key 'trainer.stepz'" in costs.expected(broken, tmp_path).problems[broken[-1].name]

@@ -7,8 +7,9 @@ share is decoded once (`chain.DISTINCT`). Trained: tokens that are read forward 
 responses that share it); a pass without gradient, such as the reference's, counts a third, and a trained value model as much as the
 policy. A response is `chain.RESPONSE_SHARE` of its limit long, and so is a prompt.
 
-The speeds are those of the tiny stack on a core of its own. Cells that were run here from nothing to their end say how much faster
-or slower this machine is: the median of what they took, over what was expected of them.
+The speeds are those of the tiny stack while every core is busy with such runs, as a grid keeps them; a run alone is faster, by up to a
+third. Cells that were run here from nothing to their end say how much faster or slower this machine is: the median of what they
+took, over what was expected of them.
 """
 
 from __future__ import annotations
@@ -35,9 +36,10 @@ from unified_rl.sources.registry import declared
 from unified_rl.stages.kinds.pretrain import COMMAND as PRETRAIN
 from unified_rl.stages.kinds.pretrain import config_of
 
-#: Measured on one thread of a server core, in CPU seconds: imports and the first model; 0.33M parameters at lengths of 36 tokens.
-STARTUP_SECONDS = 8.0
-SAMPLED_PER_SECOND, TRAINED_PER_SECOND = 22_000.0, 20_000.0
+#: Measured on one thread of a server core whose others are as busy, in CPU seconds: imports and the first model; 0.33M parameters
+#: at lengths of 36 tokens (experiments/LOG.md, "what grids cost").
+STARTUP_SECONDS = 10.0
+SAMPLED_PER_SECOND, TRAINED_PER_SECOND = 16_000.0, 16_000.0
 MEASURED_PARAMETERS = 331_776
 #: Of the time per token, what does not grow with the model: small operations, drawing, packing.
 FIXED_SHARE = 0.45

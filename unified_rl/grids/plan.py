@@ -58,7 +58,7 @@ def _left(cells: Sequence[Cell], costs: Costs, undone: Sequence[Cell], cores: in
     basis = (
         f"as {costs.timed} finished cells took"
         if costs.timed
-        else "at the speed of an idle server core; no cell has finished here"
+        else "at the speed of a busy server core; no cell has finished here"
     )
     shared = f", {duration(stages)} of it shared stages" if stages else ""
     return f"left: about {duration(total)} of one core{shared}; {duration(wall)} on {cores} ({basis})"
