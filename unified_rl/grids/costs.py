@@ -7,9 +7,9 @@ share is decoded once (`chain.DISTINCT`). Trained: tokens that are read forward 
 responses that share it); a pass without gradient, such as the reference's, counts a third, and a trained value model as much as the
 policy. A response is `chain.RESPONSE_SHARE` of its limit long, and so is a prompt.
 
-The speeds are those of the tiny stack while every core is busy with such runs, as a grid keeps them; a run alone is faster, by up to a
-third. Cells that were run here from nothing to their end say how much faster or slower this machine is: the median of what they
-took, over what was expected of them.
+The speeds are those of the tiny stack while every core is busy with such runs, as a grid keeps them; a run alone is faster, by up
+to a third. Cells that were run here from nothing to their end say how much faster or slower this machine is: the median of what
+they took, over what was expected of them.
 """
 
 from __future__ import annotations
