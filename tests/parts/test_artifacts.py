@@ -20,7 +20,7 @@ import pytest
 from tiny import environment
 
 from unified_rl.base import files
-from unified_rl.base.errors import CheckpointError
+from unified_rl.base.errors import CheckpointError, RunDirectoryError
 from unified_rl.records.artifacts import Artifact, ArtifactStore, Stage, built, key_of
 
 
@@ -296,3 +296,12 @@ def test_what_a_lone_maker_builds_on_the_way_the_other_rank_need_not_know(tmp_pa
     with ThreadPoolExecutor(2) as pool:
         assert len(set(pool.map(rank, (0, 1)))) == 1
     assert len(seen) == 1 and {path.name for path in tmp_path.iterdir()} == {"tokenizer", "base", "first"}
+
+
+def test_a_file_does_not_take_the_place_of_a_folder(tmp_path):
+    """A folder that somebody has there is not this file's to delete; a folder of ours is replaced by a folder."""
+    path = tmp_path / "table.csv"
+    (path / "sub").mkdir(parents=True)
+    with pytest.raises(RunDirectoryError, match="a folder stands where the file is to go"):
+        files.write_text(path, "ours")
+    assert (path / "sub").is_dir() and not files.aside_of(path).exists()

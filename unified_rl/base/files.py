@@ -49,13 +49,16 @@ def replacing(path: Path) -> Iterator[Path]:
     It is flushed to the disk first, so that the rename is durable. A block that fails leaves `path` as it was.
 
     Raises:
-        RunDirectoryError: it cannot be written.
+        RunDirectoryError: it cannot be written, or is a file where a folder stands, which may hold anybody's work.
     """
     aside = aside_of(path)
     with disk_errors(path):
         if aside.is_dir() or (aside.is_symlink() and aside.is_file()):
             remove(aside)  # what a killed attempt left; a link would be written through
         yield aside
+        if path.is_dir() and not path.is_symlink() and not aside.is_dir():
+            remove(aside)
+            raise RunDirectoryError(f"cannot write {path}: a folder stands where the file is to go; move it away")
         sync_tree(aside)
         if path.is_dir():
             remove(path)  # a folder cannot be renamed over another

@@ -13,6 +13,11 @@ def shown(text: str) -> str:
     return text if text.isprintable() else "".join(map(_character, text))
 
 
+def one_line(text: object) -> str:
+    """As `shown`, with line ends and tabs escaped too: a file may be called anything, and a refusal is one line."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in str(text))
+
+
 def _character(char: str) -> str:
     if char.isprintable() or char in _KEPT:
         return char

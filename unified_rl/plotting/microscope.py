@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
@@ -207,34 +209,49 @@ def _caption(source: inputs.Input, shown: list[int], rows: list[Row], tokens: pd
         f"{'; '.join(cut_names)}." if cut_names else "",
         f"First {LINE * MOST_LINES} tokens of response {', '.join(str(response + 1) for response in cut)}." if cut else "",
         f"Source: {source.path.name}; code commit {', '.join(c[:12] for c in facts.get('commits', [])) or 'not recorded'};",
-        f"made by `{facts.get('command', '?')}`.",
+        f"made by {_code(facts.get('command', '?'))}.",
     ]
 
 
 def _of_a_policy(facts: dict[str, Any]) -> list[str]:
+    said = {name: _markdown(facts.get(name, "?")) for name in ("prompt_id", "gold", "policy", "reference", "values")}
     return [
         "**The coefficient microscope.** The gradient coefficient GC(q, o, t) of every method on every token of the same",
-        f"responses to one prompt ({facts.get('prompt_id', '?')}; answer {facts.get('gold', '?')}), split by named term. Blue: the",
+        f"responses to one prompt ({said['prompt_id']}; answer {said['gold']}), split by named term. Blue: the",
         "update makes the token more likely; red: less; white: left alone; each row is scaled to its largest magnitude, printed",
         "at its end. Methods with the same numbers share a row. Black lines end a step; a tick or a cross above them is the exact",
         "step checker's verdict, where there is one. DPO: right and wrong responses paired in order; a response without a partner",
         "is grey, and its GC contains |o|.",
-        f"Policy: {facts.get('policy', '?')}; reference: {facts.get('reference', '?')}; PPO's value model:",
-        f"{facts.get('values', '?')}. Sampled at temperature {facts.get('temperature', '?')}, seed {facts.get('seed', '?')}; one",
+        f"Policy: {said['policy']}; reference: {said['reference']}; PPO's value model:",
+        f"{said['values']}. Sampled at temperature {facts.get('temperature', '?')}, seed {facts.get('seed', '?')}; one",
         "update per rollout, so importance weights are 1 and nothing is clipped. SFT, RFT and DPO would take their data from",
         "elsewhere; here they are asked about these responses.",
     ]
 
 
 def _of_a_dump(facts: dict[str, Any]) -> list[str]:
+    prompt = _markdown(_one_line(facts.get("prompt_id", "?"))[:60])
     return [
         "**Dumped rollouts under the microscope.** What a loss did to every token of the responses to one prompt",
-        f"({_one_line(facts.get('prompt_id', '?'))[:60]}), beside another loss: the push (ascent on the token's log-prob; blue:",
+        f"({prompt}), beside another loss: the push (ascent on the token's log-prob; blue:",
         "more likely, red: less), the response's weight in the mean over the step's batch, and the coefficient's factors; the push",
         "is the weight times the sum of their products. Each row is scaled to its largest magnitude, printed at its end. Losses",
-        f"with the same numbers share a row. Rollouts: {facts['rollouts']}.",
+        f"with the same numbers share a row. Rollouts: {_markdown(facts['rollouts'])}.",
     ]
 
 
-def _one_line(text: str) -> str:
+def _one_line(text: object) -> str:
     return terminal.shown(" ".join(str(text).split()))
+
+
+def _markdown(text: object) -> str:
+    """Text that others wrote, as itself in Markdown: no tag, link, picture or code."""
+    return "".join(f"\\{char}" if char in "[]`\\" else html.escape(char, quote=False) for char in _one_line(text))
+
+
+def _code(text: object) -> str:
+    """Between more backticks than stand beside each other in it, so that nothing in it ends the code."""
+    shown = _one_line(text)
+    longest = max(map(len, re.findall("`+", shown)), default=0)
+    fence, space = "`" * (longest + 1), " " * bool(longest)
+    return f"{fence}{space}{shown}{space}{fence}"

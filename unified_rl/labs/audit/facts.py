@@ -27,8 +27,9 @@ def of_rollouts(found: Sequence[Batch]) -> dict[str, Any]:
     same = Counter((one.step, one.prompt, one.text if one.tokens is None else tuple(one.tokens)) for one in rollouts)
     return {
         "responses": len(rollouts),
-        "prompts": len(groups),
+        "prompts": len({one.prompt for one in rollouts}),
         "steps": len(found),
+        "groups (a prompt in a step)": len(groups),
         "tokens": int(lengths.sum()),
         "smallest group": min(groups),
         "largest group": max(groups),
@@ -76,20 +77,21 @@ def of_loss(found: Sequence[Batch], pushed: Sequence[Pushed]) -> dict[str, Any]:
     up = sum(float(one.push_BT.clamp(min=0).sum()) for one in pushed)
     cut = [batch.inputs.truncated_B for batch in found]
     of_cut = sum(float(one.push_BT.abs().sum(1)[rows].sum()) for one, rows in zip(pushed, cut, strict=True))
+    said = any(one.truncated is not None for batch in found for one in batch.rollouts)
     tokens = sum(int(batch.inputs.response_mask_BT.sum()) for batch in found)
     return {
         "push in all": whole,
         "share that raises": up / size,
-        "share of the top tenth of prompts": _top_prompts(found, pushed),
+        "share of the top tenth of the groups": _top_groups(found, pushed),
         "share by position (first to last quarter of each response)": [part / size for part in _positions(found, pushed)],
         "push per token by length (shortest to longest quarter)": _by_length(found, pushed),
-        "share on truncated responses": of_cut / size,
+        "share on truncated responses": of_cut / size if said else None,
         "share of tokens clipped or masked": sum(int(one.gated_BT.sum()) for one in pushed) / tokens,
         "largest difference from the dump's own advantages": _own_advantages(found, pushed),
     }
 
 
-def _top_prompts(found: Sequence[Batch], pushed: Sequence[Pushed]) -> float:
+def _top_groups(found: Sequence[Batch], pushed: Sequence[Pushed]) -> float:
     sums = torch.cat(
         [
             torch.zeros(int(batch.inputs.group_B.max()) + 1, dtype=torch.float64).index_add_(

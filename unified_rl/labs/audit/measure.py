@@ -31,6 +31,10 @@ class Batch:
     logp_BT: Tensor
     known: frozenset[str]
 
+    @property
+    def step(self) -> int:
+        return self.rollouts[0].step
+
 
 @dataclass(frozen=True)
 class Pushed:
@@ -95,29 +99,65 @@ def _padded(values: Sequence[Sequence[float]], mask_BT: Tensor) -> Tensor:
 
 
 def check(config: Config, word: str) -> None:
-    """Refuse a configuration whose coefficient reads what no dump has.
+    """Refuse a configuration whose loss reads what no dump has, or has a part that is not audited.
 
     Raises:
         ConfigError: names the word at fault.
     """
     lacking = sorted(config.coefficient.needs - READABLE)
+    if config.reward.supervision == "process":
+        lacking.append("step rewards")
+    if config.source.name == "demonstrations":
+        lacking.append("demonstrations")  # a dump's responses are a policy's
     if lacking:
         raise ConfigError(
             f"{word}: method={config.method} reads {', '.join(lacking)}, which no dump has; audit it as method=grpo"
         )
+    beside = [name for name, weight in config.losses.items() if weight]
+    if beside:
+        raise ConfigError(
+            f"losses.{beside[0]}={config.losses[beside[0]]:g}: losses beside the method's own are not audited; leave it out"
+        )
+
+
+def constant_length(config: Config, length: int) -> Config:
+    """The configuration with one constant for all steps, as in training, where its aggregation needs one and states none."""
+    options = config.aggregation
+    if options.name != "constant_length" or options.length:
+        return config
+    return replace(config, aggregation=replace(options, length=length))
 
 
 def push(config: Config, batch: Batch) -> Pushed:
-    """What the configuration does to every token of the batch. Without a reference's log-probs its KL is left out."""
+    """What the configuration does to every token of the batch. Without a reference's log-probs its KL is left out.
+
+    Raises:
+        DataError: it is too large for a number.
+    """
     push_BT = -of_logp(_without_unknown(config, batch), batch.inputs, batch.logp_BT)
+    _check_finite(push_BT, batch)
     terms, prepared = terms_of(config, batch)
-    advantages_BT = prepared.advantages_BT.expand_as(push_BT)
-    factors = terms["advantage"].factors
+    advantages_BT = _advantages(terms, prepared).expand_as(push_BT)
+    factors = terms["advantage"].factors if "advantage" in terms else {}
     gates: list[Tensor] = [value.expand_as(push_BT) for name, value in factors.items() if name != "advantage"]
     open_BT = torch.stack([gate != 0 for gate in gates]).all(0) if gates else torch.ones_like(push_BT, dtype=torch.bool)
     mask_BT = prepared.response_mask_BT
     first = mask_BT.int().argmax(1, keepdim=True)
     return Pushed(push_BT, advantages_BT.gather(1, first)[:, 0], ~open_BT & mask_BT & (advantages_BT != 0))
+
+
+def _advantages(terms: Terms, prepared: Inputs) -> Tensor:
+    """[B, T] or broadcasting to it; the coefficient itself of a method that has no advantages, as RFT's indicator."""
+    if prepared.advantages_BT is not None:
+        return prepared.advantages_BT
+    return torch.stack(torch.broadcast_tensors(*(one.value() for one in terms.values()))).sum(0)
+
+
+def _check_finite(push_BT: Tensor, batch: Batch) -> None:
+    wrong_B = ~push_BT.isfinite().all(1)
+    if bool(wrong_B.any()):
+        one = batch.rollouts[int(wrong_B.int().argmax())]
+        raise DataError(f"{one.where}: its push overflows: rewards or log-probs are too far apart, or an option is too large")
 
 
 def terms_of(config: Config, batch: Batch) -> tuple[Terms, Any]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -11,6 +13,7 @@ import torch
 from torch import Tensor
 
 from unified_rl.base.errors import DataError
+from unified_rl.base.terminal import one_line
 from unified_rl.config.schema import Config
 from unified_rl.labs.audit import measure
 from unified_rl.labs.audit.measure import Batch, Pushed
@@ -25,14 +28,34 @@ from unified_rl.statistics.table_files import SCHEMA, write_table
 MOST_RESPONSES, MOST_TOKENS = 16, 2048
 
 
-def write(
+@dataclass(frozen=True)
+class Shown:
+    """The table's rows, and what it says of itself. step: whose it is. responses: in the group."""
+
+    table: pd.DataFrame
+    facts: dict[str, Any]
+    step: int
+    responses: int
+
+
+def table_path(options: AuditOptions) -> Path:
+    """Of the table."""
+    return options.out / "tables" / "microscope.csv"
+
+
+def figures(options: AuditOptions) -> Path:
+    """The folder of the figure."""
+    return options.out / "figures"
+
+
+def measured(
     options: AuditOptions,
     configs: tuple[Config, Config],
     batches: Sequence[Batch],
     pushed: tuple[Sequence[Pushed], Sequence[Pushed]],
     command: str,
-) -> list[str]:
-    """Table and figure; returns what the report says of them.
+) -> Shown | None:
+    """One prompt's responses under both losses; None where they have no tokens. Nothing is written.
 
     Args:
         configs: the loss that it was, and the other. pushed: of each, per batch.
@@ -43,20 +66,30 @@ def write(
     place, group = _chosen(options.prompt, batches, pushed)
     batch = batches[place]
     rows = (batch.inputs.group_B == group).nonzero()[:, 0].tolist()
-    shown = [row for row in rows if batch.rollouts[row].tokens][:MOST_RESPONSES]
-    if not shown:
-        return ["no tokens, and so nothing token by token: say tokenizer=DIR to have the text tokenised again"]
-    words = _words(options.tokenizer or options.model or options.reference)
+    kept = [row for row in rows if batch.rollouts[row].tokens][:MOST_RESPONSES]
+    if not kept:
+        return None
+    word = _words(options.tokenizer or options.model or options.reference)
     names = (options.as_, options.against)
     sides = zip(names, configs, pushed, strict=True)  # one dialect against itself is one side
     values = {name: _factors(config, batch, found[place]) for name, config, found in sides}
-    table = pd.DataFrame([row for name in values for row in _rows(name, values[name], batch, shown, words)])
-    facts = _facts(options, batch, rows, command)
-    path = options.out / "tables" / "microscope.csv"
-    write_table(table, path, facts)
-    figure.draw(path.parent, options.out / "figures")
-    picture = options.out / "figures" / "microscope.png"
-    return [f"token by token in {path} and {picture}: step {batch.rollouts[rows[0]].step}, {len(rows)} responses"]
+    table = pd.DataFrame([row for name in values for row in _rows(name, values[name], batch, kept, word)])
+    return Shown(table, _facts(options, batch, rows, command), batch.step, len(rows))
+
+
+def words(shown: Shown | None, options: AuditOptions) -> str:
+    """What the report says of it."""
+    if shown is None:
+        return "no tokens, and so nothing token by token: say tokenizer=DIR to have the text tokenised again"
+    picture = figures(options) / "microscope.png"
+    return f"token by token in {table_path(options)} and {picture}: step {shown.step}, {shown.responses} responses"
+
+
+def write(shown: Shown, options: AuditOptions) -> None:
+    """Table and figure."""
+    path = table_path(options)
+    write_table(shown.table, path, shown.facts)
+    figure.draw(path.parent, figures(options))
 
 
 def _facts(options: AuditOptions, batch: Batch, rows: Sequence[int], command: str) -> dict[str, Any]:
@@ -82,7 +115,7 @@ def _chosen(prompt: str, batches: Sequence[Batch], pushed: tuple[Sequence[Pushed
                 if prompt in (one.prompt, one.prompt_text):
                     return place, int(batch.inputs.group_B[row])
         known = ", ".join(sorted({repr(one.prompt[:40]) for batch in batches for one in batch.rollouts})[:3])
-        raise DataError(f"prompt={prompt} is not in the dump ({known}, ...)")
+        raise DataError(f"prompt={one_line(prompt)} is not in the dump ({known}, ...)")
     best, chosen = -1.0, (0, 0)
     sizes = [sum(float(part.push_BT.square().sum()) for part in side) ** 0.5 or 1.0 for side in pushed]
     for place, batch in enumerate(batches):

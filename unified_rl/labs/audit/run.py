@@ -8,34 +8,45 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from unified_rl.base.errors import ConfigError, DataError
+from unified_rl.base.files import write_text
+from unified_rl.base.terminal import one_line
 from unified_rl.config.schema import Config
 from unified_rl.labs.audit import facts, measure, microscope
-from unified_rl.labs.audit.readers import Rollout, read
-from unified_rl.labs.audit.rescoring import rescored, tokenizer_of
+from unified_rl.labs.audit.readers import PER_TOKEN, Rollout, read
+from unified_rl.labs.audit.rescoring import lengths_of, rescored
 from unified_rl.labs.options import AuditOptions
 from unified_rl.presets.loading import load_config
 from unified_rl.statistics.table_files import SCHEMA, write_table
 
+#: Steps that a note names; of more it says how many.
+NAMED = 8
+
 
 def run(options: AuditOptions, words: Sequence[str], command: str) -> str:
-    """Audit a dump; returns the report.
+    """Audit a dump; returns the report. Whatever can be refused is refused before anything is written.
 
     Args:
         words: of the configuration, for both sides. command: as it was typed.
 
     Raises:
-        DataError: the dump cannot be read. ConfigError: a loss that cannot be computed on a dump.
+        DataError: the dump cannot be read, or a folder stands where a file is to go. ConfigError: a loss that cannot be computed
+            on a dump.
     """
-    ours, theirs = (_config(options, name, words) for name in (options.as_, options.against))
+    stated = _configs(options, words)
+    json_path, table_path = _places(options)
     rollouts = read(options.rollouts)
-    lengths, notes = _lengths(rollouts, options)
+    lengths, notes = lengths_of(rollouts, options)
+    notes += _of_rewards(rollouts)
     for folder, name in ((options.model, "old_logp"), (options.reference, "ref_logp")):
         if folder:
             notes.append(rescored(rollouts, folder, name))
+    (ours, theirs), more = _with_constant(stated, options, words, max(lengths))
     batches = measure.batches(rollouts, lengths)
     pushed = [measure.push(ours, batch) for batch in batches]
     others = [measure.push(theirs, batch) for batch in batches]
@@ -45,13 +56,26 @@ def run(options: AuditOptions, words: Sequence[str], command: str) -> str:
         f"{options.against} (against)": facts.of_loss(batches, others),
         "between them": facts.between(pushed, others),
     }
-    notes += _of_logps(batches)
+    notes += more + _of_logps(batches)
+    shown = microscope.measured(options, (ours, theirs), batches, (pushed, others), command)
+    notes.append(microscope.words(shown, options))
     report = {"file": str(options.rollouts), "method": options.method, "notes": notes, **found}
     table = pd.DataFrame(facts.per_response(batches, pushed, others))
-    write_table(table, options.out / "tables" / "audit.csv", {"schema": SCHEMA, "table": "audit", "command": command})
-    notes += microscope.write(options, (ours, theirs), batches, (pushed, others), command)
-    (options.out / "audit.json").write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_table(table, table_path, {"schema": SCHEMA, "table": "audit", "command": command})
+    if shown is not None:
+        microscope.write(shown, options)
+    write_text(json_path, json.dumps(report, indent=1, ensure_ascii=False) + "\n")
     return rendered(report)
+
+
+def _configs(options: AuditOptions, words: Sequence[str]) -> tuple[Config, Config]:
+    """Of the loss that it was, and of the other."""
+    for word in words:
+        if word.partition("=")[0] == "dialect":
+            raise ConfigError(
+                f"{word}: an audit is of two dialects; say as= for the one whose loss it was, and against= for the other"
+            )
+    return _config(options, options.as_, words), _config(options, options.against, words)
 
 
 def _config(options: AuditOptions, dialect: str, words: Sequence[str]) -> Config:
@@ -60,53 +84,74 @@ def _config(options: AuditOptions, dialect: str, words: Sequence[str]) -> Config
     return config
 
 
-def _lengths(rollouts: Sequence[Rollout], options: AuditOptions) -> tuple[list[int], list[str]]:
-    """Tokens of each response, and how they were counted. Text alone is tokenised again, or counted in characters."""
-    texts = [one for one in rollouts if one.tokens is None]
+def _places(options: AuditOptions) -> tuple[Path, Path]:
+    """Of the report and of the table. Raises DataError: something else stands where one of our files is to go."""
+    report, table = options.out / "audit.json", options.out / "tables" / "audit.csv"
+    for path in (report, table, microscope.table_path(options)):
+        if path.is_dir():
+            raise DataError(f"{one_line(path)} is a folder, where a file is to go; name another out=, or move it away")
+    for folder in (options.out, table.parent, microscope.figures(options)):
+        if folder.exists() and not folder.is_dir():
+            raise DataError(f"{one_line(folder)} is no folder; name another out=, or move it away")
+    return report, table
+
+
+def _with_constant(
+    stated: tuple[Config, Config], options: AuditOptions, words: Sequence[str], longest: int
+) -> tuple[tuple[Config, Config], list[str]]:
+    """Both losses with one constant for every step, where they divide by one that they do not state; and how it was found.
+
+    Training divides by the longest response that is allowed (`generator.max_new_tokens`), which a dump does not say.
+    """
+    asked = any(word.startswith("generator.max_new_tokens=") for word in words)
+    length = options.limit or (stated[0].generator.max_new_tokens if asked else longest)
+    found = tuple(measure.constant_length(config, length) for config in stated)
     notes = []
-    folder = options.tokenizer or options.model or options.reference
-    if texts and folder:
-        share = _tokenise(texts, folder, options.limit)
-        notes.append(f"text was tokenised again by {folder}: {share:.1%} of the responses come back as they were")
-    elif texts:
-        notes.append("lengths are of characters, for want of tokens: say tokenizer=DIR to have the text tokenised again")
-    for one in rollouts:
-        if one.truncated is None and options.limit and one.tokens is not None:
-            one.truncated = len(one.tokens) >= options.limit
-    if not any(one.truncated is not None for one in rollouts):
-        notes.append("which responses were truncated is not in the dump: say limit=N, the longest that was allowed, in tokens")
-    return [len(one.text or "") if one.tokens is None else len(one.tokens) for one in rollouts], notes
+    if found != stated and not (options.limit or asked):
+        notes.append(
+            f"sums are divided by {longest}, the length of the longest response in the file, for want of the constant: say "
+            "limit=N, the longest that was allowed, or aggregation.length=N"
+        )
+    return (found[0], found[1]), notes
 
 
-def _tokenise(rollouts: Sequence[Rollout], folder: str, limit: int) -> float:
-    """Tokens of each text, with the end that dumps leave out where there was room for it; the share that comes back whole."""
-    tokenizer = tokenizer_of(folder)
-    ids = tokenizer([one.text or "" for one in rollouts], add_special_tokens=False)["input_ids"]
-    back = tokenizer.batch_decode(ids, skip_special_tokens=False)
-    same = sum(again == one.text for again, one in zip(back, rollouts, strict=True))
-    end = tokenizer.eos_token_id
-    for one, tokens in zip(rollouts, ids, strict=True):
-        ended = end is not None and (not limit or len(tokens) < limit) and tokens[-1:] != [end]
-        one.tokens = [*tokens, end] if ended else list(tokens)
-        if limit:
-            one.truncated = not ended and tokens[-1:] != [end]
-    return same / len(rollouts)
+def _of_rewards(rollouts: Sequence[Rollout]) -> list[str]:
+    """Which columns were summed, where there are several."""
+    summed = list(dict.fromkeys(one.rewards for one in rollouts if one.rewards))
+    return [f"the reward is the sum of the columns {', '.join(map(one_line, names))}, as TRL dumps them" for names in summed]
 
 
 def _of_logps(batches: Sequence[measure.Batch]) -> list[str]:
-    known = frozenset.intersection(*(batch.known for batch in batches))
-    if not known:
-        return [
-            "no log-probs: every ratio is 1, and clip, corrections and KL are left out; advantage, filter and averages remain"
-        ]
-    missing = [name for name in ("old_logp", "behaviour_logp", "ref_logp", "logp") if name not in known]
-    return [f"log-probs: {', '.join(sorted(known))}" + (f"; without {', '.join(missing)}" if missing else "")]
+    """Which log-probs were used, and in which steps some or all are missing."""
+    steps = {name: [batch.step for batch in batches if name in batch.known] for name in PER_TOKEN}
+    known = [
+        name if len(found) == len(batches) else f"{name} in {_steps(found, len(batches))}"
+        for name, found in sorted(steps.items())
+        if found
+    ]
+    bare = [batch.step for batch in batches if not batch.known]
+    left_out = "every ratio is 1, and clip, corrections and KL are left out; advantage, filter and averages remain"
+    missing = [name for name in ("old_logp", "behaviour_logp", "ref_logp", "logp") if not steps[name]]
+    notes = [f"no log-probs: {left_out}"]
+    if known:
+        notes = [f"log-probs: {', '.join(known)}" + (f"; without {', '.join(missing)}" if missing else "")]
+        notes += [f"no log-probs in {_steps(bare, len(batches))}: there {left_out}"] if bare else []
+    for name in PER_TOKEN:
+        some = [batch.step for batch in batches if name not in batch.known and any(name in one.logps for one in batch.rollouts)]
+        if some:
+            notes.append(f"{name} is not used in {_steps(some, len(batches))}, where only some responses have it")
+    return notes
+
+
+def _steps(found: Sequence[int], count: int) -> str:
+    named = f": {', '.join(map(str, found))}" if len(found) <= NAMED else ""
+    return f"{len(found)} of {count} steps{named}"
 
 
 def rendered(report: dict[str, Any]) -> str:
     """The report as text."""
-    lines = [f"{report['file']}, as method={report['method']}"]
-    lines += [f"  note: {note}" for note in report["notes"]]
+    lines = [f"{one_line(report['file'])}, as method={report['method']}"]
+    lines += [f"  note: {one_line(note)}" for note in report["notes"]]
     for title, part in report.items():
         if not isinstance(part, dict):
             continue
