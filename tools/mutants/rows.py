@@ -80,7 +80,7 @@ MUTANTS = (
         ("both sides: either", "(moved_BT <= high) & (moved_BT >= -low)", "(moved_BT <= high) | (moved_BT >= -low)"),
     ),
     *of(OTHER, "both_sides dro", ("drift: sign", "logp_BT.new_full((), -weight)", "logp_BT.new_full((), weight)")),
-    *of(OTHER, "both_sides", ("drift: half", "2 * self.squared_drift", "self.squared_drift")),
+    *of(OTHER, "both_sides", ("drift: half", "(logp_BT), 2 * self.squared_drift)", "(logp_BT), self.squared_drift)")),
     *of(
         OTHER,
         "dro",
