@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, fields, replace
+from itertools import chain, count
 from typing import Any
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from unified_rl.base.errors import ConfigError
 from unified_rl.config.ranges import at_least, between, one_of, positive
@@ -39,12 +44,15 @@ def listed(rewards: Sequence[object]) -> dict[str, Any]:
         source, star, times = one.rpartition("*")
         weight = _number(times) if star else None
         source, weight = (one, 1.0) if weight is None else (source.strip(), weight)
-        name = source.rpartition(":")[2]
-        again = sum(other == name or other.startswith(f"{name}_") for other in parts)
-        parts[f"{name}_{again + 1}" if again else name] = {"source": source, "weight": weight}
+        parts[_free_name(source.rpartition(":")[2], parts)] = {"source": source, "weight": weight}
     if not parts:
         raise ConfigError("reward=[] lists no rewards; name at least one")
     return {"source": SEVERAL, "parts": parts}
+
+
+def _free_name(name: str, taken: Collection[str]) -> str:
+    """A name that no other reward has: `name`, else the first of name_2, name_3, ... that is free."""
+    return next(one for one in chain([name], (f"{name}_{place}" for place in count(2))) if one not in taken)
 
 
 def _number(text: str) -> float | None:
@@ -284,8 +292,27 @@ class RewardConfig:
                 meant = f"; did you mean {near[0]!r}?" if near else f"; choose one of: {', '.join(known)}"
                 raise ConfigError(f"{where}.settings.{key} is not known{meant}")
         judges_steps = self.supervision == "process" and (part.source in STEP_SOURCES or ":" in part.source)
-        given = {"supervision": "process" if judges_steps else "outcome", **part.settings}
+        settings = {key: _typed(value, key, f"{where}.settings.{key}") for key, value in part.settings.items()}
         try:
-            return RewardConfig(source=part.source, **given)
-        except (ConfigError, TypeError) as error:
-            raise ConfigError(f"{where}: {error}") from error
+            return RewardConfig(source=part.source, **{"supervision": "process" if judges_steps else "outcome", **settings})
+        except ConfigError as error:
+            raise ConfigError(_of_part(str(error), where)) from error
+
+
+def _typed(value: Any, key: str, where: str) -> Any:
+    """A part's setting as section reward itself reads it. Raises ConfigError for a value of another type."""
+    wanted = type(getattr(RewardConfig, key))
+    if wanted is str and isinstance(value, str):  # nothing in it is interpolated
+        return value
+    try:
+        return OmegaConf.select(OmegaConf.merge(OmegaConf.structured(RewardConfig), {key: value}), key)
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{where}: {str(error).splitlines()[0]}; give a {_KINDS[wanted]}") from error
+
+
+_KINDS = {float: "number", int: "whole number", str: "text"}
+
+
+def _of_part(message: str, where: str) -> str:
+    """What is said of section reward, said of one of its parts: its source stands beside its settings."""
+    return re.sub(r"\breward\.(?=[a-z_])", f"{where}.settings.", message).replace(f"{where}.settings.source", f"{where}.source")
