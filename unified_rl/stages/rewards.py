@@ -15,6 +15,7 @@ from unified_rl.base.types import Generator, Response, Reward, Task
 from unified_rl.config.reward_models import check_settings, default_reduction
 from unified_rl.config.rewards import CONTROLS, NODE_VALUES, SEVERAL, STEP_VALUES, RewardConfig
 from unified_rl.config.schema import Config
+from unified_rl.methods.signals import of_reward
 from unified_rl.models.reward_model import read_card
 from unified_rl.presets import chain
 from unified_rl.records.artifacts import Artifact, ArtifactStore, built
@@ -94,7 +95,12 @@ def build_reward(
         (reward,) = made.values()
     if options.overlong:
         reward = OverlongPenalty(reward, max_tokens=config.generator.max_new_tokens, margin=options.overlong)
-    return CheckedReward(reward, f"reward.source={options.source}"), keys
+    return CheckedReward(reward, f"reward.source={options.source}", _apart(config)), keys
+
+
+def _apart(config: Config) -> str:
+    """Who normalises the parts of the reward apart; "" where nobody does."""
+    return f"coefficient={config.coefficient.name}" if of_reward(config.coefficient.needs) else ""
 
 
 def _one(
@@ -180,7 +186,8 @@ def _try_one(config: Config, where: str, judge: RewardConfig, task: Task, tokeni
     prompts = world.as_prompts(problems, tokenizer, config)
     responses = [[_made_up(text, tokenizer)] for text in (problems[0].gold, problems[-1].question)][: len(prompts)]
     try:
-        reward = _users_reward(name, where, task, tokenizer)
+        made = _users_reward(name, where, task, tokenizer)
+        reward = CheckedReward(made, called, _apart(config)) if where == "reward" else made  # of several, each is one part
         scores = reward.score(prompts, responses)
     except UnifiedRLError:
         raise
