@@ -18,6 +18,8 @@ from unified_rl.config.reward_models import check_segmentation
 
 #: Rewards that are added up of named parts.
 SEVERAL = "several"
+#: What the penalty for length is called among several rewards.
+OVERLONG = "overlong"
 CONTROLS = ("random", "format", "wrong", "majority")
 #: Judges that know nothing but the right answer, and tell steps by what the policy makes of them: in completions of its own, or in
 #: the other responses of a group that share their beginning.
@@ -106,7 +108,8 @@ class RewardConfig:
         for a process model, last for an outcome model. form (of step rewards, under process supervision): sum (the paper) | min
         (PURE), `temperature` being that of its softmax.
     members, pessimism, pessimism_scale: of an ensemble of reward models, which differ in the seed of their training: in the order
-        of its data (from reward_model.seed on); how they are combined (rewards/ensembles.py): mean | minus_std | worst | soft.
+        of its data (from reward_model.seed on); how they are combined (rewards/ensembles.py): mean | minus_std | worst | soft;
+        of probabilities the result is held between 1e-6 and 1 - 1e-6.
     rule_weight: the rule's share in a mixture.
     """
 
@@ -190,6 +193,11 @@ class RewardConfig:
                 "reward.noise_unit and reward.noise_by say which judgements err, but none does; set reward.false_positive or "
                 "reward.false_negative"
             )
+        if (self.noisy or self.correction != "none") and self.correct == self.incorrect:
+            raise ConfigError(
+                f"reward.correct={self.correct:g} and reward.incorrect={self.incorrect:g} are the same, so that a judge has "
+                "nothing to confuse and nothing to be corrected for; change one"
+            )
         if self.source == "format" and not self.pattern:
             raise ConfigError(
                 "reward.source=format pays for a form; set reward.pattern, for example reward.pattern=contains:####"
@@ -260,6 +268,10 @@ class RewardConfig:
                 "reward.source=several adds named rewards up, but reward.parts names none; set for example "
                 "reward.parts.right.source=rule reward.parts.right.weight=1"
             )
+        for name in self.parts:
+            if not name or (name == OVERLONG and self.overlong):
+                taken = f"reward.overlong={self.overlong} has it" if name else "it is empty"
+                raise ConfigError(f"reward.parts has a part called {name!r}, but {taken}; give it a name of its own")
         return {f"reward.parts.{name}": self._judge(name, part) for name, part in self.parts.items()}
 
     @property
