@@ -71,7 +71,7 @@ def _say_if_nothing_was_learned(run: runs.Run) -> None:
     if steps and not any(step.get("grad_norm") for step in steps):
         announce(
             f"warning: none of the {len(steps)} steps had a gradient, so the policy is what it was: no pair, no accepted response, "
-            "or rewards that are all alike (groups/count, reward/accepted, groups/zero_variance in metrics.jsonl); change the reward"
+            "or rewards that are all alike (groups/count, reward/accepted, groups/zero_variance of metrics.jsonl); change it"
         )
 
 
