@@ -45,6 +45,12 @@ def test_no_pessimism_is_above_the_mean_nor_soft_outside_worst_and_mean(values, 
     assert np.allclose(combined(values, "soft", 1e5), mean, atol=1e-3)
 
 
+@pytest.mark.parametrize("scale", [1e5, 1e14, 1e17, 1e300])
+def test_soft_is_the_mean_at_every_large_scale(scale):
+    values = np.array([[0.2, -7.0], [0.8, 9.0], [0.3, 2.0]])
+    assert combined(values, "soft", scale) == pytest.approx(values.mean(0), abs=1e-3)
+
+
 @pytest.mark.parametrize("pessimism", PESSIMISMS)
 @pytest.mark.parametrize("output", ["probability", "logit"])
 def test_members_that_agree_are_one(pessimism, output):

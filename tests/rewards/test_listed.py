@@ -23,6 +23,29 @@ def lengths(prompts, responses):
     return [len(one) / 100 for one in responses]
 
 
+def nothing(response):
+    return False
+
+
+def everything(response):
+    return True
+
+
+def small(folder):
+    """Settings of a run of one step that takes a second."""
+    return {
+        "init": "base",
+        "model": {"hidden_size": 64, "num_heads": 2, "num_layers": 1, "intermediate_size": 96, "vocabulary": 280},
+        "rollout": {"prompts_per_step": 2, "responses_per_prompt": 2},
+        "generator": {"max_new_tokens": 4},
+        "logging": {"curve_problems": 0, "samples": 4},
+        "steps": 1,
+        "threads": 1,
+        "artifacts": str(folder / "artifacts"),
+        "run_dir": str(folder / "run"),
+    }
+
+
 def read(*given):
     reward = load_config(["method=grpo", *given]).reward
     return reward.source, {name: (one.source, one.weight) for name, one in reward.parts.items()}
@@ -63,25 +86,20 @@ def test_what_is_no_reward_is_one_line(given, says):
 
 def test_a_run_adds_them_up(tmp_path):
     (tmp_path / "qa.csv").write_text("question,answer\n" + "".join(f"{i} + 1?,{i + 1}\n" for i in range(40)))
-    run = ur.train(
-        method="grpo",
-        data=str(tmp_path / "qa.csv"),
-        reward=[(half, 0.5), lengths],
-        init="base",
-        model={"hidden_size": 64, "num_heads": 2, "num_layers": 1, "intermediate_size": 96, "vocabulary": 280},
-        rollout={"prompts_per_step": 2, "responses_per_prompt": 2},
-        generator={"max_new_tokens": 4},
-        logging={"curve_problems": 0, "samples": 4},
-        steps=1,
-        threads=1,
-        artifacts=str(tmp_path / "artifacts"),
-        run_dir=str(tmp_path / "run"),
-    )
+    run = ur.train(method="grpo", data=str(tmp_path / "qa.csv"), reward=[(half, 0.5), lengths], **small(tmp_path))
     (row,) = run.metrics.to_dict("records")
     assert row["reward/half/mean"] == 0.5
     assert row["reward/mean"] == pytest.approx(0.25 + row["reward/lengths/mean"])
     code = user_code(load_config(["method=grpo", *words({"reward": [(half, 0.5), "rule"]})]))
     assert list(code) == ["code of reward.parts.half.source"], "a run is not resumed with another content of the file"
+
+
+@pytest.mark.parametrize(("accepted", "warned"), [(nothing, True), (everything, False)])
+def test_a_run_that_learned_nothing_says_so_at_its_end(accepted, warned, tmp_path, capfd):
+    (tmp_path / "qa.csv").write_text("question,answer\n" + "".join(f"{i} + 1?,{i + 1}\n" for i in range(40)))
+    ur.train(method="online_rft", data=str(tmp_path / "qa.csv"), reward=accepted, **small(tmp_path))
+    lines = [line for line in capfd.readouterr().err.splitlines() if "none of the 1 steps had a gradient" in line]
+    assert len(lines) == warned
 
 
 def test_a_part_is_tried_before_the_run(tmp_path):

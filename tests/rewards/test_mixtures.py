@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import permutations
+
+import numpy as np
 import pytest
 import torch
 from scored import PROMPTS, Given, only, respond
@@ -34,6 +38,17 @@ def test_an_outcome_rule_is_added_to_the_last_step():
 def test_step_rules_are_mixed_step_by_step():
     model, rule = Given(0.3, steps=[0.9, 0.3], ends=[0, 1]), Given(1.0, steps=[1.0, 0.0], ends=[0, 1])
     assert only(mixture(rule, model, 0.4)).step_rewards.tolist() == pytest.approx([0.94, 0.18])
+
+
+def test_the_steps_that_a_judge_errs_on_are_counted_in_every_order():
+    judge = Given(1.0, steps=[1.0, 1.0], ends=[0, 1])
+    judge.found = replace(judge.found, steps_right=np.array([True, False]), steps_accepted=np.array([True, True]))
+    parts = {"steps": judge, "model": Given(0.3, steps=[0.9, 0.3], ends=[0, 1]), "right": Given(1.0)}
+    for names in permutations(parts):
+        several = SeveralRewards({name: parts[name] for name in names}, dict.fromkeys(names, 1.0))
+        rollout = collate(score_groups(several, PROMPTS[:1], [[respond("1")]]), "cpu", process=True, pairs=False)
+        assert facts(rollout)["reward/step_false_positive"] == 1.0, names
+        assert facts(rollout)["reward/step_false_negative"] == 0.0, names
 
 
 def test_steps_that_end_elsewhere_are_refused():

@@ -135,7 +135,7 @@ def test_noise_is_in_the_reward_and_not_in_the_record(artifacts, tmp_path):
             r"reward\.parts\.a\.settings\.corect.*did you mean 'correct'",
         ),
         (("reward=several", "reward.parts.a.settings={form: min}"), r"reward\.parts\.a\.form=min means nothing"),
-        (("reward=several", "reward.parts.a.settings={false_positive: 2}"), r"reward\.parts\.a: reward\.false_positive=2"),
+        (("reward=several", "reward.parts.a.settings={false_positive: 2}"), r"reward\.parts\.a\.settings\.false_positive=2"),
         (("reward=several", "reward.parts.a.wieght=2"), r"parts\.a\.wieght.*Did you mean.*weight"),
         (
             ("reward=several", "reward.parts.a.source=rule", "reward.supervision=process"),

@@ -94,7 +94,8 @@ class RewardModelConfig(LearningRateConfig):
 
 def check_segmentation(name: str, value: str) -> None:
     """Raise ConfigError for a segmentation that is not known. name: of the setting."""
-    if value not in ("newline", "step_n", "task") and not value.removeprefix("token:").isdecimal():
+    by_token = value.startswith("token:") and value.removeprefix("token:").isdecimal()
+    if value not in ("newline", "step_n", "task") and not by_token:
         raise ConfigError(f"{name}={value!r} is not known; choose one of: newline, step_n, task, token:ID")
 
 

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, fields, replace
+from itertools import chain, count
 from typing import Any
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from unified_rl.base.errors import ConfigError
 from unified_rl.config.ranges import at_least, between, one_of, positive
@@ -13,6 +18,8 @@ from unified_rl.config.reward_models import check_segmentation
 
 #: Rewards that are added up of named parts.
 SEVERAL = "several"
+#: What the penalty for length is called among several rewards.
+OVERLONG = "overlong"
 CONTROLS = ("random", "format", "wrong", "majority")
 #: Judges that know nothing but the right answer, and tell steps by what the policy makes of them: in completions of its own, or in
 #: the other responses of a group that share their beginning.
@@ -39,12 +46,15 @@ def listed(rewards: Sequence[object]) -> dict[str, Any]:
         source, star, times = one.rpartition("*")
         weight = _number(times) if star else None
         source, weight = (one, 1.0) if weight is None else (source.strip(), weight)
-        name = source.rpartition(":")[2]
-        again = sum(other == name or other.startswith(f"{name}_") for other in parts)
-        parts[f"{name}_{again + 1}" if again else name] = {"source": source, "weight": weight}
+        parts[_free_name(source.rpartition(":")[2], parts)] = {"source": source, "weight": weight}
     if not parts:
         raise ConfigError("reward=[] lists no rewards; name at least one")
     return {"source": SEVERAL, "parts": parts}
+
+
+def _free_name(name: str, taken: Collection[str]) -> str:
+    """A name that no other reward has: `name`, else the first of name_2, name_3, ... that is free."""
+    return next(one for one in chain([name], (f"{name}_{place}" for place in count(2))) if one not in taken)
 
 
 def _number(text: str) -> float | None:
@@ -98,7 +108,8 @@ class RewardConfig:
         for a process model, last for an outcome model. form (of step rewards, under process supervision): sum (the paper) | min
         (PURE), `temperature` being that of its softmax.
     members, pessimism, pessimism_scale: of an ensemble of reward models, which differ in the seed of their training: in the order
-        of its data (from reward_model.seed on); how they are combined (rewards/ensembles.py): mean | minus_std | worst | soft.
+        of its data (from reward_model.seed on); how they are combined (rewards/ensembles.py): mean | minus_std | worst | soft;
+        of probabilities the result is held between 1e-6 and 1 - 1e-6.
     rule_weight: the rule's share in a mixture.
     """
 
@@ -182,6 +193,11 @@ class RewardConfig:
                 "reward.noise_unit and reward.noise_by say which judgements err, but none does; set reward.false_positive or "
                 "reward.false_negative"
             )
+        if (self.noisy or self.correction != "none") and self.correct == self.incorrect:
+            raise ConfigError(
+                f"reward.correct={self.correct:g} and reward.incorrect={self.incorrect:g} are the same, so that a judge has "
+                "nothing to confuse and nothing to be corrected for; change one"
+            )
         if self.source == "format" and not self.pattern:
             raise ConfigError(
                 "reward.source=format pays for a form; set reward.pattern, for example reward.pattern=contains:####"
@@ -252,6 +268,10 @@ class RewardConfig:
                 "reward.source=several adds named rewards up, but reward.parts names none; set for example "
                 "reward.parts.right.source=rule reward.parts.right.weight=1"
             )
+        for name in self.parts:
+            if not name or (name == OVERLONG and self.overlong):
+                taken = f"reward.overlong={self.overlong} has it" if name else "it is empty"
+                raise ConfigError(f"reward.parts has a part called {name!r}, but {taken}; give it a name of its own")
         return {f"reward.parts.{name}": self._judge(name, part) for name, part in self.parts.items()}
 
     @property
@@ -284,8 +304,27 @@ class RewardConfig:
                 meant = f"; did you mean {near[0]!r}?" if near else f"; choose one of: {', '.join(known)}"
                 raise ConfigError(f"{where}.settings.{key} is not known{meant}")
         judges_steps = self.supervision == "process" and (part.source in STEP_SOURCES or ":" in part.source)
-        given = {"supervision": "process" if judges_steps else "outcome", **part.settings}
+        settings = {key: _typed(value, key, f"{where}.settings.{key}") for key, value in part.settings.items()}
         try:
-            return RewardConfig(source=part.source, **given)
-        except (ConfigError, TypeError) as error:
-            raise ConfigError(f"{where}: {error}") from error
+            return RewardConfig(source=part.source, **{"supervision": "process" if judges_steps else "outcome", **settings})
+        except ConfigError as error:
+            raise ConfigError(_of_part(str(error), where)) from error
+
+
+def _typed(value: Any, key: str, where: str) -> Any:
+    """A part's setting as section reward itself reads it. Raises ConfigError for a value of another type."""
+    wanted = type(getattr(RewardConfig, key))
+    if wanted is str and isinstance(value, str):  # nothing in it is interpolated
+        return value
+    try:
+        return OmegaConf.select(OmegaConf.merge(OmegaConf.structured(RewardConfig), {key: value}), key)
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{where}: {str(error).splitlines()[0]}; give a {_KINDS[wanted]}") from error
+
+
+_KINDS = {float: "number", int: "whole number", str: "text"}
+
+
+def _of_part(message: str, where: str) -> str:
+    """What is said of section reward, said of one of its parts: its source stands beside its settings."""
+    return re.sub(r"\breward\.(?=[a-z_])", f"{where}.settings.", message).replace(f"{where}.settings.source", f"{where}.source")

@@ -7,7 +7,7 @@ source's options stand beside the sources (`sources/settings.py`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from unified_rl.config.axes import AggregationConfig, ImportanceConfig
@@ -18,7 +18,7 @@ from unified_rl.config.problems import DataConfig, ModelConfig, TaskConfig
 from unified_rl.config.ranges import at_least
 from unified_rl.config.records import EvaluationConfig, IterateConfig, RunConfig
 from unified_rl.config.reward_models import RewardModelConfig
-from unified_rl.config.rewards import RewardConfig
+from unified_rl.config.rewards import SEVERAL, RewardConfig, RewardPart
 from unified_rl.config.stages import StageConfig
 from unified_rl.config.training import GeneratorConfig, RolloutConfig, SftStageConfig, TrainerConfig
 from unified_rl.sources.settings import SourceConfig
@@ -84,3 +84,6 @@ class Config:
 
     def __post_init__(self) -> None:
         at_least("threads", self.threads, 0)
+        if self.reward.source == SEVERAL and not self.reward.parts:  # here, and not in the row: a user's parts replace these
+            own = getattr(self.coefficient, "own_rewards", {})
+            self.reward = replace(self.reward, parts={name: RewardPart(source) for name, source in own.items()})

@@ -100,6 +100,7 @@ class Coefficient:
                          chose them; the others estimate an expectation over samples of a policy, and need its whole support
     by_losses            whether it has no term, so that the losses beside it are all there is
     reads_reward         whether it reads what the reward is worth, and not only which responses it accepts
+    own_rewards          of several rewards, those that it means where the configuration names none: name -> source
     formula, equation    for the table: GC in words, and where it is from
     """
 
@@ -113,6 +114,7 @@ class Coefficient:
     any_sampler: ClassVar[bool] = False
     by_losses: ClassVar[bool] = False
     reads_reward: ClassVar[bool] = True
+    own_rewards: ClassVar[Mapping[str, str]] = {}
     formula: ClassVar[str] = ""
     equation: ClassVar[str] = ""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
@@ -199,6 +200,7 @@ class Gdpo(Clipped):
     name: str = "gdpo"
     over_batch: str = "population"
     needs: ClassVar[frozenset[str]] = frozenset({"groups", "reward_parts", "reward_weights"})
+    own_rewards: ClassVar[Mapping[str, str]] = {"right": "rule"}
     formula: ClassVar[str] = "rho 1[not clipped] A, A = sum of w_k (r_k - mean_k)/std_k in the group, whitened over the batch"
     equation: ClassVar[str] = "arXiv 2601.05242"
 
@@ -319,7 +321,7 @@ ROWS = {
     "opo": Method("online_samples", "rule", "outcome", "opo", "OPO", aggregation="batch_token_mean"),
     "gpg": Method("online_samples", "rule", "outcome", "gpg", "GPG", aggregation="batch_token_mean"),
     "max_rl": Method("online_samples", "rule", "outcome", "max_rl", "MaxRL"),
-    # Its reward is several: here being right, and the soft overlong penalty.
+    # Its reward is several: being right (`Gdpo.own_rewards`, unless others are named), and the soft overlong penalty.
     "gdpo": Method(
         "online_samples",
         "several",
@@ -327,7 +329,7 @@ ROWS = {
         "gdpo",
         "GDPO",
         aggregation="batch_token_mean",
-        settings={"reward": {"parts": {"right": {"source": "rule"}}, "overlong": 16}},
+        settings={"reward": {"overlong": 16}},
     ),
     "otb": Method("online_samples", "rule", "outcome", "otb", "OTB", aggregation="batch_token_mean"),
 }

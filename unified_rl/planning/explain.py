@@ -15,7 +15,7 @@ from unified_rl.config.rewards import CONTROLS, NODE_VALUES, SEVERAL, STEP_VALUE
 from unified_rl.config.schema import Config
 from unified_rl.methods.losses import all_needs, of_policy
 from unified_rl.methods.options import Kl
-from unified_rl.methods.signals import ROLES, SIGNALS, beside_policy, per_rollout
+from unified_rl.methods.signals import ROLES, SIGNALS, beside_policy, of_reward, per_rollout
 from unified_rl.planning import dialects, problems
 from unified_rl.planning import render as render_plan
 from unified_rl.presets import chain, loading
@@ -218,14 +218,21 @@ def _correction(config: Config, reward: RewardConfig) -> str:
         "given": f"assumed rates {reward.assumed_false_positive:g} and {reward.assumed_false_negative:g}",
         "estimated": f"rates counted on {reward.audited} audited responses of the initial policy",
     }[reward.correction_rates]
-    coefficient = config.coefficient
+    cancels = " (a baseline and a std over the group cancel it: the rates are the same for all of a group)"
+    return f"{reward.correction} correction by {by}{cancels if _cancelled(config, reward) else ''}"
+
+
+def _cancelled(config: Config, reward: RewardConfig) -> bool:
+    """Whether what a group is normalised by undoes a correction: its rates are the group's, and nothing is added to the reward."""
+    coefficient, whole = config.coefficient, config.reward
     grouped = getattr(coefficient, "baseline", "none") != "none" and getattr(coefficient, "std", "none") not in (
         "none",
         "batch",
     )
+    penalised = getattr(coefficient, "kl_coef", 0.0) and coefficient.kl_in == "reward"
+    alone = whole.source != SEVERAL and not whole.overlong and not penalised
     same = reward.correction_rates != "known" or reward.noise_by != "length"
-    cancels = " (a baseline and a std over the group cancel it: the rates are the same for all of a group)"
-    return f"{reward.correction} correction by {by}{cancels if grouped and same else ''}"
+    return grouped and same and (alone or bool(of_reward(coefficient.needs)))
 
 
 def _learned_reward(config: Config, reward: RewardConfig) -> str:

@@ -13,6 +13,7 @@ from unified_rl.config.schema import Config
 from unified_rl.methods.losses import check_losses, needs
 from unified_rl.methods.signals import check_needs, of_reward
 from unified_rl.presets import match
+from unified_rl.presets.reward_rules import check_rewards
 from unified_rl.presets.step_rewards import check_step_rewards
 from unified_rl.sources.registry import SOURCES, declared
 from unified_rl.sources.settings import SourceConfig
@@ -146,16 +147,13 @@ def _check_options(reward: RewardConfig, where: str) -> None:
                 f"{where}.{name}={getattr(reward, name)} is read by nothing here; leave it out, or set "
                 f"{where}.{READ_WITH.get(name, 'correction_rates')}"
             )
+    if reward.loophole and reward.supervision == "process":
+        raise ConfigError(
+            f"{where}.loophole={reward.loophole} lets final answers through, and under reward.supervision=process single steps are "
+            "judged, which no form lets through; leave it out, or set reward.supervision=outcome"
+        )
     if where != "reward" and reward.overlong:
         raise ConfigError(f"{where}.overlong is of the whole reward; set reward.overlong, which is a part by itself")
-
-
-def _correction(config: Config) -> None:
-    if config.reward.corrected and not config.coefficient.reads_reward:
-        raise ConfigError(
-            f"reward.correction changes what a judgement is worth, but coefficient={config.coefficient.name} reads only which "
-            "responses are accepted; set coefficient=policy_gradient (method=reinforce), or method=online_rft coefficient.by=reward"
-        )
 
 
 def _reward_model(config: Config) -> None:
@@ -372,7 +370,7 @@ RULES = (
     _supervision,
     check_step_rewards,
     _reward_options,
-    _correction,
+    check_rewards,
     _reward_model,
     _overlong,
     _mixed_demonstrations,

@@ -113,6 +113,11 @@ class Run:
         lines = path.read_text(encoding="ascii").splitlines() if path.exists() else []
         return json.loads(lines[-1]) if lines else {}
 
+    def entries(self, name: str) -> list[dict[str, Any]]:
+        """Every object of `name`.jsonl, in order."""
+        path = self.path / f"{name}.jsonl"
+        return [json.loads(line) for line in path.read_text(encoding="ascii").splitlines()] if path.exists() else []
+
     @property
     def has_checkpoint(self) -> bool:
         """Whether any checkpoint, be it of step 0, has been written."""

@@ -14,10 +14,15 @@ from unified_rl.base.types import VERDICTS, NamedReward, Prompt, Response, Rewar
 
 
 class CheckedReward:
-    """A reward whose scores are looked at, each. name: of the setting that chose it, for messages."""
+    """A reward whose scores are looked at, each.
 
-    def __init__(self, reward: Reward, name: str) -> None:
-        self._reward, self._name = reward, name
+    Args of the constructor:
+        name: of the setting that chose it, for messages. apart: who normalises its parts apart, so that it must have some; "" =
+            nobody.
+    """
+
+    def __init__(self, reward: Reward, name: str, apart: str = "") -> None:
+        self._reward, self._name, self._apart = reward, name, apart
 
     def score(self, prompts: Sequence[Prompt], responses: Sequence[Sequence[Response]]) -> list[list[Score]]:
         """The scores, if they are what `types.Reward` promises.
@@ -30,9 +35,14 @@ class CheckedReward:
         for prompt, group, scores in zip(prompts, responses, found, strict=True):
             self._count(scores, len(group), f"responses to prompt {prompt.id!r}", "one Score for each response")
             for place, (response, score) in enumerate(zip(group, scores, strict=True)):
-                if wrong := problem(score, response):
+                if wrong := problem(score, response) or self._one_number(score):
                     raise DataError(f"{self._name}: response {place} to prompt {prompt.id!r}: {wrong}")
         return found
+
+    def _one_number(self, score: Score) -> str | None:
+        if score.parts or not self._apart:
+            return None
+        return f"its score is one number, but {self._apart} normalises several apart; return a dict of named numbers"
 
     def _count(self, found: Any, wanted: int, of: str, remedy: str) -> None:
         if not isinstance(found, (list, tuple)):

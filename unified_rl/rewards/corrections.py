@@ -23,6 +23,8 @@ from unified_rl.config.ranges import one_of
 from unified_rl.rewards.judges import Judgements
 
 KINDS = ("backward", "forward")
+#: Of 1 - rho0 - rho1, that it is divided by: below it a judgement is worth nothing but its rounding.
+_KNOWS_LEAST = 1e-6
 #: (rho0, rho1) of the judgements on one response.
 Rates = Callable[[Prompt, Response], tuple[float, float]]
 
@@ -39,7 +41,7 @@ class CorrectedReward:
         self._judge, self._values, self._kind, self._rates = judge, values, kind, rates
 
     def score(self, prompts: Sequence[Prompt], responses: Sequence[Sequence[Response]]) -> list[list[Score]]:
-        """Raises ConfigError where a judge with these rates says nothing (rho0 + rho1 >= 1)."""
+        """Raises ConfigError where a judge with these rates says nothing (rho0 + rho1 is 1 or more, but for rounding)."""
         return [
             [self._correct(prompt, response, score) for response, score in zip(texts, group, strict=True)]
             for prompt, texts, group in zip(prompts, responses, self._judge.score(prompts, responses), strict=True)
@@ -56,10 +58,11 @@ class CorrectedReward:
     def _two(self, false_positive: float, false_negative: float) -> tuple[float, float]:
         """What accepting and rejecting are worth."""
         knows = 1 - false_positive - false_negative
-        if knows <= 0:
+        if knows <= _KNOWS_LEAST:
             raise ConfigError(
                 f"reward.correction={self._kind} divides by 1 - {false_positive:g} - {false_negative:g}: a judge with these rates "
-                "says nothing, or the opposite; correct a better one"
+                "says nothing, or the opposite; lower reward.false_positive and reward.false_negative (or the assumed ones), or "
+                "where they change along reward.noise_by, reward.noise_slope; or set reward.correction=none"
             )
         span = self._values.correct - self._values.incorrect
         if self._kind == "forward":

@@ -6,6 +6,8 @@ With r_m what member m of M says after a token, in the output that the reward is
     minus_std    mean_m r_m - scale std_m r_m                     std of the population
     worst        min_m r_m                                        scale: not read
     soft         -scale log mean_m exp(-r_m / scale)              the mean as scale -> inf, the worst as scale -> 0
+
+Of probabilities the result is held between 1e-6 and 1 - 1e-6, where its logit is finite: below that minus_std ranks nothing.
 """
 
 from __future__ import annotations
@@ -53,10 +55,10 @@ class EnsembleScorer:
 
 def combined(values_MT: np.ndarray, pessimism: str, scale: float) -> np.ndarray:
     """The members' values [M, T] as one [T]."""
+    worst_T = values_MT.min(0)
     if pessimism == "worst":
-        return values_MT.min(0)
-    if pessimism == "soft":
-        exponents_MT = -values_MT / scale
-        return -scale * (np.logaddexp.reduce(exponents_MT, axis=0) - np.log(len(values_MT)))
+        return worst_T
+    if pessimism == "soft":  # expm1 and log1p: at a large scale exp and log would round off all that tells the members apart
+        return worst_T - scale * np.log1p(np.expm1(-(values_MT - worst_T) / scale).mean(0))
     spread_T = scale * values_MT.std(0) if pessimism == "minus_std" else 0.0
     return values_MT.mean(0) - spread_T

@@ -18,11 +18,13 @@ import numpy as np
 
 from unified_rl.base import rng
 from unified_rl.base.errors import ConfigError, DataError
-from unified_rl.base.types import Prompt, Response, Reward, Score
+from unified_rl.base.types import Problem, Prompt, Response, Reward, Score
 from unified_rl.config.ranges import between, one_of
 from unified_rl.rewards.patterns import Pattern
 
 UNITS = ("response", "answer", "problem")
+#: `Dial.by` of rates that change along the response's length.
+LENGTH = "length"
 _OUTCOME = -1  # stands where a step's number does
 
 
@@ -55,12 +57,7 @@ class Dial:
         """
         if not self.by:
             return self.false_positive, self.false_negative
-        x = len(response) if self.by == "length" else prompt.problem.info.get(self.by)
-        if isinstance(x, bool) or not isinstance(x, (int, float)):
-            raise DataError(
-                f"reward.noise_by={self.by}, but problem {prompt.id!r} has no number of that name; its info has "
-                f"{', '.join(map(str, prompt.problem.info)) or 'nothing'}; name one of those, or length"
-            )
+        x = len(response) if self.by == LENGTH else number_of(prompt.problem, self.by)
         shift = self.slope * (x - self.centre)
         return _shifted(self.false_positive, shift), _shifted(self.false_negative, shift)
 
@@ -140,6 +137,17 @@ class Judgements:
                 f"{self.incorrect:g}; wrap the rule or the exact checker, not a graded reward"
             )
         return right
+
+
+def number_of(problem: Problem, name: str) -> float:
+    """A number of the problem's info, along which rates may change. Raises DataError where it has none of that name."""
+    x = problem.info.get(name)
+    if isinstance(x, bool) or not isinstance(x, (int, float)):
+        raise DataError(
+            f"reward.noise_by={name}, but problem {problem.id!r} has no number of that name; its info has "
+            f"{', '.join(map(str, problem.info)) or 'nothing'}; name one of those, or length"
+        )
+    return x
 
 
 def _shifted(rate: float, shift: float) -> float:

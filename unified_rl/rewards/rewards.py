@@ -12,6 +12,7 @@ import numpy as np
 
 from unified_rl.base.errors import ConfigError
 from unified_rl.base.types import AnswerCheck, NamedReward, Prompt, Response, Reward, Score, Task, Tokenizer
+from unified_rl.config.rewards import OVERLONG
 
 
 class OutcomeReward:
@@ -149,5 +150,5 @@ class NoReward:
 
 def _add(score: Score, amount: float) -> Score:
     """The score with a penalty in its reward, and, where there are several, as one of them."""
-    parts = (*score.parts, NamedReward("overlong", amount)) if score.parts else ()
+    parts = (*score.parts, NamedReward(OVERLONG, amount)) if score.parts else ()
     return replace(score, reward=score.reward + amount, parts=parts)

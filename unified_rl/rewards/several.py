@@ -16,7 +16,8 @@ class SeveralRewards:
     """sum over k of w_k r_k, with each r_k and w_k kept by its name (`Score.parts`) for coefficients that normalise them apart.
 
     Under process supervision step rewards are added up step by step; a part without them gives its outcome to the last step alone.
-    The sum accepts an answer when parts of more than half of the positive weights do. Facts (verdict, answer) are the first part's.
+    The sum accepts an answer when parts of more than half of the positive weights do. Facts (verdict, answer) are the first part's;
+    those of steps (which are right, which accepted) are of the first part that has them.
 
     Args of the constructor:
         parts: name -> reward, at least one. weights: name -> w_k, of any sign.
@@ -40,12 +41,15 @@ class SeveralRewards:
         )
         accepting = sum(max(one.weight, 0.0) * score.judged_correct for one, score in zip(parts, scores, strict=True))
         step_rewards, step_ends = self._steps(prompt, scores)
+        judging = max(scores, key=lambda score: (score.steps_accepted is not None, score.steps_right is not None))
         return replace(
             scores[0],
             reward=sum(one.weight * one.reward for one in parts),
             accepted=accepting > self._half,
             step_rewards=step_rewards,
             step_ends=step_ends,
+            steps_right=judging.steps_right,
+            steps_accepted=judging.steps_accepted,
             step_values=next((score.step_values for score in scores if score.step_values is not None), None),
             sampled_tokens=sum(score.sampled_tokens for score in scores),
             parts=parts,

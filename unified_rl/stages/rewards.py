@@ -15,6 +15,7 @@ from unified_rl.base.types import Generator, Response, Reward, Task
 from unified_rl.config.reward_models import check_settings, default_reduction
 from unified_rl.config.rewards import CONTROLS, NODE_VALUES, SEVERAL, STEP_VALUES, RewardConfig
 from unified_rl.config.schema import Config
+from unified_rl.methods.signals import of_reward
 from unified_rl.models.reward_model import read_card
 from unified_rl.presets import chain
 from unified_rl.records.artifacts import Artifact, ArtifactStore, built
@@ -34,7 +35,7 @@ from unified_rl.rewards.checked import CheckedReward
 from unified_rl.rewards.corrections import CorrectedReward, Rates, measured_rates
 from unified_rl.rewards.ensembles import EnsembleScorer
 from unified_rl.rewards.functions import FunctionReward, check_callable, is_function
-from unified_rl.rewards.judges import Dial
+from unified_rl.rewards.judges import LENGTH, Dial, number_of
 from unified_rl.rewards.model import Scorer
 from unified_rl.rewards.node_values import NodeValues
 from unified_rl.rewards.patterns import pattern
@@ -58,6 +59,9 @@ def preflight_reward(config: Config, task: Task) -> None:
             task.check_steps(task.problems("train", 1)[0], "")
         if ":" in reward.source:
             check_callable(import_by_path(reward.source, f"{where}.source"), f"{where}.source={reward.source}")
+        if reward.noise_by not in ("", LENGTH):
+            for problem in world.training_problems(task, config):
+                number_of(problem, reward.noise_by)
         for name in ("loophole", "pattern"):
             if getattr(reward, name):
                 pattern(getattr(reward, name), f"{where}.{name}")
@@ -92,9 +96,18 @@ def build_reward(
         reward: Reward = SeveralRewards(named, {name: part.weight for name, part in options.parts.items()})
     else:
         (reward,) = made.values()
-    if options.overlong:
-        reward = OverlongPenalty(reward, max_tokens=config.generator.max_new_tokens, margin=options.overlong)
-    return CheckedReward(reward, f"reward.source={options.source}"), keys
+    return CheckedReward(_with_overlong(reward, config), f"reward.source={options.source}", _apart(config)), keys
+
+
+def _with_overlong(reward: Reward, config: Config) -> Reward:
+    """The reward with the penalty for length, where there is one."""
+    margin = config.reward.overlong
+    return OverlongPenalty(reward, max_tokens=config.generator.max_new_tokens, margin=margin) if margin else reward
+
+
+def _apart(config: Config) -> str:
+    """Who normalises the parts of the reward apart; "" where nobody does."""
+    return f"coefficient={config.coefficient.name}" if of_reward(config.coefficient.needs) else ""
 
 
 def _one(
@@ -180,7 +193,9 @@ def _try_one(config: Config, where: str, judge: RewardConfig, task: Task, tokeni
     prompts = world.as_prompts(problems, tokenizer, config)
     responses = [[_made_up(text, tokenizer)] for text in (problems[0].gold, problems[-1].question)][: len(prompts)]
     try:
-        reward = _users_reward(name, where, task, tokenizer)
+        made = _users_reward(name, where, task, tokenizer)
+        whole = where == "reward"  # and not one of several
+        reward = CheckedReward(_with_overlong(made, config), called, _apart(config)) if whole else made
         scores = reward.score(prompts, responses)
     except UnifiedRLError:
         raise

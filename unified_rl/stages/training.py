@@ -60,7 +60,19 @@ def run_training(
         run.write_provenance({**read, **inputs}, machine)
         with sinks.attached(config, run) if ranks.first else contextlib.nullcontext():
             train(parts, config, run, on_step)
+        if ranks.first:
+            _say_if_nothing_was_learned(run)
     return run
+
+
+def _say_if_nothing_was_learned(run: runs.Run) -> None:
+    """A line on the terminal where no step had a gradient: every configuration was legal, and yet the policy is what it was."""
+    steps = run.entries("metrics")
+    if steps and not any(step.get("grad_norm") for step in steps):
+        announce(
+            f"warning: none of the {len(steps)} steps had a gradient, so the policy is what it was: no pair, no accepted response, "
+            "or rewards that are all alike (groups/count, reward/accepted, groups/zero_variance of metrics.jsonl); change it"
+        )
 
 
 def preflight(config: Config) -> Task:
