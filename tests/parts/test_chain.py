@@ -47,6 +47,7 @@ OTHER_MEANINGS = {
     },
     "reward_model": {
         "config/reward_models.py": "a section",
+        "presets/reward_rules.py": "a section",
         "stages/iterate.py": "an option of section iterate",
         "plotting/iterations.py": "an option of section iterate",
         "statistics/evidence.py": "an option of section iterate",

@@ -69,7 +69,7 @@ def _audited(config: Config) -> None:
     if not config.reward.audits:
         return
     stage = config.stages[name := chain.provider(config, chain.RESPONSES)]
-    if stage.kind != "reward_samples":  # of another kind nobody knows how many it makes
+    if ":" in stage.kind:  # of a user's own kind nobody knows how many it makes
         return
     section = {**vars(config.reward_model), **stage.settings.get("reward_model", {})}
     stored = section["prompts"] * section["samples_per_prompt"]
