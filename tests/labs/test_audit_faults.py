@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from base_models import tiny_model
 from labs.test_audit import audited, tokenizer  # noqa: F401  (a fixture)
 
 from unified_rl.cli import main
@@ -15,6 +16,7 @@ from unified_rl.labs.audit import measure, rescoring, run
 from unified_rl.labs.audit.readers import Rollout, read
 from unified_rl.labs.options import AuditOptions
 from unified_rl.methods import METHODS
+from unified_rl.models.policy_model import load_policy
 from unified_rl.plotting import microscope as figure
 from unified_rl.presets.loading import load_config
 from unified_rl.statistics.table_files import read_table
@@ -183,24 +185,19 @@ def test_log_probs_of_some_steps_are_said_to_be_of_these():
     assert "logp is not used in 1 of 3 steps: 3, where only some responses have it" in notes
 
 
-def test_what_a_dump_says_stands_and_a_model_fills_what_is_missing(monkeypatch):
-    """The model's part is a stand-in that gives -7 to every token: it is asked about what has nothing, and no more."""
-    asked = []
-
-    def passed(model, role, sequences, layout):
-        asked.extend(sequences)
-        return {"logp": torch.full((len(sequences), 2), -7.0)}
-
-    monkeypatch.setattr(rescoring, "load_policy", lambda *_: (None, {}))
-    monkeypatch.setattr(
-        rescoring, "_sequence", lambda one, *_: rescoring.TokenSequence(torch.ones(1).numpy(), torch.ones(2).numpy(), "")
-    )
-    monkeypatch.setattr(rescoring, "evaluate_role", passed)
-    own, bare = (Rollout("a", 1.0, 1, "line", tokens=[1, 2]) for _ in range(2))
+def test_what_a_dump_says_stands_and_a_model_fills_what_is_missing(tmp_path):
+    """The model's log-probs beside those of a plain pass of it over prompt and response."""
+    model, words = load_policy(folder := tiny_model(tmp_path / "policy"), torch.float32, "cpu")
+    prompt, tokens = words("1 + 1", add_special_tokens=False)["input_ids"], [5, 6]
+    own, bare = (Rollout("a", 1.0, 1, "line", prompt_text="1 + 1", tokens=list(tokens)) for _ in range(2))
     own.logps["old_logp"] = [-1.0, -2.0]
-    assert rescoring.rescored([own, bare], "DIR", "old_logp").startswith("old_logp of 1 of 2 responses, which had none, are")
-    assert own.logps["old_logp"] == [-1.0, -2.0] and bare.logps["old_logp"] == [-7.0, -7.0] and len(asked) == 1
-    assert "is the dump's own" in rescoring.rescored([own, bare], "DIR", "old_logp") and len(asked) == 1
+    said = rescoring.rescored([own, bare], str(folder), "old_logp")
+    assert said.startswith("old_logp of 1 of 2 responses, which had none, are")
+    with torch.no_grad():
+        logp = model(torch.tensor([[*prompt, *tokens]])).logits[0].log_softmax(-1)
+    plain = [float(logp[len(prompt) - 1 + place, token]) for place, token in enumerate(tokens)]
+    assert own.logps["old_logp"] == [-1.0, -2.0] and bare.logps["old_logp"] == pytest.approx(plain, abs=1e-5)
+    assert "is the dump's own; /nowhere was not asked" in rescoring.rescored([own, bare], "/nowhere", "old_logp")
 
 
 @pytest.mark.parametrize("name", ["reward", "score", "accuracy_reward"])

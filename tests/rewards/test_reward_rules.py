@@ -192,7 +192,10 @@ def test_explain_says_that_a_correction_cancels_only_where_nothing_is_added_to_t
     part = (
         "reward.parts={right: {source: rule, settings: {false_positive: 0.2, correction: backward}}, chance: {source: random}}"
     )
-    reads = lambda *more: "cancel it" in explain.facts(load_config(list(more)))["axes"]["reward"]  # noqa: E731
+
+    def reads(*more):
+        return "cancel it" in explain.facts(load_config(list(more)))["axes"]["reward"]
+
     assert reads("method=grpo", *NOISY, backward) and reads("method=grpo_ps", *NOISY, backward)
     assert reads("method=gdpo", part)
     assert not reads("method=grpo", "reward=several", part)

@@ -34,6 +34,11 @@ class AggregationConfig:
         one_of("aggregation.truncated", self.truncated, ("keep", "drop", "leave_out"))
         one_of("aggregation.empty", self.empty, ("counted", "left_out"))
 
+    @property
+    def lacks_length(self) -> bool:
+        """Whether it divides by a constant that it does not state."""
+        return self.name == "constant_length" and not self.length
+
 
 @dataclass
 class ImportanceConfig:

@@ -106,7 +106,7 @@ def _constant(judge: RewardConfig, where: str) -> str:
         return f"{rates} accepts"
     if (judge.false_positive, judge.false_negative) == (0.0, 1.0) and not judge.loophole:
         return f"{rates} rejects"
-    if judge.source == "random" and judge.random_rate in (0.0, 1.0):
+    if judge.random_rate in (0.0, 1.0):  # where another judge reads it not, it is refused
         return f"{where}.random_rate={judge.random_rate:g} {'accepts' if judge.random_rate else 'rejects'}"
     return ""
 

@@ -16,6 +16,8 @@ from unified_rl.labs.conformance import of_logp
 from unified_rl.methods.base import Inputs
 from unified_rl.methods.importance import corrected
 from unified_rl.ops.terms import Terms
+from unified_rl.sources.declaration import Writer
+from unified_rl.sources.registry import declared
 
 #: Most places (responses x longest response) of one step that are computed at a time.
 MOST = 1 << 27
@@ -107,7 +109,7 @@ def check(config: Config, word: str) -> None:
     lacking = sorted(config.coefficient.needs - READABLE)
     if config.reward.supervision == "process":
         lacking.append("step rewards")
-    if config.source.name == "demonstrations":
+    if declared(config.source).provides.writer is Writer.DATA:
         lacking.append("demonstrations")  # a dump's responses are a policy's
     if lacking:
         raise ConfigError(
@@ -123,9 +125,7 @@ def check(config: Config, word: str) -> None:
 def constant_length(config: Config, length: int) -> Config:
     """The configuration with one constant for all steps, as in training, where its aggregation needs one and states none."""
     options = config.aggregation
-    if options.name != "constant_length" or options.length:
-        return config
-    return replace(config, aggregation=replace(options, length=length))
+    return replace(config, aggregation=replace(options, length=length)) if options.lacks_length else config
 
 
 def push(config: Config, batch: Batch) -> Pushed:
