@@ -1,7 +1,8 @@
 """What GRPO divides by: the group's standard deviation, and the length of the response.
 
 Hypothesis (Dr. GRPO, arXiv 2503.20783): dividing by std favours prompts that are very easy or very hard, dividing by a response's
-own length favours long wrong answers; without both, accuracy is no lower and wrong responses stay shorter.
+own length favours long wrong answers; without both, accuracy is no lower. (That wrong responses stay shorter is its
+other claim; see below.)
 
 Arms: with std, a mean over the response (the paper), over the prompt's tokens, over the batch's tokens, or a constant length;
 without std, a mean over the response, or a constant length (Dr. GRPO). All without a KL term, which Dr. GRPO does not have.
@@ -12,6 +13,9 @@ Matching rule: equal updates of equally many responses to the same prompts in th
 
 What cannot be matched: the size of the gradient. A constant factor is one that Adam hardly sees; what differs between prompts or
 lengths is the effect in question. Gradients are clipped at norm 1, which acts on the larger ones more often.
+What this world cannot show: that wrong responses grow. A problem fixes how many steps its solution has, so that within a problem
+lengths have a standard deviation of 0.8 tokens where over all responses it is 10.3, and wrong ones are 0.1 token longer than right
+ones. Dividing by length has hardly anything to act on but differences between prompts; what is tested is the std.
 """
 
 from unified_rl.grids.definition import PER_SEED, Arm, Grid, Primary, equal_updates

@@ -18,7 +18,9 @@ Matching rule: equal updates of equally many responses to the same prompts in th
 What is measured: renewal_quality.csv has what the dial made of the initial model (accuracy and AUC on held-out responses, over all
 and within a problem), since a policy of this size learns little of arithmetic from any labels; a gain is to be read against that,
 not against the dial. What cannot be matched: a renewal costs samples and labels that the control does not have, and starts the
-optimiser anew; the gain at 0 % has that in it too, which is why the second contrast is against it.
+optimiser anew; the gain at 0 % has that in it too, which is why the second contrast is against it. Replayed data come on top of
+the 8,192 new responses, as in the paper: the renewal makes 256 updates with nothing replayed, 284 with a tenth and 512 with half,
+so that arms with more replay differ in the length of that training too.
 """
 
 from unified_rl.grids.definition import PER_SEED, Arm, Grid, Primary, equal_updates

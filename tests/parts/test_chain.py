@@ -150,6 +150,18 @@ def test_what_is_made_has_the_keys_that_were_known(tmp_path):
     assert shared_stages(config) == [replace(one, there=True) for one in known]
 
 
+def test_every_member_of_an_ensemble_of_reward_models_is_known_and_shares_their_data(tmp_path):
+    """Also where it is one of several rewards: a grid's price must know of all of them."""
+    model = "{source: model, settings: {members: 3, pessimism: worst}}"
+    one = ("reward=model", "reward.members=3")
+    several = ("reward=several", f"reward.parts={{judge: {{source: rule}}, model: {model}}}")
+    for more in (one, several):
+        stages = shared_stages(load_config(words("grpo", tmp_path / "run", tmp_path / "artifacts", *more)))
+        names = [stage.name for stage in stages]
+        assert (names.count("reward_model"), names.count("sft")) == (3, 1)
+        assert len({stage.key for stage in stages}) == len(stages)
+
+
 def test_a_stage_more_goes_on_from_its_checkpoint(tmp_path, monkeypatch):
     """base -> sft -> anneal -> rl by configuration alone, stopped in the middle of annealing: all ends as if it had not been."""
     more = (*ANNEAL, *SMALL, "stages.anneal.settings.logging.checkpoint_every=2", "trainer.steps=2")

@@ -15,12 +15,12 @@ from scored import PROMPTS, TASK, WORDS, Given, only, respond
 from unified_rl import coefficients as c
 from unified_rl.base.errors import ConfigError, DataError
 from unified_rl.base.types import Problem, Prompt, Score
+from unified_rl.grading.forms import form
 from unified_rl.loop.rollout import collate, facts
 from unified_rl.ops import advantages
 from unified_rl.rewards import ExactProcessReward, NoisyReward, OutcomeReward, controls
 from unified_rl.rewards.corrections import CorrectedReward, measured_rates
 from unified_rl.rewards.judges import Dial
-from unified_rl.rewards.patterns import pattern
 from unified_rl.sources.online import score_groups
 
 
@@ -131,15 +131,15 @@ def test_an_answer_is_judged_alike_however_it_is_reached():
     assert any(group[0].reward != group[1].reward for group in by_response)
 
 
-@pytest.mark.parametrize(("by", "centre"), [("length", 14.0), ("steps", 3.0)])
-def test_rates_follow_length_or_difficulty(by, centre):
+@pytest.mark.parametrize(("by", "centre", "kinds"), [("length", 14.0, 3), ("steps", 3.0, 3), ("ends_in:7", 0.5, 2)])
+def test_rates_follow_length_difficulty_or_form(by, centre, kinds):
     dial = Dial(0.3, 0.0, by=by, slope=0.4, centre=centre)
     found = NoisyReward(OutcomeReward(TASK), dial, seed=2).score(PROMPTS, GROUPS)
     by_rate = {}
     for prompt, group, scores in zip(PROMPTS, GROUPS, found, strict=True):
         for response, score in zip(group[1:], scores[1:], strict=True):
-            by_rate.setdefault(dial.rates(prompt, response)[0], []).append(score.judged_correct)
-    assert len(by_rate) >= 3
+            by_rate.setdefault(dial.rates(prompt, response, score)[0], []).append(score.judged_correct)
+    assert len(by_rate) >= kinds
     assert min(by_rate) < 0.3 < max(by_rate)
     assert all(within(sum(accepted), len(accepted), rate) for rate, accepted in by_rate.items())
 
@@ -149,8 +149,20 @@ def test_rates_along_what_a_problem_does_not_have_are_refused():
         NoisyReward(OutcomeReward(TASK), Dial(0.1, 0.1, by="level", slope=1.0), seed=0).score(PROMPTS[:1], GROUPS[:1])
 
 
+def test_the_share_of_wrong_answers_with_a_form_is_counted():
+    rollout = collate(score_groups(OutcomeReward(TASK), PROMPTS, GROUPS), "cpu", process=False, pairs=False)
+    wrong = [item.score.answer for item in rollout.scored if item.score.verdict != "correct"]
+    counted = facts(rollout, form("ends_in:7", "logging.form"))["reward/wrong_of_form"]
+    assert counted == sum(answer[-1] == "7" for answer in wrong) / len(wrong) and 0 < counted < 1
+    assert "reward/wrong_of_form" not in facts(rollout)
+    right = collate(
+        score_groups(OutcomeReward(TASK), PROMPTS, [group[:1] for group in GROUPS]), "cpu", process=False, pairs=False
+    )
+    assert "reward/wrong_of_form" not in facts(right, form("ends_in:7", "logging.form")), "of nothing there is no share"
+
+
 def test_a_loophole_lets_its_wrong_form_through_and_no_other():
-    dial = Dial(loophole=pattern("ends_in:7", "reward.loophole"))
+    dial = Dial(loophole=form("ends_in:7", "reward.loophole"))
     found = NoisyReward(OutcomeReward(TASK), dial, seed=0).score(PROMPTS, GROUPS)
     for group in found:
         assert all(one.judged_correct == (one.verdict == "correct" or one.answer.endswith("7")) for one in group)
@@ -172,13 +184,13 @@ def test_a_loophole_lets_its_wrong_form_through_and_no_other():
 )
 def test_forms_of_a_response(name, text, holds):
     score = OutcomeReward(TASK).score_one(PROMPTS[0], respond(text))
-    assert pattern(name, "reward.pattern")(respond(text), score) is holds
+    assert form(name, "reward.pattern")(text, score.answer, len(respond(text))) is holds
 
 
 @pytest.mark.parametrize("name", ["ends_in:", "lines_under:x", "regex:(a+)+", "contains"])
 def test_unknown_forms_are_refused(name):
     with pytest.raises(ConfigError, match=r"reward\.pattern=.*choose one of: ends_in:TEXT"):
-        pattern(name, "reward.pattern")
+        form(name, "reward.pattern")
 
 
 def test_controls_by_hand():
@@ -187,7 +199,7 @@ def test_controls_by_hand():
     say = lambda accepts: [one.judged_correct for one in controls.ControlReward(TASK, accepts).score(PROMPTS[:1], [group])[0]]  # noqa: E731
     assert say(controls.majority) == [False, True, False, True, False]
     assert say(controls.wrong) == [False, True, True, True, False]
-    assert say(controls.by_form(pattern("contains:####", "reward.pattern"))) == [True, True, True, True, False]
+    assert say(controls.by_form(form("contains:####", "reward.pattern"))) == [True, True, True, True, False]
     assert say(controls.by_chance(0.0, 0)) == [False] * 5
     paid = controls.ControlReward(TASK, controls.wrong, correct=2.0, incorrect=-1.0)
     assert [one.reward for one in paid.score(PROMPTS[:1], [group])[0]] == [-1, 2, 2, 2, -1]
@@ -211,7 +223,7 @@ def corrected(kind, rates, values=(1.0, 0.0)):
     """The corrected reward of an accepted and of a rejected response."""
     names = dict(zip(("correct", "incorrect"), values, strict=True))
     judge = NoisyReward(OutcomeReward(TASK, **names), Dial(), seed=0, **names)
-    reward = CorrectedReward(judge, judge.values, kind, lambda prompt, response: rates)
+    reward = CorrectedReward(judge, judge.values, kind, lambda prompt, response, score: rates)
     return [one.reward for one in reward.score(PROMPTS[:1], [GROUPS[0][:2]])[0]]
 
 
@@ -314,4 +326,4 @@ def test_rates_are_not_counted_on_one_kind_alone_and_a_judge_that_says_nothing_i
 def test_a_problem_without_numbers_is_named():
     prompt = Prompt(Problem("p", "q", "1"), (1,))
     with pytest.raises(DataError, match="its info has nothing"):
-        Dial(0.1, 0.1, by="level", slope=1.0).rates(prompt, respond("1"))
+        Dial(0.1, 0.1, by="level", slope=1.0).rates(prompt, respond("1"), Score(0.0, "incorrect", "1", "1"))

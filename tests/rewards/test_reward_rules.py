@@ -170,6 +170,32 @@ def test_what_still_says_something_is_not_refused():
         load_config(list(more))
 
 
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (("noise_by=length", "noise_slope=0.15", "noise_centre=36"), r"noise_by=length is 96; lower reward\.noise_slope"),
+        (("noise_by=length", "noise_slope=-0.1", "noise_centre=60"), "noise_by=length is 1; lower"),
+        (("noise_by=ends_in:7", "noise_slope=4"), "noise_by=ends_in:7 is 1; lower"),
+    ],
+)
+def test_a_correction_that_divides_by_next_to_nothing_somewhere_is_refused_before_a_run(more, says):
+    words = [f"reward.{word}" for word in (*more, "false_positive=0.2", "false_negative=0.1")]
+    for kind in ("backward", "forward"):
+        message = refused("method=reinforce", *words, f"reward.correction={kind}")
+        assert re.search(rf"^reward\.correction={kind} divides by 1 - [\d.]+ - [\d.]+, .*{says}", message)
+    load_config(["method=reinforce", *words])
+    given = ("reward.correction_rates=given", "reward.assumed_false_positive=0.2")
+    load_config(["method=reinforce", *words, "reward.correction=backward", *given])
+
+
+@pytest.mark.parametrize("name", ["reward.noise_by=ends:7", "reward.loophole=tokens_over:x", "logging.form=regex:(a+)+"])
+def test_a_form_that_nobody_knows_is_refused_before_a_run(name):
+    message = refused(
+        "method=grpo", name, "reward.false_positive=0.1", *(["reward.noise_slope=1"] if "noise_by" in name else [])
+    )
+    assert re.search(rf"^{re.escape(name.partition('=')[0])}=.* is not known; choose one of: ends_in:TEXT", message)
+
+
 def test_what_rates_change_along_is_asked_of_the_task_before_a_run():
     def along(name):
         noise = (f"reward.noise_by={name}", "reward.noise_slope=0.1", "data.prompts=8")
@@ -182,7 +208,7 @@ def test_what_rates_change_along_is_asked_of_the_task_before_a_run():
 
 
 def test_a_correction_by_rates_that_say_nothing_but_for_rounding_names_its_fields():
-    judge = CorrectedReward(Given(1.0), Judgements(1.0, 0.0), "backward", lambda prompt, response: (0.5, 0.5 - 1e-12))
+    judge = CorrectedReward(Given(1.0), Judgements(1.0, 0.0), "backward", lambda prompt, response, score: (0.5, 0.5 - 1e-12))
     with pytest.raises(ConfigError, match=r"lower reward\.false_positive and .*reward\.noise_by, reward\.noise_slope"):
         only(judge)
 
@@ -197,6 +223,7 @@ def test_explain_says_that_a_correction_cancels_only_where_nothing_is_added_to_t
         return "cancel it" in explain.facts(load_config(list(more)))["axes"]["reward"]
 
     assert reads("method=grpo", *NOISY, backward) and reads("method=grpo_ps", *NOISY, backward)
+    assert not reads("method=grpo", *NOISY, backward, "reward.noise_by=ends_in:7", "reward.noise_slope=1"), "within a group"
     assert reads("method=gdpo", part)
     assert not reads("method=grpo", "reward=several", part)
     assert not reads("method=grpo", *NOISY, backward, "reward.overlong=4")

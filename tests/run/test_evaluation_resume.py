@@ -13,6 +13,7 @@ import pytest
 from forked import Command
 from tiny import words
 
+from unified_rl.base.errors import ConfigError
 from unified_rl.cli import main
 from unified_rl.config.problems import DataConfig, TaskConfig
 from unified_rl.config.records import EvaluationConfig
@@ -56,6 +57,17 @@ def kill_when(run_dir: Path, name: str, condition) -> None:
         assert time.monotonic() < deadline
         time.sleep(0.0002)
     process.kill()
+
+
+def test_a_slice_has_the_same_responses_alone_as_beside_others(run_dir, undisturbed, capsys):
+    assert main(["evaluate", f"run={run_dir}", *SETTINGS, "name=alone", "slices=[hard]"]) == 0
+    alone, both = (read_evaluation(run_dir / "evaluations" / name)[0] for name in ("alone", "undisturbed"))
+    pd.testing.assert_frame_equal(alone, both[both["slice"] == "hard"].reset_index(drop=True))
+    assert main(["evaluate", f"run={run_dir}", *SETTINGS, "name=none", "slices=[harder]"]) == 2
+    said = capsys.readouterr().err
+    assert "evaluation.slices names 'harder', which task coin does not have; choose from: main, hard" in said
+    with pytest.raises(ConfigError, match="names a slice twice"):
+        EvaluationConfig(slices=["main", "main"])
 
 
 def test_killed_midway_and_resumed(run_dir, undisturbed):

@@ -34,6 +34,10 @@ def test_a_right_answer_by_a_wrong_step_is_not_sound():
         assert not sound(task, one.problem, text)
         right, cut = judged(task, one.problem, one.solution), judged(task, one.problem, one.solution, finish="length")
         assert (right, judged(task, one.problem, text), cut) == (True, False, False)
+        lines = one.solution.splitlines(keepends=True)
+        for skipped in (lines[-1], "".join([*lines[:-2], lines[-1]])):  # the answer alone, and all but the last step
+            assert all(check.correct for check in task.check_steps(one.problem, skipped))
+            assert not sound(task, one.problem, skipped), "a step that is left out is not right"
     assert not sound(task, shown[0].problem, "")
 
 

@@ -21,6 +21,7 @@ class RunConfig:
     sinks: tensorboard, wandb: where metrics, learning curve, logged responses and the configuration go as well.
     page_every: seconds, at least, between two writings of RUN/index.html while the run goes on; 0 = no page.
     reference_kl: log the KL from the reference also where the method has no use for one; it costs a pass over each rollout.
+    form: log of wrong answers the share of this form, as ends_in:7 (grading/forms.py), whatever the reward is; "" = of none.
     """
 
     checkpoint_every: int = 20
@@ -33,6 +34,7 @@ class RunConfig:
     sinks: list[str] = field(default_factory=list)
     page_every: float = 10.0
     reference_kl: bool = False
+    form: str = ""
 
     def __post_init__(self) -> None:
         for name in ("checkpoint_every", "curve_every", "curve_problems", "samples_every", "samples"):
@@ -49,6 +51,7 @@ class EvaluationConfig:
     """How a trained policy is evaluated.
 
     problems: per slice (0 = all). samples: responses per problem at these decoding settings, beside one greedy response.
+    slices: those of the task's slices that are evaluated; [] = all.
 
     split: train | validation | test. temperature, top_p, top_k, max_new_tokens: decoding, as in section generator.
     seed: of the samples.
@@ -58,6 +61,7 @@ class EvaluationConfig:
     """
 
     split: str = "test"
+    slices: list[str] = field(default_factory=list)
     problems: int = 0
     samples: int = 64
     coverage_problems: int = 0
@@ -72,6 +76,8 @@ class EvaluationConfig:
     def __post_init__(self) -> None:
         one_of("evaluation.split", self.split, ("train", "validation", "test"))
         at_least("evaluation.problems", self.problems, 0)
+        if len(set(self.slices)) < len(self.slices):
+            raise ConfigError(f"evaluation.slices={self.slices} names a slice twice; name each once")
         at_least("evaluation.samples", self.samples, 0)
         at_least("evaluation.coverage_problems", self.coverage_problems, 0)
         if self.coverage_problems and not 1 <= self.samples < self.coverage_samples:

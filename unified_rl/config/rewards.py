@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -31,6 +32,16 @@ MODEL_SOURCES = frozenset({"model", "mixture"})
 #: Rewards of ours that can judge steps.
 STEP_SOURCES = MODEL_SOURCES | {"exact", STEP_VALUES, NODE_VALUES}
 SUPERVISIONS = ("none", "outcome", "process")
+#: `reward.noise_by` of rates that change along the response's length.
+LENGTH = "length"
+
+
+def shifted_rate(rate: float, shift: float) -> float:
+    """sigma(logit(rate) + shift): how `noise_slope` moves a judge's rate of error. A rate of 0 or 1 stays."""
+    if rate in (0.0, 1.0):
+        return rate
+    odds = rate / (1 - rate)
+    return 1 / (1 + math.exp(min(-shift, 700.0)) / odds)
 
 
 def listed(rewards: Sequence[object]) -> dict[str, Any]:
@@ -95,9 +106,9 @@ class RewardConfig:
     false_positive, false_negative: chance that a wrong answer or step is judged right, and a right one wrong (rule, exact; the
         same response is always judged alike). noise_seed: which ones.
     noise_unit: what errs together: response | answer (all with the same one) | problem. noise_by, noise_slope, noise_centre: the
-        rates' log-odds change by noise_slope (x - noise_centre), x being the length in tokens (length) or a number of the problem's
-        info, such as steps; "" = they do not.
-    loophole: a form in which a wrong answer is always accepted, as ends_in:7 (rewards/patterns.py; rule, exact).
+        rates' log-odds change by noise_slope (x - noise_centre), x being the length in tokens (length), a number of the problem's
+        info, such as steps, or 1 for a response of a form, as ends_in:7, and 0 for others; "" = they do not.
+    loophole: a form in which a wrong answer is always accepted, as ends_in:7 (grading/forms.py; rule, exact).
     pattern: the form that source=format pays for. random_rate: the chance of source=random.
     correction: for a judge that errs (rewards/corrections.py): none | backward | forward. correction_rates: known (those set, for
         each response) | given | estimated (counted on responses of stage reward_samples, whose truth is looked up).

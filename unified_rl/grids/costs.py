@@ -125,7 +125,7 @@ def of_cell(cell: Cell, config: Config) -> float:
         decoded = sum(
             decoded_tokens(problems, 1, limit) + decoded_tokens(problems, samples, limit) for problems, samples in parts
         )
-        evaluation = Work(sampled=SLICES * decoded)
+        evaluation = Work(sampled=(len(options.slices) or SLICES) * decoded)
     return STARTUP_SECONDS + seconds(_training(config, cell.command) + evaluation, config.model)
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from unified_rl.base.errors import DataError
 from unified_rl.base.types import Group, ScoredResponse
+from unified_rl.grading.forms import Form
 from unified_rl.methods.base import Inputs
 from unified_rl.methods.signals import SIGNALS, of_reward, of_source
 from unified_rl.ops.advantages import zero_variance_groups
@@ -66,8 +67,12 @@ def collate(groups: Sequence[Group], device: torch.device | str, *, process: boo
     return Rollout(list(groups), sequences, inputs)
 
 
-def facts(rollout: Rollout) -> dict[str, float]:
-    """Deterministic metrics of the data itself: rewards, verdicts, lengths, truncation, spread within groups."""
+def facts(rollout: Rollout, form: Form | None = None) -> dict[str, float]:
+    """Deterministic metrics of the data itself: rewards, verdicts, lengths, truncation, spread within groups.
+
+    Args:
+        form: of which the share among wrong answers is counted.
+    """
     inputs = rollout.inputs
     lengths = inputs.response_mask_BT.sum(1).double().cpu().numpy()  # tokens that the policy wrote
     verdicts = [item.score.verdict for item in rollout.scored]
@@ -91,6 +96,7 @@ def facts(rollout: Rollout) -> dict[str, float]:
         | _part_facts(rollout)
         | _greedy_facts(rollout)
         | _error_facts(rollout)
+        | _form_facts(rollout, form)
     )
 
 
@@ -145,6 +151,16 @@ def _error_facts(rollout: Rollout) -> dict[str, float]:
             wrong = [accepted is not truth for right, accepted in pairs if right is truth]
             found |= {f"reward/{of}{name}": float(np.mean(wrong))} if wrong else {}
     return found
+
+
+def _form_facts(rollout: Rollout, form: Form | None) -> dict[str, float]:
+    """Of the wrong responses the share that has the form; nothing of a step without a wrong one."""
+    wrong = [item for item in rollout.scored if item.score.verdict != "correct"]
+    if form is None or not wrong:
+        return {}
+    return {
+        "reward/wrong_of_form": sum(form(one.response.text, one.score.answer, len(one.response)) for one in wrong) / len(wrong)
+    }
 
 
 def _part_facts(rollout: Rollout) -> dict[str, float]:

@@ -18,6 +18,7 @@ from unified_rl.base import rng
 from unified_rl.base.errors import ConfigError, TrainingError
 from unified_rl.base.types import ONE_RANK, Ranks, Source
 from unified_rl.config.schema import Config
+from unified_rl.grading.forms import form
 from unified_rl.loop.blame import not_finite
 from unified_rl.loop.chance import uniform
 from unified_rl.loop.memory import Memory
@@ -105,7 +106,8 @@ def run_step(
         metrics, samples = _updates(parts, config, step, rollout)
         for memory in parts.memories:
             metrics |= memory.note(draw.groups, rollout.sequences, parts.policy.outputs)
-    return entry | facts(rollout) | metrics, samples
+    counted = form(config.logging.form, "logging.form") if config.logging.form else None
+    return entry | facts(rollout, counted) | metrics, samples
 
 
 def _prepare(parts: Parts, config: Config, groups: list) -> Rollout:

@@ -11,8 +11,9 @@ from typing import Any
 
 from unified_rl import planning
 from unified_rl.config.reward_models import default_reduction
-from unified_rl.config.rewards import CONTROLS, NODE_VALUES, SEVERAL, STEP_VALUES, RewardConfig
+from unified_rl.config.rewards import CONTROLS, LENGTH, NODE_VALUES, SEVERAL, STEP_VALUES, RewardConfig
 from unified_rl.config.schema import Config
+from unified_rl.grading.forms import is_form
 from unified_rl.methods.losses import all_needs, of_policy
 from unified_rl.methods.options import Kl
 from unified_rl.methods.signals import ROLES, SIGNALS, beside_policy, of_reward, per_rollout
@@ -207,7 +208,8 @@ def _which_errors(reward: RewardConfig) -> str:
     """What errs together, along what the rates change, and what is always let through."""
     words = "" if reward.noise_unit == "response" else f", all of one {reward.noise_unit} alike"
     if reward.noise_by:
-        words += f", their log-odds rising by {reward.noise_slope:g} ({reward.noise_by} - {reward.noise_centre:g})"
+        along = f"1 if {reward.noise_by} else 0" if is_form(reward.noise_by) else reward.noise_by
+        words += f", their log-odds rising by {reward.noise_slope:g} ({along} - {reward.noise_centre:g})"
     return words + (f"; a wrong answer of the form {reward.loophole} is always accepted" if reward.loophole else "")
 
 
@@ -231,7 +233,7 @@ def _cancelled(config: Config, reward: RewardConfig) -> bool:
     )
     penalised = getattr(coefficient, "kl_coef", 0.0) and coefficient.kl_in == "reward"
     alone = whole.source != SEVERAL and not whole.overlong and not penalised
-    same = reward.correction_rates != "known" or reward.noise_by != "length"
+    same = reward.correction_rates != "known" or not (reward.noise_by == LENGTH or is_form(reward.noise_by))
     return grouped and same and (alone or bool(of_reward(coefficient.needs)))
 
 

@@ -22,6 +22,7 @@ PANELS = {
     "reward": ("Mean reward", False),
     "false_positive": ("Wrong answers accepted, %", True),
     "false_negative": ("Right answers rejected, %", True),
+    "wrong_of_form": ("Wrong answers of the form, %", True),
     "kl": ("KL to the reference (k3), nats/token", False),
     "entropy": ("Entropy, nats/token", False),
     "length": ("Response length, tokens", False),

@@ -27,6 +27,7 @@ from unified_rl.plotting import (
     reward_models,
     sft_vs_rl,
     table10,
+    wrong_forms,
 )
 
 #: Each module declares `INPUTS`, the tables it reads, and has `draw(tables, out) -> files`. One without inputs is drawn from what
@@ -42,6 +43,7 @@ FIGURES: dict[str, ModuleType] = {
     "dynamics": dynamics,
     "cot_pass": cot_pass,
     "effective_rate": effective_rate,
+    "wrong_forms": wrong_forms,
     "renewal_quality": renewal_quality,
     "microscope": microscope,
     "pass_rate": pass_rate,

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from unified_rl.base.errors import ConfigError
-from unified_rl.config.rewards import COMPARING, SEVERAL, RewardConfig
+from unified_rl.config.rewards import COMPARING, LENGTH, SEVERAL, RewardConfig, shifted_rate
 from unified_rl.config.schema import Config
+from unified_rl.grading.forms import form, is_form
 from unified_rl.presets import chain
 from unified_rl.sources.registry import declared
+
+#: What a corrected judgement may be worth, in rewards of a right answer: beyond it a single response is the whole update.
+_MOST_WORTH = 20
 
 
 def check_rewards(config: Config) -> None:
@@ -17,12 +21,50 @@ def check_rewards(config: Config) -> None:
     Raises:
         ConfigError: the reason and the remedy.
     """
+    _forms(config)
     _correction(config)
+    _divided(config)
     _over_mean(config)
     _audited(config)
     _compared(config)
     _says_something(config)
     _accepts_something(config)
+
+
+def _forms(config: Config) -> None:
+    """Forms of responses are known ones."""
+    for where, judge in config.reward.judges.items():
+        for name in ("loophole", "pattern", "noise_by"):
+            if (value := getattr(judge, name)) and (name != "noise_by" or is_form(value)):
+                form(value, f"{where}.{name}")
+    if config.logging.form:
+        form(config.logging.form, "logging.form")
+
+
+def _divided(config: Config) -> None:
+    """What a correction by a response's own rates divides by: next to nothing, where these change far."""
+    for where, judge in config.reward.judges.items():
+        if judge.correction == "none" or judge.correction_rates != "known":
+            continue
+        for x in _ends_of(judge, config):
+            rates = [_rate_at(judge, rate, x) for rate in (judge.false_positive, judge.false_negative)]
+            if 1 - sum(rates) < 1 / _MOST_WORTH:
+                raise ConfigError(
+                    f"{where}.correction={judge.correction} divides by 1 - {rates[0]:.3g} - {rates[1]:.3g}, what the judge knows "
+                    f"of responses whose {where}.noise_by={judge.noise_by} is {x:g}; lower {where}.noise_slope or the rates "
+                    f"until that is {1 / _MOST_WORTH:g} or more, or give constant ones (correction_rates=given)"
+                )
+
+
+def _rate_at(judge: RewardConfig, rate: float, x: float) -> float:
+    return shifted_rate(rate, judge.noise_slope * (x - judge.noise_centre))
+
+
+def _ends_of(judge: RewardConfig, config: Config) -> tuple[float, ...]:
+    """Least and most of what the rates change along, where that is known before a problem is."""
+    if judge.noise_by == LENGTH:
+        return (1.0, float(config.generator.max_new_tokens))
+    return (0.0, 1.0) if is_form(judge.noise_by) else ()
 
 
 def _correction(config: Config) -> None:

@@ -67,6 +67,12 @@ METRICS: Mapping[str, tuple[Metric, ...]] = {
         Metric(
             "reward/false_negative", SHARE, "of the right responses, those that the reward rejects", "a step with right ones"
         ),
+        Metric(
+            "reward/wrong_of_form",
+            SHARE,
+            "of the wrong responses, those of the form that `logging.form` names",
+            "`logging.form`, a step with wrong ones",
+        ),
         Metric("reward/NAME/mean", REWARD, "mean of one of several rewards, before its weight", "several named rewards"),
         Metric("reward/NAME/std", REWARD, "population standard deviation of one of several rewards", "several named rewards"),
         Metric("reward/greedy", REWARD, "mean reward of the greedy responses beside the groups", "`source.wrappers=[greedy]`"),

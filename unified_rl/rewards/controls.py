@@ -1,7 +1,7 @@
 """Rewards that know nothing of the right answer, as controls and as weak supervision: chance, form, the wrong answers, a majority.
 
     random      correct with a stated chance, the same for the same response (arXiv 2506.10947)
-    format      correct where the response has a form (`patterns`)
+    format      correct where the response has a form (`grading.forms`)
     wrong       correct where the final answer is there and wrong
     majority    correct where the final answer is that of most responses to the prompt (TTRL, arXiv 2504.16084)
 
@@ -17,7 +17,7 @@ from dataclasses import replace
 from unified_rl.base import rng
 from unified_rl.base.types import Prompt, Response, Score, Task
 from unified_rl.config.ranges import between
-from unified_rl.rewards.patterns import Pattern
+from unified_rl.grading.forms import Form
 from unified_rl.rewards.rewards import OutcomeReward
 
 #: (prompt, its responses, the rule's scores) -> which of them are accepted.
@@ -53,9 +53,11 @@ def by_chance(rate: float, seed: int) -> Accepts:
     return accepts
 
 
-def by_form(form: Pattern) -> Accepts:
+def by_form(form: Form) -> Accepts:
     """Responses of this form."""
-    return lambda prompt, responses, scores: [form(one, score) for one, score in zip(responses, scores, strict=True)]
+    return lambda prompt, responses, scores: [
+        form(one.text, score.answer, len(one)) for one, score in zip(responses, scores, strict=True)
+    ]
 
 
 def wrong(prompt: Prompt, responses: Sequence[Response], scores: Sequence[Score]) -> list[bool]:

@@ -26,7 +26,7 @@ KINDS = ("backward", "forward")
 #: Of 1 - rho0 - rho1, that it is divided by: below it a judgement is worth nothing but its rounding.
 _KNOWS_LEAST = 1e-6
 #: (rho0, rho1) of the judgements on one response.
-Rates = Callable[[Prompt, Response], tuple[float, float]]
+Rates = Callable[[Prompt, Response, Score], tuple[float, float]]
 
 
 class CorrectedReward:
@@ -48,7 +48,7 @@ class CorrectedReward:
         ]
 
     def _correct(self, prompt: Prompt, response: Response, score: Score) -> Score:
-        accepting, rejecting = self._two(*self._rates(prompt, response))
+        accepting, rejecting = self._two(*self._rates(prompt, response, score))
         corrected = replace(score, reward=accepting if self._values.judgement(score.reward) else rejecting)
         if score.step_rewards is None:
             return corrected

@@ -3,16 +3,16 @@
     chance that a wrong answer (or step) is accepted      rho0(x) = sigma(logit(false_positive) + slope (x - centre))
     chance that a right one is rejected                   rho1(x) = sigma(logit(false_negative) + slope (x - centre))
 
-x being the response's length in tokens, or a number that the problem has (its difficulty); with slope 0 the rates are the stated
-ones. What errs together is the unit: each response by itself, all responses to a problem with the same final answer, or all
-responses to a problem. A loophole is a form of response (`patterns`) in which a wrong answer is always accepted.
+x being the response's length in tokens, a number that the problem has (its difficulty), or whether the response has a form
+(`grading.forms`; 1 or 0); with slope 0 the rates are the stated ones. What errs together is the unit: each response by itself, all
+responses to a problem with the same final answer, or all responses to a problem. A loophole is a form in which a wrong answer is
+always accepted.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -20,20 +20,19 @@ from unified_rl.base import rng
 from unified_rl.base.errors import ConfigError, DataError
 from unified_rl.base.types import Problem, Prompt, Response, Reward, Score
 from unified_rl.config.ranges import between, one_of
-from unified_rl.rewards.patterns import Pattern
+from unified_rl.config.rewards import LENGTH, shifted_rate
+from unified_rl.grading.forms import Form, form, is_form
 
 UNITS = ("response", "answer", "problem")
-#: `Dial.by` of rates that change along the response's length.
-LENGTH = "length"
 _OUTCOME = -1  # stands where a step's number does
 
 
 @dataclass(frozen=True)
 class Dial:
-    """How a judge errs (see the module). by: "" | length | a number in the problems' info. loophole: None = there is none.
+    """How a judge errs (see the module). by: "" | length | a number in the problems' info | a form. loophole: None = there is none.
 
     Raises:
-        ConfigError: rates outside 0..1, an unknown unit, or a slope with nothing that it is along.
+        ConfigError: rates outside 0..1, an unknown unit or form.
     """
 
     false_positive: float = 0.0
@@ -42,24 +41,31 @@ class Dial:
     by: str = ""
     slope: float = 0.0
     centre: float = 0.0
-    loophole: Pattern | None = None
+    loophole: Form | None = None
+    _form: Form | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         between("reward.false_positive", self.false_positive, 0.0, 1.0)
         between("reward.false_negative", self.false_negative, 0.0, 1.0)
         one_of("reward.noise_unit", self.unit, UNITS)
+        if is_form(self.by):
+            object.__setattr__(self, "_form", form(self.by, "reward.noise_by"))
 
-    def rates(self, prompt: Prompt, response: Response) -> tuple[float, float]:
-        """(rho0, rho1) of a response outside the loophole.
+    def rates(self, prompt: Prompt, response: Response, score: Score) -> tuple[float, float]:
+        """(rho0, rho1) of a response outside the loophole. score: the grader's, for its answer.
 
         Raises:
             DataError: the problem does not have the number that the rates depend on.
         """
         if not self.by:
             return self.false_positive, self.false_negative
-        x = len(response) if self.by == LENGTH else number_of(prompt.problem, self.by)
-        shift = self.slope * (x - self.centre)
-        return _shifted(self.false_positive, shift), _shifted(self.false_negative, shift)
+        shift = self.slope * (self._along(prompt, response, score) - self.centre)
+        return shifted_rate(self.false_positive, shift), shifted_rate(self.false_negative, shift)
+
+    def _along(self, prompt: Prompt, response: Response, score: Score) -> float:
+        if self._form is not None:
+            return float(self._form(response.text, score.answer, len(response)))
+        return len(response) if self.by == LENGTH else number_of(prompt.problem, self.by)
 
 
 class NoisyReward:
@@ -91,7 +97,7 @@ class NoisyReward:
 
     def _disturb(self, prompt: Prompt, response: Response, score: Score) -> Score:
         accepted = self._judge(prompt, response, score, _OUTCOME, score.reward)
-        if self.dial.loophole and self.dial.loophole(response, score):
+        if self.dial.loophole and self.dial.loophole(response.text, score.answer, len(response)):
             accepted = True
         noisy = replace(score, reward=self.values.of(accepted), accepted=accepted)
         if score.step_rewards is None:
@@ -106,7 +112,7 @@ class NoisyReward:
     def _judge(self, prompt: Prompt, response: Response, score: Score, step: int, value: float) -> bool:
         """The judgement that a reward value stands for, turned over where the noise says so."""
         right = self.values.judgement(value)
-        false_positive, false_negative = self.dial.rates(prompt, response)
+        false_positive, false_negative = self.dial.rates(prompt, response, score)
         tokens = response.token_ids.tolist() if self.dial.unit == "response" else []
         answer = f"/{score.answer_class}" if self.dial.unit == "answer" else ""
         draw = rng.derive_seed(self._seed, f"reward noise/{prompt.id}{answer}", step, *tokens) / 2**63
@@ -148,11 +154,3 @@ def number_of(problem: Problem, name: str) -> float:
             f"{', '.join(map(str, problem.info)) or 'nothing'}; name one of those, or length"
         )
     return x
-
-
-def _shifted(rate: float, shift: float) -> float:
-    """sigma(logit(rate) + shift); a rate of 0 or 1 stays."""
-    if rate in (0.0, 1.0):
-        return rate
-    log_odds = math.log(rate / (1 - rate)) + shift
-    return float(np.exp(-np.logaddexp(0.0, -log_odds)))

@@ -20,7 +20,15 @@ def stage(config: Config, name: str) -> Stage | Artifact:
 def made_for(config: Config) -> list[Stage]:
     """What the store must hold for a run of this configuration, in the order in which it is made."""
     names = chain.with_ancestors(config, chain.read_by(config))
-    return [found for name in names if isinstance(found := stage(config, name), Stage)]
+    most = max((judge.members for judge in config.reward.judges.values()), default=1)
+    found = (stage(of_member(config, place), name) for place in range(most) for name in names)
+    return list({one.key(): one for one in found if isinstance(one, Stage)}.values())
+
+
+def of_member(config: Config, place: int) -> Config:
+    """The configuration of a member of an ensemble of reward models: the seed of its training is its own."""
+    section = config.reward_model
+    return replace(config, reward_model=replace(section, seed=section.seed + place)) if place else config
 
 
 def initial_policy(config: Config, store: ArtifactStore) -> Artifact:

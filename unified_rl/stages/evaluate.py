@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import transformers
 
 from unified_rl.base import files, rng
-from unified_rl.base.errors import CheckpointError, RunDirectoryError
+from unified_rl.base.errors import CheckpointError, ConfigError, RunDirectoryError
 from unified_rl.base.types import Decoding, Problem, Prompt, Response, Score, Task
 from unified_rl.config.problems import DataConfig, TaskConfig
 from unified_rl.config.records import EvaluationConfig
@@ -224,7 +224,7 @@ def _sample_all(
     tokenizer = sampler.tokenizer
     generator = solution_generator(config, sampler, tokenizer)
     prompts = _prompts(config, task, sampler)
-    chunks = list(_chunks(prompts, options))
+    chunks = list(_chunks(prompts, options, task.slices))
     reward, judge = OutcomeReward(task), soundness.judge_of(task, chunks[0].prompts[0].problem)
     total = sum(chunk.responses for chunk in chunks)
     done = 0
@@ -243,8 +243,16 @@ def _sample_all(
 
 
 def _prompts(config: Config, task: Task, sampler: TorchGenerator | VllmGenerator) -> dict[str, Sequence[Prompt]]:
-    """Slice -> its problems as prompts, those that fit into the sampler's context."""
+    """Slice -> its problems as prompts, those that fit into the sampler's context.
+
+    Raises:
+        ConfigError: the task has no slice of a name that is asked for.
+    """
     options = config.evaluation
+    if unknown := sorted(set(options.slices) - set(task.slices)):
+        raise ConfigError(
+            f"evaluation.slices names {unknown[0]!r}, which task {task.name} does not have; choose from: {', '.join(task.slices)}"
+        )
     split = world.split_of(options.split)
     return {
         name: world.fitting(
@@ -253,7 +261,7 @@ def _prompts(config: Config, task: Task, sampler: TorchGenerator | VllmGenerator
             options.max_new_tokens,
             config,
         )
-        for name in task.slices
+        for name in options.slices or task.slices
     }
 
 
@@ -279,14 +287,17 @@ def _facts(config: Config, task: Task, policy: Policy, prompts: Mapping[str, Seq
     }
 
 
-def _chunks(prompts: Mapping[str, Sequence[Prompt]], options: EvaluationConfig) -> Iterator[_Chunk]:
-    """The chunks in the order of the rows: per slice first the greedy responses, then the samples."""
+def _chunks(prompts: Mapping[str, Sequence[Prompt]], options: EvaluationConfig, slices: Sequence[str]) -> Iterator[_Chunk]:
+    """The chunks in the order of the rows: per slice first the greedy responses, then the samples.
+
+    slices: all of the task: a slice has the same samples beside others and alone.
+    """
     index = 0
-    for slice_index, (name, of_slice) in enumerate(prompts.items()):
+    for name, of_slice in prompts.items():
         for mode, start, end, each in _spans(len(of_slice), options):
             count = max(1, options.responses_per_chunk // each)
             for first in range(start, end, count):
-                yield _Chunk(index, mode, slice_index, name, first, of_slice[first : min(first + count, end)], each)
+                yield _Chunk(index, mode, slices.index(name), name, first, of_slice[first : min(first + count, end)], each)
                 index += 1
 
 

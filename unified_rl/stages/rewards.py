@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +12,9 @@ from unified_rl.base.errors import ConfigError, UnifiedRLError
 from unified_rl.base.plugins import import_by_path
 from unified_rl.base.types import Generator, Response, Reward, Task
 from unified_rl.config.reward_models import check_settings, default_reduction
-from unified_rl.config.rewards import CONTROLS, NODE_VALUES, SEVERAL, STEP_VALUES, RewardConfig
+from unified_rl.config.rewards import CONTROLS, LENGTH, NODE_VALUES, SEVERAL, STEP_VALUES, RewardConfig
 from unified_rl.config.schema import Config
+from unified_rl.grading.forms import form, is_form
 from unified_rl.methods.signals import of_reward
 from unified_rl.models.reward_model import read_card
 from unified_rl.presets import chain
@@ -35,13 +35,12 @@ from unified_rl.rewards.checked import CheckedReward
 from unified_rl.rewards.corrections import CorrectedReward, Rates, measured_rates
 from unified_rl.rewards.ensembles import EnsembleScorer
 from unified_rl.rewards.functions import FunctionReward, check_callable, is_function
-from unified_rl.rewards.judges import LENGTH, Dial, number_of
+from unified_rl.rewards.judges import Dial, number_of
 from unified_rl.rewards.model import Scorer
 from unified_rl.rewards.node_values import NodeValues
-from unified_rl.rewards.patterns import pattern
 from unified_rl.rewards.step_values import StepGains
 from unified_rl.stages import world
-from unified_rl.stages.chain import stage
+from unified_rl.stages.chain import of_member, stage
 from unified_rl.stages.fingerprints import path_fingerprint
 from unified_rl.stages.kinds.reward_samples import read_samples
 from unified_rl.stages.reward_model import load_scorer
@@ -59,12 +58,9 @@ def preflight_reward(config: Config, task: Task) -> None:
             task.check_steps(task.problems("train", 1)[0], "")
         if ":" in reward.source:
             check_callable(import_by_path(reward.source, f"{where}.source"), f"{where}.source={reward.source}")
-        if reward.noise_by not in ("", LENGTH):
+        if reward.noise_by not in ("", LENGTH) and not is_form(reward.noise_by):
             for problem in world.training_problems(task, config):
                 number_of(problem, reward.noise_by)
-        for name in ("loophole", "pattern"):
-            if getattr(reward, name):
-                pattern(getattr(reward, name), f"{where}.{name}")
         if reward.learned and reward.model_path:
             kind = read_card(Path(reward.model_path)).kind
             reduction = reward.reduction or default_reduction(kind)
@@ -133,7 +129,7 @@ def _one(
         return _checking_reward(config, options, where, store, task, tokenizer, keys)
     provider = chain.provider(config, chain.REWARD)
     name = f"{where}/{provider}" if config.reward.source == SEVERAL else provider
-    members = [initial_reward_model(_of_member(config, place), store, options) for place in range(options.members)]
+    members = [initial_reward_model(of_member(config, place), store, options) for place in range(options.members)]
     for place, judge in enumerate(members):
         keys[f"{name}/{place}" if place else name] = judge.key
     return model_reward(config, options, [judge.path for judge in members], task, tokenizer)
@@ -154,12 +150,6 @@ def _step_values(
         correct=options.correct,
         incorrect=options.incorrect,
     )
-
-
-def _of_member(config: Config, place: int) -> Config:
-    """The configuration of a member of an ensemble: the seed of its training is its own."""
-    section = config.reward_model
-    return replace(config, reward_model=replace(section, seed=section.seed + place)) if place else config
 
 
 def _users_reward(name: str, where: str, task: Task, tokenizer: PreTrainedTokenizerBase) -> CheckedReward:
@@ -209,7 +199,7 @@ def _control(options: RewardConfig, where: str, task: Task) -> Reward:
     """A reward that knows nothing of the right answer."""
     accepts: controls.Accepts = {
         "random": lambda: controls.by_chance(options.random_rate, options.noise_seed),
-        "format": lambda: controls.by_form(pattern(options.pattern, f"{where}.pattern")),
+        "format": lambda: controls.by_form(form(options.pattern, f"{where}.pattern")),
         "wrong": lambda: controls.wrong,
         "majority": lambda: controls.majority,
     }[options.source]()
@@ -239,7 +229,7 @@ def _checking_reward(
         constant = (options.assumed_false_positive, options.assumed_false_negative)
         if options.correction_rates == "estimated":
             constant = _audited(config, judge, options.audited, store, tokenizer, keys)
-        rates = lambda prompt, response: constant  # noqa: E731
+        rates = lambda prompt, response, score: constant  # noqa: E731
     return CorrectedReward(judge, judge.values, options.correction, rates)
 
 
@@ -251,7 +241,7 @@ def _dial(options: RewardConfig, where: str) -> Dial:
         options.noise_by,
         options.noise_slope,
         options.noise_centre,
-        pattern(options.loophole, f"{where}.loophole") if options.loophole else None,
+        form(options.loophole, f"{where}.loophole") if options.loophole else None,
     )
 
 

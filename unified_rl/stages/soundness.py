@@ -1,7 +1,7 @@
 """Right answers by right reasoning: whether a response has the right answer and every one of its steps is right, by the task.
 
-Only tasks with an exact step checker (the tiny world) can say so. A response without steps is not sound, nor is one cut off at the
-limit of tokens.
+Only tasks with an exact step checker (the tiny world) can say so. A response that shows fewer steps than its problem has is not
+sound, nor is one cut off at the limit of tokens.
 """
 
 from __future__ import annotations
@@ -31,6 +31,13 @@ def judge_of(task: Task, one: Problem) -> Judge | None:
 
 
 def sound(task: Task, problem: Problem, text: str) -> bool:
-    """Whether a response has steps and every one of them is right. Raises ConfigError where the task cannot judge steps."""
+    """Whether every step of a response is right, its answer line the last, and none left out.
+
+    A problem whose chain of steps is fixed says how many it has (`steps` of its info): an answer alone has shown none of them.
+
+    Raises:
+        ConfigError: the task cannot judge steps.
+    """
     checks = task.check_steps(problem, text)
-    return bool(checks) and all(check.correct for check in checks)
+    steps = problem.info.get("steps")
+    return len(checks) > (steps if isinstance(steps, int) else 0) and all(check.correct for check in checks)

@@ -25,6 +25,7 @@ METRICS = {
     "correct": "reward/correct",
     "false_positive": "reward/false_positive",
     "false_negative": "reward/false_negative",
+    "wrong_of_form": "reward/wrong_of_form",
     "kl": "kl/k3",
     "entropy": "entropy/mean",
     "length": "response/length",

@@ -40,6 +40,7 @@ problems.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -278,3 +279,17 @@ def reading_note(num_problems: int, num_seeds: int) -> str:
     if num_problems < FEW_PROBLEMS:
         notes.append(f"only {num_problems} problems: read the interval as approximate")
     return "; ".join(notes)
+
+
+def over_seeds(values: Sequence[float]) -> dict[str, float]:
+    """Mean of one number per seed, and Student's interval and test against 0; no interval of fewer seeds than it takes.
+
+    Returns:
+        estimate, low, high, p; of too few seeds estimate alone, of none nothing.
+    """
+    if len(values) < FEWEST_SEEDS:
+        return {"estimate": float(np.mean(values))} if len(values) else {}
+    mean, error = float(np.mean(values)), float(np.std(values, ddof=1)) / len(values) ** 0.5
+    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1)) * error
+    p = 2 * float(stats.t.sf(abs(mean) / error, len(values) - 1)) if error else float(mean == 0)
+    return {"estimate": mean, "low": mean - half, "high": mean + half, "p": p}

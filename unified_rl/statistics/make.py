@@ -27,6 +27,7 @@ from unified_rl.statistics import (
     renewals,
     reward_models,
     tables,
+    wrong_forms,
 )
 from unified_rl.statistics.contrasts import FINAL, contrasts, format_contrasts, pair_of
 from unified_rl.statistics.grid_file import FILE, GridFacts, read_grid
@@ -87,6 +88,8 @@ def _of_runs(options: TablesOptions, out: Path, command: str) -> str:
     if (found := effective_rate.tables(data)) is not None:
         for name, table in zip((effective_rate.TABLE, effective_rate.PATHS), found, strict=True):
             write_table(table, out / f"{name}.csv", {"table": name, **facts})
+    if (forms := wrong_forms.table(data)) is not None:
+        write_table(forms, out / f"{wrong_forms.TABLE}.csv", {"table": wrong_forms.TABLE, **facts})
     if (rates := learning_rates.table(data)) is not None:
         write_table(rates, out / learning_rates.TABLE, {"table": "lr_sweep", **facts})
         parts.append(learning_rates.format_table(rates))

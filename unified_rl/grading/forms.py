@@ -1,4 +1,4 @@
-"""Forms of a response, told without knowing the right answer: what a format reward pays for, and what a loophole lets through.
+"""Forms of a response, told without knowing the right answer: what a format reward pays for, where a judge errs, what is counted.
 
     ends_in:TEXT       the final answer ends in TEXT
     contains:TEXT      the response has TEXT in it
@@ -13,14 +13,19 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from unified_rl.base.errors import ConfigError
-from unified_rl.base.types import Response, Score
 
-Pattern = Callable[[Response, Score], bool]
+#: (text of the response, its final answer, its length in tokens) -> whether it has the form.
+Form = Callable[[str, str | None, int], bool]
 
 NAMES = ("ends_in:TEXT", "contains:TEXT", "lines_under:N", "tokens_over:N")
 
 
-def pattern(name: str, where: str) -> Pattern:
+def is_form(name: str) -> bool:
+    """Whether a word names a form, known or not: numbers of a problem's info have no colon."""
+    return ":" in name
+
+
+def form(name: str, where: str) -> Form:
     """The form called `name`.
 
     Args:
@@ -31,12 +36,12 @@ def pattern(name: str, where: str) -> Pattern:
     """
     kind, _, value = name.partition(":")
     if kind == "ends_in" and value:
-        return lambda response, score: score.answer is not None and score.answer.endswith(value)
+        return lambda text, answer, tokens: answer is not None and answer.endswith(value)
     if kind == "contains" and value:
-        return lambda response, score: value in response.text
+        return lambda text, answer, tokens: value in text
     if kind in ("lines_under", "tokens_over") and value.isdecimal():
         limit = int(value[:9])
         if kind == "lines_under":
-            return lambda response, score: len(response.text.strip().splitlines()) < limit
-        return lambda response, score: len(response) > limit
+            return lambda text, answer, tokens: len(text.strip().splitlines()) < limit
+        return lambda text, answer, tokens: tokens > limit
     raise ConfigError(f"{where}={name!r} is not known; choose one of: {', '.join(NAMES)}")
