@@ -115,7 +115,11 @@ def test_demonstrations_are_legal_and_miss_as_often_as_detours_say():
         ("7*3=21\n#### 29", "incorrect", None, [True, False]),
         ("8+8=16\n16+7=23\n#### 23", "incorrect", None, [False, False, False]),
         ("3-7=0\n8+0=8\n#### 8", "incorrect", None, [False, False, False]),
-        ("#### 29\n7*3=21\n21+8=29", "unparsable", None, [False, True, True]),
+        ("#### 29\n7*3=21\n21+8=29", "unparsable", None, [False, False, False]),
+        ("#### 29\n7*3=21\n21+8=29\n#### 29", "incorrect", None, [False, False, False, False]),
+        ("7*3=21\n#### 21\n21+8=29\n#### 29", "incorrect", None, [True, False, False, False]),
+        ("7*3=21\n21+8=29\n#### 29\n#### 29", "incorrect", None, [True, True, False, False]),
+        ("007*03=0021\n21+8=29\n#### 0029", "correct", "29", [True, True, True]),
         ("29", "unparsable", None, [False]),
         ("", "unparsable", None, []),
         ("7*3=21\n21+8=29\n#### 29999999999999", "unparsable", None, [True, True, False]),
@@ -128,6 +132,16 @@ def test_what_policies_write(text, verdict, answer, steps):
     checks = TASK.check_steps(problem, text)
     assert [check.correct for check in checks] == steps
     assert not checks or checks[-1].end_char <= len(text)
+
+
+@given(st.lists(st.sampled_from(["7*3=21", "21+8=29", "8+3=11", "#### 29", "#### 21", "####", "", "7"]), max_size=6))
+@settings(max_examples=200, deadline=None)
+def test_the_last_step_is_right_where_the_answer_is_and_then_all_are(lines):
+    problem, text = problem_of((3, 7, 8), 29), "\n".join(lines)
+    steps = [check.correct for check in TASK.check_steps(problem, text)]
+    answered = TASK.check_answer(problem, text).verdict == "correct"
+    assert steps == sorted(steps, reverse=True), "nothing is right after what is wrong"
+    assert (answered and all(steps)) or not (answered or (steps and steps[-1] and lines[-1].startswith("#### ")))
 
 
 @given(st.text(alphabet="0123456789+-*= #\n\u0663x", max_size=60))

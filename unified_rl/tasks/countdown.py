@@ -136,7 +136,8 @@ class Countdown:
         """Judge every non-blank line as one step, its line break included; the answer line is the last step.
 
         A step is correct iff it and all before it are legal and the target can still be reached with all that is left. The answer
-        line is correct iff it is the last line and says the target, which is what is left.
+        line is correct iff it is the last line and says the target, which is what is left. An answer line before the last is no
+        legal step, and so nothing after it is correct: the last line is, if and only if the answer is graded correct.
 
         Never raises on garbage. Raises DataError where `problem` is not one of this task's.
         """
@@ -144,8 +145,8 @@ class Countdown:
         now: Numbers | None = left
         lines, checks = lines_of(text), []
         for index, (end, line) in enumerate(lines):
-            if line.startswith("####"):
-                correct = index == len(lines) - 1 and now == (target,) and _answer_of(line) == target
+            if index == len(lines) - 1 and line.startswith("####"):
+                correct = now == (target,) and _answer_of(line) == target
             else:
                 now = None if now is None else _applied(now, line)
                 correct = now is not None and target in _reachable(now)
