@@ -7,7 +7,9 @@ from transformers import AutoTokenizer
 
 from unified_rl.base.errors import ConfigError
 from unified_rl.tasks.arithmetic import Arithmetic
-from unified_rl.tasks.tokenizers import SPECIAL_TOKENS, train_tokenizer, word_tokenizer
+from unified_rl.tasks.countdown import Countdown
+from unified_rl.tasks.tokenizers import train_tokenizer, word_tokenizer
+from unified_rl.tasks.word_pieces import SPECIAL_TOKENS, vocabulary
 
 WORLD = Arithmetic()
 TEXTS = [
@@ -41,6 +43,14 @@ def test_the_worlds_texts_survive_exactly_without_unknowns(slice):
 def test_digits_are_single_tokens_and_words_carry_their_spaces():
     tokens = WORDS.convert_ids_to_tokens(WORDS.encode("Tom has 43 apples.\n43-17=26\n#### 26", add_special_tokens=False))
     assert tokens == ["Tom", " has ", "4", "3", " apples", ".", "\n", *"43-17=26", "\n", "#### ", "2", "6"]
+
+
+def test_the_vocabulary_is_what_the_tokenizer_splits_texts_into():
+    """Counted without the tokenizer's library: its own splitter's pieces, line breaks in a row and unknown letters among them."""
+    for texts in (Arithmetic.corpus(), Countdown.corpus(), ["Tom has 4\n\n\n5 é  é ## #### 6-x\t\r\n"]):
+        made = word_tokenizer(texts)
+        pieces = {piece for text in texts for piece, _ in made.backend_tokenizer.pre_tokenizer.pre_tokenize_str(text)}
+        assert made.convert_ids_to_tokens(range(len(made))) == vocabulary(texts) == [*SPECIAL_TOKENS, *sorted(pieces)]
 
 
 def test_main_problems_take_about_sixty_tokens():

@@ -11,8 +11,9 @@ from unified_rl.cli.grammar import Call, Command
 from unified_rl.config.ranges import one_of
 from unified_rl.grids import reproduce as main_job
 from unified_rl.grids import runner
-from unified_rl.grids.definition import GROUPS, Grid, in_another_world
+from unified_rl.grids.definition import GROUPS, Grid, cells, in_another_world
 from unified_rl.grids.line import HYPOTHESIS, grid_of_line
+from unified_rl.stages.kinds.pretrain import config_of
 
 SLURM = "slurm."
 WAYS = {"--dry-run": runner.dry_run, "--status": runner.status}
@@ -59,7 +60,7 @@ def _grid(call: Call) -> int:
     if len(options.name) > 1:
         raise ConfigError(f"grid takes one name, got {' '.join(options.name)}")
     if options.name and words:
-        return _go(call, *_elsewhere(options.name[0], words), options)
+        return _go(call, *_elsewhere(options.name[0], words, options.preset), options)
     if not options.name and not words:
         raise ConfigError(
             "grid needs the name of an ablation, its file, or words as in: unified-rl grid method=grpo,rft seeds=0,1"
@@ -68,14 +69,17 @@ def _grid(call: Call) -> int:
     return _go(call, grid, hypothesis, options)
 
 
-def _elsewhere(name: str, words: Sequence[str]) -> tuple[Grid, str]:
-    """A named grid in the world that the words say, and its hypothesis."""
+def _elsewhere(name: str, words: Sequence[str], preset: str) -> tuple[Grid, str]:
+    """A named grid in the world that the words say, and its hypothesis. Raises ConfigError where its first cell cannot be there."""
     key, own = words[0].partition("=")[0], [item.name for item in fields(runner.Choices)]
     grid, hypothesis = runner.load_grid(name)
     try:
-        return in_another_world(grid, words), hypothesis
+        there = in_another_world(grid, words)
     except ConfigError as error:
         raise ConfigError(f"{key!r} is not an option of a named grid{did_you_mean(key, own)}; {error}") from error
+    first = cells(there, preset)[0]
+    config_of(first.command, first.train)  # refused here in one line, and not once for each cell within a plan
+    return there, hypothesis
 
 
 def _go(call: Call, grid: Grid, hypothesis: str, choices: runner.Choices) -> int:

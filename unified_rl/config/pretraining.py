@@ -12,6 +12,8 @@ from unified_rl.config.stages import LearningRateConfig
 
 #: Before a path: a source that section `pretraining.world` describes, made when it is needed.
 WORLD = "world:"
+#: The task whose problems that world tells. Its vocabulary is closed: no other task's words are in it.
+WORLD_TASK = "arithmetic"
 
 
 @dataclass

@@ -75,7 +75,7 @@ def _equation(config: Config) -> list[str]:
     options = {item.name: getattr(coefficient, item.name) for item in fields(coefficient) if item.name != "name"}
     return [
         "grad J = sum over responses and tokens of  w  GC  grad log pi(o_t | q, o_<t)      (Eq. 5)",
-        f"  data    {declared(config.source).in_words}",
+        f"  data    {declared(config.source).in_words.replace('P_sft(Q)', problems.prompts(config))}",
         f"  w     = {weight}",
         f"  GC    = {coefficient.describe(config.reward.supervision)}   [{coefficient.equation}]",
         f"          with {', '.join(f'{name}={value}' for name, value in options.items() if value is not None)}"

@@ -14,6 +14,7 @@ from unified_rl.config.plan import ArchitectureConfig
 from unified_rl.config.problems import ModelConfig
 from unified_rl.config.schema import Config
 from unified_rl.models.adapter_files import is_adapter, root_of
+from unified_rl.planning.problems import known_vocabulary
 
 #: Families that differ from Llama only in the biases of query, key and value, or in norms of query and key.
 FAMILIES = ("llama", "mistral", "qwen2", "qwen3")
@@ -126,8 +127,11 @@ def shape_of(config: Config) -> tuple[ModelShape, str]:
         return shape_from_file(_fetched(path)), f"config.json of {path} on the Hugging Face Hub"
     if found.name:
         return _of_stack(found), f"the stack's section architecture ({found.name})"
-    model = config.model
-    return _from_scratch(model), f"section model, from scratch; the vocabulary is at most {model.vocabulary}"
+    known = known_vocabulary(config)
+    says = f"that of task {config.task.name}" if known else f"at most {config.model.vocabulary}"
+    return _from_scratch(
+        config.model, known or config.model.vocabulary
+    ), f"section model, from scratch; the vocabulary is {says}"
 
 
 def _of_stack(found: ArchitectureConfig) -> ModelShape:
@@ -145,7 +149,7 @@ def _of_stack(found: ArchitectureConfig) -> ModelShape:
     )
 
 
-def _from_scratch(model: ModelConfig) -> ModelShape:
+def _from_scratch(model: ModelConfig, vocabulary: int) -> ModelShape:
     return ModelShape(
         model.hidden_size,
         model.num_layers,
@@ -153,7 +157,7 @@ def _from_scratch(model: ModelConfig) -> ModelShape:
         model.num_heads,
         model.hidden_size // model.num_heads,
         model.intermediate_size,
-        model.vocabulary,
+        vocabulary,
         model.max_positions,
         tied_embeddings=True,
     )

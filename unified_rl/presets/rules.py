@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from unified_rl.base.errors import ConfigError
 from unified_rl.config.axes import ImportanceConfig
+from unified_rl.config.pretraining import WORLD, WORLD_TASK
 from unified_rl.config.reward_models import check_settings, default_reduction
 from unified_rl.config.rewards import CONTROLS, NODE_VALUES, SEVERAL, STEP_VALUES, RewardConfig
 from unified_rl.config.schema import Config
@@ -17,6 +18,7 @@ from unified_rl.presets.reward_rules import check_rewards
 from unified_rl.presets.step_rewards import check_step_rewards
 from unified_rl.sources.registry import SOURCES, declared
 from unified_rl.sources.settings import SourceConfig
+from unified_rl.tasks import PROCEDURAL
 
 
 def check(config: Config) -> None:
@@ -317,6 +319,17 @@ def _lora(config: Config) -> None:
             )
 
 
+def _pages(config: Config) -> None:
+    """The made-up world of pre-training is one task's; a procedural task is not another one's by any option."""
+    task, tokenizer = config.task.name, config.model.tokenizer
+    if tokenizer.startswith(WORLD) and task in PROCEDURAL and task != WORLD_TASK:
+        raise ConfigError(
+            f"task={task} has no pages of pre-training: the made-up world (model.tokenizer={tokenizer}) tells problems of "
+            f"task={WORLD_TASK}, in its words alone; set task={WORLD_TASK}, or pre-train on token files of your own with a "
+            "tokenizer of theirs (docs/pretraining.md)"
+        )
+
+
 def _vllm(config: Config) -> None:
     if config.generator.name != "vllm":
         return
@@ -382,6 +395,7 @@ RULES = (
     _greedy,
     _compiled,
     _lora,
+    _pages,
     _vllm,
     _ahead,
     _deepspeed,

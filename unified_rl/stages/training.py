@@ -28,6 +28,7 @@ from unified_rl.stages.models import check_model_path, try_model
 from unified_rl.stages.rewards import preflight_reward, try_reward
 from unified_rl.stages.threads import use_threads
 from unified_rl.stages.trained import StepHook, opened
+from unified_rl.tasks import check_slices
 from unified_rl.training.trainers import preflight_trainer
 
 
@@ -86,7 +87,7 @@ def preflight(config: Config) -> Task:
     """
     sinks.check(config.logging.sinks)
     task = world.make_task(config)
-    world.check_slices(task, config)
+    check_slices(task, config.data.slices)
     check_model_path(config)
     path_fingerprint(config.model.path)
     path_fingerprint(config.model.lora.path)

@@ -59,15 +59,6 @@ def training_problems(task: Task, config: Config) -> list[Problem]:
     return problems
 
 
-def check_slices(task: Task, config: Config) -> None:
-    """Refuse a training slice that the task does not have. Raises ConfigError with those that it has."""
-    unknown = sorted(set(config.data.slices) - set(task.slices))
-    if unknown:
-        raise ConfigError(
-            f"data.slices names {unknown[0]!r}, which task {task.name} does not have; choose from: {', '.join(task.slices)}"
-        )
-
-
 def split_of(name: str) -> Split:
     """The split of that name, one that the configuration has let through."""
     return next(split for split in SPLITS if split == name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
 from functools import partial
 from typing import Any
@@ -48,6 +48,15 @@ def build_task(name: str, /, **options: object) -> Task:
     if missing := [attribute for attribute in _REQUIRED if not hasattr(task, attribute)]:
         raise ConfigError(f"task={name!r} lacks {', '.join(missing)}; see the protocol Task in unified_rl/base/types.py")
     return task
+
+
+def check_slices(task: Task, slices: Sequence[str]) -> None:
+    """Refuse a training slice that the task does not have. Raises ConfigError with those that it has."""
+    unknown = sorted(set(slices) - set(task.slices))
+    if unknown:
+        raise ConfigError(
+            f"data.slices names {unknown[0]!r}, which task {task.name} does not have; choose from: {', '.join(task.slices)}"
+        )
 
 
 def _factory(name: str) -> Callable[..., Task]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,13 @@ from unified_rl.config.ranges import between
 from unified_rl.tasks.made_problems import digest, lines_of, split_of
 
 LARGEST_VALUE = 999
+SMALLEST_NUMBER = 2
 SMALLEST_TARGET, LARGEST_TARGET = 10, 99
+
+#: Kind of problem -> how many numbers it has, and an upper bound of the targets that one set of them can have: of three numbers
+#: a sum, a sum or product less or plus the third (4 with signs alone, 6 and 6), all of them multiplied; of four with signs alone,
+#: half of the 16 ways to put them; else every target.
+KINDS = {"three": (3, 17), "plain": (4, 8), "product": (4, LARGEST_TARGET - SMALLEST_TARGET + 1)}
 
 # Model output is hostile: it is matched, never evaluated, and longer numbers do not match.
 _STEP = re.compile(r"([0-9]{1,9}) ?([-+*]) ?([0-9]{1,9}) ?= ?([0-9]{1,9})")
@@ -56,26 +63,38 @@ class Countdown:
         #### 29
 
     Every number is used once, the values between lie in 0..999, and a difference is never negative. Slices: "main" (the default),
-    whose training problems are demonstrated, and "hard". Main problems have three numbers, or four that sums and differences alone
-    can do; hard ones have four and need a product. So demonstrations show each difficulty apart, and the hard slice joins them.
+    whose training problems are demonstrated, and "hard". Main problems have, by turns, three numbers, or four that sums and
+    differences alone can do; with `mixed_share`, that share of those with four need a product. Hard problems have four numbers and
+    need a product. So, as long as `mixed_share` is 0, demonstrations show each difficulty apart, and the hard slice joins them.
 
     What the world builds in by construction:
 
     - A problem has many right solutions, and the order of steps is free. A step is right if and only if it is legal and the target
       can still be reached from what it leaves, which is decided by search: this is an exact process reward, the value of the best
       continuation.
-    - The demonstrator searches badly. Before the last step it makes, with `detour_probability`, a random legal step in place of a
+    - A right answer is a legal derivation of the target, so that all of its steps are right: CoT-Pass@K is Pass@K here.
+    - The demonstrator searches badly. At each step but the last it takes, with `detour_probability`, a random step in place of a
       right one, and goes on with what is left: such a demonstration mostly misses the target, and says so in its last line. A
-      policy that imitates it perfectly is right less often than it could be; what it writes is always legal arithmetic.
+      policy that imitates it perfectly is right less often than it could be; what it writes is always legal arithmetic. Four
+      numbers that sums and differences alone can do, it does with these alone, detours included: no product of four numbers stands
+      in a demonstration, right or missed, unless its problem needs one.
     - Votes are of the values that legal derivations reach; a response that is not one has no answer.
-    - Splits are disjoint by content, a hash of numbers and target, whatever the arguments.
+    - Of each kind, every pair of numbers and target is equally likely, and none comes twice: a split is a random order of its pool,
+      so that its first problems are like its last. One in two main problems has three numbers, wherever they stand.
+    - Splits are disjoint by a hash of the numbers alone, whatever the arguments: numbers that a test problem gives are given by no
+      training problem, to any target.
+    - Few things can be done with few numbers: a policy of random legal steps has a high Pass@K (docs/tiny_world.md).
+
+    A number may be written with leading zeros, as in the first world.
 
     Args:
         seed: names the sequence of problems and the detours.
-        largest: of the numbers that are given; the smallest is 2.
+        largest: of the numbers that are given; the smallest is 2. By default there are twice as many training problems of three
+            numbers as 20,000 demonstrations take.
         detour_probability: see above.
-        mixed_share: of the main problems with four numbers, how many may need a product as hard ones do: demonstrations then show
-            both difficulties together, that often.
+        mixed_share: of the main problems with four numbers, how many need a product as hard ones do: demonstrations then show both
+            difficulties together, that often. Hard problems, and those of three numbers, are the same whatever it is; of the others
+            those that it does not touch, but for a few that would come twice.
 
     Raises:
         ConfigError: where an argument is out of range, naming it.
@@ -84,7 +103,7 @@ class Countdown:
     name = "countdown"
     slices = ("main", "hard")
 
-    def __init__(self, seed: int = 0, largest: int = 20, detour_probability: float = 0.35, mixed_share: float = 0.0) -> None:
+    def __init__(self, seed: int = 0, largest: int = 30, detour_probability: float = 0.35, mixed_share: float = 0.0) -> None:
         between("largest", largest, 6, 99)
         between("detour_probability", detour_probability, 0, 1)
         between("mixed_share", mixed_share, 0, 1)
@@ -136,7 +155,8 @@ class Countdown:
         """Judge every non-blank line as one step, its line break included; the answer line is the last step.
 
         A step is correct iff it and all before it are legal and the target can still be reached with all that is left. The answer
-        line is correct iff it is the last line and says the target, which is what is left.
+        line is correct iff it is the last line and says the target, which is what is left. An answer line before the last is no
+        legal step, and so nothing after it is correct: the last line is, if and only if the answer is graded correct.
 
         Never raises on garbage. Raises DataError where `problem` is not one of this task's.
         """
@@ -144,8 +164,8 @@ class Countdown:
         now: Numbers | None = left
         lines, checks = lines_of(text), []
         for index, (end, line) in enumerate(lines):
-            if line.startswith("####"):
-                correct = index == len(lines) - 1 and now == (target,) and _answer_of(line) == target
+            if index == len(lines) - 1 and line.startswith("####"):
+                correct = now == (target,) and _answer_of(line) == target
             else:
                 now = None if now is None else _applied(now, line)
                 correct = now is not None and target in _reachable(now)
@@ -164,44 +184,72 @@ class Countdown:
         return (_question((1, 1), 1), "0123456789\n", "1+1=1\n1-1=1\n1*1=1\n#### 1")
 
     def _stream(self, split: Split, slice: str) -> Iterator[Problem]:
-        """Problems of one split and slice without repeats; ends where many draws in a row bring nothing new."""
-        rng = generator(self.seed, f"countdown/{split}/{slice}")
-        seen: set[str] = set()
-        redraws = 0
-        while redraws < _MAX_REDRAWS:
-            numbers, target = self._draw(rng, slice)
-            content = f"{target} from {numbers}"
-            redraws += 1
-            if target and split_of(content) == split and content not in seen:
-                seen.add(content)
-                redraws = 0
-                info = {"slice": slice, "numbers": list(numbers), "target": target}
-                given = tuple(int(numbers[place]) for place in rng.permutation(len(numbers)))
-                yield Problem(f"countdown/{slice}/{digest(content)}", _question(given, target), str(target), info)
+        """Problems of one split and slice without repeats; ends where many draws in a row bring nothing new.
 
-    def _draw(self, rng: np.random.Generator, slice: str) -> tuple[Numbers, int]:
-        """Numbers and a target that they reach in the slice's way; 0 where there is none."""
-        count = 4 if slice == "hard" else int(rng.integers(3, 5))
-        numbers = tuple(sorted(int(number) for number in rng.integers(2, self.largest + 1, size=count)))
-        plain = _reachable(numbers, products=False)
-        alone = count == 4 and not (self.mixed_share and rng.random() < self.mixed_share)
-        fitting = {"hard": _reachable(numbers) - plain, "main": plain if alone else _reachable(numbers)}[slice]
-        targets = sorted(value for value in fitting if SMALLEST_TARGET <= value <= LARGEST_TARGET)
-        return numbers, targets[int(rng.integers(len(targets)))] if targets else 0
+        Each place has a kind and random numbers of its own: what is drawn at one changes others only where it would come twice.
+        """
+        seen: set[tuple[Numbers, int]] = set()
+        for place in itertools.count():
+            rng = generator(self.seed, f"countdown/{split}/{slice}", place)
+            drawn = _draws(rng, split, self._kind(rng, slice, place), self.largest)
+            new = next((facts for facts in drawn if facts not in seen), None)
+            if new is None:
+                return
+            seen.add(new)
+            numbers, target = new
+            info = {"slice": slice, "numbers": list(numbers), "target": target}
+            given = tuple(numbers[turn] for turn in rng.permutation(len(numbers)))
+            name = digest(f"{target} from {numbers}")
+            yield Problem(f"countdown/{slice}/{name}", _question(given, target), str(target), info)
+
+    def _kind(self, rng: np.random.Generator, slice: str, place: int) -> str:
+        """The kind, in `KINDS`, of the problem at a place: of main ones, by turns, three numbers and four."""
+        if slice == "hard":
+            return "product"
+        if place % 2 == 0:
+            return "three"
+        return "product" if rng.random() < self.mixed_share else "plain"
 
     def _demonstrate(self, problem: Problem, index: int) -> Demonstration:
         """The demonstrator's solution of training problem `index`."""
         rng = generator(self.seed, "countdown/detours", index)
         numbers, target = _facts(problem)
+        # A product among four numbers would tell that the demonstration misses, if problems that need none had it in detours alone.
+        products = len(numbers) == KINDS["three"][0] or target not in _reachable(numbers, products=False)
 
         def choose(left: Numbers) -> _Move:
-            moves = _moves(left)
-            right = [move for move in moves if target in _reachable(_left(left, move))]
+            moves = _moves(left, products)
+            right = [move for move in moves if target in _reachable(_left(left, move), products)]
             lost = not right or (len(left) > 2 and rng.random() < self.detour_probability)
             return (moves if lost else right)[int(rng.integers(len(moves if lost else right)))]
 
         text = _written(numbers, choose)
         return Demonstration(problem, text, clean=text.endswith(f"#### {target}"))
+
+
+def _draws(rng: np.random.Generator, split: Split, kind: str, largest: int) -> Iterator[tuple[Numbers, int]]:
+    """Numbers of the split and a target that they reach in the kind's way, every such pair equally likely; many, not without end.
+
+    All sets of numbers are equally likely, equal numbers included, and one with few targets is often drawn in vain: else some pairs
+    would be used up sooner than others, and later problems would be unlike the first.
+    """
+    count, most = KINDS[kind]
+    values = largest - SMALLEST_NUMBER + 1
+    for _ in range(_MAX_REDRAWS):
+        chosen = np.sort(rng.choice(values + count - 1, count, replace=False)) - np.arange(count)  # a multiset, as a set
+        numbers = tuple(SMALLEST_NUMBER + int(number) for number in chosen)
+        place = int(rng.integers(most))
+        if split_of(f"{numbers}") == split and place < len(targets := _targets(numbers, kind)):
+            yield numbers, targets[place]
+
+
+@lru_cache(maxsize=1 << 17)
+def _targets(numbers: Numbers, kind: str) -> tuple[int, ...]:
+    """What the numbers can be asked to make in the kind's way, in ascending order."""
+    fitting = _reachable(numbers, products=kind != "plain")
+    if kind == "product":
+        fitting -= _reachable(numbers, products=False)
+    return tuple(sorted(value for value in fitting if SMALLEST_TARGET <= value <= LARGEST_TARGET))
 
 
 def _written(numbers: Numbers, choose: Callable[[Numbers], _Move]) -> str:

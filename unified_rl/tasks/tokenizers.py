@@ -10,15 +10,11 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from unified_rl.base.errors import ConfigError
+from unified_rl.tasks.word_pieces import BOS, EOS, PAD, SPECIAL_TOKENS, UNK, WORD_PIECES, vocabulary
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
-
-PAD, BOS, EOS, UNK = SPECIAL_TOKENS = ("<pad>", "<s>", "</s>", "<unk>")
-
-# A word takes the space before it, and the one after it where a digit follows, so that a number is nothing but its digits.
-_WORD_PIECES = r"[0-9]|#+ ?| ?[A-Za-z]+(?: (?=[0-9]))?|."
 
 # Bytes that a byte-level tokenizer must know.
 _BYTES = 256
@@ -34,13 +30,11 @@ def word_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:
     """
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 
-    split = pre_tokenizers.Split(Regex(_WORD_PIECES), behavior="isolated")
-    pieces = sorted({piece for text in texts for piece, _ in split.pre_tokenize_str(text)})
-    if not pieces:
+    tokens = vocabulary(texts)
+    if len(tokens) == len(SPECIAL_TOKENS):
         raise ConfigError("a word tokenizer needs text to take its words from, and got none")
-    vocabulary = {token: index for index, token in enumerate([*SPECIAL_TOKENS, *pieces])}
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=UNK))
-    tokenizer.pre_tokenizer = split
+    tokenizer = Tokenizer(models.WordLevel({token: index for index, token in enumerate(tokens)}, unk_token=UNK))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(WORD_PIECES), behavior="isolated")
     tokenizer.decoder = decoders.Fuse()
     return _wrap(tokenizer)
 
