@@ -119,7 +119,8 @@ def test_gains_of_iterative_arms_are_concluded_from_their_tables(tmp_path):
         later = row | {"iteration": 2}
         table = pd.DataFrame([one | {"p": p, "num_problems": 200, "num_seeds": 5, "num_starts": 5} for one in (row, later)])
         write_table(table, place / label.lower() / "iteration_gains.csv", {"label": label, "num_starts": 5})
-    primary = [{**PRIMARY, "label": label, "baseline": label, "metric": "gain", "margin": 0.05} for label, *_ in gains]
+    about = {"metric": "gain", "margin": 0.05, "expected": "above"}
+    primary = [{**PRIMARY, "label": label, "baseline": label, **about} for label, *_ in gains]
     (place / "grid.json").write_text(json.dumps({"name": "iterated", "preset": "default", "cells": [], "primary": primary}))
     (shipped,) = read_shipped(tmp_path)
     found = {one.comparison: one.conclusion for one in answers(shipped)}

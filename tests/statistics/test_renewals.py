@@ -58,7 +58,8 @@ def folder(tmp_path_factory):
             iterative(root / "iterative" / name, label, seed, renewed, control)
             cells.append({"id": name, "label": label, "seed": seed, "group": "iterative", "command": "iterate", "words": []})
     primary = [
-        {"label": "Bad", "baseline": other, "metric": "gain", "margin": 0.05, "reason": "by hand"} for other in ("Bad", "Good")
+        {"label": "Bad", "baseline": other, "metric": "gain", "margin": 0.05, "reason": "by hand", "expected": "above"}
+        for other in ("Bad", "Good")
     ]
     plan = {"name": "small", "cells": cells, "contrasts": [["Bad", "Good"]], "primary": primary, "matching": "by hand"}
     (root / "grid.json").write_text(json.dumps(plan))

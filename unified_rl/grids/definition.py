@@ -38,6 +38,7 @@ START_SECTIONS = frozenset(
         "artifacts",
     }
 )
+DIRECTIONS = ("above", "below", "")
 PRIMARY_METRICS = ("greedy", "avg", "maj", "pass", "cot_pass", "gain", "left_at_half")
 GROUPS = {"train": "runs", "iterate": "iterative", PRETRAIN: "pretraining"}
 #: Where the start policies come from: one for all seeds, so that intervals are conditional on it; or one for each seed.
@@ -170,6 +171,8 @@ class Primary:
     left_at_half: of pre-training (`statistics.pretraining`), a share in 0..1 as accuracies are.
     margin: differences of accuracy (0..1) within it, either way, do not matter, and a run is precise enough whose interval reaches
     no further to either side. reason: why that much.
+    expected: above | below, where the hypothesis has `label`, and by which a difference supports or contradicts it; "" where it
+    states no direction: the page then says which it was.
     """
 
     label: str
@@ -177,8 +180,13 @@ class Primary:
     metric: str = "greedy"
     margin: float = 0.02
     reason: str = ""
+    expected: str = ""
 
     def __post_init__(self) -> None:
+        if self.expected not in DIRECTIONS:
+            raise ConfigError(
+                f"primary contrast: expected={self.expected} is neither above nor below; without a direction leave it out"
+            )
         if self.metric not in PRIMARY_METRICS:
             raise ConfigError(f"primary contrast: metric={self.metric} is none of {', '.join(PRIMARY_METRICS)}")
         if self.label == self.baseline and self.metric != "gain":

@@ -17,6 +17,9 @@ FILE = "grid.json"
 #: The label that others are compared with where the grid names none: the policy that training starts from.
 DEFAULT_BASELINE = "SFT"
 NOT_STATED = "not stated"
+#: Where a hypothesis has the label of a primary contrast, seen from its baseline; "" where it does not say.
+ABOVE, BELOW = "above", "below"
+DIRECTIONS = (ABOVE, BELOW, "")
 #: Words that say what a run is called and where it finds things.
 _NAMES = ("label=", "artifacts=", "run_dir=")
 
@@ -41,6 +44,7 @@ class Primary:
     """A contrast that an ablation is about, declared before it runs: label minus baseline by one metric, on every slice.
 
     margin: a difference within it, either way, is no difference that matters (accuracy, 0..1). reason: why that much.
+    expected: where the hypothesis has label, ABOVE or BELOW baseline; "" where it states no direction, and in older files.
     """
 
     label: str
@@ -48,6 +52,7 @@ class Primary:
     metric: str
     margin: float
     reason: str = ""
+    expected: str = ""
 
     def is_of(self, row: Mapping[str, Any]) -> bool:
         return (row["label"], row["baseline"], row["metric"]) == (self.label, self.baseline, self.metric)
@@ -157,7 +162,10 @@ def _primary(path: Path, stated: Any) -> tuple[Primary, ...]:
 
 def _one_primary(stated: Mapping[str, Any]) -> Primary:
     label, baseline, metric = (str(stated[name]) for name in ("label", "baseline", "metric"))
-    return Primary(label, baseline, metric, float(stated["margin"]), str(stated.get("reason") or ""))
+    expected = str(stated.get("expected") or "")
+    if expected not in DIRECTIONS:
+        raise ValueError(f"expected={expected} is neither {ABOVE} nor {BELOW}")
+    return Primary(label, baseline, metric, float(stated["margin"]), str(stated.get("reason") or ""), expected)
 
 
 def _arms(path: Path, facts: Mapping[str, Any]) -> dict[frozenset[str], str]:
