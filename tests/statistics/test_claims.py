@@ -225,15 +225,32 @@ def test_first_round_against_second_allows_for_any_dependence(tmp_path):
     assert [finding.verdict for finding in helps] == [SUPPORTS, CANNOT_TELL]
 
 
-def test_arms_of_iterative_runs_are_experiments_and_only_renewed_reward_models_count(tmp_path, monkeypatch):
-    row = {"iteration": 1, "step": 48, "slice": "main", "estimate": 0.2, "low": 0.1, "high": 0.3}
-    for arm, what in (("both_renewed", "renewed"), ("both_kept", "kept")):
-        table = pd.DataFrame([row | {"num_problems": 200, "num_seeds": 5, "num_starts": 5}])
-        write_table(table, tmp_path / "iterative_rl" / arm / "iteration_gains.csv", FACTS | {"iterate": {"reward_model": what}})
-    (tmp_path / "iterative_rl" / "grid.json").write_text(json.dumps({"name": "iterative_rl", "cells": []}))
+#: Grid and arm -> what is done with reward model and reference, and the labels of the initial one that are turned over.
+ITERATED = {
+    "iterative_rl/both_renewed": ("renewed", "renewed", {}),
+    "iterative_rl/reward_model_renewed": ("renewed", "kept", {}),
+    "iterative_rl/reference_renewed": ("kept", "renewed", {}),
+    "iterative_rl/both_kept": ("kept", "kept", {}),
+    "iterative_rl/process_both_renewed": ("renewed", "renewed", {}),
+    "iterative_rl/process_both_kept": ("kept", "kept", {}),
+    "replayed_reward_model/0_wrong": ("renewed", "kept", {}),
+    "harmed/40_wrong": ("renewed", "renewed", {"reward_model.label_false_positive": 0.4}),
+}
+
+
+@pytest.mark.parametrize("findings", [evidence.renewal_findings, evidence.first_round_findings])
+def test_of_iterative_arms_only_those_of_algorithm_1_count(findings, tmp_path, monkeypatch):
+    """Reward model and reference renewed, and nothing harmed on purpose; what the arms without are there to tell is not its gain."""
+    row = {"step": 48, "slice": "main", "estimate": 0.2, "low": 0.1, "high": 0.3, "num_problems": 200, "num_seeds": 5}
+    for arm, (reward_model, reference, noise) in ITERATED.items():
+        table = pd.DataFrame([row | {"iteration": iteration, "num_starts": 5} for iteration in (1, 2)])
+        facts = FACTS | {"iterate": {"reward_model": reward_model, "reference": reference}, "label_noise": noise}
+        write_table(table, tmp_path / arm / "iteration_gains.csv", facts)
+        (tmp_path / arm).parent.joinpath("grid.json").write_text(json.dumps({"name": arm.partition("/")[0], "cells": []}))
     monkeypatch.setattr(claims, "SHIPPED", tmp_path)
-    found = evidence.renewal_findings([evidence.read_experiment_tables(folder) for folder in claims.shipped_experiments()])
-    assert [finding.experiment for finding in found] == ["iterative_rl/both_renewed"]
+    found = findings([evidence.read_experiment_tables(folder) for folder in claims.shipped_experiments()])
+    counted = list(dict.fromkeys(finding.experiment for finding in found))
+    assert counted == ["iterative_rl/both_renewed", "iterative_rl/process_both_renewed"]
 
 
 def test_the_papers_numbers_are_those_of_its_figures():

@@ -30,8 +30,8 @@ MARGIN = 0.02
 #: Where the baseline's K samples already hold a right answer to this share of the problems, a slice cannot show a rise in
 #: coverage worth the name (less than five margins of room), and "no rise" would be true by construction.
 CEILING = 0.9
-#: Of an iterative run's options, and of tables that do not say.
-RENEWED = "renewed"
+#: What the paper's Algorithm 1 does with both, and what older tables that do not say are of.
+RENEWED, RENEWABLE = "renewed", ("reward_model", "reference")
 TABLES = ("grid_contrasts.csv", "contrasts.csv", "grid.csv", "iteration_gains.csv")
 
 
@@ -223,9 +223,19 @@ def _level(experiment: Experiment, label: str, slice_name: str) -> float | None:
     return float(rows["estimate"].iloc[0]) if len(rows) else None
 
 
+def is_algorithm_1(experiment: Experiment) -> bool:
+    """Whether iterative runs are the paper's: reward model and reference renewed, and no judgement turned over on purpose.
+
+    Arms in which one of them is kept, or the initial reward model is harmed, are there to be compared with it.
+    """
+    facts = experiment.provenance
+    renewed = all(facts.get("iterate", {}).get(name, RENEWED) == RENEWED for name in RENEWABLE)
+    return renewed and not facts.get("label_noise")
+
+
 def renewal_findings(experiments: Sequence[Experiment]) -> list[Finding]:
-    """The claim that an iteration whose reward model was renewed beats the one before, which goes on as its control, at the last
-    step that both have.
+    """The claim that an iteration of Algorithm 1 beats the one before, which goes on as its control, at the last step that both
+    have.
     """
     return [
         _finding(
@@ -235,20 +245,19 @@ def renewal_findings(experiments: Sequence[Experiment]) -> list[Finding]:
             direction(row["low"], row["high"]),
             null=0.0,
         )
-        for experiment in experiments
-        if experiment.provenance.get("iterate", {}).get("reward_model", RENEWED) == RENEWED
+        for experiment in filter(is_algorithm_1, experiments)
         for row in experiment.rows("iteration_gains.csv").to_dict("records")
     ]
 
 
 def first_round_findings(experiments: Sequence[Experiment]) -> list[Finding]:
-    """The claim that the first renewal gains more than the second.
+    """The claim that the first renewal of Algorithm 1 gains more than the second.
 
     The two share policies and seeds, so that their errors depend on each other in a way that the tables do not hold: each is
     taken at 97.5 %, and the interval of the difference from one's low to the other's high holds at 95 % whatever that is.
     """
     found = []
-    for experiment in experiments:
+    for experiment in filter(is_algorithm_1, experiments):
         table = experiment.rows("iteration_gains.csv")
         for slice_name in table["slice"].unique() if len(table) else ():
             by_round = table[table["slice"] == slice_name].set_index("iteration")
