@@ -205,7 +205,8 @@ class Grid:
     `unified-rl figures`. tuning: one sentence on the learning rates, besides what the configurations say (`grids.tuning`). sweep:
     the table of a sweep whose arms these are, by label; "" = that of the methods.
     starts: shared | per_seed, whether every seed has a start policy of its own, from which all its arms start. start_folder: as
-    `Arm.folder`, of the start policy.
+    `Arm.folder`, of the start policy. line: what `unified-rl grid` is told to make it, where that is not its name. world: words
+    that took it to another world (`in_another_world`); they are the last of `common`.
     """
 
     name: str
@@ -223,6 +224,8 @@ class Grid:
     sweep: str = ""
     starts: str = SHARED
     start_folder: str = ""
+    line: tuple[str, ...] = ()
+    world: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         labels = [START_LABEL, *(arm.label for arm in self.arms)]
@@ -340,13 +343,16 @@ def in_another_world(grid: Grid, words: Sequence[str]) -> Grid:
                 "arms are"
             )
     said = " ".join(words)
+    elsewhere = f"nothing was swept with {said}, and rates are those of the ablation's own world"
     return replace(
         grid,
         name=f"{grid.name}_{slug(said)}",
         title=f"{grid.title} ({said})",
         common=(*grid.common, *words),
-        tuning="; ".join(filter(None, [grid.tuning, f"nothing was swept with {said}"])),
+        tuning=elsewhere + (f", of which its file says: {grid.tuning}" if grid.tuning else ""),
         sweep="",
+        line=(grid.name, *words),
+        world=tuple(words),
     )
 
 
