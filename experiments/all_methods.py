@@ -42,9 +42,9 @@ GRID = Grid(
     matching=equal_updates(),
     starts=PER_SEED,
     primary=(
-        Primary("Online RFT", "RFT", "avg", MARGIN, MARGIN_REASON),
-        Primary("GRPO+OS", "Online RFT", "avg", MARGIN, MARGIN_REASON),
-        Primary("GRPO+PS", "GRPO+OS", "avg", MARGIN, MARGIN_REASON),
+        Primary("Online RFT", "RFT", "avg", MARGIN, MARGIN_REASON, "above"),
+        Primary("GRPO+OS", "Online RFT", "avg", MARGIN, MARGIN_REASON, "above"),
+        Primary("GRPO+PS", "GRPO+OS", "avg", MARGIN, MARGIN_REASON, "above"),
     ),
     contrasts=(
         ("Online RFT", "RFT"),

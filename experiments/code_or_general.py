@@ -53,7 +53,7 @@ GRID = Grid(
         (VALUES, PLAIN),
         (TELLING, PLAIN),
     ),
-    primary=(Primary(CODE, GENERAL, metric="left_at_half", margin=MARGIN, reason=MARGIN_REASON),),
+    primary=(Primary(CODE, GENERAL, metric="left_at_half", margin=MARGIN, reason=MARGIN_REASON, expected="above"),),
     common=COMMON,
     figures=(),
     tuning="all arms have one rate, chosen with mathematics alone for that arm to learn within its budget; no arm was swept",

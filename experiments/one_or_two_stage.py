@@ -54,7 +54,7 @@ GRID = Grid(
     matching=equal_source_tokens(MATHEMATICS),
     baseline=ONE,
     contrasts=((TWO, ONE), (TWO, ALONE), (ONE, ALONE), (TWO_CONSTANT, ONE_CONSTANT)),
-    primary=(Primary(TWO, ONE, metric="left_at_half", margin=MARGIN, reason=MARGIN_REASON),),
+    primary=(Primary(TWO, ONE, metric="left_at_half", margin=MARGIN, reason=MARGIN_REASON, expected="above"),),
     common=COMMON,
     figures=(),
     tuning="all arms have one rate, chosen with mathematics alone for that arm to learn within its budget; no arm was swept",

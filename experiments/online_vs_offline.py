@@ -39,7 +39,7 @@ GRID = Grid(
     presets={"testing": TESTING, "default": DEFAULT},
     matching=equal_updates(),
     starts=PER_SEED,
-    primary=(Primary("Online RFT", "Stored samples", "avg", MARGIN, MARGIN_REASON),),
+    primary=(Primary("Online RFT", "Stored samples", "avg", MARGIN, MARGIN_REASON, "above"),),
     contrasts=(
         ("Online RFT", "RFT"),
         ("Online RFT", "Stored samples"),

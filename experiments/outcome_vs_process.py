@@ -33,7 +33,7 @@ GRID = Grid(
     presets={"testing": TESTING, "default": DEFAULT},
     matching=equal_updates(),
     starts=PER_SEED,
-    primary=(Primary("GRPO+PS", "GRPO+OS", "avg", MARGIN, MARGIN_REASON),),
+    primary=(Primary("GRPO+PS", "GRPO+OS", "avg", MARGIN, MARGIN_REASON, "above"),),
     contrasts=(
         ("GRPO+PS", "GRPO+OS"),
         ("GRPO+PS", "GRPO+OS, PS's rate"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,12 +10,13 @@ import pytest
 from coin_grid import GRID
 from grid_processes import COIN_GRID
 
-from unified_rl.base.errors import ConfigError, RunDirectoryError
+from unified_rl.base.errors import ConfigError, DataError, RunDirectoryError
 from unified_rl.cli import main
 from unified_rl.grids.definition import (
     Arm,
     Grid,
     Preset,
+    Primary,
     cells,
     equal_sampled_tokens,
     equal_training_tokens,
@@ -25,6 +27,7 @@ from unified_rl.grids.definition import (
 from unified_rl.grids.folder import describe, open_folder
 from unified_rl.launch.cells import Cell
 from unified_rl.presets.loading import load_config
+from unified_rl.statistics.grid_file import read_grid
 
 SMALL = Grid(
     name="small",
@@ -176,6 +179,28 @@ def test_a_folder_holds_one_grid(tmp_path):
     (tmp_path / "grid.json").write_text("{")
     with pytest.raises(RunDirectoryError, match="not readable"):
         opened(SMALL)
+
+
+@pytest.mark.parametrize("expected", ["above", "below", ""])
+def test_what_a_primary_contrast_expects_is_in_the_plan_and_no_part_of_a_cell(expected, tmp_path):
+    label = GRID.arms[0].label
+    grid = replace(GRID, primary=(Primary(label, "SFT", expected=expected),))
+    found = cells(grid, "testing")
+    open_folder(tmp_path, describe(grid, "testing", found, "Does it work?"))
+    (read,) = read_grid(tmp_path).primary
+    assert (read.label, read.expected) == (label, expected)
+    assert found == cells(GRID, "testing")
+
+
+def test_a_plan_without_a_direction_states_none_and_a_wrong_one_is_refused(tmp_path):
+    older = {"label": "B", "baseline": "A", "metric": "avg", "margin": 0.02}
+    (tmp_path / "grid.json").write_text(json.dumps({"name": "older", "primary": [older]}))
+    assert read_grid(tmp_path).primary[0].expected == ""
+    (tmp_path / "grid.json").write_text(json.dumps({"name": "wrong", "primary": [older | {"expected": "up"}]}))
+    with pytest.raises(DataError, match="expected=up is neither above nor below"):
+        read_grid(tmp_path)
+    with pytest.raises(ConfigError, match="expected=up is neither above nor below"):
+        Primary("B", "A", expected="up")
 
 
 def test_a_cell_survives_being_written_down():

@@ -7,6 +7,7 @@ import pytest
 from unified_rl.base.errors import ConfigError
 from unified_rl.cli import main
 from unified_rl.grids.definition import cells
+from unified_rl.grids.folder import describe
 from unified_rl.grids.line import grid_of_line, split_values
 from unified_rl.presets.loading import load_config
 
@@ -45,6 +46,15 @@ def test_a_name_goes_with_what_is_listed():
     assert one == again
     assert grid_of_line(["method=grpo,rft", "trainer.steps=3"]).name != one
     assert grid_of_line(["method=grpo,rft", "seed=0,1"]).name == one, "seeds are no part of what a grid is"
+
+
+def test_a_grid_keeps_the_words_that_make_it():
+    words = ["method=grpo,rft", "trainer.steps=3", "seed=2,5"]
+    assert grid_of_line(words).line == tuple(words)
+    iterated = grid_of_line(["method=grpo", "reward=model"], "iterate")
+    assert iterated.line == ("method=grpo", "reward=model", "command=iterate")
+    facts = describe(iterated, "default", cells(iterated, "default"), "")
+    assert (facts["line"], facts["world"]) == (list(iterated.line), [])
 
 
 def test_one_arm_is_called_by_its_method():

@@ -103,7 +103,12 @@ def test_a_dry_run_lists_each_start(tmp_path, monkeypatch, capsys):
 
 def test_a_grid_in_another_world_has_the_same_arms_there():
     there = in_another_world(GRID, ("task=countdown", "model.hidden_size=48"))
-    assert there.name == "drawn_task_countdown_model_hidden_size_48" and "nothing was swept with task=countdown" in there.tuning
+    assert there.name == "drawn_task_countdown_model_hidden_size_48"
+    assert there.line == ("drawn", *there.world) and there.world == ("task=countdown", "model.hidden_size=48")
+    elsewhere = "nothing was swept with task=countdown model.hidden_size=48, and rates are those of the ablation's own world"
+    assert there.tuning == elsewhere
+    tuned = in_another_world(replace(GRID, tuning="each at its own best rate"), ("task=countdown",)).tuning
+    assert tuned.endswith("are those of the ablation's own world, of which its file says: each at its own best rate")
     here, away = cells(GRID, "testing"), cells(there, "testing")
     assert [(cell.label, cell.seed) for cell in here] == [(cell.label, cell.seed) for cell in away]
     assert not {cell.name for cell in here} & {cell.name for cell in away}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from urllib.parse import unquote
 
 import pytest
@@ -11,6 +12,8 @@ from synthetic_runs import write_experiment, write_status
 from test_page import Reader
 
 from unified_rl.cli import main
+from unified_rl.pages.grid_parts import about
+from unified_rl.statistics.grid_file import GridFacts
 
 QUESTION = "Hypothesis: <b>online</b> beats offline.\n\nSeeds: three."
 CELLS = [
@@ -33,6 +36,12 @@ FACTS = {
     "seeds": [0, 1],
     "cells": CELLS,
 }
+
+
+def test_of_another_world_the_page_says_that_its_words_are_about_the_first():
+    facts = GridFacts(name="own_task_countdown", hypothesis="Carries are hard.", world=("task=countdown",))
+    said = "own world; here all of it is with task=countdown, where not all of it need hold."
+    assert said in about(facts, unfolded=True) and "own world" not in about(replace(facts, world=()), unfolded=True)
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,8 @@ from unified_rl.pages.results.answers import answers
 from unified_rl.pages.results.document import document
 from unified_rl.pages.results.of_pretraining import of_pretraining, starts_of_pretraining
 from unified_rl.pages.results.shipped import Shipped, read_shipped
-from unified_rl.statistics.table_files import write_table
+from unified_rl.statistics import claims
+from unified_rl.statistics.table_files import read_table, write_table
 
 ROOT = Path(__file__).parents[2]
 PAGE, RESULTS = ROOT / "docs" / "results.md", ROOT / "experiments" / "results"
@@ -119,7 +120,8 @@ def test_gains_of_iterative_arms_are_concluded_from_their_tables(tmp_path):
         later = row | {"iteration": 2}
         table = pd.DataFrame([one | {"p": p, "num_problems": 200, "num_seeds": 5, "num_starts": 5} for one in (row, later)])
         write_table(table, place / label.lower() / "iteration_gains.csv", {"label": label, "num_starts": 5})
-    primary = [{**PRIMARY, "label": label, "baseline": label, "metric": "gain", "margin": 0.05} for label, *_ in gains]
+    about = {"metric": "gain", "margin": 0.05, "expected": "above"}
+    primary = [{**PRIMARY, "label": label, "baseline": label, **about} for label, *_ in gains]
     (place / "grid.json").write_text(json.dumps({"name": "iterated", "preset": "default", "cells": [], "primary": primary}))
     (shipped,) = read_shipped(tmp_path)
     found = {one.comparison: one.conclusion for one in answers(shipped)}
@@ -130,6 +132,113 @@ def reading_of(shipped: Shipped, text: str, digest: str | None = None) -> tuple[
     first = prose.FIRST_LINE.format(digest=digest or shipped.digest)
     (shipped.folder / "reading.md").write_text(f"{first}\n{text}\n")
     return prose.reading(Shipped(shipped.folder))
+
+
+def coverage_of(folder, level):
+    """Both arms' Pass@64 on main, in the result's own table."""
+    row = {"slice": "main", "metric": "pass", "k": 64, "low": level - 0.02, "high": level + 0.02, "num_problems": 200}
+    path = folder / "grid.csv"
+    table, facts = read_table(path)
+    found = pd.concat([table, pd.DataFrame([row | {"label": label, "estimate": level} for label in "AB"])])
+    write_table(found, path, facts)
+
+
+@pytest.mark.parametrize(
+    ("metric", "level", "stated", "conclusion"),
+    [
+        ("pass", 0.95, "equivalent within the margin", "at its ceiling"),
+        ("pass", 0.95, "cannot tell", "at its ceiling"),
+        ("pass", 0.95, "contradicted", "contradicted"),
+        ("pass", 0.7, "equivalent within the margin", "equivalent within the margin"),
+        ("avg", 0.95, "equivalent within the margin", "equivalent within the margin"),
+    ],
+)
+def test_arms_at_the_ceiling_are_not_known_to_be_alike(metric, level, stated, conclusion, tmp_path):
+    """A difference that is there all the same is one."""
+    rows = [contrast("main", 0.001, 0.01, stated) | {"metric": metric, "k": 64}]
+    shipped = ship_small(tmp_path / "results", rows, primary=[PRIMARY | {"metric": metric}])
+    coverage_of(shipped.folder, level)
+    (found,) = answers(Shipped(shipped.folder))
+    assert found.conclusion == conclusion and found.known == (conclusion != "at its ceiling")
+    known = page_of(tmp_path / "results").partition("## What is not known")[0]
+    assert ("| [small](#small) | B - A |" in known) == found.known
+
+
+def test_a_result_of_another_world_has_its_command_and_its_world_named(tmp_path):
+    shipped = ship_small(tmp_path / "results", [contrast("main", 0.05, 0.01, "supported")], name="small_task_countdown")
+    path = shipped.folder / "grid.json"
+    plan = json.loads(path.read_text()) | {"line": ["small", "task=countdown"], "world": ["task=countdown"]}
+    path.write_text(json.dumps(plan))
+    text = page_of(tmp_path / "results")
+    assert "    unified-rl grid small task=countdown\n" in text and "grid small_task_countdown" not in text
+    assert "*Written of the ablation's own world; here all of it is with task=countdown," in text
+    assert text.count("| B - A | mean accuracy | main (task=countdown) |") == 2
+    assert "| main (task=countdown): mean accuracy |" in text and "| B - A | main (task=countdown) |" in text
+
+
+def test_a_grid_of_the_line_has_its_words_as_command(tmp_path):
+    shipped = ship_small(tmp_path / "results", [contrast("main", 0.05, 0.01, "supported")], name="method_grpo_rft_a1b2c3")
+    path = shipped.folder / "grid.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"line": ["method=grpo,rft", "data.pack=[a, b]"]}))
+    assert "    unified-rl grid method=grpo,rft 'data.pack=[a, b]'\n" in page_of(tmp_path / "results")
+
+
+@pytest.mark.parametrize(("decision", "starred"), [("above", True), ("not told apart", False)])
+def test_what_a_star_and_none_means_stands_below_the_comparisons(decision, starred, tmp_path):
+    rows = [contrast("main", 0.05, 0.01, "cannot tell") | {"decision": decision, "comparisons": 144}]
+    ship_small(tmp_path / "results", rows)
+    text = " ".join(page_of(tmp_path / "results").split())
+    family = "stands after Holm's correction over all comparisons, slices and metrics of the experiment (144 tests); "
+    said = f"\\*: {family}without it" if starred else f"None of these {family}"
+    assert f"{said}{' ' * starred}an interval that leaves out 0 is a lead." in text
+    assert ("| +5.0\\* [" in text) == starred
+    assert "An interval that leaves out 0 without a star is a lead" in text
+
+
+def with_starts(shipped, first):
+    cells = [{"label": "SFT", "seed": seed, "slice": "main", "greedy": first + seed / 100, "avg": 0.3} for seed in range(5)]
+    write_table(pd.DataFrame(cells), shipped.folder / "cells.csv", {})
+
+
+def test_results_of_the_same_starts_are_said_to_depend_on_each_other(tmp_path):
+    for name, first in (("one", 0.2), ("two", 0.2), ("other", 0.4)):
+        with_starts(ship_small(tmp_path / "results", [contrast("main", 0.05, 0.01, "supported")], name=name), first)
+    text = " ".join(page_of(tmp_path / "results").split())
+    assert "[one](#one), [two](#two) all start from the same 5 SFT policies (seeds 0 1 2 3 4), so that" in text
+    assert "[other](#other) all" not in text and "[other](#other)," not in text
+
+
+def test_how_often_intervals_hold_where_starts_do_not_learn_is_read_off_the_table(tmp_path):
+    ship_small(tmp_path / "results", [contrast("main", 0.05, 0.01, "supported")])
+    assert "nearly normal" not in page_of(tmp_path / "results")
+    rows = [
+        {"kind": "learning", "seeds": 5, "not_learning": share, "coverage": held} for share, held in ((0.1, 0.7), (0.3, 0.81))
+    ]
+    rows.append({"kind": "difference", "seeds": 5, "not_learning": 0.0, "coverage": 0.95})
+    write_table(pd.DataFrame(rows), tmp_path / "results" / "interval_coverage.csv", {})
+    said = "of which 10 to 30 % do not learn and the others gain 15 points, it held the truth in 70 to 81 % ("
+    assert said in " ".join(page_of(tmp_path / "results").split())
+
+
+def test_claims_on_the_page_say_what_stands_and_by_which_metric(tmp_path):
+    """Online RFT is below RFT by the mean over samples, and above by greedy answers; one claim of the two stands after Holm."""
+    pair = {"label": "Online RFT", "baseline": "RFT"}
+    rows = [contrast("main", -0.05, 0.01, "cannot tell") | pair]
+    rows += [contrast("main", 0.04, 0.01, "") | pair | {"metric": "greedy", "p": 0.001}]
+    rows += [contrast("main", 0.04, 0.035, "") | {"label": "GRPO+OS", "baseline": "Online RFT", "metric": "greedy", "p": 0.04}]
+    rows += [contrast("hard", 0.04, 0.035, "") | {"label": "GRPO+OS", "baseline": "Online RFT", "metric": "greedy", "p": 0.04}]
+    shipped = ship_small(tmp_path / "results", rows, primary=[PRIMARY | pair])
+    text = " ".join(page_of(tmp_path / "results").split())
+    online, grpo = (next(claim.says for claim in claims.CLAIMS if claim.key == key) for key in "ab")
+    assert f"| {online} | greedy accuracy | **supports** (the one test): main +4.0 [+3.0, +5.0], 5 seeds | 1 of 1 | 5 |" in text
+    assert f"| {grpo} | greedy accuracy | **supports** (both tests): main " in text and " | 0 of 2 | 5 |" in text
+    assert (
+        "of 3 tests about 0 would be decided by chance" in text
+        and "over all of them 1 of the 3 verdicts still stand; the table says" in text
+    )
+    assert (
+        f"Online RFT - RFT in {shipped.name}, main: -5.0 [-6.0, -4.0] by the mean, +4.0 [+3.0, +5.0] by greedy answers" in text
+    )
 
 
 def test_a_reading_has_its_numbers_from_the_tables(tmp_path):

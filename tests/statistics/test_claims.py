@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 
@@ -124,7 +125,7 @@ def test_runs_that_two_experiments_share_are_one_test(tmp_path):
 
 
 def with_runs(folder, rows, keys):
-    """The same with cells.csv. keys: label -> its two seeds' configurations."""
+    """The same with cells.csv. keys: label -> its seeds' configurations."""
     cells = [
         {"label": label, "seed": seed, "configuration": key} for label, both in keys.items() for seed, key in enumerate(both)
     ]
@@ -152,6 +153,62 @@ def test_one_comparison_is_one_test_under_any_labels_and_run_again(tmp_path):
     text = claims.document(found)
     assert text.count("| a, b (Fresh - Kept), c | Online RFT - RFT |") == text.count("| d | Online RFT - RFT |") == 1
     assert "of 2 tests at 5 %" in text
+
+
+def test_a_comparison_of_some_of_the_runs_of_another_is_no_test_of_its_own(tmp_path):
+    """Three of five seeds, copied from the other experiment's cells, as a ladder of sizes has them; and three of other runs."""
+    whole, some = contrast("Online RFT", "RFT", "greedy", 0.05, 0.02), contrast("Online RFT", "RFT", "greedy", 0.06, 0.04)
+    other = contrast("Online RFT", "RFT", "greedy", 0.01, 0.04)
+    for row in (some, other):
+        row["num_seeds"] = 3
+    runs = {label: tuple(f"{label} {seed}" for seed in range(5)) for label in ("Online RFT", "RFT")}
+    few = {label: keys[:3] for label, keys in runs.items()}
+    others = {"Online RFT": few["Online RFT"], "RFT": tuple(f"slower RFT {seed}" for seed in range(3))}
+    found = [
+        with_runs(tmp_path / "ladder", [some], few),
+        with_runs(tmp_path / "all", [whole], runs),
+        with_runs(tmp_path / "c", [other], others),
+    ]
+    text = claims.document(found)
+    assert "| all, ladder (3 of these seeds) | Online RFT - RFT | main | +5.0 [+3.0, +7.0] | 5 |" in text
+    assert "| c | Online RFT - RFT | main | +1.0 [-3.0, +5.0] | 3 |" in text and "+6.0 [" not in text
+    assert "of 2 tests at 5 %" in text
+    hard = some | {"slice": "hard"}
+    assert "of 2 tests" in claims.document([with_runs(tmp_path / "d", [hard], few), found[1]]), "of another slice"
+
+
+def test_findings_of_another_world_are_named_and_judged_apart(tmp_path):
+    """The same ablation there has the same arms: its words are those of the world besides."""
+    arms = [
+        {"label": "Fresh", "words": ["method=online_rft", "trainer.steps=3"]},
+        {"label": "Online RFT", "words": ["method=online_rft"]},
+        {"label": "RFT", "words": ["method=rft"]},
+        {"label": "GRPO+OS", "words": ["method=grpo"]},
+    ]
+    here = [contrast("Online RFT", "RFT", "greedy", 0.05, 0.02), contrast("GRPO+OS", "SFT", "maj", 0.2, 0.1, k=64)]
+    there = [contrast("Online RFT", "RFT", "greedy", -0.05, 0.02), contrast("GRPO+OS", "SFT", "maj", 0.1, 0.2, k=64)]
+    worlds = {"all_methods": (here, []), "all_methods_task_countdown": (there, ["task=countdown"])}
+    found = []
+    for name, (rows, world) in worlds.items():
+        (tmp_path / name).mkdir()
+        plan = {"name": name, "arms": arms, "common": world, "world": world, "cells": []}
+        (tmp_path / name / "grid.json").write_text(json.dumps(plan))
+        found.append(experiment(tmp_path / name, rows))
+    text = " ".join(claims.document(found).split())
+    assert "| all_methods | Online RFT - RFT | main | +5.0 [" in text
+    assert "| all_methods_task_countdown | Online RFT - RFT | main (task=countdown) | -5.0 [" in text
+    assert "Verdict: **supports** (the one test); task=countdown: **contradicts** (the one test). Measured" in text
+    assert "| 0 of 1; task=countdown: 0 of 1 |" in text
+    first = "of the first world (nothing is said of what is built in with task=countdown)"
+    assert f"Built in by construction {first}: The demonstrator slips" in text
+    assert "Slices with words behind them" in text and "Slices with words" not in claims.document(found[:1])
+    assert first not in claims.document(found[:1])
+
+
+def test_files_that_the_document_names_are_there():
+    text = claims.OUT.read_text()
+    named = [path for path in re.findall(r"`((?:analysis|unified_rl|experiments)/[\w./]+)`", text)]
+    assert len(named) >= 3 and all((claims.OUT.parents[1] / path).exists() for path in named), named
 
 
 def test_comparisons_of_other_runs_without_any_width_stay_apart(tmp_path):
@@ -225,15 +282,32 @@ def test_first_round_against_second_allows_for_any_dependence(tmp_path):
     assert [finding.verdict for finding in helps] == [SUPPORTS, CANNOT_TELL]
 
 
-def test_arms_of_iterative_runs_are_experiments_and_only_renewed_reward_models_count(tmp_path, monkeypatch):
-    row = {"iteration": 1, "step": 48, "slice": "main", "estimate": 0.2, "low": 0.1, "high": 0.3}
-    for arm, what in (("both_renewed", "renewed"), ("both_kept", "kept")):
-        table = pd.DataFrame([row | {"num_problems": 200, "num_seeds": 5, "num_starts": 5}])
-        write_table(table, tmp_path / "iterative_rl" / arm / "iteration_gains.csv", FACTS | {"iterate": {"reward_model": what}})
-    (tmp_path / "iterative_rl" / "grid.json").write_text(json.dumps({"name": "iterative_rl", "cells": []}))
+#: Grid and arm -> what is done with reward model and reference, and the labels of the initial one that are turned over.
+ITERATED = {
+    "iterative_rl/both_renewed": ("renewed", "renewed", {}),
+    "iterative_rl/reward_model_renewed": ("renewed", "kept", {}),
+    "iterative_rl/reference_renewed": ("kept", "renewed", {}),
+    "iterative_rl/both_kept": ("kept", "kept", {}),
+    "iterative_rl/process_both_renewed": ("renewed", "renewed", {}),
+    "iterative_rl/process_both_kept": ("kept", "kept", {}),
+    "replayed_reward_model/0_wrong": ("renewed", "kept", {}),
+    "harmed/40_wrong": ("renewed", "renewed", {"reward_model.label_false_positive": 0.4}),
+}
+
+
+@pytest.mark.parametrize("findings", [evidence.renewal_findings, evidence.first_round_findings])
+def test_of_iterative_arms_only_those_of_algorithm_1_count(findings, tmp_path, monkeypatch):
+    """Reward model and reference renewed, and nothing harmed on purpose: what the other arms gain is not what iterating gains."""
+    row = {"step": 48, "slice": "main", "estimate": 0.2, "low": 0.1, "high": 0.3, "num_problems": 200, "num_seeds": 5}
+    for arm, (reward_model, reference, noise) in ITERATED.items():
+        table = pd.DataFrame([row | {"iteration": iteration, "num_starts": 5} for iteration in (1, 2)])
+        facts = FACTS | {"iterate": {"reward_model": reward_model, "reference": reference}, "label_noise": noise}
+        write_table(table, tmp_path / arm / "iteration_gains.csv", facts)
+        (tmp_path / arm).parent.joinpath("grid.json").write_text(json.dumps({"name": arm.partition("/")[0], "cells": []}))
     monkeypatch.setattr(claims, "SHIPPED", tmp_path)
-    found = evidence.renewal_findings([evidence.read_experiment_tables(folder) for folder in claims.shipped_experiments()])
-    assert [finding.experiment for finding in found] == ["iterative_rl/both_renewed"]
+    found = findings([evidence.read_experiment_tables(folder) for folder in claims.shipped_experiments()])
+    counted = list(dict.fromkeys(finding.experiment for finding in found))
+    assert counted == ["iterative_rl/both_renewed", "iterative_rl/process_both_renewed"]
 
 
 def test_the_papers_numbers_are_those_of_its_figures():

@@ -186,6 +186,17 @@ def test_coverage_sees_an_interval_that_ignores_seeds():
         assert coverage_row(cell, 400, np.random.default_rng(3))["coverage"] < 0.75
 
 
+def test_where_some_starts_do_not_learn_intervals_are_too_narrow():
+    """And not by the simulation: where all learn they hold the truth as often as elsewhere."""
+    coverage = {
+        share: coverage_row(Cell("learning", 5, 1000, 8, True, 0.05, share), 150, np.random.default_rng(5))
+        for share in (0.0, 0.2)
+    }
+    assert 0.9 < coverage[0.0]["coverage"] <= 1.0
+    assert coverage[0.2]["coverage"] < 0.8 and coverage[0.2]["not_learning"] == 0.2
+    assert {cell.seeds for cell in cells([2, 5], [100], ["learning"])} == {5}, "a claim on seeds takes seeds"
+
+
 def _over_problems_only(tables):
     mean, half = tables.mean((1, 2)), 1.96 * tables.mean(1).std(1) / np.sqrt(tables.shape[2])
     return mean - half, mean + half

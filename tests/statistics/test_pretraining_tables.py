@@ -69,7 +69,7 @@ def test_contrasts_are_students_over_the_seeds_differences():
     ],
 )
 def test_the_primary_contrast_has_a_conclusion(differences, conclusion):
-    found = contrasts(runs(differences), [("a", "b")], [Primary("a", "b", LEFT_AT_HALF, 0.05)])
+    found = contrasts(runs(differences), [("a", "b")], [Primary("a", "b", LEFT_AT_HALF, 0.05, expected="above")])
     assert found[0]["conclusion"] == conclusion
     assert all("conclusion" not in row for row in found[1:])
 

@@ -12,11 +12,12 @@ from synthetic_runs import curve_entry, write_lines
 from unified_rl.base.errors import ConfigError
 from unified_rl.grids.definition import Primary as Declared
 from unified_rl.plotting import renewal_quality as figure
-from unified_rl.statistics import renewals
+from unified_rl.statistics import iterations, renewals
 from unified_rl.statistics.grid_file import read_grid
 from unified_rl.statistics.intervals import paired_difference
 from unified_rl.statistics.make import make
 from unified_rl.statistics.options import TablesOptions
+from unified_rl.statistics.table_files import read_table
 
 PROBLEMS, SEEDS = 60, (0, 1, 2)
 #: arm -> right answers of (iteration 1, its control), of `PROBLEMS`
@@ -58,7 +59,8 @@ def folder(tmp_path_factory):
             iterative(root / "iterative" / name, label, seed, renewed, control)
             cells.append({"id": name, "label": label, "seed": seed, "group": "iterative", "command": "iterate", "words": []})
     primary = [
-        {"label": "Bad", "baseline": other, "metric": "gain", "margin": 0.05, "reason": "by hand"} for other in ("Bad", "Good")
+        {"label": "Bad", "baseline": other, "metric": "gain", "margin": 0.05, "reason": "by hand", "expected": "above"}
+        for other in ("Bad", "Good")
     ]
     plan = {"name": "small", "cells": cells, "contrasts": [["Bad", "Good"]], "primary": primary, "matching": "by hand"}
     (root / "grid.json").write_text(json.dumps(plan))
@@ -90,6 +92,18 @@ def test_the_quality_of_reward_models_over_all_and_within_a_problem(folder):
 def test_the_command_writes_them_and_the_figure_draws_them(folder, tmp_path):
     make(TablesOptions([folder], tmp_path), "unified-rl tables")
     assert {path.suffix for path in figure.draw(tmp_path, tmp_path / "figures")} == {".pdf", ".png", ".md"}
+
+
+def test_tables_say_what_was_renewed_and_which_judgements_were_turned_over(tmp_path):
+    """By which CLAIMS.md knows the arms of Algorithm 1 from those that are harmed on purpose."""
+    for name, more in (("harmed", "reward_model:\n  label_false_positive: 0.4\n  label_false_negative: 0.0\n"), ("plain", "")):
+        iterative(tmp_path / name, name, 0, 30, 20)
+        config = tmp_path / name / "config.yaml"
+        config.write_text(config.read_text() + more)
+        iterations.write_tables([tmp_path / name], tmp_path / f"tables_{name}")
+    harmed, plain = (read_table(tmp_path / f"tables_{name}" / "iteration_gains.csv")[1] for name in ("harmed", "plain"))
+    assert harmed["label_noise"] == {"reward_model.label_false_positive": 0.4} and plain["label_noise"] == {}
+    assert plain["iterate"]["reward_model"] == "renewed"
 
 
 def test_a_grid_without_renewals_has_no_such_tables(tmp_path):

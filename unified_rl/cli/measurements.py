@@ -28,9 +28,10 @@ GPU = "gpu"
 class CoverageOptions:
     """How much is simulated.
 
-    tables: simulated tables per cell. seeds, problems: of a table. kinds: accuracy, pass, difference; none = all. pages: in place
-    of tables, this many whole pages of grids in which nothing differs, and how many have a false positive. out: file for the
-    table; none = it is printed only.
+    tables: simulated tables per cell. seeds, problems: of a table. kinds: accuracy, pass, difference, learning (where a share of
+    the starts does not learn; a tenth of the tables, of 1,000 problems each); none = all. pages: in place of tables, this many
+    whole pages of grids in which nothing differs, and how many have a false positive. out: file for the table; none = it is printed
+    only.
     """
 
     tables: int = 10_000

@@ -38,6 +38,7 @@ START_SECTIONS = frozenset(
         "artifacts",
     }
 )
+DIRECTIONS = ("above", "below", "")
 PRIMARY_METRICS = ("greedy", "avg", "maj", "pass", "cot_pass", "gain", "left_at_half")
 GROUPS = {"train": "runs", "iterate": "iterative", PRETRAIN: "pretraining"}
 #: Where the start policies come from: one for all seeds, so that intervals are conditional on it; or one for each seed.
@@ -170,6 +171,8 @@ class Primary:
     left_at_half: of pre-training (`statistics.pretraining`), a share in 0..1 as accuracies are.
     margin: differences of accuracy (0..1) within it, either way, do not matter, and a run is precise enough whose interval reaches
     no further to either side. reason: why that much.
+    expected: above | below, where the hypothesis has `label`, and by which a difference supports or contradicts it; "" where it
+    states no direction: the page then says which it was.
     """
 
     label: str
@@ -177,8 +180,13 @@ class Primary:
     metric: str = "greedy"
     margin: float = 0.02
     reason: str = ""
+    expected: str = ""
 
     def __post_init__(self) -> None:
+        if self.expected not in DIRECTIONS:
+            raise ConfigError(
+                f"primary contrast: expected={self.expected} is neither above nor below; without a direction leave it out"
+            )
         if self.metric not in PRIMARY_METRICS:
             raise ConfigError(f"primary contrast: metric={self.metric} is none of {', '.join(PRIMARY_METRICS)}")
         if self.label == self.baseline and self.metric != "gain":
@@ -197,7 +205,8 @@ class Grid:
     `unified-rl figures`. tuning: one sentence on the learning rates, besides what the configurations say (`grids.tuning`). sweep:
     the table of a sweep whose arms these are, by label; "" = that of the methods.
     starts: shared | per_seed, whether every seed has a start policy of its own, from which all its arms start. start_folder: as
-    `Arm.folder`, of the start policy.
+    `Arm.folder`, of the start policy. line: what `unified-rl grid` is told to make it, where that is not its name. world: words
+    that took it to another world (`in_another_world`); they are the last of `common`.
     """
 
     name: str
@@ -215,6 +224,8 @@ class Grid:
     sweep: str = ""
     starts: str = SHARED
     start_folder: str = ""
+    line: tuple[str, ...] = ()
+    world: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         labels = [START_LABEL, *(arm.label for arm in self.arms)]
@@ -332,13 +343,16 @@ def in_another_world(grid: Grid, words: Sequence[str]) -> Grid:
                 "arms are"
             )
     said = " ".join(words)
+    elsewhere = f"nothing was swept with {said}, and rates are those of the ablation's own world"
     return replace(
         grid,
         name=f"{grid.name}_{slug(said)}",
         title=f"{grid.title} ({said})",
         common=(*grid.common, *words),
-        tuning="; ".join(filter(None, [grid.tuning, f"nothing was swept with {said}"])),
+        tuning=elsewhere + (f", of which its file says: {grid.tuning}" if grid.tuning else ""),
         sweep="",
+        line=(grid.name, *words),
+        world=tuple(words),
     )
 
 

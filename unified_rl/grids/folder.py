@@ -30,6 +30,8 @@ def describe(grid: Grid, preset: str, cells: Sequence[Cell], hypothesis: str) ->
         "schema": SCHEMA,
         "name": grid.name,
         "title": grid.title,
+        "line": list(grid.line),
+        "world": list(grid.world),
         "hypothesis": hypothesis,
         "preset": preset,
         "matching": {**asdict(matching), "caption": matching.caption},

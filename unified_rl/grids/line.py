@@ -47,6 +47,7 @@ def grid_of_line(words: Sequence[str], command: str = "train") -> Grid:
         factors={key: tuple(found) for key, found in varying.items()},
         figures=("learning_curves", "results_table") if command == "train" else ("iterations",),
         tuning="as the words of the command line say",
+        line=(*words, *([] if command == "train" else [f"command={command}"])),
     )
 
 

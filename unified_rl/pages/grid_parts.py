@@ -54,7 +54,7 @@ def about(grid: GridFacts, *, unfolded: bool) -> str:
         f'<p class="note">{escape(grid.name)}{". " + escape(line) if line else ""}.</p>',
     ]
     if grid.hypothesis:
-        parts += ["<h2>What it asks</h2>", paragraphs(grid.hypothesis)]
+        parts += ["<h2>What it asks</h2>", paragraphs("\n\n".join(filter(None, [grid.of_its_words, grid.hypothesis])))]
     tuning = f" Learning rates: {grid.tuning.rstrip('.')}." if grid.tuning else ""
     parts += ["<h2>How the arms are compared</h2>", paragraphs(matching_sentence(grid.matching) + tuning), "</details>"]
     return "\n".join(parts)

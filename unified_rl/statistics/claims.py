@@ -8,10 +8,11 @@ EXPERIMENT is a folder of tables (`statistics.grid_table`, `statistics.contrasts
 
 from __future__ import annotations
 
+import itertools
 import textwrap
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -69,12 +70,13 @@ SUPERVISION_PAIRS = ((GRPO_PS, GRPO), (PS_LEARNED, GRPO_LEARNED), (PS_LEARNED, G
 
 @dataclass(frozen=True)
 class Claim:
-    """One claim. says: the paper's, in our words. measured: what stands for it. built_in: what the world decides by
-    construction.
+    """One claim. says: the paper's, in our words. by: the metric that it is judged by. measured: what stands for it. built_in: what
+    the first world decides by construction.
     """
 
     key: str
     says: str
+    by: str
     measured: str
     built_in: str
     ours: Callable[[Sequence[Experiment]], list[Finding]]
@@ -85,6 +87,7 @@ CLAIMS = (
     Claim(
         key="a",
         says="Online beats offline: Online RFT above RFT.",
+        by="greedy accuracy",
         measured="greedy accuracy on test problems after the last step; Online RFT minus RFT at each one's swept learning rate, "
         "and at one rate for both: against the same stored samples (`Stored samples`; `RFT's rate`), and against fresh samples of "
         "the start policy (`Never refreshed`)",
@@ -97,6 +100,7 @@ CLAIMS = (
     Claim(
         key="b",
         says="Differential coefficients beat uniform ones: GRPO above Online RFT.",
+        by="greedy accuracy",
         measured="greedy accuracy on test problems after the last step, GRPO+OS minus Online RFT, each at its own swept "
         "learning rate",
         built_in="The reward is the rule's 0 or 1, without error: what GRPO adds to Online RFT here is the sign (wrong "
@@ -108,6 +112,7 @@ CLAIMS = (
     Claim(
         key="c",
         says="Process supervision beats outcome supervision: GRPO+PS above GRPO+OS.",
+        by="greedy accuracy",
         measured="greedy accuracy on test problems after the last step, GRPO+PS minus GRPO+OS; exact: the task's step checker "
         "and the "
         "rule; learned: reward models; noisy: a fifth of the exact judgements turned over",
@@ -121,9 +126,9 @@ CLAIMS = (
     Claim(
         key="d1",
         says="Iterative RL helps: after the reward model is renewed, training gains on training with the old one.",
+        by="greedy accuracy, validation",
         measured="greedy accuracy on validation problems, iteration i minus iteration i - 1 going on as its control, at the "
-        "last step "
-        "that both have",
+        "last step that both have; of runs that renew reward model and reference, as Algorithm 1 does, and harm neither",
         built_in="The reward models are as small as the policy and learn above all which problems are hard; among answers to "
         "one "
         "problem they tell right from wrong hardly better than chance (experiments/LOG.md). There is much to over-optimise in "
@@ -135,7 +140,8 @@ CLAIMS = (
     Claim(
         key="d2",
         says="Most of what iterating gains comes with the first round.",
-        measured="gain of iteration 1 minus gain of iteration 2, each over its control",
+        by="greedy accuracy, validation",
+        measured="gain of iteration 1 minus gain of iteration 2, each over its control, of the same runs",
         built_in="As above; and a claim on where a gain comes from needs a gain.",
         ours=first_round_findings,
         paper=paper_effects.first_minus_second,
@@ -143,6 +149,7 @@ CLAIMS = (
     Claim(
         key="e1",
         says="RL raises Maj@K: GRPO above the SFT policy.",
+        by="Maj@K",
         measured="Maj@K on test problems at the largest K, GRPO+OS minus SFT",
         built_in="The demonstrator slips in known places with stated probabilities, so the SFT policy knows the right way "
         "beside the "
@@ -153,6 +160,7 @@ CLAIMS = (
     Claim(
         key="e2",
         says="RL does not raise Pass@K: GRPO not above the SFT policy.",
+        by="Pass@K",
         measured=f"Pass@K on test problems at the largest K, GRPO+OS minus SFT, against a margin of {100 * MARGIN:g} points; "
         "only on "
         f"slices where the SFT policy's Pass@K is below {100 * CEILING:g} %",
@@ -166,33 +174,61 @@ CLAIMS = (
 
 def document(experiments: Sequence[Experiment]) -> str:
     """CLAIMS.md, whole."""
-    found = {claim.key: counted_once(claim.ours(experiments)) for claim in CLAIMS}
-    adjusted = _holm_over_all(found)
-    sections = [_section(claim, found[claim.key], adjusted[claim.key]) for claim in CLAIMS]
-    tests = sum(p is not None for p_values in adjusted.values() for p in p_values)
-    parts = [_head(tests), _summary(found), *sections, _sources(experiments)]
+    found = judged(experiments)
+    sections = [_section(claim, found[claim.key]) for claim in CLAIMS]
+    parts = [_head(found), _summary(found), *sections, _sources(experiments)]
     return "\n\n".join(parts) + "\n"
 
 
-def in_brief(experiments: Sequence[Experiment]) -> list[tuple[str, str, str]]:
-    """Per claim: what it says, its verdict, and how many start policies its tests are of."""
-    found = [(claim, counted_once(claim.ours(experiments))) for claim in CLAIMS]
-    return [(claim.says, _in_brief(findings), _starts(findings)) for claim, findings in found]
+def judged(experiments: Sequence[Experiment]) -> dict[str, list[Finding]]:
+    """Key of a claim -> its tests, each once, with p-values adjusted over those of all claims."""
+    found = {claim.key: counted_once(claim.ours(experiments)) for claim in CLAIMS}
+    flat = [finding for findings in found.values() for finding in findings]
+    adjusted = iter(holm([np.nan if finding.p is None else finding.p for finding in flat]) if flat else ())
+    return {key: [_adjusted(finding, next(adjusted)) for finding in findings] for key, findings in found.items()}
+
+
+def _adjusted(finding: Finding, p_holm: float) -> Finding:
+    return replace(finding, p_holm=None if np.isnan(p_holm) else float(p_holm))
+
+
+def standing(found: Mapping[str, Sequence[Finding]]) -> tuple[list[Finding], int]:
+    """The tests of all claims whose verdicts stand after Holm's correction, and how many tests there are."""
+    flat = [finding for findings in found.values() for finding in findings]
+    return [finding for finding in flat if finding.stands], sum(finding.p is not None for finding in flat)
+
+
+#: Of a row of `in_brief`: a claim, its metric, its verdict, how many of its tests stand, their start policies.
+BRIEF = ("claim", "by", "test by test", "stand after Holm", "starts")
+
+
+def in_brief(found: Mapping[str, Sequence[Finding]]) -> list[list[str]]:
+    """Per claim what `BRIEF` names."""
+    of_claims = [(claim, found[claim.key]) for claim in CLAIMS]
+    return [[claim.says, claim.by, _in_brief(ours), _after_holm(ours), _starts(ours)] for claim, ours in of_claims]
+
+
+def _after_holm(findings: Sequence[Finding]) -> str:
+    return _by_world(findings, lambda ours: f"{sum(one.stands for one in ours)} of {len(_tested(ours))}") or "-"
+
+
+def _tested(findings: Sequence[Finding]) -> list[Finding]:
+    return [finding for finding in findings if finding.verdict != AT_CEILING]
+
+
+def _by_world(findings: Sequence[Finding], words: Callable[[Sequence[Finding]], str]) -> str:
+    """Words on the tests of each world, which are not of one another; other worlds than the first are named."""
+    worlds = dict.fromkeys(sorted(finding.world for finding in findings))
+    each = {world: words([finding for finding in findings if finding.world == world]) for world in worlds}
+    return "; ".join((f"{world}: " if world else "") + said for world, said in each.items())
 
 
 def _starts(findings: Sequence[Finding]) -> str:
     return " or ".join(str(starts) for starts in sorted({finding.starts for finding in findings})) or "-"
 
 
-def _holm_over_all(found: dict[str, list[Finding]]) -> dict[str, list[float | None]]:
-    """Adjusted p-values over every test of the document; None where nothing was tested."""
-    flat = [finding.p for findings in found.values() for finding in findings]
-    adjusted = holm([np.nan if p is None else p for p in flat]) if flat else np.array([])
-    values = iter(None if np.isnan(p) else float(p) for p in adjusted)
-    return {key: [next(values) for _ in findings] for key, findings in found.items()}
-
-
-def _head(tests: int) -> str:
+def _head(found: Mapping[str, Sequence[Finding]]) -> str:
+    stand, tests = standing(found)
     text = [
         "# The claims of the paper's section 5.2, on the tiny world",
         f"Generated by `{COMMAND}` from the tables in `experiments/results`; do not edit. Paper: DeepSeekMath (arXiv "
@@ -204,34 +240,45 @@ def _head(tests: int) -> str:
             f"against it; otherwise *cannot tell*. A claim that something does not rise is supported where the interval lies "
             "below "
             f"+{100 * MARGIN:g} points and contradicted where it lies above; the margin and the ceiling rule are constants in "
-            "`analysis/evidence.py` with their reasons. Each slice is judged by itself."
+            "`unified_rl/statistics/evidence.py` with their reasons. Each slice is judged by itself."
         ),
         _wrapped(
-            f"Verdicts are per test and not adjusted; of {tests} tests at 5 %, about {0.05 * tests:.0f} would be decided by "
-            "chance if "
-            "nothing were true. The column *p (Holm)* is adjusted for all of them together: at most 0.05, and the verdict "
-            "stands "
-            "even so. Where a table has no p-value it is read off the interval, with the seeds' degrees of freedom, which "
-            "below 0.05 may give up to a fifth less than the test itself. *Starts*: how many SFT policies the seeds started from, "
-            "each with its own stored samples and reward models. With one, seeds change prompt order and sampling alone, and the "
-            "interval is conditional on that policy; with as many as seeds, it speaks of others."
+            f"Verdicts are per test and not adjusted; of {tests} tests at 5 %, about {0.05 * tests:.0f} would be decided by chance "
+            "if nothing were true. The column *p (Holm)* is adjusted for all of them together: at most 0.05, and the verdict "
+            f"stands even so, which goes for {len(stand)}. Where a table has no p-value it is read off the interval, with the "
+            "seeds' degrees of freedom, which below 0.05 may give up to a fifth less than the test itself. *Starts*: how many "
+            "SFT policies the seeds started from, each with its own stored samples and reward models. With one, seeds change "
+            "prompt order and sampling alone, and the interval is conditional on that policy; with as many as seeds, it speaks of "
+            "others. Claims are read by the metric that each states, most by greedy answers, one to a problem as in the paper's "
+            "curves; the ablations' primary contrasts (docs/results.md) take the mean over samples, which can go the other way."
         ),
         _wrapped(
-            "The paper's numbers come from its plotted points (`analysis/reference`): one run each, no seeds. Their intervals "
-            "are "
-            "over checkpoints of that run (moving blocks) or over problems, and say nothing about other runs; they are "
-            "therefore "
-            "not comparable to ours in width, and no verdict is given on them."
+            "The paper's numbers come from its plotted points (`unified_rl/statistics/reference`): one run each, no seeds. Their "
+            "intervals are over checkpoints of that run (moving blocks) or over problems, and say nothing about other runs; they "
+            "are therefore not comparable to ours in width, and no verdict is given on them."
         ),
+        *([_wrapped(_ELSEWHERE)] if _worlds(itertools.chain(*found.values())) else []),
     ]
     return "\n\n".join(text)
 
 
-def _summary(found: dict[str, list[Finding]]) -> str:
-    lines = ["| | claim | tiny world | paper's points |", "|---|---|---|---|"]
+_ELSEWHERE = (
+    "Slices with words behind them, as in `main (task=NAME)`, are of another world, to which these words of the command took the "
+    "grid; its main and hard problems are none of the first world's, and each world has a verdict of its own."
+)
+
+
+def _worlds(findings: Iterable[Finding]) -> list[str]:
+    """Other worlds than the first that these are of."""
+    return sorted({finding.world for finding in findings} - {""})
+
+
+def _summary(found: Mapping[str, Sequence[Finding]]) -> str:
+    lines = ["| | claim | tiny world, test by test | stand after Holm | paper's points |", "|---|---|---|---|---|"]
     for claim in CLAIMS:
+        ours = found[claim.key]
         paper = "; ".join(f"{_comparison(claim, effect)}{effect.benchmark} {_points(effect)}" for effect in claim.paper())
-        lines.append(f"| {claim.key} | {claim.says} | {_in_brief(found[claim.key])} | {paper} |")
+        lines.append(f"| {claim.key} | {claim.says} | {_in_brief(ours)} | {_after_holm(ours)} | {paper} |")
     return "\n".join(["## Summary", "", *lines])
 
 
@@ -242,9 +289,13 @@ def _comparison(claim: Claim, effect: Effect) -> str:
 
 def _in_brief(findings: Sequence[Finding]) -> str:
     """The verdict, and the numbers where they are few."""
-    judged = [finding for finding in findings if finding.verdict != AT_CEILING]
-    numbers = "; ".join(f"{finding.slice} {_points(finding)}, {_seeds(finding.seeds)}" for finding in judged)
-    return verdict_of(findings) + (f": {numbers}" if 1 <= len(judged) <= 2 else "")
+    return _by_world(findings, _verdict_and_numbers) or verdict_of(findings)
+
+
+def _verdict_and_numbers(findings: Sequence[Finding]) -> str:
+    tested = _tested(findings)
+    numbers = "; ".join(f"{finding.slice} {_points(finding)}, {_seeds(finding.seeds)}" for finding in tested)
+    return verdict_of(findings) + (f": {numbers}" if 1 <= len(tested) <= 2 else "")
 
 
 def _seeds(count: int) -> str:
@@ -252,49 +303,55 @@ def _seeds(count: int) -> str:
 
 
 def verdict_of(findings: Sequence[Finding]) -> str:
-    """The verdicts of a claim's tests in words, strongest first."""
-    judged = [finding for finding in findings if finding.verdict != AT_CEILING]
-    if not judged:
+    """The verdicts of a claim's tests in one world in words, strongest first."""
+    tested = _tested(findings)
+    if not tested:
         return f"**{NOT_MEASURED}**" if not findings else f"**{AT_CEILING}**: every slice is at its ceiling"
-    counts = Counter(finding.verdict for finding in judged)
+    counts = Counter(finding.verdict for finding in tested)
     if len(counts) == 1:
-        tests = {1: "the one test", 2: "both tests"}.get(len(judged), f"all {len(judged)} tests")
-        return f"**{judged[0].verdict}** ({tests})"
+        tests = {1: "the one test", 2: "both tests"}.get(len(tested), f"all {len(tested)} tests")
+        return f"**{tested[0].verdict}** ({tests})"
     return (
         "**mixed**: "
         + ", ".join(f"{verdict} in {count}" for verdict, count in counts.most_common())
-        + f" of {len(judged)} tests"
+        + f" of {len(tested)} tests"
     )
 
 
-def _section(claim: Claim, findings: Sequence[Finding], adjusted: Sequence[float | None]) -> str:
+def _section(claim: Claim, findings: Sequence[Finding]) -> str:
     ours = [
         "| experiment | difference | slice | effect [95 %] | seeds | starts | problems | p | p (Holm) | verdict |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for finding, p_holm in zip(findings, adjusted, strict=True):
+    for finding in findings:
         verdict = finding.verdict + (f" ({finding.note})" if finding.note else "")
         words = [
             finding.experiment,
             finding.comparison,
-            finding.slice,
+            finding.place,
             _points(finding),
             str(finding.seeds),
             str(finding.starts),
         ]
-        ours.append(f"| {' | '.join([*words, str(finding.problems), _p(finding.p), _p(p_holm), verdict])} |")
+        ours.append(f"| {' | '.join([*words, str(finding.problems), _p(finding.p), _p(finding.p_holm), verdict])} |")
     paper = ["| paper | benchmark | effect [95 %] | over |", "|---|---|---|---|"]
     for effect in claim.paper():
         paper.append(f"| {effect.comparison} | {effect.benchmark} | {_points(effect)} | {_over(claim, effect)} |")
     missing = [f"No table here compares these: {NOT_MEASURED}."]
     blocks = [
         f"## ({claim.key}) {claim.says}",
-        _wrapped(f"Verdict: {verdict_of(findings)}. Measured: {claim.measured}."),
+        _wrapped(f"Verdict: {_by_world(findings, verdict_of) or verdict_of(findings)}. Measured: {claim.measured}."),
         "\n".join(ours if findings else missing),
         "\n".join(paper),
-        _wrapped(f"Built in by construction: {claim.built_in}"),
+        _wrapped(f"Built in by construction{_of_the_first_world(findings)}: {claim.built_in}"),
     ]
     return "\n\n".join(blocks)
+
+
+def _of_the_first_world(findings: Sequence[Finding]) -> str:
+    """That what is built in was said of the first world, where findings are of another one too."""
+    worlds = _worlds(findings)
+    return f" of the first world (nothing is said of what is built in with {', '.join(worlds)})" if worlds else ""
 
 
 def _over(claim: Claim, effect: Effect) -> str:

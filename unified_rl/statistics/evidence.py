@@ -8,7 +8,7 @@ A verdict is read off the 95 % interval alone:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,8 @@ MARGIN = 0.02
 #: Where the baseline's K samples already hold a right answer to this share of the problems, a slice cannot show a rise in
 #: coverage worth the name (less than five margins of room), and "no rise" would be true by construction.
 CEILING = 0.9
-#: Of an iterative run's options, and of tables that do not say.
-RENEWED = "renewed"
+#: What the paper's Algorithm 1 does with both, and what older tables that do not say are of.
+RENEWED, RENEWABLE = "renewed", ("reward_model", "reference")
 TABLES = ("grid_contrasts.csv", "contrasts.csv", "grid.csv", "iteration_gains.csv")
 
 
@@ -40,7 +40,8 @@ class Finding:
     """One test. estimate, low, high: in 0..1. p: of the null that the verdict is against; None where nothing was tested.
 
     starts: how many SFT policies the seeds started from. test: what was compared, by the runs' configurations and whatever their
-    labels; None where the tables do not say.
+    labels; None where the tables do not say. world: the words that took the experiment to another world than its file's. p_holm:
+    adjusted over every test of the document.
     """
 
     experiment: str
@@ -55,7 +56,37 @@ class Finding:
     p: float | None
     note: str = ""
     starts: int = 1
-    test: Hashable = None
+    test: Compared | None = None
+    world: str = ""
+    p_holm: float | None = None
+
+    @property
+    def place(self) -> str:
+        """The slice, and in which world."""
+        return in_world(self.slice, self.world)
+
+    @property
+    def stands(self) -> bool:
+        """Whether its verdict does after Holm's correction."""
+        return self.verdict in (SUPPORTS, CONTRADICTS) and self.p_holm is not None and self.p_holm <= 1 - CONFIDENCE
+
+
+def in_world(name: str, world: str) -> str:
+    """A slice, which other worlds have under the same name."""
+    return f"{name} ({world})" if world else name
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Runs of a label and of its baseline, by configuration, and what was measured of them."""
+
+    label: frozenset[str]
+    baseline: frozenset[str]
+    measured: tuple[str, ...]
+
+    def holds(self, other: Compared) -> bool:
+        """Whether the other's runs are all among these, measured in the same way: then it is no test of its own."""
+        return self.measured == other.measured and other.label <= self.label and other.baseline <= self.baseline
 
 
 @dataclass(frozen=True)
@@ -77,13 +108,15 @@ Pair = tuple[ArmId, ArmId]
 class Experiment:
     """One folder of tables: name, table name -> (rows, provenance), and defining words -> label of its arms.
 
-    runs: label -> what its runs are, by configuration (`comparable.configuration_key`, or what their grid planned).
+    runs: label -> what its runs are, by configuration (`comparable.configuration_key`, or what their grid planned). world: words
+    that took it to another world.
     """
 
     name: str
     tables: dict[str, tuple[pd.DataFrame, dict[str, Any]]]
     arms: Mapping[frozenset[str], str] = field(default_factory=dict)
     runs: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    world: str = ""
 
     def label_of(self, arm: ArmId) -> str | None:
         """What the tables call an arm; None where the experiment has no such arm."""
@@ -121,7 +154,8 @@ def read_experiment_tables(folder: Path) -> Experiment:
     if above.name and not own.name and folder.name != "tables" and place == folder:  # an arm of iterative runs
         name = f"{folder.resolve().parent.name}/{name}"
     arms = next((grid.arms for grid in grids if grid.arms), {})
-    return Experiment(name, found, arms, _runs(place, grids, next(iter(found.values()))[1]))
+    world = " ".join(next((grid.world for grid in grids if grid.world), ()))
+    return Experiment(name, found, arms, _runs(place, grids, next(iter(found.values()))[1]), world)
 
 
 def _runs(place: Path, grids: Sequence[GridFacts], provenance: Mapping[str, Any]) -> dict[str, frozenset[str]]:
@@ -175,30 +209,47 @@ def pair_findings(experiments: Sequence[Experiment], pairs: Sequence[Pair], metr
 
 
 def counted_once(findings: Sequence[Finding]) -> list[Finding]:
-    """What is one test, once, naming every experiment that has it: of the same runs, whatever they are called, or the same runs
-    made again.
+    """What is one test, once, naming every experiment that has it: of the same runs, whatever they are called, of some of them, or
+    of the same runs made again.
 
+    Of some of them: an experiment of fewer seeds that has copied its cells is no test of its own, and the one with all counts.
     Made again, by other code perhaps: comparisons of one name whose effect, interval and counts are equal in every digit. Other
     runs do not give those, unless nothing differs between any of them: findings without any width stay apart.
     """
-    return _merged(_merged(findings, lambda finding: finding.test), _numbers)
+    again: dict[Hashable, list[Finding]] = {}
+    for place, finding in enumerate(map(_merged, _of_the_same_runs(findings))):
+        again.setdefault(_numbers(finding) or place, []).append(finding)
+    return [_merged(group) for group in again.values()]
+
+
+def _of_the_same_runs(findings: Sequence[Finding]) -> list[list[Finding]]:
+    """Findings in groups, each led by the one that has all runs of the others; in the order of the leaders."""
+    groups: dict[int, list[Finding]] = {}
+    for place in sorted(range(len(findings)), key=lambda place: -_num_runs(findings[place])):
+        test = findings[place].test
+        leaders = (leader for leader, (first, *_) in groups.items() if test and first.test and first.test.holds(test))
+        groups.setdefault(next(leaders, place), []).append(findings[place])
+    return [groups[leader] for leader in sorted(groups)]
+
+
+def _num_runs(finding: Finding) -> int:
+    return len(finding.test.label) + len(finding.test.baseline) if finding.test else 0
 
 
 def _numbers(finding: Finding) -> Hashable:
     return replace(finding, experiment="", test=None) if finding.low < finding.high or finding.test is None else None
 
 
-def _merged(findings: Sequence[Finding], key_of: Callable[[Finding], Hashable]) -> list[Finding]:
-    """One finding per key, with the names of all; each by itself that has no key."""
-    same: dict[Hashable, list[Finding]] = {}
-    for place, finding in enumerate(findings):
-        same.setdefault(key_of(finding) or place, []).append(finding)
-    return [replace(group[0], experiment=", ".join(_named(finding, group[0]) for finding in group)) for group in same.values()]
+def _merged(group: Sequence[Finding]) -> Finding:
+    """The first, with the names of all."""
+    return replace(group[0], experiment=", ".join(_named(finding, group[0]) for finding in group))
 
 
 def _named(finding: Finding, first: Finding) -> str:
-    """An experiment, with its words for the comparison where they are others than the first one's."""
-    return finding.experiment + ("" if finding.comparison == first.comparison else f" ({finding.comparison})")
+    """An experiment, with its words for the comparison and its seeds where they are others than the first one's."""
+    apart = [finding.comparison] if finding.comparison != first.comparison else []
+    apart += [f"{finding.seeds} of these seeds"] if finding.seeds < first.seeds else []
+    return finding.experiment + (f" ({', '.join(apart)})" if apart else "")
 
 
 def coverage_findings(experiments: Sequence[Experiment], pair: Pair) -> list[Finding]:
@@ -223,9 +274,19 @@ def _level(experiment: Experiment, label: str, slice_name: str) -> float | None:
     return float(rows["estimate"].iloc[0]) if len(rows) else None
 
 
+def is_algorithm_1(experiment: Experiment) -> bool:
+    """Whether iterative runs are the paper's: reward model and reference renewed, and no judgement turned over on purpose.
+
+    Arms in which one of them is kept, or the initial reward model is harmed, are there to be compared with it.
+    """
+    facts = experiment.provenance
+    renewed = all(facts.get("iterate", {}).get(name, RENEWED) == RENEWED for name in RENEWABLE)
+    return renewed and not facts.get("label_noise")
+
+
 def renewal_findings(experiments: Sequence[Experiment]) -> list[Finding]:
-    """The claim that an iteration whose reward model was renewed beats the one before, which goes on as its control, at the last
-    step that both have.
+    """The claim that an iteration of Algorithm 1 beats the one before, which goes on as its control, at the last step that both
+    have.
     """
     return [
         _finding(
@@ -235,20 +296,19 @@ def renewal_findings(experiments: Sequence[Experiment]) -> list[Finding]:
             direction(row["low"], row["high"]),
             null=0.0,
         )
-        for experiment in experiments
-        if experiment.provenance.get("iterate", {}).get("reward_model", RENEWED) == RENEWED
+        for experiment in filter(is_algorithm_1, experiments)
         for row in experiment.rows("iteration_gains.csv").to_dict("records")
     ]
 
 
 def first_round_findings(experiments: Sequence[Experiment]) -> list[Finding]:
-    """The claim that the first renewal gains more than the second.
+    """The claim that the first renewal of Algorithm 1 gains more than the second.
 
     The two share policies and seeds, so that their errors depend on each other in a way that the tables do not hold: each is
     taken at 97.5 %, and the interval of the difference from one's low to the other's high holds at 95 % whatever that is.
     """
     found = []
-    for experiment in experiments:
+    for experiment in filter(is_algorithm_1, experiments):
         table = experiment.rows("iteration_gains.csv")
         for slice_name in table["slice"].unique() if len(table) else ():
             by_round = table[table["slice"] == slice_name].set_index("iteration")
@@ -290,14 +350,14 @@ def _finding(
     seeds, problems = int(row["num_seeds"]), int(row["num_problems"])
     starts = row.get("num_starts", 1)  # tables without the column are older than grids of several
     facts = (experiment.name, comparison, str(row["slice"]), estimate, low, high, seeds, problems, verdict, p, note)
-    return Finding(*facts, 1 if pd.isna(starts) else int(starts), _test(experiment, row))
+    return Finding(*facts, 1 if pd.isna(starts) else int(starts), _test(experiment, row), experiment.world)
 
 
-def _test(experiment: Experiment, row: Mapping[str, Any]) -> Hashable:
+def _test(experiment: Experiment, row: Mapping[str, Any]) -> Compared | None:
     """What a row compares; None where the runs of one of its labels are not known, or the comparison is none of labels."""
-    runs = tuple(experiment.runs.get(str(row.get(name))) for name in ("label", "baseline"))
-    measured = tuple(str(row.get(name)) for name in ("slice", "split", "metric", "k", "num_problems", "num_seeds", "decoding"))
-    return None if None in runs else (*runs, *measured)
+    label, baseline = (experiment.runs.get(str(row.get(name))) for name in ("label", "baseline"))
+    measured = tuple(str(row.get(name)) for name in ("slice", "split", "metric", "k", "num_problems", "decoding"))
+    return None if label is None or baseline is None else Compared(label, baseline, measured)
 
 
 def degrees_of(row: Any) -> int:

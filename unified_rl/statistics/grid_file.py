@@ -17,6 +17,9 @@ FILE = "grid.json"
 #: The label that others are compared with where the grid names none: the policy that training starts from.
 DEFAULT_BASELINE = "SFT"
 NOT_STATED = "not stated"
+#: Where a hypothesis has the label of a primary contrast, seen from its baseline; "" where it does not say.
+ABOVE, BELOW = "above", "below"
+DIRECTIONS = (ABOVE, BELOW, "")
 #: Words that say what a run is called and where it finds things.
 _NAMES = ("label=", "artifacts=", "run_dir=")
 
@@ -41,6 +44,7 @@ class Primary:
     """A contrast that an ablation is about, declared before it runs: label minus baseline by one metric, on every slice.
 
     margin: a difference within it, either way, is no difference that matters (accuracy, 0..1). reason: why that much.
+    expected: where the hypothesis has label, ABOVE or BELOW baseline; "" where it states no direction, and in older files.
     """
 
     label: str
@@ -48,6 +52,7 @@ class Primary:
     metric: str
     margin: float
     reason: str = ""
+    expected: str = ""
 
     def is_of(self, row: Mapping[str, Any]) -> bool:
         return (row["label"], row["baseline"], row["metric"]) == (self.label, self.baseline, self.metric)
@@ -58,8 +63,9 @@ class GridFacts:
     """What grid.json holds, in the words it has; empty where it says nothing.
 
     matching: the rule by which the arms are comparable, as captions state it. baseline: the label that all others are compared
-    with; contrasts: further planned pairs (label, baseline). arms: words that define an arm of training -> its label. effects:
-    those of its factors, where it is factorial.
+    with; contrasts: further planned pairs (label, baseline). line: what `unified-rl grid` is told to make it; () where its name is
+    all. world: of these, the words that take an ablation elsewhere. arms: words that define an arm of training, those of the world
+    left out -> its label. effects: those of its factors, where it is factorial.
     """
 
     name: str = ""
@@ -72,6 +78,8 @@ class GridFacts:
     contrasts: tuple[tuple[str, str], ...] = ()
     primary: tuple[Primary, ...] = ()
     seeds: tuple[int, ...] = ()
+    line: tuple[str, ...] = ()
+    world: tuple[str, ...] = ()
     cells: tuple[PlannedCell, ...] = field(default=(), repr=False)
     arms: Mapping[frozenset[str], str] = field(default_factory=dict, repr=False)
     effects: tuple[Effect, ...] = field(default=(), repr=False)
@@ -80,6 +88,13 @@ class GridFacts:
     def trains(self) -> bool:
         """Whether there may be runs of training: a grid of iterative runs alone has none but the baseline."""
         return not self.cells or any(cell.command == "train" and cell.label != self.baseline for cell in self.cells)
+
+    @property
+    def of_its_words(self) -> str:
+        """What a reader must know of `hypothesis` and of a claim's reasons: they are about the world of the ablation's file."""
+        if not self.world:
+            return ""
+        return f"Written of the ablation's own world; here all of it is with {' '.join(self.world)}, where not all of it need hold."
 
 
 def read_grid(folder: Path | str) -> GridFacts:
@@ -105,6 +120,8 @@ def read_grid(folder: Path | str) -> GridFacts:
         contrasts=tuple((str(label), str(baseline)) for label, baseline in facts.get("contrasts", ())),
         primary=_primary(path, facts.get("primary")),
         seeds=tuple(int(seed) for seed in facts.get("seeds", ())),
+        line=tuple(map(str, facts.get("line", ()))),
+        world=tuple(map(str, facts.get("world", ()))),
         cells=cells,
         arms=_arms(path, facts),
         effects=_effects(path, facts),
@@ -157,12 +174,17 @@ def _primary(path: Path, stated: Any) -> tuple[Primary, ...]:
 
 def _one_primary(stated: Mapping[str, Any]) -> Primary:
     label, baseline, metric = (str(stated[name]) for name in ("label", "baseline", "metric"))
-    return Primary(label, baseline, metric, float(stated["margin"]), str(stated.get("reason") or ""))
+    expected = str(stated.get("expected") or "")
+    if expected not in DIRECTIONS:
+        raise ValueError(f"expected={expected} is neither {ABOVE} nor {BELOW}")
+    return Primary(label, baseline, metric, float(stated["margin"]), str(stated.get("reason") or ""), expected)
 
 
 def _arms(path: Path, facts: Mapping[str, Any]) -> dict[frozenset[str], str]:
-    """The start policy, which no words define, and the arms of training."""
-    common, trained = facts.get("common", ()), [arm for arm in facts.get("arms", ()) if arm.get("command", "train") == "train"]
+    """The start policy, which no words define, and the arms of training: in another world they are the same arms."""
+    trained = [arm for arm in facts.get("arms", ()) if arm.get("command", "train") == "train"]
+    common = facts.get("common", ())
+    common = common[: len(common) - len(facts.get("world", ()))]
     try:
         found = {frozenset([*common, *arm["words"]]): str(arm["label"]) for arm in trained}
     except KeyError as error:

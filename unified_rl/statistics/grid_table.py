@@ -11,8 +11,9 @@ cells.csv `level_reached` says "no" and the numbers are those of the curve's end
 
 `p` is the paired test that goes with the interval; `p_holm` is adjusted (Holm) for every test of the page: all comparisons, slices
 and metrics are one family, of which declared primary contrasts have half the error rate to themselves. `decision` follows `p_holm`;
-with fewer seeds than an interval over seeds takes, there is none. A primary contrast has a `conclusion` besides: supported,
-contradicted, equivalent within its margin (two one-sided tests), or cannot tell.
+with fewer seeds than an interval over seeds takes, there is none. A primary contrast has a `conclusion` besides: supported or
+contradicted, by the direction that its hypothesis states; above or below, where that states none; equivalent within its margin
+(two one-sided tests, `p_equivalent`, adjusted over those of all primary contrasts), or cannot tell.
 
 A grid is what `unified-rl grid` made, any folder of runs (then the matching rule is "not stated"), or a file of `unified-rl export`
 (then without settings and curves). What failed or is missing is a row that says so.
@@ -39,7 +40,7 @@ from unified_rl.statistics.grid_tokens import OFFLINE, TO_LEVEL, TOKENS, level_o
 from unified_rl.statistics.intervals import Interval, mean_interval
 from unified_rl.statistics.learning import LEVEL_GAIN, SELECTION_SPLIT, best_step
 from unified_rl.statistics.maj_at_k import NoAnswer, Ties
-from unified_rl.statistics.page_family import with_holm
+from unified_rl.statistics.page_family import OF_PRIMARY, with_holm
 from unified_rl.statistics.paired import Differences, partners
 from unified_rl.statistics.pooling import num_starts, pooled_status, starts_of
 
@@ -67,13 +68,13 @@ GRID_COLUMNS = [
 ]
 CONTRAST_COLUMNS = [
     *("label", "baseline", "slice", "split", "metric", "k", "estimate", "low", "high", "verdict", "p", "p_holm", "comparisons"),
-    *("decision", "margin", "p_equivalent", "conclusion", "num_problems", "num_seeds", "num_starts", *variance_split.COLUMNS),
+    *("decision", *OF_PRIMARY, "num_problems", "num_seeds", "num_starts", *variance_split.COLUMNS),
     *("decoding", "note"),
 ]
 EFFECT_COLUMNS = [
     "effect",
     "kind",
-    *(name for name in CONTRAST_COLUMNS[2:] if name not in ("margin", "p_equivalent", "conclusion")),
+    *(name for name in CONTRAST_COLUMNS[2:] if name not in OF_PRIMARY),
 ]
 
 

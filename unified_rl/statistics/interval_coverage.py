@@ -13,6 +13,9 @@ of the seeds (0.5 logits are some 9 points of accuracy):
     pass         Pass@8 of 16 answers, likewise
     difference   two methods that share problem ~ N(0, 1.5^2) and nothing else. Where problems do not matter the two are equal,
                  and the problems' ability cancels by pairing; where they do, the second is better by N(0.3, 0.7^2) logits
+    learning     a policy after training against the one that it started from, which share problem ~ N(0, 1.5^2): better by
+                 N(1.05, 0.7^2) logits (some 15 points), but with chance `not_learning` a start does not move at all. Of the size at
+                 which the ablations are evaluated, over seeds only; these tables are ten times as large, and a tenth as many
 
 Truth: the mean over problems and seeds. With fewer seeds than an interval over seeds takes: the mean over problems of the very
 policies that were drawn, which is all that such an interval claims.
@@ -25,7 +28,7 @@ Satterthwaite's degrees of freedom at the true variances (`width_satterthwaite`)
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import product
 
 import numpy as np
@@ -47,7 +50,13 @@ from unified_rl.statistics.pass_at_k import pass_at_k
 
 MEAN, PROBLEM_SD, REST_SD, EFFECT, EFFECT_SD = 0.5, 1.5, 0.5, 0.3, 0.7
 SEED_SDS = (0.0, 0.1, 0.5)
-KINDS = ("accuracy", "pass", "difference")
+LEARNING = "learning"
+KINDS = ("accuracy", "pass", "difference", LEARNING)
+#: Of policies that learn: by how much, and how their seeds spread, which makes gains differ by some 1.3 and 2.5 points as those in
+#: experiments/results do (RFT and GRPO); the share of starts that do not.
+GAIN, LEARNING_SDS, NOT_LEARNING = 1.05, (0.05, 0.1), (0.1, 0.2, 0.3)
+#: Problems, and answers to each, of the ablations.
+EVALUATED, FEWER = (1000, 8), 10
 PASS_K, MANY = 8, 16
 _SCORES_AT_ONCE = 1_000_000
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(80)
@@ -55,7 +64,7 @@ _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(80)
 
 @dataclass(frozen=True)
 class Cell:
-    """What is simulated: see the module. answers: per problem and seed. seed_sd: in logits."""
+    """What is simulated: see the module. answers: per problem and seed. seed_sd: in logits. not_learning: share of the starts."""
 
     kind: str
     seeds: int
@@ -63,6 +72,7 @@ class Cell:
     answers: int
     problems_matter: bool
     seed_sd: float
+    not_learning: float = 0.0
 
     @property
     def over_seeds(self) -> bool:
@@ -80,13 +90,15 @@ class Simulated:
 
 
 def cells(seeds: Sequence[int], problems: Sequence[int], kinds: Sequence[str] = KINDS) -> list[Cell]:
-    """Every kind x seeds x problems x one or many answers x problems matter or not x spread of seeds."""
+    """Every kind x seeds x problems x one or many answers x problems matter or not x spread of seeds, or share not learning."""
     answers = {"accuracy": (1, MANY), "pass": (MANY,), "difference": (1, MANY)}
-    sizes = [(kind, count) for kind in kinds for count in answers[kind]]
-    return [
+    sizes = [(kind, count) for kind in kinds if kind != LEARNING for count in answers[kind]]
+    normal = [
         Cell(kind, S, P, count, matter, sd)
         for (kind, count), S, P, matter, sd in product(sizes, seeds, problems, (False, True), SEED_SDS)
     ]
+    enough = [count for count in seeds if LEARNING in kinds and count >= FEWEST_SEEDS]
+    return normal + [Cell(LEARNING, S, *EVALUATED, True, *how) for S, *how in product(enough, LEARNING_SDS, NOT_LEARNING)]
 
 
 def coverage_row(cell: Cell, num_tables: int, rng: np.random.Generator) -> dict[str, object]:
@@ -95,8 +107,7 @@ def coverage_row(cell: Cell, num_tables: int, rng: np.random.Generator) -> dict[
     covered = float(((found.low <= 0) & (found.high >= 0)).mean())
     own, satterthwaite = _quantiles(cell, found.squares)
     half = float((found.high - found.low).mean() / 2 / found.error.std())
-    facts = {name: getattr(cell, name) for name in ("kind", "seeds", "problems", "answers", "problems_matter", "seed_sd")}
-    return facts | {
+    return asdict(cell) | {
         "over": "problems and seeds" if cell.over_seeds else "problems",
         "tables": num_tables,
         "coverage": covered,
@@ -110,13 +121,16 @@ def coverage_table(chosen: Sequence[Cell], num_tables: int, rng_seed: int = 0) -
     """The rows of these cells, each from random numbers of its own: a cell's row does not depend on which others are simulated."""
     for cell in chosen:
         sizes = [cell.seeds, cell.problems, cell.answers, cell.problems_matter, round(1000 * cell.seed_sd)]
-        yield coverage_row(cell, num_tables, np.random.default_rng([rng_seed, KINDS.index(cell.kind), *map(int, sizes)]))
+        sizes += [round(1000 * cell.not_learning)] if cell.kind == LEARNING else []
+        made = max(2, num_tables // FEWER) if cell.kind == LEARNING else num_tables
+        yield coverage_row(cell, made, np.random.default_rng([rng_seed, KINDS.index(cell.kind), *map(int, sizes)]))
 
 
 def format_row(row: dict[str, object]) -> str:
     """A row as a line for the terminal."""
     size = f"{row['kind']:<10} {row['seeds']:>2} seeds {row['problems']:>5} problems {row['answers']:>2} answers"
-    world = f"{'problems matter' if row['problems_matter'] else 'problems equal':<15} seed sd {row['seed_sd']:.1f}"
+    world = f"{'problems matter' if row['problems_matter'] else 'problems equal':<15} seed sd {row['seed_sd']:g}"
+    world += f" {row['not_learning']:.0%} not learning" if row["not_learning"] else ""
     covered = f"{row['coverage']:6.1%} +- {row['error']:.1%}"
     return f"{size}  {world}  {covered}  width {row['width']:.2f} ({row['width_satterthwaite']:.2f})  over {row['over']}"
 
@@ -160,11 +174,14 @@ def _quantiles(cell: Cell, squares: MeanSquares) -> tuple[float, float]:
 
 def _simulate(cell: Cell, num_tables: int, rng: np.random.Generator) -> Simulated:
     shape = (num_tables, cell.seeds, cell.problems)
-    difference = cell.kind == "difference"
+    difference = cell.kind in ("difference", LEARNING)
     problem_sd = PROBLEM_SD if difference or cell.problems_matter else 0.0
     ability = problem_sd * rng.standard_normal((num_tables, 1, cell.problems))
     scores, truth = _method(cell, shape, ability, MEAN, problem_sd, rng)
-    if difference:
+    if cell.kind == LEARNING:
+        better, better_truth = _after_training(cell, shape, ability, rng)
+        scores, truth = better - scores, better_truth - truth
+    elif difference:
         effect, effect_sd = (EFFECT, EFFECT_SD) if cell.problems_matter else (0.0, 0.0)
         own = ability + effect_sd * rng.standard_normal(ability.shape)
         better, better_truth = _method(cell, shape, own, MEAN + effect, np.hypot(problem_sd, effect_sd), rng)
@@ -198,6 +215,18 @@ def _method(
     else:
         truth = _expected(cell, (mean + seed[..., 0]).ravel(), spread).reshape(shape[:2]).mean(1)
     return np.asarray(score_of)[right], truth
+
+
+def _after_training(
+    cell: Cell, shape: tuple[int, int, int], ability: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """As `_method`, of the policies after training: those of starts that do not learn are as they were."""
+    learns = rng.random((*shape[:2], 1)) >= cell.not_learning
+    own = ability + learns * (GAIN + EFFECT_SD * rng.standard_normal(ability.shape))
+    scores, stayed = _method(cell, shape, own, MEAN, PROBLEM_SD, rng)
+    spread = float(np.hypot(np.hypot(np.hypot(PROBLEM_SD, EFFECT_SD), REST_SD), cell.seed_sd))
+    learned = _expected(cell, np.array([MEAN + GAIN]), spread)[0]
+    return scores, cell.not_learning * stayed + (1 - cell.not_learning) * learned
 
 
 def _expected(cell: Cell, mean: np.ndarray, sd: float) -> np.ndarray:

@@ -14,7 +14,7 @@ pools the seeds.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,8 @@ from unified_rl.statistics.planning import paired_p_value
 from unified_rl.statistics.table_files import SCHEMA, write_table
 
 RUN_SCHEMA = 1
+#: How settings end that turn judgements over: of the labels of a reward model, of the rule's or the checker's word.
+_NOISE_RATES = ("false_positive", "false_negative")
 POOLED = "all"
 TABLES = ("iteration_curves", "iteration_gains", "iteration_drift", "agreement")
 MAKE_COMMAND = "unified-rl iterate ... run_dir=RUN"
@@ -191,6 +193,7 @@ def write_tables(paths: Sequence[Path | str], out: Path | str, command: str = ""
         "seeds": [run.seed for run in found],
         "num_starts": comparable.count_starts(run.settings for run in found),
         "iterate": options,
+        "label_noise": _label_noise(found[0].settings),
         "experiments": [run.path.name for run in found],
         "matching": matching_of(paths),
         "commits": sorted(filter(None, {_commit(run) for run in found})),
@@ -199,6 +202,11 @@ def write_tables(paths: Sequence[Path | str], out: Path | str, command: str = ""
     for name, table in tables.items():
         write_table(table, Path(out) / f"{name}.csv", provenance)
     return tables
+
+
+def _label_noise(settings: Mapping[str, Any]) -> dict[str, float]:
+    """Rates at which judgements are turned over, by their settings' names; those that are 0 left out."""
+    return {name: float(rate) for name, rate in settings.items() if name.endswith(_NOISE_RATES) and rate}
 
 
 def _read_run(path: Path) -> IterativeRun:

@@ -26,7 +26,7 @@ from unified_rl.statistics.contrasts import verdict
 from unified_rl.statistics.grid_file import GridFacts
 from unified_rl.statistics.intervals import paired_difference
 from unified_rl.statistics.iterations import IterativeRun
-from unified_rl.statistics.page_family import with_holm
+from unified_rl.statistics.page_family import OF_PRIMARY, with_holm
 from unified_rl.statistics.planning import equivalence_p_value, paired_p_value
 from unified_rl.statistics.reward_models import auc_within
 
@@ -34,7 +34,7 @@ TABLE, QUALITY = "renewals", "renewal_quality"
 FIRST, METRIC = 1, "gain"
 COLUMNS = [
     *("label", "baseline", "slice", "split", "metric", "k", "estimate", "low", "high", "verdict", "p", "p_holm", "comparisons"),
-    *("decision", "margin", "p_equivalent", "conclusion", "num_problems", "num_seeds", "num_starts"),
+    *("decision", *OF_PRIMARY, "num_problems", "num_seeds", "num_starts"),
     *(*variance_split.COLUMNS, "note"),
 ]
 MEASURES = ("accuracy", "auc", "within_auc")

@@ -9,10 +9,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from unified_rl.pages.results.numbers import levels, row_of
 from unified_rl.pages.results.shipped import GAINS, Shipped
-from unified_rl.statistics.evidence import degrees_of, p_from_interval
-from unified_rl.statistics.page_family import CANNOT_TELL, with_holm
+from unified_rl.statistics.evidence import CEILING, degrees_of, in_world, p_from_interval
+from unified_rl.statistics.page_family import CANNOT_TELL, EQUIVALENT, with_holm
 
+#: A conclusion of the page's own: a slice on which an arm could not have been found better.
+AT_CEILING = "at its ceiling"
+#: What CEILING is about: whether any of K samples is right.
+COVERAGE = ("pass", "cot_pass")
 #: Metrics of primary contrasts, as the page calls them.
 METRICS = {
     "avg": "mean accuracy",
@@ -47,7 +52,7 @@ class Answer:
     @property
     def known(self) -> bool:
         """Whether it is decided: which way it goes, or that it is within the margin."""
-        return self.conclusion != CANNOT_TELL
+        return self.conclusion not in (CANNOT_TELL, AT_CEILING)
 
     @property
     def half_width(self) -> float:
@@ -88,6 +93,17 @@ def _within(row: Mapping[str, Any], margin: float) -> float:
     return max(p if inside else 1 - p for p, (_, inside) in zip(each, sides, strict=True))
 
 
+def _concluded_below_the_ceiling(shipped: Shipped, row: Mapping[str, Any]) -> str:
+    """The conclusion. Where K samples of either arm hold a right answer to nearly every problem, they are alike by construction."""
+    conclusion = str(row["conclusion"])
+    if row["metric"] not in COVERAGE or conclusion not in (EQUIVALENT, CANNOT_TELL):
+        return conclusion
+    of_both = (
+        row_of(levels(shipped), label=row[arm], slice=row["slice"], metric=row["metric"]) for arm in ("label", "baseline")
+    )
+    return AT_CEILING if all(one is not None and one["estimate"] >= CEILING for one in of_both) else conclusion
+
+
 def _answer(shipped: Shipped, row: Mapping[str, Any], margin: float, reason: str) -> Answer:
     starts, problems, k = (row.get(name) for name in ("num_starts", "num_problems", "k"))
     words = METRICS.get(row["metric"], row["metric"])
@@ -95,11 +111,11 @@ def _answer(shipped: Shipped, row: Mapping[str, Any], margin: float, reason: str
         experiment=shipped.name,
         comparison=str(row["label"]) if row["label"] == row["baseline"] else f"{row['label']} - {row['baseline']}",
         metric=words.format(k="K" if k is None or pd.isna(k) else int(k)),
-        slice=str(row.get("slice") or ""),
+        slice=in_world(row["slice"], shipped.world) if row.get("slice") else shipped.world,
         **{name: float(row[name]) for name in ("estimate", "low", "high")},
         margin=margin,
         p_holm=float(row["p_holm"]),
-        conclusion=str(row["conclusion"]),
+        conclusion=_concluded_below_the_ceiling(shipped, row),
         seeds=int(row["num_seeds"]),
         starts=shipped.starts if starts is None or pd.isna(starts) else int(starts),
         problems=0 if problems is None or pd.isna(problems) else int(problems),

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
+from unified_rl.pages.results.markdown import wrapped
 from unified_rl.pages.results.shipped import Shipped
+from unified_rl.statistics.page_family import HOLM_FAMILY
 
+#: Behind what stands after Holm's correction.
+STAR = "\\*"
 LEVEL_COLUMNS = ["label", "slice", "metric", "k", "estimate", "low", "high", "num_problems"]
 #: Columns of results.csv, which has one per metric and is older than grid.csv.
 _WIDE = ("greedy", "avg", "maj", "pass")
@@ -45,6 +50,23 @@ def row_of(table: pd.DataFrame, **wanted: str) -> dict[str, Any] | None:
     for name, value in wanted.items():
         table = table[table[name] == value]
     return table.iloc[0].to_dict() if len(table) else None
+
+
+def starred(row: Any, words: str) -> str:
+    """An effect with its interval, as `points` or `nats` have it, with a star where it stands after Holm's correction."""
+    effect, _, interval = words.partition(" ")
+    return f"{effect}{STAR if row.get('decision') in ('above', 'below') else ''} {interval}"
+
+
+def star_words(rows: pd.DataFrame, facts: Mapping[str, Any]) -> str:
+    """What a star, and none, means below a table of comparisons; "" where they were not corrected. facts: of the tables."""
+    if "comparisons" not in rows or rows["comparisons"].isna().all():
+        return ""
+    over = str(facts.get("holm") or HOLM_FAMILY).replace("of the page", "of the experiment")
+    family = f"Holm's correction {over} ({int(rows['comparisons'].max())} tests)"
+    if rows["decision"].isin(["above", "below"]).any():
+        return wrapped(f"{STAR}: stands after {family}; without it an interval that leaves out 0 is a lead.")
+    return wrapped(f"None of these stands after {family}; an interval that leaves out 0 is a lead.")
 
 
 def points(row: Any) -> str:

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
 from unified_rl.pages.results.markdown import table
-from unified_rl.pages.results.numbers import nats, points
+from unified_rl.pages.results.numbers import nats, points, star_words, starred
 from unified_rl.pages.results.shipped import Shipped
 from unified_rl.statistics.pretraining import CONTRASTS, LEFT_AT_HALF, RUNS
 
 #: Measure -> its title; shares are in points, the others in nats a token.
 SHARES = {LEFT_AT_HALF: "tokens left at half of the steps", "steps_right": "steps right at the end"}
 NATS = {"reading_loss": "reading, nats", "computing_loss": "computing, nats"}
-STAR = "\\*"
 
 
 def of_pretraining(shipped: Shipped) -> str:
     """Both tables; "" where the result is of something else."""
     runs, found = shipped.table(RUNS), shipped.table(CONTRASTS)
-    return "" if runs.empty else f"{_arms(runs)}\n\n{_differences(found)}".strip()
+    return "" if runs.empty else f"{_arms(runs)}\n\n{_differences(found, shipped.facts)}".strip()
 
 
 def starts_of_pretraining(shipped: Shipped) -> str:
@@ -40,7 +40,7 @@ def _arms(runs: pd.DataFrame) -> str:
     return table([*head, *(f"{title}, %" for title in SHARES.values()), *NATS.values()], body)
 
 
-def _differences(found: pd.DataFrame) -> str:
+def _differences(found: pd.DataFrame, facts: Mapping[str, Any]) -> str:
     if found.empty or "low" not in found:
         return ""
     body = []
@@ -49,13 +49,11 @@ def _differences(found: pd.DataFrame) -> str:
         body.append([f"{label} - {baseline}", *(_cell(by_measure.get(name), name) for name in (*SHARES, *NATS))])
     if not body:
         return ""
-    stars = any(STAR in cell for row in body for cell in row)
-    said = f"\n\n{STAR}: stands after Holm's correction over all comparisons of the experiment." if stars else ""
-    return table(["difference", *(f"{title}, points" for title in SHARES.values()), *NATS.values()], body) + said
+    made = table(["difference", *(f"{title}, points" for title in SHARES.values()), *NATS.values()], body)
+    return "\n\n".join(filter(None, [made, star_words(found, facts)]))
 
 
 def _cell(row: dict[str, Any] | None, name: str) -> str:
     if row is None:
         return "-"
-    effect, _, interval = points(row).partition(" ") if name in SHARES else nats(row).partition(" ")
-    return f"{effect}{STAR if row.get('decision') in ('above', 'below') else ''} {interval}"
+    return starred(row, points(row) if name in SHARES else nats(row))

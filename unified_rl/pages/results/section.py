@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,11 +10,22 @@ import pandas as pd
 
 from unified_rl.pages.results.answers import Answer, answers
 from unified_rl.pages.results.markdown import link_to, picture, table, wrapped
-from unified_rl.pages.results.numbers import differences, hours, levels, p_words, percent, points, row_of
+from unified_rl.pages.results.numbers import (
+    differences,
+    hours,
+    levels,
+    p_words,
+    percent,
+    points,
+    row_of,
+    star_words,
+    starred,
+)
 from unified_rl.pages.results.of_pretraining import of_pretraining, starts_of_pretraining
 from unified_rl.pages.results.prose import reading
 from unified_rl.pages.results.shipped import GAINS, Shipped
 from unified_rl.statistics.comparable import starts_in_words
+from unified_rl.statistics.evidence import in_world
 from unified_rl.statistics.grid_file import matching_sentence
 
 #: Columns of the tables, in their order; K is the largest that all have.
@@ -27,7 +39,6 @@ TITLES = {
 }
 OF_LEVELS = ("avg", "maj", "pass", "cot_pass")
 PICTURES = ("cot_pass", "effective_rate", "renewal_quality", "learning_curves", "iterations", "paper_figure6")
-STAR = "\\*"
 
 
 def section(shipped: Shipped, base: Path) -> str:
@@ -55,10 +66,11 @@ def answers_table(found: Sequence[Answer], experiment: bool = False) -> str:
 
 
 def _question(shipped: Shipped) -> list[str]:
-    """Of the ablation's docstring the question and the hypothesis."""
+    """Of the ablation's docstring the question and the hypothesis, and of what world they are."""
     question, *rest = (" ".join(text.split()) for text in shipped.grid.hypothesis.strip().split("\n\n"))
     hypothesis = [text for text in rest if text.startswith("Hypothesis")]
-    return [wrapped(f"**{question}**") if question else "", *map(wrapped, hypothesis)]
+    about = shipped.grid.of_its_words
+    return [wrapped(f"**{question}**") if question else "", *map(wrapped, hypothesis), wrapped(f"*{about}*") if about else ""]
 
 
 def _made_of(shipped: Shipped, base: Path) -> str:
@@ -77,7 +89,8 @@ def _made_of(shipped: Shipped, base: Path) -> str:
         f"Tables, captions, figures: [{shipped.folder.as_posix()}]({link_to(shipped.folder, base)}/).",
     ]
     preset = f" preset={grid.preset}" if grid.preset not in ("", "default") else ""
-    command = f"    unified-rl grid {grid.name}{preset}\n\n" if grid.name else ""
+    line = shlex.join(grid.line or (grid.name,))
+    command = f"    unified-rl grid {line}{preset}\n\n" if grid.name else ""
     return command + wrapped(" ".join(filter(None, said)))
 
 
@@ -125,7 +138,7 @@ def _levels(shipped: Shipped) -> str:
     for label in dict.fromkeys(rows["label"]):
         found = [row_of(rows, label=label, slice=name, metric=metric) for name, metric in columns]
         body.append([label, *(percent(row, unit="") if row else "-" for row in found)])
-    return table(["%", *(f"{name}: {titles[metric]}" for name, metric in columns)], body)
+    return table(["%", *(f"{in_world(name, shipped.world)}: {titles[metric]}" for name, metric in columns)], body)
 
 
 def _differences(shipped: Shipped) -> str:
@@ -137,12 +150,13 @@ def _differences(shipped: Shipped) -> str:
         for name in dict.fromkeys(rows["slice"]):
             found = [row_of(rows, comparison=comparison, slice=name, metric=metric) for metric in titles]
             if any(found):
-                body.append([comparison, name, *(_starred(row) if row else "-" for row in found)])
+                effects = [starred(row, points(row)) if row else "-" for row in found]
+                body.append([comparison, in_world(name, shipped.world), *effects])
     if not body:
         return ""
-    said = f"{STAR}: stands after Holm's correction over all comparisons of the experiment."
-    stars = f"\n\n{said}" if any(STAR in cell for row in body for cell in row) else ""
-    return table(["difference, points", "slice", *titles.values()], body) + stars
+    shown = rows[rows["comparison"].isin([row[0] for row in body]) & rows["metric"].isin(list(titles))]
+    made = table(["difference, points", "slice", *titles.values()], body)
+    return "\n\n".join(filter(None, [made, star_words(shown, shipped.facts)]))
 
 
 def _comparisons(shipped: Shipped, rows: pd.DataFrame) -> list[str]:
@@ -151,16 +165,11 @@ def _comparisons(shipped: Shipped, rows: pd.DataFrame) -> list[str]:
     return planned or list(dict.fromkeys(rows["comparison"]))
 
 
-def _starred(row: dict[str, object]) -> str:
-    effect, _, interval = points(row).partition(" ")
-    return f"{effect}{STAR if row.get('decision') in ('above', 'below') else ''} {interval}"
-
-
 def _renewals(shipped: Shipped) -> str:
     """Of iterative runs: each iteration over its control."""
     arms = shipped.arms or ({"-": shipped} if len(shipped.table(GAINS)) else {})
     rows = [
-        [label, str(int(row["iteration"])), str(row["slice"]), points(row), f"{int(row['num_problems']):,}"]
+        [label, str(int(row["iteration"])), in_world(row["slice"], shipped.world), points(row), f"{int(row['num_problems']):,}"]
         for label, arm in arms.items()
         for row in arm.table(GAINS).to_dict("records")
     ]
@@ -173,11 +182,13 @@ def _gains_compared(shipped: Shipped) -> str:
     found = shipped.table("renewals")
     if found.empty:
         return ""
+    compared = found[found["label"] != found["baseline"]]
     rows = [
-        [f"{row['label']} - {row['baseline']}", str(row["slice"]), _starred(row)]
-        for row in found[found["label"] != found["baseline"]].to_dict("records")
+        [f"{row['label']} - {row['baseline']}", in_world(row["slice"], shipped.world), starred(row, points(row))]
+        for row in compared.to_dict("records")
     ]
-    return table(["difference of gains", "slice", "points"], rows) if rows else ""
+    made = table(["difference of gains", "slice", "points"], rows) if rows else ""
+    return "\n\n".join(filter(None, [made, star_words(compared, shipped.facts)]))
 
 
 def _picture(shipped: Shipped, base: Path) -> str:

@@ -67,6 +67,20 @@ class Shipped:
         return found if found is not None else next((arm.facts for arm in self.arms.values()), {})
 
     @property
+    def world(self) -> str:
+        """The words that took its ablation to another world than its file's; "" where none did."""
+        return " ".join(self.grid.world)
+
+    @property
+    def start_scores(self) -> frozenset[tuple[str, ...]]:
+        """Seed, slice and accuracies of the policies that its arms start from: results that agree in all have the same policies."""
+        cells = self.table("cells")
+        if not {"label", "seed", "slice", "greedy", "avg"} <= set(cells.columns):
+            return frozenset()
+        rows = cells[cells["label"] == self.grid.baseline][["seed", "slice", "greedy", "avg"]].dropna()
+        return frozenset(tuple(map(str, row)) for row in rows.itertuples(index=False))
+
+    @property
     def starts(self) -> int:
         """How many start policies its seeds have; 1 in tables from before they were counted."""
         return int(self.facts.get("num_starts") or 1)
