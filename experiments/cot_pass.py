@@ -33,8 +33,8 @@ GRID = Grid(
     matching=equal_updates(),
     starts=PER_SEED,
     primary=(
-        Primary("GRPO+OS", START_LABEL, "cot_pass", PASS_MARGIN, PASS_MARGIN_REASON),
-        Primary("GRPO+PS", "GRPO+OS", "cot_pass", PASS_MARGIN, PASS_MARGIN_REASON),
+        Primary("GRPO+OS", START_LABEL, "cot_pass", PASS_MARGIN, PASS_MARGIN_REASON, "above"),
+        Primary("GRPO+PS", "GRPO+OS", "cot_pass", PASS_MARGIN, PASS_MARGIN_REASON, "above"),
     ),
     contrasts=(("GRPO+OS", "Online RFT"), ("GRPO+PS", "GRPO+OS")),
     figures=("cot_pass", "learning_curves", "contrasts", "results_table"),

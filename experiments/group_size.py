@@ -51,7 +51,7 @@ GRID = Grid(
     },
     matching=equal_sampled_tokens(SAMPLED_TOKENS),
     starts=PER_SEED,
-    primary=(Primary("G = 2", "G = 8", "avg", MARGIN, MARGIN_REASON),),
+    primary=(Primary("G = 2", "G = 8", "avg", MARGIN, MARGIN_REASON, "below"),),
     contrasts=(("G = 2", "G = 8"), ("G = 4", "G = 8"), ("G = 16", "G = 8")),
     tuning=f"all arms have the rate of GRPO+OS with groups of 8 (1e-4), the best of {SWEPT}; the other sizes were not swept",
 )

@@ -51,7 +51,7 @@ GRID = Grid(
     presets={"testing": TESTING_LEARNED, "default": DEFAULT},
     matching=equal_updates(),
     starts=PER_SEED,
-    primary=(Primary("GRPO+OS, loophole", "GRPO+OS", "avg", LEARNED_MARGIN, LEARNED_MARGIN_REASON),),
+    primary=(Primary("GRPO+OS, loophole", "GRPO+OS", "avg", LEARNED_MARGIN, LEARNED_MARGIN_REASON, "below"),),
     contrasts=(
         *((f"{label}, loophole", label) for label in METHODS),
         ("Loophole and three, mean", "GRPO+OS, loophole"),

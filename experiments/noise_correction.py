@@ -85,7 +85,9 @@ GRID = Grid(
     matching=equal_updates(),
     starts=PER_SEED,
     primary=(
-        Primary("7 passes at 60%, own rates", "7 passes at 60%, mean rates", "avg", LEARNED_MARGIN, LEARNED_MARGIN_REASON),
+        Primary(
+            "7 passes at 60%, own rates", "7 passes at 60%, mean rates", "avg", LEARNED_MARGIN, LEARNED_MARGIN_REASON, "above"
+        ),
     ),
     contrasts=(
         ("Rule, 0 and -1", "Rule"),

@@ -28,7 +28,7 @@ GRID = Grid(
     presets={"testing": TESTING, "default": DEFAULT},
     matching=equal_updates(),
     starts=PER_SEED,
-    primary=(Primary("Hard prompts", "Main prompts", "pass", PASS_MARGIN, PASS_MARGIN_REASON),),
+    primary=(Primary("Hard prompts", "Main prompts", "pass", PASS_MARGIN, PASS_MARGIN_REASON, "above"),),
     contrasts=(
         ("Hard prompts", "Main prompts"),
         ("Half and half", "Main prompts"),

@@ -43,8 +43,8 @@ GRID = Grid(
     matching=equal_updates(),
     starts=PER_SEED,
     primary=(
-        Primary("GRPO+OS, no KL", START_LABEL, "pass", MARGIN, REASON),
-        Primary("Trained for Pass@4", "GRPO+OS, no KL", "pass", MARGIN, REASON),
+        Primary("GRPO+OS, no KL", START_LABEL, "pass", MARGIN, REASON, "below"),
+        Primary("Trained for Pass@4", "GRPO+OS, no KL", "pass", MARGIN, REASON, "above"),
     ),
     contrasts=(("Trained for Pass@4", "GRPO+OS, no KL"),),
     figures=("learning_curves", "contrasts", "results_table", "maj_pass"),

@@ -50,7 +50,7 @@ GRID = Grid(
     presets={"testing": TESTING_LEARNED, "default": DEFAULT},
     matching=equal_updates(),
     starts=PER_SEED,
-    primary=(Primary("ORM", "Rule", "avg", LEARNED_MARGIN, LEARNED_MARGIN_REASON),),
+    primary=(Primary("ORM", "Rule", "avg", LEARNED_MARGIN, LEARNED_MARGIN_REASON, "below"),),
     contrasts=(
         ("ORM", "Rule"),
         ("PRM, minimum", "Rule"),

@@ -14,6 +14,7 @@ from unified_rl.cli import main
 from unified_rl.pages.results import prose
 from unified_rl.pages.results.answers import answers
 from unified_rl.pages.results.document import document
+from unified_rl.pages.results.of_forms import of_forms
 from unified_rl.pages.results.of_pretraining import of_pretraining, starts_of_pretraining
 from unified_rl.pages.results.shipped import Shipped, read_shipped
 from unified_rl.statistics import claims
@@ -330,3 +331,27 @@ def test_an_ablation_of_pretraining_has_its_arms_and_differences(tmp_path):
     said, _ = reading_of(shipped, row + "left_at_half | estimate} of it, " + row + "reading_loss | estimate} nats.")
     assert said == "25 % [12, 38] of it, +0.250 [+0.125, +0.375] nats."
     assert of_pretraining(Shipped(tmp_path)) == starts_of_pretraining(Shipped(tmp_path)) == ""
+
+
+def test_who_found_a_form_stands_beside_the_start_and_when_it_had_doubled(tmp_path):
+    shipped = ship_small(tmp_path, [contrast("main", 0.05, 0.01, "supported")])
+    one = {"form": "ends_in:7", "slice": "main", "measure": "of_wrong", "num_seeds": 5}
+    rows = [
+        {"label": "SFT", "baseline": "", "estimate": 0.1, "low": 0.09, "high": 0.11, **one},
+        {"label": "B", "baseline": "", "estimate": 0.4, "low": 0.3, "high": 0.5, **one},
+        {"label": "B", "baseline": "SFT", "estimate": 0.3, "low": 0.2, "high": 0.4, **one},
+        {"label": "B", "baseline": "A", "estimate": 0.2, "low": 0.1, "high": 0.3, **one},
+        {"label": "B", "baseline": "", **one, "slice": "", "measure": "doubled_at", "estimate": 17.0, "num_reached": 3},
+        {"label": "A", "baseline": "", **one, "slice": "", "measure": "doubled_at", "num_reached": 0},
+        {"label": "A", "baseline": "", "estimate": 0.1, "low": 0.05, "high": 0.15, **one},
+    ]
+    assert of_forms(shipped) == ""
+    write_table(pd.DataFrame(rows), shipped.folder / "wrong_forms.csv", {"table": "wrong_forms"})
+    text = of_forms(Shipped(shipped.folder))
+    assert "main: wrong answers with `ends_in:7`, %" in text
+    for line in (
+        "| SFT | 10 [9, 11] | - | - |",
+        "| B | 40 [30, 50] | +30.0 [+20.0, +40.0] | 17 (3 of 5) |",
+        "| A | 10 [5, 15] | - | never (0 of 5) |",
+    ):
+        assert line in text

@@ -21,6 +21,7 @@ from unified_rl.pages.results.numbers import (
     star_words,
     starred,
 )
+from unified_rl.pages.results.of_forms import of_forms
 from unified_rl.pages.results.of_pretraining import of_pretraining, starts_of_pretraining
 from unified_rl.pages.results.prose import reading
 from unified_rl.pages.results.shipped import GAINS, Shipped
@@ -38,7 +39,7 @@ TITLES = {
     "cot_pass": "CoT-Pass@{k}",
 }
 OF_LEVELS = ("avg", "maj", "pass", "cot_pass")
-PICTURES = ("cot_pass", "effective_rate", "renewal_quality", "learning_curves", "iterations", "paper_figure6")
+PICTURES = ("cot_pass", "effective_rate", "wrong_forms", "renewal_quality", "learning_curves", "iterations", "paper_figure6")
 
 
 def section(shipped: Shipped, base: Path) -> str:
@@ -47,7 +48,8 @@ def section(shipped: Shipped, base: Path) -> str:
     blocks = [f"### {shipped.name}", *_question(shipped), _made_of(shipped, base)]
     if found:
         blocks += [answers_table(found), _margins(found)]
-    blocks += [_levels(shipped), _differences(shipped), of_pretraining(shipped), _renewals(shipped)]
+    blocks += [_levels(shipped), _differences(shipped), of_forms(shipped)]
+    blocks += [of_pretraining(shipped), _renewals(shipped)]
     blocks += [_picture(shipped, base), reading(shipped)[0]]
     return "\n\n".join(filter(None, blocks))
 
