@@ -20,7 +20,7 @@ def described(config: Config) -> dict[str, str]:
     """
     task = _made(config)
     if task is not None:
-        check_slices(task, config.data.slices)
+        check_slices(task, config.data.slices, "data.slices")
     return {"world": _world(config, task), **_data(config, task)}
 
 

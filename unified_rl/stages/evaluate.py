@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import transformers
 
 from unified_rl.base import files, rng
-from unified_rl.base.errors import CheckpointError, ConfigError, RunDirectoryError
+from unified_rl.base.errors import CheckpointError, RunDirectoryError
 from unified_rl.base.types import Decoding, Problem, Prompt, Response, Score, Task
 from unified_rl.config.problems import DataConfig, TaskConfig
 from unified_rl.config.records import EvaluationConfig
@@ -33,6 +33,7 @@ from unified_rl.stages.fingerprints import sampler_key, world_settings
 from unified_rl.stages.generators import frozen_sampler
 from unified_rl.stages.solutions import solution_generator
 from unified_rl.stages.threads import use_threads
+from unified_rl.tasks import check_slices
 
 ROW_GROUP = 1 << 15
 PLAN = "plan.json"  # beside the chunks of an unfinished evaluation: what they depend on
@@ -249,10 +250,7 @@ def _prompts(config: Config, task: Task, sampler: TorchGenerator | VllmGenerator
         ConfigError: the task has no slice of a name that is asked for.
     """
     options = config.evaluation
-    if unknown := sorted(set(options.slices) - set(task.slices)):
-        raise ConfigError(
-            f"evaluation.slices names {unknown[0]!r}, which task {task.name} does not have; choose from: {', '.join(task.slices)}"
-        )
+    check_slices(task, options.slices, "evaluation.slices")
     split = world.split_of(options.split)
     return {
         name: world.fitting(

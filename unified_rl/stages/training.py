@@ -87,7 +87,7 @@ def preflight(config: Config) -> Task:
     """
     sinks.check(config.logging.sinks)
     task = world.make_task(config)
-    check_slices(task, config.data.slices)
+    check_slices(task, config.data.slices, "data.slices")
     check_model_path(config)
     path_fingerprint(config.model.path)
     path_fingerprint(config.model.lora.path)

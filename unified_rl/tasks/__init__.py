@@ -50,12 +50,12 @@ def build_task(name: str, /, **options: object) -> Task:
     return task
 
 
-def check_slices(task: Task, slices: Sequence[str]) -> None:
-    """Refuse a training slice that the task does not have. Raises ConfigError with those that it has."""
+def check_slices(task: Task, slices: Sequence[str], where: str) -> None:
+    """Refuse a slice that the task does not have. where: the setting. Raises ConfigError with those that it has."""
     unknown = sorted(set(slices) - set(task.slices))
     if unknown:
         raise ConfigError(
-            f"data.slices names {unknown[0]!r}, which task {task.name} does not have; choose from: {', '.join(task.slices)}"
+            f"{where} names {unknown[0]!r}, which task {task.name} does not have; choose from: {', '.join(task.slices)}"
         )
 
 
