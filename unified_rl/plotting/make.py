@@ -26,6 +26,7 @@ from unified_rl.plotting import (
     results_table,
     reward_models,
     sft_vs_rl,
+    sizes,
     table10,
 )
 
@@ -43,6 +44,7 @@ FIGURES: dict[str, ModuleType] = {
     "cot_pass": cot_pass,
     "effective_rate": effective_rate,
     "renewal_quality": renewal_quality,
+    "sizes": sizes,
     "microscope": microscope,
     "pass_rate": pass_rate,
     "reward_models": reward_models,
