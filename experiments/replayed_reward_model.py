@@ -22,7 +22,7 @@ optimiser anew; the gain at 0 % has that in it too, which is why the second cont
 """
 
 from unified_rl.grids.definition import PER_SEED, Arm, Grid, Primary, equal_updates
-from unified_rl.grids.presets import DEFAULT_ITERATED, LEARNED_MARGIN, LEARNED_MARGIN_REASON, SWEPT, TESTING_ITERATED
+from unified_rl.grids.presets import DEFAULT_ITERATED, GAIN_MARGIN, GAIN_MARGIN_REASON, SWEPT, TESTING_ITERATED
 
 DIAL = (0.0, 0.1, 0.2, 0.3, 0.4)
 ENDS = (DIAL[0], DIAL[-1])
@@ -48,8 +48,8 @@ GRID = Grid(
     matching=equal_updates(),
     starts=PER_SEED,
     primary=(
-        Primary("40% wrong", "40% wrong", "gain", LEARNED_MARGIN, LEARNED_MARGIN_REASON),
-        Primary("40% wrong", "0% wrong", "gain", LEARNED_MARGIN, LEARNED_MARGIN_REASON),
+        Primary("40% wrong", "40% wrong", "gain", GAIN_MARGIN, GAIN_MARGIN_REASON),
+        Primary("40% wrong", "0% wrong", "gain", GAIN_MARGIN, GAIN_MARGIN_REASON),
     ),
     contrasts=(
         *((f"{share:.0%} wrong", "0% wrong") for share in DIAL[1:]),
