@@ -17,7 +17,7 @@ with neither renewed still does the latter, and so tells that apart.
 """
 
 from unified_rl.grids.definition import PER_SEED, Arm, Grid, Primary, equal_updates
-from unified_rl.grids.presets import DEFAULT_ITERATED, LEARNED_MARGIN, LEARNED_MARGIN_REASON, SWEPT, TESTING_ITERATED
+from unified_rl.grids.presets import DEFAULT_ITERATED, GAIN_MARGIN, GAIN_MARGIN_REASON, SWEPT, TESTING_ITERATED
 
 
 def _arm(label: str, reward_model: str, reference: str, method: str = "grpo") -> Arm:
@@ -39,7 +39,7 @@ GRID = Grid(
     presets={"testing": TESTING_ITERATED, "default": DEFAULT_ITERATED},
     matching=equal_updates(),
     starts=PER_SEED,
-    primary=(Primary("Both renewed", "Both renewed", "gain", LEARNED_MARGIN, LEARNED_MARGIN_REASON),),
+    primary=(Primary("Both renewed", "Both renewed", "gain", GAIN_MARGIN, GAIN_MARGIN_REASON, "above"),),
     contrasts=(
         ("Both renewed", "Both kept"),
         ("Reward model renewed", "Both kept"),

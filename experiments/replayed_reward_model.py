@@ -24,7 +24,7 @@ so that arms with more replay differ in the length of that training too.
 """
 
 from unified_rl.grids.definition import PER_SEED, Arm, Grid, Primary, equal_updates
-from unified_rl.grids.presets import DEFAULT_ITERATED, LEARNED_MARGIN, LEARNED_MARGIN_REASON, SWEPT, TESTING_ITERATED
+from unified_rl.grids.presets import DEFAULT_ITERATED, GAIN_MARGIN, GAIN_MARGIN_REASON, SWEPT, TESTING_ITERATED
 
 DIAL = (0.0, 0.1, 0.2, 0.3, 0.4)
 ENDS = (DIAL[0], DIAL[-1])
@@ -50,8 +50,8 @@ GRID = Grid(
     matching=equal_updates(),
     starts=PER_SEED,
     primary=(
-        Primary("40% wrong", "40% wrong", "gain", LEARNED_MARGIN, LEARNED_MARGIN_REASON),
-        Primary("40% wrong", "0% wrong", "gain", LEARNED_MARGIN, LEARNED_MARGIN_REASON),
+        Primary("40% wrong", "40% wrong", "gain", GAIN_MARGIN, GAIN_MARGIN_REASON, "above"),
+        Primary("40% wrong", "0% wrong", "gain", GAIN_MARGIN, GAIN_MARGIN_REASON, "above"),
     ),
     contrasts=(
         *((f"{share:.0%} wrong", "0% wrong") for share in DIAL[1:]),

@@ -131,7 +131,7 @@ class Run:
 
     @property
     def curve(self) -> pd.DataFrame:
-        """One row per step and validation problem, `correct` 1 or 0."""
+        """One row per step and validation problem, `correct` 1 or 0, or the share of right samples, as `answers` says."""
         return self._tables.curve
 
     @property

@@ -26,6 +26,7 @@ from unified_rl.launch.cells import Cell
 from unified_rl.plotting.make import FIGURES
 from unified_rl.presets import loading
 from unified_rl.stages.iterate import check_iterate
+from unified_rl.statistics.table_files import read_table
 
 #: What each ablation's arms may differ in, beside the label. `method` names the row that an arm's presets come from.
 VARIED = {
@@ -207,6 +208,36 @@ def test_the_ladder_has_the_sizes_it_says(preset, millions):
             swept = {"RFT": 1e-4, "Online RFT": 3e-5, "GRPO+OS": 1e-4, "GRPO+PS": 3e-5}[cell.label]
             assert config.trainer.learning_rate * config.model.hidden_size == pytest.approx(swept * 96)
     assert len(cells(grid, preset)) == 3 + 12
+    known = {seed for other in ("all_methods", "negative_signal") for seed in grid_of(other).preset("default").seeds}
+    assert len(grid.preset(preset).seeds) == 3 and not known & set(grid.preset(preset).seeds), "what is known is not run again"
+
+
+def test_one_length_is_under_every_gradient_that_was_seen():
+    """Of the arms that effective_rate cuts, in shipped runs; and the primary contrast is of arms without a KL term."""
+    grid = grid_of("effective_rate")
+    cut = {arm.label: resolved(one)["trainer.max_grad_norm"] for arm, one in arms_of(grid) if arm.label.endswith("one length")}
+    seen = {
+        "all_methods": ("Online RFT", "GRPO+OS"),
+        "negative_signal": ("Online RFT", "Online RFT, GRPO's rate", "GRPO+OS", "GRPO+OS, no KL"),
+    }
+    least = []
+    for name, labels in seen.items():
+        table, _ = read_table(f"experiments/results/{name}/dynamics.csv")
+        rows = table[table["label"].isin(labels) & (table["seed"] != "all")]
+        assert set(rows["label"]) == set(labels)
+        least.append(rows["grad_norm"].min())
+    assert len(cut) == 3 and len(set(cut.values())) == 1 and max(cut.values()) <= min(least) / 4
+    (primary,) = grid.primary
+    compared = [resolved(one) for arm, one in arms_of(grid) if arm.label in (primary.label, primary.baseline)]
+    assert len(compared) == 2 and all(not settings.get("coefficient.kl_coef") for settings in compared)
+    assert len({settings["trainer.learning_rate"] for settings in compared}) == 1
+    assert all(resolved(one)["logging.curve_samples"] > 0 for _, one in arms_of(grid)), "the gap is in means over samples"
+
+
+def arms_of(grid: Grid):
+    """Every arm with its cell of one seed."""
+    of_label = {cell.label: cell for cell in one_seed(grid.name, "default")}
+    return [(arm, of_label[arm.label]) for arm in grid.arms]
 
 
 @pytest.mark.parametrize("name", ["all_methods", "outcome_vs_process"])

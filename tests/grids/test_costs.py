@@ -55,6 +55,22 @@ def test_what_costs_more_is_said_to(grid, tmp_path):
     assert extra == pytest.approx(2 * 50 * (64**0.6 - 8**0.6) * 0.4 * 96 / costs.SAMPLED_PER_SECOND)
 
 
+def test_the_learning_curve_is_priced_by_what_it_decodes(grid, tmp_path):
+    start, *_, cell = cells(grid, "default")
+
+    def tokens(cell, *words):
+        config = load_config([*cell.train, "logging.curve_problems=200", *words])
+        bare = load_config([*cell.train, "logging.curve_problems=0"])
+        return (costs.of_cell(cell, config) - costs.of_cell(cell, bare)) * costs.SAMPLED_PER_SECOND
+
+    one = 2 * 200 * 0.4 * 96
+    assert tokens(cell, "logging.curve_every=8") == pytest.approx(7 * one)
+    assert tokens(cell, "logging.curve_every=4", "logging.curve_samples=8") == pytest.approx(13 * one * 8**0.6)
+    assert tokens(cell, "logging.curve_every=0") == pytest.approx(2 * one), "before the first step and after the last"
+    assert tokens(cell, "logging.curve_every=32") == pytest.approx(3 * one), "the last step has a point in any case"
+    assert tokens(start, "logging.curve_samples=8") == pytest.approx(one * 8**0.6), "a start is measured once"
+
+
 def test_finished_cells_say_how_fast_this_machine_is(grid, tmp_path):
     planned = cells(grid, "default")
     before = costs.expected(planned, tmp_path)

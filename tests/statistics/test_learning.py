@@ -13,7 +13,7 @@ def curve(correct, steps=(0, 10, 30), split="validation", name="main"):
     """correct: [T][P]."""
     rows = [
         {"step": step, "slice": name, "split": split, "problem_ids": [f"p{i}" for i in range(len(right))], "correct": right}
-        | {"sampled_tokens": 100 * step, "trained_tokens": 50 * step}
+        | {"answers": "greedy", "sampled_tokens": 100 * step, "trained_tokens": 50 * step}
         for step, right in zip(steps, correct, strict=True)
     ]
     return curves_of(pd.DataFrame(rows))[name]
@@ -28,13 +28,16 @@ def test_area_is_the_mean_over_training_and_weighs_long_stretches():
 
 def test_problems_are_matched_by_id():
     rows = [
-        {"step": 0, "slice": "main", "split": "validation", "problem_ids": ["a", "b"], "correct": [1, 0]},
-        {"step": 4, "slice": "main", "split": "validation", "problem_ids": ["b", "a"], "correct": [0, 1]},
+        {"step": 0, "slice": "main", "split": "validation", "problem_ids": ["a", "b"], "correct": [1, 0], "answers": "greedy"},
+        {"step": 4, "slice": "main", "split": "validation", "problem_ids": ["b", "a"], "correct": [0, 1], "answers": "greedy"},
     ]
     found = curves_of(pd.DataFrame([row | {"sampled_tokens": 0, "trained_tokens": 0} for row in rows]))["main"]
     assert found.correct.tolist() == [[1, 0], [1, 0]]
     rows[1]["problem_ids"] = ["b", "c"]
     with pytest.raises(ValueError, match="different problems"):
+        curves_of(pd.DataFrame([row | {"sampled_tokens": 0, "trained_tokens": 0} for row in rows]))
+    rows[1] |= {"problem_ids": ["b", "a"], "answers": "8 samples, T=0.7"}
+    with pytest.raises(ValueError, match="different answers: greedy and 8 samples"):
         curves_of(pd.DataFrame([row | {"sampled_tokens": 0, "trained_tokens": 0} for row in rows]))
 
 

@@ -16,6 +16,8 @@ class RunConfig:
 
     checkpoint_every, curve_every, samples_every: in steps, 0 = only at the end. curve_problems: per slice, or all
     that there are. curve_split: train | validation | test: where the learning curve is measured.
+    curve_samples: 0 = by greedy answers; otherwise by the mean over so many samples of each problem, decoded as section
+    evaluation says, with seeds that are the problem's own: the same at every step and in every run.
 
     keep_checkpoints: how many of the latest stay on the disk. samples: responses that are logged with their tokens.
     sinks: tensorboard, wandb: where metrics, learning curve, logged responses and the configuration go as well.
@@ -29,6 +31,7 @@ class RunConfig:
     curve_every: int = 8
     curve_problems: int = 100
     curve_split: str = "validation"
+    curve_samples: int = 0
     samples_every: int = 16
     samples: int = 4
     sinks: list[str] = field(default_factory=list)
@@ -37,7 +40,7 @@ class RunConfig:
     form: str = ""
 
     def __post_init__(self) -> None:
-        for name in ("checkpoint_every", "curve_every", "curve_problems", "samples_every", "samples"):
+        for name in ("checkpoint_every", "curve_every", "curve_problems", "curve_samples", "samples_every", "samples"):
             at_least(f"logging.{name}", getattr(self, name), 0)
         between("logging.page_every", self.page_every, 0.0, 86_400.0)
         at_least("logging.keep_checkpoints", self.keep_checkpoints, 1)

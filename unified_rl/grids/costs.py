@@ -157,12 +157,19 @@ def _training(config: Config, command: str) -> Work:
     )
     if config.trainer.token_budget:  # by whichever tokens: both are a response's
         steps = min(steps, math.ceil(config.trainer.token_budget / (responses * length)))
-    points = 1 + (steps // config.logging.curve_every if config.logging.curve_every else 1)
-    curve = points * SLICES * config.logging.curve_problems * length if steps else 0
     beside = rollout.prompts_per_step * provides.untrained + judging_responses(config, responses)
     own = decoded_tokens(rollout.prompts_per_step, each, config.generator.max_new_tokens)
     sampled = (own + beside * length) * provides.fresh
-    return Work(sampled=steps * sampled + curve, trained=steps * trained)
+    return Work(sampled=steps * sampled + _curve(config, steps), trained=steps * trained)
+
+
+def _curve(config: Config, steps: int) -> float:
+    """Tokens decoded for the learning curve: of the start, and then of every point, by greedy answers or by samples."""
+    logging = config.logging
+    points = 1 + (math.ceil(steps / logging.curve_every) if logging.curve_every else min(steps, 1))
+    return (
+        points * SLICES * decoded_tokens(logging.curve_problems, logging.curve_samples or 1, config.evaluation.max_new_tokens)
+    )
 
 
 def _factor(cells: Sequence[Cell], expected: Mapping[str, float], folder: Path) -> tuple[float, int]:

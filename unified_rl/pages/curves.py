@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from unified_rl.pages.followed_run import FollowedRun, Standing
+from unified_rl.records import curve_points
 
 #: Steps of a chart, about.
 STEPS = 250
@@ -36,7 +37,7 @@ def curves(rows: Sequence[Standing], runs: Sequence[FollowedRun]) -> dict[str, A
     followed = [run for _, run in known]
     named = [
         *((name, TITLES[name], "metrics") for name in TITLES),
-        *((name, f"Greedy accuracy, {name.removeprefix('curve/')}", "curve") for name in _names(followed, "curve")),
+        *((name, curve_points.title(name), "curve") for name in _names(followed, "curve")),
     ]
     further = [name for name in _names(followed, "metrics") if name not in TITLES]
     room = max(0, MOST_LINES // max(len(known), 1) - len(named))

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from unified_rl.base.errors import DataError
 from unified_rl.pages.samples import KEPT_SAMPLES, TERMS, as_logged, term_names
 from unified_rl.pages.series import Series
-from unified_rl.records import phase, reading
+from unified_rl.records import curve_points, phase, reading
 from unified_rl.records.following import Followed
 from unified_rl.statistics.experiment import BASELINE_METHOD
 
@@ -80,7 +80,7 @@ class FollowedRun:
     """A run directory as it is written.
 
     Attributes:
-        metrics, curve: numbers by step; those of the learning curve as `curve/SPLIT/SLICE`. samples: the latest logged
+        metrics, curve: numbers by step; those of the learning curve as `curve_points.series`. samples: the latest logged
             responses as text of JSON, with their steps. num_samples: of all that were logged. terms: of their coefficients.
     """
 
@@ -204,9 +204,8 @@ class FollowedRun:
 
     def _add_curve(self, row: dict[str, Any]) -> None:
         right = row.get("correct")
-        if isinstance(right, list) and right and all(verdict in (0, 1) for verdict in right):
-            name = f"curve/{str(row.get('split'))[:40]}/{str(row.get('slice'))[:80]}"
-            self.curve.add(row["step"], {name: sum(right) / len(right)})
+        if right and not curve_points.problem(row):
+            self.curve.add(row["step"], {curve_points.series(row): sum(right) / len(right)})
 
     def _add_sample(self, row: dict[str, Any]) -> None:
         self.num_samples += 1

@@ -15,6 +15,7 @@ import pandas as pd
 from unified_rl.pages.html import as_table, link, paragraphs
 from unified_rl.statistics import variance_split
 from unified_rl.statistics.comparable import starts_in_words
+from unified_rl.statistics.curve_words import accuracy_words
 from unified_rl.statistics.grid_file import GridFacts, matching_sentence
 from unified_rl.statistics.intervals import FEWEST_SEEDS
 from unified_rl.statistics.page_family import HOLM_FAMILY
@@ -29,13 +30,15 @@ READING_EFFECTS = (
 #: Metric -> title and what it is, for readers who see the page alone.
 METRICS = {
     "greedy": ("Final %", "greedy accuracy on test problems after the last step"),
-    "best": ("Best %", "greedy accuracy on validation problems of the checkpoint that the other validation problems choose"),
-    "area": ("Mean over training %", "greedy accuracy on validation problems, averaged over the training steps"),
+    "best": ("Best %", "{curve} on validation problems of the checkpoint that the other validation problems choose"),
+    "area": ("Mean over training %", "{curve} on validation problems, averaged over the training steps"),
     "avg": ("avg@1 %", "share of right answers among samples"),
     "maj": ("Maj@{k} %", "how often the most frequent of {k} sampled answers is right"),
     "pass": ("Pass@{k} %", "how often at least one of {k} sampled answers is right"),
     "cot_pass": ("CoT-Pass@{k} %", "how often at least one of {k} sampled answers is right with every step right"),
 }
+#: Of these, the ones that are read off the learning curves.
+CURVE_METRICS = ("best", "area")
 TOKENS = {
     "trained_tokens": ("Tokens trained on", "response tokens that the run learned from"),
     "trained_to_level": (
@@ -178,7 +181,8 @@ def _reading(summary: pd.DataFrame, facts: Mapping[str, Any]) -> str:
     shown = set(summary["metric"])
     k = summary["k"].dropna()
     found = {**METRICS, **TOKENS}
-    words = {"k": int(k.iloc[0]) if len(k) else "K", "level": "the level"}
+    of_curves = summary[summary["metric"].isin(CURVE_METRICS)]
+    words = {"k": int(k.iloc[0]) if len(k) else "K", "level": "the level", "curve": accuracy_words(of_curves)}
     meanings = "; ".join(
         f"<strong>{escape(title.format(**words).removesuffix(' %'))}</strong>: {escape(meaning.format(**words))}"
         for metric, (title, meaning) in found.items()

@@ -20,6 +20,7 @@ from unified_rl.methods.signals import ROLES, SIGNALS, beside_policy, of_reward,
 from unified_rl.planning import dialects, problems
 from unified_rl.planning import render as render_plan
 from unified_rl.presets import chain, loading
+from unified_rl.records import curve_points
 from unified_rl.sources.pairs import pairs_per_prompt
 from unified_rl.sources.registry import declared
 
@@ -368,9 +369,16 @@ def _writes(config: Config) -> dict[str, str]:
         "run directory": config.run_dir or "(run_dir is not set)",
         "shared artefacts": f"{config.artifacts}/ {{{', '.join(stages)}}}" if stages else "none",
         "checkpoints": f"every {config.logging.checkpoint_every} steps, the last {config.logging.keep_checkpoints} kept",
-        "learning curve": f"every {config.logging.curve_every} steps, {config.logging.curve_problems} "
-        f"{config.logging.curve_split} problems per slice",
+        "learning curve": _curve(config),
     }
+
+
+def _curve(config: Config) -> str:
+    logging, fields = config.logging, {}
+    if logging.curve_samples:
+        fields = curve_points.sampled_fields(logging.curve_samples, config.evaluation.decoding)
+    each = f", {curve_points.answers_of(fields)} of each" if fields else ""
+    return f"every {logging.curve_every} steps, {logging.curve_problems} {logging.curve_split} problems per slice{each}"
 
 
 def _listed(names: frozenset[str]) -> str:

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from unified_rl.plotting import inputs, style
 from unified_rl.plotting.output import save
+from unified_rl.statistics.curve_words import accuracy_words, begun
 
 INPUTS = ("effective_paths.csv",)
 COLUMNS = ("label", "seed", "slice", "step", "kl", "accuracy", "num_seeds")
@@ -41,15 +42,16 @@ def draw(tables: Path | str, out: Path | str) -> list[Path]:
                             axis.plot(line[across], line["accuracy"], color=look.color, linewidth=0.4, alpha=0.35)
                 style.percent_axis(axis.yaxis)
                 axis.set_xlabel(words if row == len(slices) - 1 else "")
-            axes[row, 0].set_ylabel(f"{name} problems, greedy (%)")
+            axes[row, 0].set_ylabel(f"{name} problems (%)")
         handles, labels = axes[0, 0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=3)
         seeds = ", ".join(f"{label} {int(rows['num_seeds'].max())}" for label, rows in table.groupby("label", sort=False))
         caption = [
-            "**Accuracy against updates and against KL moved.** Validation accuracy along training; right: against the largest",
-            "KL(policy || start) so far, per response token of the policy's own samples (k3). Thick: mean over seeds, of KL and",
-            f"of accuracy, at equal steps; thin: each seed. Seeds: {seeds}. Paths that coincide on the right differ in nothing",
-            "but how fast they are walked; differences there, with intervals, are in effective_rate.csv.",
+            f"**Accuracy against updates and against KL moved.** {begun(accuracy_words(table))}, on validation problems,",
+            "along training; right: against the largest KL(policy || start) so far, per response token of the policy's own samples",
+            "(k3), up to the last policy of which it is known. Thick: mean over seeds, of KL and of accuracy, at equal steps;",
+            f"thin: each seed. Seeds: {seeds}. Paths that coincide on the right differ in nothing but how fast they are walked;",
+            "differences there, with intervals, are in effective_rate.csv.",
             inputs.status_sentence(source),
             inputs.source_sentence(source),
         ]

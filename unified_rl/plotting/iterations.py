@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 
 from unified_rl.plotting import inputs, style
 from unified_rl.plotting.output import save
+from unified_rl.statistics.curve_words import accuracy_words, begun
 from unified_rl.statistics.intervals import FEWEST_SEEDS
 
 INPUTS = ("iteration_curves.csv", "iteration_drift.csv")
@@ -42,7 +43,7 @@ def draw(tables: Path | str, out: Path | str) -> list[Path]:
             panel = curves[curves["slice"] == name]
             _accuracy(axis, panel)
             axis.set_title(f"{name} problems (validation, n = {int(panel['num_problems'].max())})")
-        axes[0].set_ylabel("Greedy accuracy (%)")
+        axes[0].set_ylabel(f"{begun(accuracy_words(curves))} (%)")
         _drift(axes[-1], drift)
         figure.legend(handles=_handles(curves), loc="outside lower center", ncols=4)
         return save(figure, out, "iterations", _caption(curves, source))
@@ -108,8 +109,8 @@ def _caption(curves: pd.DataFrame, source: inputs.Input) -> list[str]:
     few = int(curves["num_seeds"].max()) < FEWEST_SEEDS
     over = f" only (fewer than {FEWEST_SEEDS} training seeds)" if few else " and training seeds"
     return [
-        "**Iterative RL.** Greedy accuracy by training step. Iteration i + 1 starts from iteration i's policy after",
-        f"{options.get('steps', '?')} steps; reference {options.get('reference', '?')}, reward model",
+        f"**Iterative RL.** {begun(accuracy_words(curves))} by training step. Iteration i + 1 starts from iteration i's policy",
+        f"after {options.get('steps', '?')} steps; reference {options.get('reference', '?')}, reward model",
         f"{options.get('reward_model', '?')} (replayed share of its mix: {options.get('replay', '?')}). Dashed: the control,",
         "which goes on with the old reward model on the same prompts. Right: mean reward that the reward model gives to the",
         "training samples (solid) and the share of them that is right (dotted), step by step: the gap between the two is",

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from unified_rl.plotting import inputs, style
 from unified_rl.plotting.output import save
+from unified_rl.statistics.curve_words import accuracy_words, answers_sentence, begun
 
 INPUTS = ("curves.csv",)
 COLUMNS = ("label", "seed", "step", "slice", "split", "accuracy", "low", "high", "num_problems", "num_seeds", "status")
@@ -32,7 +33,7 @@ def draw(tables: Path | str, out: Path | str) -> list[Path]:
         for axis, ((split, slice_name), panel) in zip(axes, panels, strict=True):
             _panel(axis, panel)
             axis.set_title(f"{slice_name} problems ({split}, n = {int(panel['num_problems'].max())})")
-        axes[0].set_ylabel("Greedy accuracy (%)")
+        axes[0].set_ylabel(f"{begun(accuracy_words(curves))} (%)")
         handles, labels = axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=4 if len(panels) > 1 else 2)
         return save(figure, out, "learning_curves", _caption(curves, source))
@@ -62,9 +63,11 @@ def _panel(axis: Axes, panel: pd.DataFrame) -> None:
 def _caption(curves: pd.DataFrame, source: inputs.Input) -> list[str]:
     banded = curves.groupby(["split", "slice"])["label"].nunique().max() <= style.MOST_BANDS
     return [
-        "**Learning curves.** Greedy accuracy of the policy after each number of training steps; step 0 is the SFT policy",
-        "from which every method starts. Lines are means over seeds; whiskers on the right are the last step's intervals, side by",
+        f"**Learning curves.** {begun(accuracy_words(curves))} of the policy after each number of training steps; step 0",
+        "is the SFT policy from which every method starts. Lines are means over seeds; whiskers on the right are the last step's",
+        "intervals, side by",
         f"side{'' if banded else ' (those of the other steps, as bands, would hide each other; they are in the table)'}.",
+        answers_sentence(curves),
         inputs.intervals_sentence("Bands" if banded else "Whiskers", curves, source),
         inputs.status_sentence(source),
         inputs.source_sentence(source),

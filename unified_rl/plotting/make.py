@@ -26,6 +26,7 @@ from unified_rl.plotting import (
     results_table,
     reward_models,
     sft_vs_rl,
+    sizes,
     table10,
     wrong_forms,
 )
@@ -45,6 +46,7 @@ FIGURES: dict[str, ModuleType] = {
     "effective_rate": effective_rate,
     "wrong_forms": wrong_forms,
     "renewal_quality": renewal_quality,
+    "sizes": sizes,
     "microscope": microscope,
     "pass_rate": pass_rate,
     "reward_models": reward_models,

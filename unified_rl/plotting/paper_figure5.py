@@ -13,6 +13,7 @@ from unified_rl.plotting import inputs, style
 from unified_rl.plotting.learning_curves import COLUMNS, POOLED
 from unified_rl.plotting.output import save
 from unified_rl.statistics import reference
+from unified_rl.statistics.curve_words import accuracy_words, answers_sentence
 
 #: Drawn from the paper's points alone where our table is missing.
 INPUTS: tuple[str, ...] = ()
@@ -37,7 +38,9 @@ def draw(tables: Path | str, out: Path | str) -> list[Path]:
     ]
     if source is not None and ours is not None:
         caption += [
-            "Upper panels: greedy accuracy of the methods that the paper shows, each from the same SFT policy.",
+            f"Upper panels: {accuracy_words(ours)} of the methods that the paper shows, each from the same",
+            "SFT policy.",
+            answers_sentence(ours),
             inputs.intervals_sentence("Bands", ours, source),
             inputs.status_sentence(source),
             inputs.source_sentence(source),

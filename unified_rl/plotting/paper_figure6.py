@@ -15,6 +15,7 @@ from unified_rl.plotting import inputs, style
 from unified_rl.plotting.iterations import COLORS, CURVE_COLUMNS, MARKERS, POOLED
 from unified_rl.plotting.output import save
 from unified_rl.statistics import reference
+from unified_rl.statistics.curve_words import accuracy_words
 from unified_rl.statistics.intervals import FEWEST_SEEDS
 
 #: Drawn from the paper's points alone where our table is missing.
@@ -44,8 +45,8 @@ def draw(tables: Path | str, out: Path | str) -> list[Path]:
         few = int(ours["num_seeds"].max()) < FEWEST_SEEDS
         over = f"problems only (fewer than {FEWEST_SEEDS} training seeds)" if few else "problems and training seeds"
         caption += [
-            "Upper panels: greedy validation accuracy; iteration i + 1 starts from iteration i's policy after",
-            f"{options.get('steps', '?')} steps.",
+            f"Upper panels: {accuracy_words(ours)} on validation problems; iteration i + 1 starts from iteration i's policy",
+            f"after {options.get('steps', '?')} steps.",
             f"Bands are 95 % intervals over {over}; seeds: {seeds}.",
             inputs.starts_sentence(source),
             inputs.status_sentence(source),

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from unified_rl.plotting import inputs, style
 from unified_rl.plotting.output import save
+from unified_rl.statistics.curve_words import accuracy_words, begun
 
 INPUTS = ("renewals.csv", "renewal_quality.csv")
 GAIN_COLUMNS = ("label", "baseline", "slice", "estimate", "low", "high", "num_problems", "num_seeds")
@@ -47,8 +48,9 @@ def draw(tables: Path | str, out: Path | str) -> list[Path]:
         handles, labels = axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=3)
         caption = [
-            "**What a renewal gained, against the reward model before it.** Greedy accuracy of the iteration with the renewed",
-            "reward model minus that of its control, which goes on with the old one; vertical: 95 % intervals over problems and",
+            "**What a renewal gained, against the reward model before it.**",
+            f"{begun(accuracy_words(gains))} of the iteration with the renewed reward model minus that of its control,",
+            "which goes on with the old one; vertical: 95 % intervals over problems and",
             f"seeds; horizontal: range over seeds. Seeds: {int(gains['num_seeds'].max())}. AUC within a problem: of the initial",
             "reward model on held-out responses, among those to one problem; 0.5 is chance.",
             inputs.starts_sentence(source),

@@ -290,6 +290,14 @@ def _greedy(config: Config) -> None:
         )
 
 
+def _curve(config: Config) -> None:
+    if config.logging.curve_samples and config.evaluation.temperature == 0:
+        raise ConfigError(
+            f"logging.curve_samples={config.logging.curve_samples} samples at evaluation.temperature=0 are one greedy answer, over "
+            "and over; set evaluation.temperature above 0, or logging.curve_samples=0"
+        )
+
+
 def _compiled(config: Config) -> None:
     if config.trainer.compiled and config.trainer.name == "deepspeed" and config.deepspeed.zero_stage == 3:
         raise ConfigError(
@@ -392,6 +400,7 @@ RULES = (
     _rejection,
     _bypass,
     _letters,
+    _curve,
     _greedy,
     _compiled,
     _lora,

@@ -172,7 +172,7 @@ TIMINGS: tuple[Metric, ...] = (
     Metric("update", "seconds", "the updates on the rollout: forward, backward, optimiser"),
     Metric("held_out", "seconds", "losses of held-out texts", _HELD_OUT),
     Metric("keep", "seconds", "writing a model that is kept", "steps of `pretraining.keep_every`"),
-    Metric("curve", "seconds", "greedy answers of the learning curve", "steps of `logging.curve_every`"),
+    Metric("curve", "seconds", "answers of the learning curve", "steps of `logging.curve_every`"),
     Metric("checkpoint", "seconds", "writing a checkpoint", "steps of `logging.checkpoint_every`"),
 )
 

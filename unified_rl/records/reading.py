@@ -19,7 +19,7 @@ import pyarrow.parquet as parquet
 from unified_rl.base import files
 from unified_rl.base.errors import ConfigError, DataError
 from unified_rl.base.files import EVALUATIONS
-from unified_rl.records import evaluations, provenance, seals
+from unified_rl.records import curve_points, evaluations, provenance, seals
 from unified_rl.records.config_file import read_settings
 
 EVALUATION_SCHEMA = 1
@@ -31,6 +31,8 @@ LISTING = "samples"  # of meta.json: the extent of samples.parquet
 SAMPLE_COLUMNS = ("problem_id", "slice", "split", "mode", "sample_index", "answer_class", "gold_class", "verdict")
 META_FIELDS = ("method", "label", "seed", "step", "decoding", "samples_per_problem", "complete")
 CURVE_FIELDS = ("step", "split", "slice", "problem_ids", "correct", "sampled_tokens", "trained_tokens")
+#: Of the table: which answers `correct` is of (`curve_points.answers_of`).
+CURVE_COLUMNS = (*CURVE_FIELDS, "answers")
 _MOST_STEPS = 2**53
 _SKIPPED = frozenset({"checkpoints", "evaluations"})
 
@@ -112,26 +114,27 @@ def read_metrics(run_dir: Path | str) -> pd.DataFrame:
 
 
 def read_curve(run_dir: Path | str) -> pd.DataFrame:
-    """curve.jsonl, one row per (step, split, slice); columns `CURVE_FIELDS`, of which `problem_ids` and `correct` hold lists.
+    """curve.jsonl, one row per (step, split, slice); columns `CURVE_COLUMNS`, of which `problem_ids` and `correct` hold lists.
+
+    `correct` is 1 or 0 of greedy answers, and the share of right ones, in 0..1, of samples: `answers` says which.
 
     Raises:
-        DataError: a line lacks a field, or has unequal numbers of problems and verdicts.
+        DataError: a line lacks a field, or has unequal numbers of problems and verdicts, or shares that are none.
     """
     path = Path(run_dir) / "curve.jsonl"
     rows = read_jsonl(path)
     for number, row in enumerate(rows, 1):
         _require(row, CURVE_FIELDS, f"{path}, entry {number}")
-        for name in ("problem_ids", "correct"):
-            if not isinstance(row[name], list):
-                raise DataError(f"{path}, entry {number}: {name} is no list; the run must be evaluated again")
-        if any(verdict not in (0, 1) for verdict in row["correct"]):
-            raise DataError(f"{path}, entry {number}: a verdict in correct is neither 0 nor 1; the run must be evaluated again")
+        wrong = curve_points.problem(row) if isinstance(row["problem_ids"], list) else "problem_ids is no list"
+        if wrong:
+            raise DataError(f"{path}, entry {number}: {wrong}; the run must be evaluated again")
         if len(row["problem_ids"]) != len(row["correct"]):
             raise DataError(
                 f"{path}, entry {number}: {len(row['problem_ids'])} problem_ids but {len(row['correct'])} values in correct; "
                 "the run must be evaluated again"
             )
-    return pd.DataFrame(rows, columns=list(CURVE_FIELDS))
+        row["answers"] = curve_points.answers_of(row)
+    return pd.DataFrame(rows, columns=list(CURVE_COLUMNS))
 
 
 def list_evaluations(run_dir: Path | str) -> list[Path]:

@@ -38,7 +38,8 @@ RESUMABLE = frozenset(
     }
 )
 
-
+#: Of section evaluation, what also shapes a learning curve by samples; and the setting that makes it one.
+_SAMPLED_BY, _BY_SAMPLES = ("temperature", "top_p", "top_k"), "logging.curve_samples"
 _CHECKPOINT = re.compile(r"step_(?:\d{6}|[1-9]\d{6,17})", re.ASCII)
 
 
@@ -243,8 +244,9 @@ class Run:
     def _refuse_other_settings(self, config: Mapping[str, Any]) -> None:
         before, now = flat(read_settings(self.path / "config.yaml")), flat(config)
         changed = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key) and key not in RESUMABLE)
-        # Evaluation has its own settings afterwards; only the length limit also shapes the learning curve.
-        changed = [key for key in changed if not key.startswith("evaluation.") or key == "evaluation.max_new_tokens"]
+        # Evaluation has its own settings afterwards; of them the learning curve is shaped by the limit, and its samples by more.
+        shaping = {f"evaluation.{name}" for name in ("max_new_tokens", *(_SAMPLED_BY if before.get(_BY_SAMPLES) else ()))}
+        changed = [key for key in changed if not key.startswith("evaluation.") or key in shaping]
         if changed:
             listed = "; ".join(f"{key}: {before.get(key)!r} -> {now.get(key)!r}" for key in changed[:5])
             raise ConfigError(

@@ -23,6 +23,7 @@ from typing import Any, Protocol, TypeVar
 from unified_rl.base import files
 from unified_rl.base.errors import ConfigError
 from unified_rl.config.schema import Config
+from unified_rl.records import curve_points
 from unified_rl.records.config_file import flat
 from unified_rl.records.progress import announce
 from unified_rl.records.reading import read_config, read_jsonl
@@ -91,10 +92,10 @@ def _opened(name: str, run_dir: Path) -> Sink:
 
 
 def scalars(name: str, entry: Mapping[str, Any]) -> dict[str, float]:
-    """The numbers of one entry: of metrics.jsonl under their own names, of curve.jsonl as `curve/SPLIT/SLICE`, an accuracy."""
+    """The numbers of one entry: of metrics.jsonl under their own names, of curve.jsonl an accuracy (`curve_points.series`)."""
     if name == "curve":
         correct = entry["correct"]
-        return {f"curve/{entry['split']}/{entry['slice']}": sum(correct) / len(correct)}
+        return {curve_points.series(entry): sum(correct) / len(correct)}
     return {key: float(value) for key, value in entry.items() if key != "step" and isinstance(value, (int, float))}
 
 

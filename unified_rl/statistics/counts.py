@@ -79,7 +79,7 @@ class StoredCell(Cell):
 
     @property
     def curve(self) -> pd.DataFrame:
-        return pd.DataFrame(columns=list(run_reading.CURVE_FIELDS))
+        return pd.DataFrame(columns=list(run_reading.CURVE_COLUMNS))
 
 
 def read_cells(sources: Sequence[Path | str], evaluation: str | None = None) -> tuple[list[Cell], dict[str, Any]]:

@@ -1,17 +1,20 @@
 """effective_rate.csv: two labels compared at equal updates, at equal KL moved, and at equal accuracy; and how each got there.
 
-A run's path is a point per measurement of its learning curve at step s: (updates s, KL moved, accuracy per problem). KL moved is
-the largest KL(policy || start) so far, per response token (k3, `kl/k3` of metrics.jsonl), read at the rollout that the policy of
-step s wrote, which is that of step s + 1 (of the last step: the rollout before it). For a pair (label, baseline) and a seed that
-both have:
+A run's path is a point per measurement of its learning curve at step s: (updates s, KL moved, accuracy per problem). The accuracy
+is what the curve is of, greedy answers or samples (`answers`). KL moved is the largest KL(policy || start) so far, per response
+token (k3, `kl/k3` of metrics.jsonl), read at the rollout that the policy of step s wrote, which is that of step s + 1. The policy
+of the last step wrote none: its KL is not known, and it is a point of no comparison but the first. For a pair (label, baseline)
+and a seed that both have, from one start, whose point at step 0 is both paths' (the mean of its two measurements, which a sampler
+that is exact makes equal):
 
     updates    accuracy at the last step that both have                                      label minus baseline, points
-    kl         accuracy at the KL that both have moved at their ends (the smaller of the two), by straight lines along each path
+    kl         accuracy at the largest KL that both have moved, where it is first reached, by straight lines along each path
     kl_area    mean accuracy over all KL from 0 to that one
-    accuracy   at the level halfway between the start and the highest that both have reached: log2 of KL moved, and of updates,
-               label over baseline (rows `kl_ratio` and `updates_ratio`; 0 = as much)
+    accuracy   at the level halfway between the start and the lower of the two highest points of both: log2 of KL moved, and of
+               updates, label over baseline (rows `kl_ratio` and `updates_ratio`; 0 = as much)
 
-The first three are paired by problem and seed; the last by seed. If all that one method had over another were a larger effective
+The first three are paired by problem and seed; the last by seed: a seed of which one run does not rise by `LEAST_RISE` says nothing
+there, and the note counts the others. If all that one method had over another were a larger effective
 rate, both would walk one path: nothing would be left at equal KL. `cut_share` is the share of updates whose gradient was longer
 than `trainer.max_grad_norm`, and so cut to that length: 1 for both means that they were matched by gradient norm exactly.
 """
@@ -19,19 +22,18 @@ than `trainer.max_grad_norm`, and so cut to that length: 1 for both means that t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from unified_rl.records import reading
 from unified_rl.statistics import comparable, variance_split
 from unified_rl.statistics.experiment import COMPLETE
 from unified_rl.statistics.grid_cells import GridCell
 from unified_rl.statistics.grid_table import GridData
-from unified_rl.statistics.intervals import CONFIDENCE, FEWEST_SEEDS, paired_difference
+from unified_rl.statistics.intervals import over_seeds, paired_difference
 from unified_rl.statistics.learning_rates import RATE
 from unified_rl.statistics.planning import paired_p_value
 
@@ -39,29 +41,46 @@ TABLE, PATHS = "effective_rate", "effective_paths"
 COLUMNS = [
     *("label", "baseline", "slice", "matched", "measure", "estimate", "low", "high", "p", "at"),
     *("cut_share", "baseline_cut_share", "num_seeds", "num_starts", "num_problems"),
-    *(*variance_split.COLUMNS, "note"),
+    *(*variance_split.COLUMNS, "answers", "note"),
 ]
-PATH_COLUMNS = ["label", "seed", "slice", "step", "kl", "accuracy", "num_seeds"]
+PATH_COLUMNS = ["label", "seed", "slice", "step", "kl", "accuracy", "answers", "num_seeds"]
 KL, LENGTH = "kl/k3", "grad_norm"
+#: A rise of accuracy that is no larger is not told from the noise of a curve's points, and half of it is no level to reach.
+LEAST_RISE = 0.02
 
 
 @dataclass(frozen=True)
 class Path:
-    """One run on one slice. steps, kl: [T], kl never falling. correct: [T, P]. settings: its configuration."""
+    """One run on one slice.
+
+    steps, kl: [T], kl never falling, and NaN of a policy that wrote no rollout. correct: [T, P], in 0..1, of which answers.
+    settings: its configuration.
+    """
 
     steps: np.ndarray
     kl: np.ndarray
     correct: np.ndarray
-    problem_ids: tuple[str, ...]
+    answers: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def accuracy(self) -> np.ndarray:
         return self.correct.mean(1)
 
+    @property
+    def known(self) -> Path:
+        """The points whose KL is known."""
+        there = ~np.isnan(self.kl)
+        return replace(self, steps=self.steps[there], kl=self.kl[there], correct=self.correct[there])
+
+    def at_step(self, step: int) -> np.ndarray:
+        """Accuracy of every problem at a step that was measured: [P]."""
+        return self.correct[int(np.searchsorted(self.steps, step))]
+
     def at_kl(self, kl: float) -> np.ndarray:
         """Accuracy of every problem where this KL is first reached, by a straight line: [P]."""
-        return np.array([np.interp(kl, self.kl, column) for column in self.correct.T])
+        farther = np.concatenate([[True], np.diff(self.kl) > 0])  # elsewhere the policy has been as far before
+        return np.array([np.interp(kl, self.kl[farther], column) for column in self.correct[farther].T])
 
     def over_kl(self, kl: float) -> np.ndarray:
         """Mean accuracy of every problem over KL from 0 to this one: [P]."""
@@ -116,9 +135,10 @@ def _metrics(cell: GridCell) -> pd.DataFrame:
 
 def _path(cell: GridCell, metrics: pd.DataFrame, name: str) -> Path:
     curve, by_step = cell.curves[name], metrics.set_index("step")[KL]
-    last = int(by_step.index.max())
-    kl = np.array([0.0 if step == 0 else float(by_step[min(step + 1, last)]) for step in curve.steps])
-    return Path(curve.steps, np.maximum.accumulate(kl), curve.correct, curve.problem_ids, cell.cell.settings)
+    kl = np.array([0.0 if step == 0 else float(by_step.get(step + 1, np.nan)) for step in curve.steps])
+    known = ~np.isnan(kl)
+    kl[known] = np.maximum.accumulate(kl[known])
+    return Path(curve.steps, kl, curve.correct, curve.answers, cell.cell.settings)
 
 
 def _cut_share(runs: list[tuple[GridCell, pd.DataFrame]]) -> float:
@@ -133,20 +153,18 @@ def _compared(
     seeds = sorted(
         {seed for label, seed, _ in paths if label == pair[0]} & {seed for label, seed, _ in paths if label == pair[1]}
     )
-    both = [(paths[pair[0], seed, name], paths[pair[1], seed, name]) for seed in seeds]
-    if not both:
+    ends = [(paths[pair[0], seed, name], paths[pair[1], seed, name]) for seed in seeds]
+    ends = [(a, b) for a, b in ends if comparable.same_start(a.settings, b.settings)]
+    if not ends:
         return []
-    settings = [a.settings for a, _ in both]
-    facts = {"label": pair[0], "baseline": pair[1], "slice": name, "num_seeds": len(both)}
+    settings, both = [a.settings for a, _ in ends], [_from_one_start(a.known, b.known) for a, b in ends]
+    facts = {"label": pair[0], "baseline": pair[1], "slice": name, "num_seeds": len(both), "answers": both[0][0].answers}
     facts |= {"num_starts": comparable.count_starts(settings)}
     facts |= {"cut_share": cut[pair[0]], "baseline_cut_share": cut[pair[1]]}
+    last = [int(np.intersect1d(a.steps, b.steps)[-1]) for a, b in ends]
     shared = [min(a.kl[-1], b.kl[-1]) for a, b in both]
     scored = {
-        "updates": (
-            [a.correct[-1] for a, _ in both],
-            [b.correct[-1] for _, b in both],
-            np.mean([a.steps[-1] for a, _ in both]),
-        ),
+        "updates": (*_each(ends, last, Path.at_step), np.mean(last)),
         "kl": (*_each(both, shared, Path.at_kl), np.mean(shared)),
         "kl_area": (*_each(both, shared, Path.over_kl), np.mean(shared)),
     }
@@ -157,8 +175,18 @@ def _compared(
     return rows + [facts | row for row in _at_accuracy(both)]
 
 
-def _each(both: list[tuple[Path, Path]], kls: list[float], of: Any) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    ours, theirs = zip(*((of(a, kl), of(b, kl)) for (a, b), kl in zip(both, kls, strict=True)), strict=True)
+def _from_one_start(a: Path, b: Path) -> tuple[Path, Path]:
+    """The two with one first point: at step 0 they are the same policy, and differ by what a sampler is not exact in."""
+    if a.steps[0] or b.steps[0]:
+        return a, b
+    start = (a.correct[:1] + b.correct[:1]) / 2
+    ours, theirs = (replace(path, correct=np.concatenate([start, path.correct[1:]])) for path in (a, b))
+    return ours, theirs
+
+
+def _each(both: list[tuple[Path, Path]], places: list[Any], of: Any) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Both sides of every pair at a place of their own, a step or a KL."""
+    ours, theirs = zip(*((of(a, at), of(b, at)) for (a, b), at in zip(both, places, strict=True)), strict=True)
     return list(ours), list(theirs)
 
 
@@ -171,11 +199,11 @@ def _paired(ours: list[np.ndarray], theirs: list[np.ndarray], settings: Sequence
 
 
 def _at_accuracy(both: list[tuple[Path, Path]]) -> list[dict[str, Any]]:
-    """log2 of what the label took over what its baseline took to the level halfway up; a seed without a rise says nothing."""
+    """log2 of what the label took over what its baseline took to the level halfway up, over the seeds of which both rose."""
     found = []
     for a, b in both:
         start, end = a.accuracy[0], min(a.accuracy.max(), b.accuracy.max())
-        if end > start:
+        if end - start >= LEAST_RISE:
             level = (start + end) / 2
             ratio = np.log2(np.maximum(a.reached(level), 1e-12)) - np.log2(np.maximum(b.reached(level), 1e-12))
             found.append((level, ratio, a.settings))
@@ -187,28 +215,20 @@ def _at_accuracy(both: list[tuple[Path, Path]]) -> list[dict[str, Any]]:
     facts = {"matched": "accuracy", "at": float(np.mean(levels)), "note": note}
     facts |= {"num_seeds": len(found), "num_starts": comparable.count_starts(settings)}
     return [
-        facts | {"measure": name} | _over_seeds(ratios[:, place]) for place, name in enumerate(("updates_ratio", "kl_ratio"))
+        facts | {"measure": name} | over_seeds(ratios[:, place]) for place, name in enumerate(("updates_ratio", "kl_ratio"))
     ]
-
-
-def _over_seeds(values: np.ndarray) -> dict[str, float]:
-    """Mean and t interval over seeds; no interval of fewer than it takes."""
-    if len(values) < FEWEST_SEEDS:
-        return {"estimate": float(values.mean())}
-    test = stats.ttest_1samp(values, 0.0)
-    low, high = test.confidence_interval(CONFIDENCE)
-    return {"estimate": float(values.mean()), "low": float(low), "high": float(high), "p": float(test.pvalue)}
 
 
 def _path_table(paths: Mapping[tuple[str, int, str], Path]) -> pd.DataFrame:
     """A row per run and point, and the mean over seeds, seed "all"."""
     rows = [
-        {"label": label, "seed": str(seed), "slice": name, "step": step, "kl": kl, "accuracy": accuracy, "num_seeds": 1}
+        {"label": label, "seed": str(seed), "slice": name, "step": step, "kl": kl, "accuracy": accuracy}
+        | {"answers": path.answers, "num_seeds": 1}
         for (label, seed, name), path in paths.items()
         for step, kl, accuracy in zip(path.steps, path.kl, path.accuracy, strict=True)
     ]
     table = pd.DataFrame(rows, columns=PATH_COLUMNS)
     means = table.groupby(["label", "slice", "step"], sort=False, as_index=False).agg(
-        kl=("kl", "mean"), accuracy=("accuracy", "mean"), num_seeds=("seed", "nunique")
+        kl=("kl", "mean"), accuracy=("accuracy", "mean"), answers=("answers", "first"), num_seeds=("seed", "nunique")
     )
     return pd.concat([table, means.assign(seed="all")], ignore_index=True)[PATH_COLUMNS]

@@ -192,7 +192,7 @@ class Cell:
     @cached_property
     def curve(self) -> pd.DataFrame:
         """curve.jsonl; empty for a missing run or a policy without training."""
-        return run_reading.read_curve(self.path) if self.path else pd.DataFrame(columns=list(run_reading.CURVE_FIELDS))
+        return run_reading.read_curve(self.path) if self.path else pd.DataFrame(columns=list(run_reading.CURVE_COLUMNS))
 
     @cached_property
     def scores(self) -> dict[tuple[str, str], Scores]:

@@ -37,13 +37,17 @@ ITERATIVE = "iterative run: its numbers are in iteration_curves.csv"
 
 @dataclass(frozen=True)
 class Score:
-    """One cell by one metric on one slice. values: [P] in 0..1; k: of Maj@K and Pass@K, else None."""
+    """One cell by one metric on one slice. values: [P] in 0..1; k: of Maj@K and Pass@K, else None.
+
+    answers: which the learning curve is of that it was read off; "" of what is read off the evaluation.
+    """
 
     split: str
     problem_ids: tuple[str, ...]
     values: np.ndarray
     k: int | None = None
     digest: str = ""
+    answers: str = ""
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,9 @@ class GridCell:
         try:
             return curves_of(self.cell.curve)
         except ValueError as error:
-            raise DataError(f"{self.cell.path}: {error}; train it again with one logging.curve_problems") from error
+            raise DataError(
+                f"{self.cell.path}: {error}; train it again with one logging.curve_problems and one logging.curve_samples"
+            ) from error
 
     def scores(self, ks: Mapping[tuple[str, str], int], ties: Ties, no_answer: NoAnswer) -> dict[tuple[str, str], Score]:
         """(slice, metric) -> score. ks: the K of Maj@K and Pass@K on each (slice, split)."""
@@ -90,9 +96,9 @@ class GridCell:
         best = best_by_validation(self.curves)
         found = {}
         for name, curve in self.curves.items():
-            found[name, "area"] = Score(curve.split, curve.problem_ids, area(curve))
+            found[name, "area"] = Score(curve.split, curve.problem_ids, area(curve), answers=curve.answers)
             if name in best:
-                found[name, "best"] = Score(curve.split, curve.problem_ids, best[name])
+                found[name, "best"] = Score(curve.split, curve.problem_ids, best[name], answers=curve.answers)
         return found
 
     def _final_scores(self, ks: Mapping[tuple[str, str], int], ties: Ties, no_answer: NoAnswer) -> dict[tuple[str, str], Score]:

@@ -48,7 +48,8 @@ INTERVAL = "95 % interval"
 
 CELL_FACTS = ["label", "method", "seed", "run", "slice", "split", "status", "evaluation_status", "step", "steps"]
 CELL_NUMBERS = [
-    *("greedy", "best", "best_step", "area", "avg", "k", "maj", "pass", "cot_pass", "num_problems", "curve_problems"),
+    *("greedy", "best", "best_step", "area", "avg", "k", "maj", "pass", "cot_pass", "num_problems"),
+    *("curve_problems", "curve_answers"),
     *TOKENS,
     *(
         "level",
@@ -64,12 +65,12 @@ CELL_NUMBERS = [
 ]
 GRID_COLUMNS = [
     *("label", "method", "seeds", "slice", "split", "metric", "k", "estimate", "low", "high", "spread"),
-    *("num_problems", "num_seeds", "num_starts", *variance_split.COLUMNS, "decoding", "status", "note"),
+    *("num_problems", "num_seeds", "num_starts", *variance_split.COLUMNS, "answers", "decoding", "status", "note"),
 ]
 CONTRAST_COLUMNS = [
     *("label", "baseline", "slice", "split", "metric", "k", "estimate", "low", "high", "verdict", "p", "p_holm", "comparisons"),
     *("decision", *OF_PRIMARY, "num_problems", "num_seeds", "num_starts", *variance_split.COLUMNS),
-    *("decoding", "note"),
+    *("answers", "decoding", "note"),
 ]
 EFFECT_COLUMNS = [
     "effect",
@@ -149,12 +150,15 @@ def read_data(
 
 
 def _levels(cells: Sequence[GridCell], gain: float) -> dict[str, float]:
+    """None of a slice on which some curves are of greedy answers and others of samples: these start at different levels."""
     starts: dict[str, list[float]] = {}
+    kinds: dict[str, set[str]] = {}
     for cell in cells:
         for name, curve in cell.curves.items():
+            kinds.setdefault(name, set()).add(curve.answers)
             if curve.steps[0] == 0:
                 starts.setdefault(name, []).append(float(curve.accuracy[0]))
-    return {name: float(np.mean(values)) + gain for name, values in starts.items()}
+    return {name: float(np.mean(values)) + gain for name, values in starts.items() if len(kinds[name]) == 1}
 
 
 # ------------------------------------------------------------------------------------------------------------------------------
@@ -205,7 +209,7 @@ def _cell_numbers(data: GridData, cell: GridCell, scores: Mapping[tuple[str, str
     if name not in cell.curves:
         return row
     curve = cell.curves[name]
-    row |= {"curve_problems": len(curve.problem_ids)}
+    row |= {"curve_problems": len(curve.problem_ids), "curve_answers": curve.answers}
     row |= {"sampled_tokens": int(curve.sampled_tokens[-1]), "trained_tokens": int(curve.trained_tokens[-1])}
     if (name, "best") in scores:
         row["best_step"] = best_step(list(cell.curves.values()))
@@ -249,6 +253,7 @@ def _metric_rows(data: GridData, label: str, slice_name: str, metric: str) -> li
     interval = mean_interval(np.stack([score.values for score in by_seed.values()]))
     first = next(iter(by_seed.values()))
     row = {"metric": metric, "split": first.split, "k": first.k, "seeds": _words(by_seed), "spread": INTERVAL}
+    row["answers"] = first.answers
     return [row | _interval_columns(data, label, by_seed, interval)]
 
 
@@ -315,7 +320,12 @@ def _effect(data: GridData, effect: Effect, slice_name: str, metric: str) -> dic
     }
     row = facts | {"decoding": data.decoding} | found
     if "p" in row:
-        row |= {"split": scores[0].split, "k": scores[0].k, "verdict": verdict(row["low"], row["high"])}
+        row |= {
+            "split": scores[0].split,
+            "k": scores[0].k,
+            "answers": scores[0].answers,
+            "verdict": verdict(row["low"], row["high"]),
+        }
         cells = _cells(data, effect.plus[0], row.pop("seeds"))
         row |= {"num_starts": num_starts(cells)} | variance_split.columns(row.pop("interval"), starts_of(cells))
     return row
@@ -339,7 +349,8 @@ def _contrast(data: GridData, pair: tuple[str, str], slice_name: str, metric: st
         for cells, chosen, scores in ((of_ours, seeds, a), (of_theirs, others, b))
     ]
     found = data.differences.of((metric, first.k, slice_name, first.split), *sides)
-    row = facts | {"split": first.split, "k": first.k, "verdict": verdict(found.interval.low, found.interval.high)}
+    row = facts | {"split": first.split, "k": first.k, "answers": first.answers}
+    row |= {"verdict": verdict(found.interval.low, found.interval.high)}
     row["test"] = (slice_name, metric, *(tuple(_identity(cell) for cell, _ in side) for side in sides))
     row |= {"p": found.p} | _interval_columns(data, pair[0], seeds, found.interval)
     for primary in data.grid.primary:
@@ -365,6 +376,11 @@ def _same_problems(who: str, scores: Iterable[Score], slice_name: str) -> None:
             f"{who}: cells were measured on different problems of {slice_name}; evaluate all with the same "
             "evaluation.problems, "
             "and train all with the same logging.curve_problems and task settings"
+        )
+    if len(kinds := dict.fromkeys(score.answers for score in found)) > 1:
+        raise DataError(
+            f"{who}: learning curves on {slice_name} are by different answers ({'; '.join(kinds)}), which are not compared; train "
+            "all with the same logging.curve_samples and evaluation.temperature, top_p and top_k"
         )
 
 

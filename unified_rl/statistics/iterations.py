@@ -1,14 +1,14 @@
 """Iterative RL -> tidy tables (CSV). `unified-rl tables RUN [RUN ...] out=DIR`, RUN being one
 seed's run directory.
 
-    iteration_curves.csv   greedy accuracy by step, per iteration; steps count on from iteration to iteration (paper's Figure 6)
+    iteration_curves.csv   accuracy by step, per iteration; steps count on from iteration to iteration (paper's Figure 6)
     iteration_drift.csv    what the reward model pays for the policy's samples, and the share of them that is right
     iteration_gains.csv    iteration i + 1 minus the control of i at the last step that both have: what renewing gained, paired
     agreement.csv          reward models compared on the same held-out responses: with the rule, and each with the one before
 
 A curve's `part` is "main" up to the step from which the next iteration starts, and "control" from there on: the same policy going
-on with its old reward model and reference. Drift is reward - correct: over-optimisation shows as the two parting. A row "all"
-pools the seeds.
+on with its old reward model and reference. Curves and gains are of greedy answers or of samples, as `answers` says. Drift is
+reward - correct: over-optimisation shows as the two parting. A row "all" pools the seeds.
 """
 
 from __future__ import annotations
@@ -69,8 +69,8 @@ def read_runs(paths: Sequence[Path | str]) -> list[IterativeRun]:
 
 
 def curves(found: Sequence[IterativeRun]) -> pd.DataFrame:
-    """Greedy accuracy by (iteration, step, slice), a row per seed and a pooled one with an interval."""
-    points: dict[tuple[int, int, str], dict[int, list[int]]] = {}
+    """Accuracy by (iteration, step, slice), a row per seed and a pooled one with an interval."""
+    points: dict[tuple[int, int, str], dict[int, list[float]]] = {}
     order: list[tuple[int, int, str]] = []
     for run in found:
         for entry in run.iterations:
@@ -80,13 +80,13 @@ def curves(found: Sequence[IterativeRun]) -> pd.DataFrame:
                     order.append(key)
                 points.setdefault(key, {})[run.seed] = list(point["correct"])
     rows = []
-    steps = _steps(found)
+    steps, answers = _steps(found), answers_of(found)
     slices = list(dict.fromkeys(slice_name for *_, slice_name in order))  # in the task's order
     for iteration, step, slice_name in sorted(order, key=lambda key: (key[0], slices.index(key[2]), key[1])):
         scores = points[iteration, step, slice_name]
         runs = [run for run in found if run.seed in scores]
         part = "main" if step <= steps * (iteration + 1) else "control"
-        base = {"iteration": iteration, "step": step, "slice": slice_name, "part": part}
+        base = {"iteration": iteration, "step": step, "slice": slice_name, "part": part, "answers": answers}
         pooled = scores if len(scores) == len(found) else {}
         for seed, table in [*((str(seed), [row]) for seed, row in scores.items()), (POOLED, list(pooled.values()))]:
             if table:
@@ -96,10 +96,22 @@ def curves(found: Sequence[IterativeRun]) -> pd.DataFrame:
 
 
 def gains(found: Sequence[IterativeRun]) -> pd.DataFrame:
-    """Greedy accuracy of each iteration minus that of its control, at the last step that both have, over seeds and problems."""
-    columns = ["iteration", "step", "slice", "estimate", "low", "high", "p", "num_problems", "num_seeds", "num_starts"]
+    """Accuracy of each iteration minus that of its control, at the last step that both have, over seeds and problems."""
+    columns = [
+        "iteration",
+        "step",
+        "slice",
+        "answers",
+        "estimate",
+        "low",
+        "high",
+        "p",
+        "num_problems",
+        "num_seeds",
+        "num_starts",
+    ]
     columns += [*variance_split.COLUMNS, "note"]
-    rows = []
+    rows, answers = [], answers_of(found)
     for iteration in range(1, 1 + max(len(run.iterations) for run in found) - 1):
         pairs = [(run, common_points(run, iteration)) for run in found if len(run.iterations) > iteration]
         for step, slice_name in dict.fromkeys((step, name) for _, points in pairs for name, (step, *_) in points.items()):
@@ -108,6 +120,7 @@ def gains(found: Sequence[IterativeRun]) -> pd.DataFrame:
             renewed, control = (np.array([point[place] for point in both], dtype=float) for place in (1, 2))
             gain = paired_difference(renewed, control)
             row = {"iteration": iteration, "step": step, "slice": slice_name, "estimate": gain.estimate, "note": gain.note}
+            row["answers"] = answers
             rows.append(row | {"p": paired_p_value(renewed, control)} | _bounds(gain, runs))
     return pd.DataFrame(rows, columns=columns)
 
@@ -238,8 +251,11 @@ def _are_iterations(value: Any) -> bool:
     )
 
 
-def common_points(run: IterativeRun, iteration: int) -> dict[str, tuple[int, list[int], list[int]]]:
-    """Slice -> (step since the start, right answers of the iteration, of its control) at the last step that both have."""
+def common_points(run: IterativeRun, iteration: int) -> dict[str, tuple[int, list[float], list[float]]]:
+    """Slice -> (step since the start, right answers of the iteration, of its control) at the last step that both have.
+
+    Of greedy answers 0 or 1 a problem, of samples the share that is right.
+    """
     points: list[dict[str, dict[int, Any]]] = []
     for entry in (run.iterations[iteration], run.iterations[iteration - 1]):
         by_slice: dict[str, dict[int, Any]] = {}
@@ -254,6 +270,22 @@ def common_points(run: IterativeRun, iteration: int) -> dict[str, tuple[int, lis
             renewed, control = points[0][name][last], points[1][name][last]
             found[name] = last, list(renewed["correct"]), list(control["correct"])
     return dict(sorted(found.items()))
+
+
+def answers_of(found: Sequence[IterativeRun]) -> str:
+    """What the curves of these runs are made of: "greedy", or so many samples; "" of runs without a curve.
+
+    Raises:
+        DataError: they are made of different answers.
+    """
+    curves = [run_reading.read_curve(run.path / entry["run"]) for run in found for entry in run.iterations]
+    kinds = list(dict.fromkeys(kind for curve in curves for kind in curve["answers"]))
+    if len(kinds) > 1:
+        raise DataError(
+            f"the learning curves of {', '.join(run.path.name for run in found)} are by different answers ({'; '.join(kinds)}); "
+            "train all with the same logging.curve_samples"
+        )
+    return kinds[0] if kinds else ""
 
 
 def _commit(run: IterativeRun) -> str:

@@ -30,7 +30,8 @@ class LearningCurve:
     """One run on one slice.
 
     Attributes:
-        slice, split: where it was measured. problem_ids: [P], sorted. steps: int [T], ascending. correct: float [T, P], 0 or 1.
+        slice, split: where it was measured. problem_ids: [P], sorted. steps: int [T], ascending.
+        correct: float [T, P]: 0 or 1 of greedy answers, a share of right ones in 0..1 of samples. answers: which of them, in words.
         sampled_tokens, trained_tokens: int [T], cumulative.
     """
 
@@ -41,6 +42,7 @@ class LearningCurve:
     correct: np.ndarray
     sampled_tokens: np.ndarray
     trained_tokens: np.ndarray
+    answers: str
 
     @property
     def accuracy(self) -> np.ndarray:
@@ -70,7 +72,7 @@ class LevelReached:
 def curves_of(table: pd.DataFrame) -> dict[str, LearningCurve]:
     """Slice -> curve, of a run's curve.jsonl (`run_reading.read_curve`); problems are matched by id.
 
-    A point that lacks problems which another point has is an error of the run, and raises ValueError.
+    A point over other problems than another point, or by other answers, is an error of the run, and raises ValueError.
     """
     found = {}
     for (slice_name, split), entries in table.groupby(["slice", "split"], sort=False):
@@ -79,6 +81,9 @@ def curves_of(table: pd.DataFrame) -> dict[str, LearningCurve]:
         problem_ids = tuple(sorted(by_problem[0]))
         if any(point.keys() != set(problem_ids) for point in by_problem):
             raise ValueError(f"the points of the curve on {split}/{slice_name} are over different problems")
+        if entries["answers"].nunique() > 1:
+            kinds = " and ".join(entries["answers"].unique())
+            raise ValueError(f"the points of the curve on {split}/{slice_name} are by different answers: {kinds}")
         found[slice_name] = LearningCurve(
             slice=slice_name,
             split=split,
@@ -87,6 +92,7 @@ def curves_of(table: pd.DataFrame) -> dict[str, LearningCurve]:
             correct=np.array([[point[problem] for problem in problem_ids] for point in by_problem], dtype=float),
             sampled_tokens=entries["sampled_tokens"].to_numpy(dtype=np.int64),
             trained_tokens=entries["trained_tokens"].to_numpy(dtype=np.int64),
+            answers=str(entries["answers"].iloc[0]),
         )
     return found
 

@@ -42,6 +42,7 @@ def _row(cell: GridCell) -> dict[str, object]:
         "learning_rate": float(cell.settings[RATE]),
         **slices,
         "mean": sum(slices.values()) / len(slices) if slices else float("nan"),
+        "answers": next((curve.answers for curve in curves.values()), ""),
         "problems_per_slice": max((len(curve.problem_ids) for curve in curves.values()), default=0),
         "seed": cell.seed,
     }

@@ -39,7 +39,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "parts": ("part", "state", "rows", "file"),
     "metrics": ("step",),
     "timings": ("step",),
-    "curve": ("step", "split", "slice", "problem_id", "correct", "sampled_tokens", "trained_tokens"),
+    "curve": ("step", "split", "slice", "problem_id", "correct", "answers", "sampled_tokens", "trained_tokens"),
     "samples": ("step", "prompt_id", "prompt", "text", "reward", "verdict", "finish", "tokens", "coefficient"),
     "evaluations": ("evaluation", "state", "step", "samples_per_problem", "temperature", "num_problems"),
     "responses": ("evaluation", *run_reading.SAMPLE_COLUMNS, "text"),
@@ -86,7 +86,7 @@ class RunTables:
 
     @cached_property
     def curve(self) -> pd.DataFrame:
-        """curve.jsonl: one row per (step, split, slice, problem), `correct` 1 or 0."""
+        """curve.jsonl: one row per (step, split, slice, problem), `correct` 1 or 0, or a share of samples (`answers`)."""
         curve = run_reading.read_curve(self.path).explode(["problem_ids", "correct"], ignore_index=True)
         return self._table("curve", curve.rename(columns={"problem_ids": "problem_id"}))
 

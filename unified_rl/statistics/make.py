@@ -1,7 +1,7 @@
 """Records -> every table that they allow: what `unified-rl tables` writes. One pass over the runs, one comparison of each pair.
 
 A folder says what it holds: a grid or runs (or a file of `unified-rl export`), runs of `unified-rl iterate`, and the facts that
-`unified-rl pass-rate`, `reward-models` and `first-error` left.
+`unified-rl pass-rate`, `reward-models` and `first-error` left; shipped results are compared over sizes.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from unified_rl.statistics import (
     pretraining,
     renewals,
     reward_models,
+    sizes,
     tables,
     wrong_forms,
 )
@@ -48,23 +49,22 @@ def make(options: TablesOptions, command: str) -> str:
         ConfigError: no folder for the tables. DataError: see the modules of the tables.
     """
     first = options.records[0]
-    out = options.out or _default_out(first)
     for name in seals.listed(first) if first.is_dir() else ():
         seals.check_file(first, name)  # a lost file must not make a folder look like one of another kind
     for marker, work in MAKERS.items():
         if (first / marker).exists():
-            return work(options, out, command)
+            return work(options, command)
     grid = read_grid(first) if first.is_dir() else GridFacts()
     if pretraining.is_of(grid):
-        return pretraining.write(grid, out, {"command": command})
-    return _of_runs(options, out, command)
+        return pretraining.write(grid, _out(options), {"command": command})
+    return _of_runs(options, command)
 
 
-def _of_runs(options: TablesOptions, out: Path, command: str) -> str:
+def _of_runs(options: TablesOptions, command: str) -> str:
     """Of a grid or of runs: the summary of final policies, the grid's tables, and the comparisons of both."""
     rules: dict[str, Any] = {"ties": options.ties, "no_answer": options.no_answer, "evaluation": options.evaluation or None}
     grid = read_grid(options.records[0]) if options.records[0].is_dir() else GridFacts()
-    parts, differences = [], Differences()
+    parts, differences, out = [], Differences(), _out(options)
     if grid.trains:
         folders = [path / "runs" if (path / FILE).exists() else path for path in options.records]
         parts.append(tables.format_results(tables.write_tables(folders, out, differences=differences, **rules)))
@@ -103,33 +103,38 @@ def _comparable(data: grid_table.GridData, compared: pd.DataFrame) -> list[tuple
     return [pair for pair in grid_table.planned_comparisons(data) if pair in there]
 
 
-def _of_iterations(options: TablesOptions, out: Path, command: str) -> str:
-    return iterations.format_tables(iterations.write_tables(options.records, out, command))
+def _of_iterations(options: TablesOptions, command: str) -> str:
+    return iterations.format_tables(iterations.write_tables(options.records, _out(options), command))
 
 
-def _of_base_models(options: TablesOptions, out: Path, command: str) -> str:
-    return base_models.format_tables(*base_models.write(options.records, out, command))
+def _of_base_models(options: TablesOptions, command: str) -> str:
+    return base_models.format_tables(*base_models.write(options.records, _out(options), command))
 
 
-def _of_pass_rate(options: TablesOptions, out: Path, command: str) -> str:
-    return pass_rate.format_table(pass_rate.write(_one(options), out))
+def _of_pass_rate(options: TablesOptions, command: str) -> str:
+    return pass_rate.format_table(pass_rate.write(_one(options), _out(options)))
 
 
-def _of_reward_models(options: TablesOptions, out: Path, command: str) -> str:
-    return reward_models.format_table(reward_models.write(_one(options), out))
+def _of_reward_models(options: TablesOptions, command: str) -> str:
+    return reward_models.format_table(reward_models.write(_one(options), _out(options)))
 
 
-def _of_first_errors(options: TablesOptions, out: Path, command: str) -> str:
-    return first_error.format_table(first_error.write(_one(options), out))
+def _of_first_errors(options: TablesOptions, command: str) -> str:
+    return first_error.format_table(first_error.write(_one(options), _out(options)))
+
+
+def _of_sizes(options: TablesOptions, command: str) -> str:
+    return sizes.format_table(sizes.write(options.records, options.out, command))
 
 
 #: File that a folder of such records holds -> what makes its tables.
-MAKERS: dict[str, Callable[[TablesOptions, Path, str], str]] = {
+MAKERS: dict[str, Callable[[TablesOptions, str], str]] = {
     "iterate.json": _of_iterations,
     reading.BASE_MODEL: _of_base_models,
     pass_rate.FACTS: _of_pass_rate,
     "scores.parquet": _of_reward_models,
     "solutions.parquet": _of_first_errors,
+    sizes.SHIPPED: _of_sizes,
 }
 
 
@@ -139,7 +144,9 @@ def _one(options: TablesOptions) -> Path:
     return options.records[0]
 
 
-def _default_out(first: Path) -> Path:
-    if first.is_file():
+def _out(options: TablesOptions) -> Path:
+    """Where the tables go: beside what they are made of, unless it was said."""
+    first = options.records[0]
+    if options.out is None and first.is_file():
         raise DataError(f"{first} is a file: give the folder for the tables with out=DIR")
-    return first / "tables"
+    return options.out or first / "tables"

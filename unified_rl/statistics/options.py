@@ -17,7 +17,8 @@ class TablesOptions:
     """What is read and how votes are counted.
 
     records: folders of runs, a grid's folder, a file of `unified-rl export`, run directories of `unified-rl iterate` (one per
-    seed), folders of base models' evaluations, or a folder of facts. out: folder for the CSV files; by default FOLDER/tables.
+    seed), folders of base models' evaluations, a folder of facts, or shipped results, to be compared over sizes. out: folder for
+    the CSV files; by default FOLDER/tables.
     pair: LABEL|BASELINE, a planned comparison beside those with the baseline; may be repeated. ties: who wins a tied vote.
     no_answer: what samples without an answer count. evaluation: name of the evaluation to use where a run has several of its
     last step. gain: tokens are counted up to the level that is this far above the start's accuracy.

@@ -4,11 +4,11 @@
                           arm); of every planned pair of arms the difference of their gains
     renewal_quality.csv   per arm and reward model (0: the initial one): its word on the same held-out responses, against the rule
 
-A gain is greedy validation accuracy of iteration 1 minus that of iteration 0, which goes on with the old reward model as the
-control, at the last step that both have. Everything is paired by problem and seed. All rows of renewals.csv are one family under
-Holm's correction, as in `grid_table`. Quality: the share of responses judged as by the rule, the area under the ROC curve, and the
-same among the responses to one problem, which is all that a group's advantages see; mean over seeds, their range in `_low` and
-`_high`.
+A gain is validation accuracy (of greedy answers or of samples: `answers`) of iteration 1 minus that of iteration 0, which goes on
+with the old reward model as the control, at the last step that both have. Everything is paired by problem and seed. All rows of
+renewals.csv are one family under Holm's correction, as in `grid_table`. Quality: the share of responses judged as by the rule, the
+area under the ROC curve, and the same among the responses to one problem, which is all that a group's advantages see; mean over
+seeds, their range in `_low` and `_high`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ FIRST, METRIC = 1, "gain"
 COLUMNS = [
     *("label", "baseline", "slice", "split", "metric", "k", "estimate", "low", "high", "verdict", "p", "p_holm", "comparisons"),
     *("decision", *OF_PRIMARY, "num_problems", "num_seeds", "num_starts"),
-    *(*variance_split.COLUMNS, "note"),
+    *(*variance_split.COLUMNS, "answers", "note"),
 ]
 MEASURES = ("accuracy", "auc", "within_auc")
 
@@ -53,7 +53,8 @@ def tables(grid: GridFacts) -> dict[str, pd.DataFrame]:
     settings = {label: {run.seed: run.settings for run in runs} for label, runs in arms.items()}
     pairs = [*((label, label) for label in arms), *(pair for pair in grid.contrasts if set(pair) <= set(arms))]
     rows = [row for name in slices for pair in pairs if (row := _row(grid, pair, name, gains, settings[pair[0]])) is not None]
-    found = pd.DataFrame(with_holm(rows, grid.primary), columns=COLUMNS)
+    answers = iterations.answers_of([run for runs in arms.values() for run in runs])
+    found = pd.DataFrame(with_holm(rows, grid.primary), columns=COLUMNS).assign(answers=answers)
     return {TABLE: found, QUALITY: pd.DataFrame([row for label, runs in arms.items() for row in _quality(label, runs)])}
 
 

@@ -43,6 +43,8 @@ TEXT_COLUMNS = (
     "leader",
     "crossings",
     "decoding",
+    "answers",
+    "curve_answers",
 )
 
 

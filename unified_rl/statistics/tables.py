@@ -1,7 +1,7 @@
 """Run directories (or a file of `unified-rl export`) -> tidy tables (CSV) of the final policies, curves and dynamics.
 
     runs.csv      one row per (label, seed): where it stands, also when it is missing
-    curves.csv    greedy accuracy while training, per seed and pooled (seed "all")
+    curves.csv    accuracy while training, per seed and pooled (seed "all"); `answers`: greedy ones, or samples
     pass_maj.csv  Pass@K and Maj@K of the final policies, pooled over seeds, and their paired differences to the SFT policy
     results.csv   one row per label and slice: greedy accuracy, avg@1, Maj@K, Pass@K, difference to the SFT policy
     coverage.csv   the gains over the SFT policy, split into coverage and concentration (`statistics.coverage`)
@@ -54,7 +54,7 @@ HEADLINE_K = 64
 
 RUNS_COLUMNS = ["label", "method", "seed", "status", "evaluation_status", "step", "steps", "run", "commit", "mixed_code"]
 CURVES_COLUMNS = [
-    *("label", "method", "seed", "step", "slice", "split", "accuracy", "low", "high", "num_problems", "num_seeds"),
+    *("label", "method", "seed", "step", "slice", "split", "answers", "accuracy", "low", "high", "num_problems", "num_seeds"),
     *("num_starts", *variance_split.COLUMNS, "sampled_tokens", "trained_tokens", "status", "note"),
 ]
 PASS_MAJ_COLUMNS = [
@@ -96,7 +96,7 @@ def runs(cells: Sequence[Cell]) -> pd.DataFrame:
 
 
 def curves(cells: Sequence[Cell]) -> pd.DataFrame:
-    """Greedy accuracy by step: a row per seed, and a pooled row with seed "all" and an interval over problems and seeds."""
+    """Accuracy by step: a row per seed, and a pooled row with seed "all" and an interval over problems and seeds."""
     rows: list[dict[str, Any]] = []
     for group in by_label(cell for cell in cells if not cell.is_baseline):
         for cell in group:
@@ -266,7 +266,8 @@ def _curve_rows(cells: list[Cell], seed: str, status: str) -> list[dict[str, Any
         interval = mean_interval(_aligned_curve(entries))
         rows.append(
             facts
-            | {"step": step, "slice": slice_name, "split": split, "accuracy": interval.estimate}
+            | {"step": step, "slice": slice_name, "split": split, "answers": entries[0][1]["answers"]}
+            | {"accuracy": interval.estimate}
             | {"low": interval.low, "high": interval.high, "num_problems": interval.num_problems}
             | variance_split.columns(interval, starts_of(cell for cell, _ in entries))
             | {"num_seeds": interval.num_seeds, "note": interval.note}
@@ -276,7 +277,7 @@ def _curve_rows(cells: list[Cell], seed: str, status: str) -> list[dict[str, Any
 
 
 def _aligned_curve(entries: list[tuple[Cell, pd.Series]]) -> np.ndarray:
-    """[S, P] right/wrong of one step, problems in one order for all seeds."""
+    """[S, P] right/wrong, or shares of right samples, of one step, problems in one order for all seeds."""
     first_cell, first = entries[0]
     rows = []
     for cell, entry in entries:
@@ -285,6 +286,11 @@ def _aligned_curve(entries: list[tuple[Cell, pd.Series]]) -> np.ndarray:
             raise DataError(
                 f"{first_cell.path} and {cell.path} measured their curves on different problems of "
                 f"{entry['split']}/{entry['slice']}; train both with the same logging.curve_problems and task settings"
+            )
+        if entry["answers"] != first["answers"]:
+            raise DataError(
+                f"{first_cell.path} and {cell.path} measured their curves by different answers ({first['answers']}; "
+                f"{entry['answers']}); train both with the same logging.curve_samples"
             )
         rows.append([by_problem[problem] for problem in first["problem_ids"]])
     return np.array(rows, dtype=float)
