@@ -281,7 +281,7 @@ def reading_note(num_problems: int, num_seeds: int) -> str:
     return "; ".join(notes)
 
 
-def over_seeds(values: Sequence[float]) -> dict[str, float]:
+def over_seeds(values: Sequence[float] | np.ndarray) -> dict[str, float]:
     """Mean of one number per seed, and Student's interval and test against 0; no interval of fewer seeds than it takes.
 
     Returns:
