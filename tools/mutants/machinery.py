@@ -67,7 +67,13 @@ MUTANTS = (
         REWARDS,
     ),
     Mutant(JUDGES, "noise: the same for all steps", '{answer}", step, *tokens', '{answer}", *tokens', REWARDS),
-    Mutant(JUDGES, "a dial that shifts nothing", "+ shift\n    return", "+ 0 * shift\n    return", REWARDS),
+    Mutant(
+        "config/rewards.py",
+        "a dial that shifts nothing",
+        "math.exp(min(-shift, 700.0))",
+        "math.exp(min(-0 * shift, 700.0))",
+        REWARDS,
+    ),
     Mutant(JUDGES, "a loophole that refuses", "            accepted = True", "            accepted = False", REWARDS),
     Mutant(
         SEVERAL, "outcome given to every step", "total[-1] += weight * score.reward", "total += weight * score.reward", REWARDS
