@@ -16,9 +16,9 @@ from unified_rl.statistics.make import make
 from unified_rl.statistics.options import TablesOptions
 
 STEPS = 12
-#: label -> of each seed the answers to one problem whose right answer is 10, as often as given.
+#: label -> of each seed the answers to one problem whose right answer is 10, as often as given; "": a response without one.
 ANSWERS = {
-    "SFT": [{"10": 2, "7": 1, "3": 1}, {"10": 2, "17": 1, "3": 3}, {"10": 1, "7": 1, "3": 2}],
+    "SFT": [{"10": 2, "7": 1, "3": 1, "": 1}, {"10": 2, "17": 1, "3": 3}, {"10": 1, "7": 1, "3": 2}],
     "Loophole": [{"10": 2, "7": 2}, {"10": 0, "27": 3, "3": 1}, {"10": 3, "7": 1}],
 }
 
@@ -34,8 +34,14 @@ def rows_of(counts: dict[str, int]) -> list[dict]:
     return [
         {
             **{"problem_id": "main-0", "slice": "main", "split": "test", "mode": "sample" if place else "greedy"},
-            **{"sample_index": max(place - 1, 0), "seed": place, "text": f"#### {answer}", "answer": answer, "gold": "10"},
-            **{"answer_class": answer, "gold_class": "10", "verdict": "correct" if answer == "10" else "incorrect"},
+            **{
+                "sample_index": max(place - 1, 0),
+                "seed": place,
+                "text": f"#### {answer}",
+                "answer": answer or None,
+                "gold": "10",
+            },
+            **{"answer_class": answer or None, "gold_class": "10", "verdict": "correct" if answer == "10" else "incorrect"},
             **{"num_tokens": 3, "finish": "stop", "policy_version": 0},
         }
         for place, answer in enumerate(given)

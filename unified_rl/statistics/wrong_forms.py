@@ -67,7 +67,10 @@ def _shares(cell: Cell, name: str) -> dict[tuple[str, str], float]:
     for folder in cell.final_metas:
         samples = reading.read_evaluation(folder)[0].query("mode == 'sample'").reset_index(drop=True)
         facts = zip(samples["text"], samples["answer"], samples["num_tokens"], strict=True)
-        formed = np.array([has(text, answer, tokens) for text, answer, tokens in facts], dtype=bool)
+        # where no answer was found pandas has its own word for nothing
+        formed = np.array(
+            [has(text, answer if isinstance(answer, str) else None, tokens) for text, answer, tokens in facts], bool
+        )
         wrong = (samples["verdict"] != "correct").to_numpy()
         for slice_name, places in samples.groupby("slice", sort=False).indices.items():
             both = int((wrong & formed)[places].sum())
