@@ -156,10 +156,11 @@ def test_a_definition_says_what_it_must(name):
     runs = len(grid.arms) * len(grid.preset("default").seeds)
     assert f"Budget: {runs} " in " ".join(text.split()), f"the docstring's budget is not the grid's {runs} runs"
     assert set(grid.figures) <= set(FIGURES)
-    said = tuning.sentence(cells(grid, "default"), grid.sweep)
+    planned = cells(grid, "default")
+    said = tuning.sentence(planned, grid.sweep)
     for arm in grid.arms:
         if arm.command == "train":
-            rate = loading.load_config(next(cell for cell in cells(grid, "default") if cell.label == arm.label).train)
+            rate = loading.load_config(next(cell for cell in planned if cell.label == arm.label).train)
             assert f"{arm.label} {rate.trainer.learning_rate:g} (" in said
     assert grid.primary and all(one.reason for one in grid.primary) and "Primary" in text
     assert len(grid.preset("default").seeds) == (3 if name == "size_ladder" else 5) and grid.starts == PER_SEED

@@ -61,7 +61,7 @@ def relative(found, expected):
 
 
 @pytest.mark.parametrize("name", CASES)
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.long) for seed in (1, 2))])
 def test_equals_autograd_of_the_textbook_objective(name, seed):
     batch, coefficient, aggregation, objective = case(name, seed)
     expected = textbook_gradient(batch, objective)
@@ -83,8 +83,8 @@ def test_equals_autograd_where_the_clip_bites(name):
 @pytest.mark.parametrize("name", CASES)
 def test_a_coefficient_says_whether_it_reads_what_the_reward_is_worth(name):
     """Other rewards with the same judgements, on which the refusal rests of corrections that nothing would see."""
-    changed = []
-    for seed in (0, 1, 2):
+
+    def changed(seed):
         batch, coefficient, aggregation, _ = case(name, seed)
         before = our_gradient(batch, coefficient, aggregation)
         worth = torch.rand(batch.inputs.rewards_B.shape, generator=torch.Generator().manual_seed(seed)).to(
@@ -98,15 +98,16 @@ def test_a_coefficient_says_whether_it_reads_what_the_reward_is_worth(name):
             step_rewards_BT=None if steps is None else steps + worth[:, None] * (steps != 0),
             more={**batch.inputs.more, **parts},
         )
-        changed.append(relative(our_gradient(batch, coefficient, aggregation), before) > 1e-9)
-    assert any(changed) == coefficient.reads_reward
+        return relative(our_gradient(batch, coefficient, aggregation), before) > 1e-9
+
+    assert any(changed(seed) for seed in (0, 1, 2)) == CASES[name][0].reads_reward
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_same_under_packing_split_and_order(name):
     batch, coefficient, aggregation, _ = case(name, seed=11)
     whole = our_gradient(batch, coefficient, aggregation, row_tokens=64, micro_batch_tokens=10_000)
-    for row_tokens, micro_batch_tokens in ((1, 1), (20, 20), (33, 70)):
+    for row_tokens, micro_batch_tokens in ((1, 1), (33, 70)):
         split = our_gradient(batch, coefficient, aggregation, row_tokens=row_tokens, micro_batch_tokens=micro_batch_tokens)
         assert relative(split, whole) < 1e-11
     order = torch.from_numpy(np.random.default_rng(3).permutation(len(batch.sequences)))

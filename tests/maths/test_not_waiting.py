@@ -41,7 +41,7 @@ def trainer(model, role):
 
 
 @pytest.mark.parametrize("name", CASES)
-@pytest.mark.parametrize("watched", [frozenset(), frozenset({0, 5})])
+@pytest.mark.parametrize("watched", [frozenset({0, 5}), pytest.param(frozenset(), marks=pytest.mark.long)])
 def test_of_any_coefficient(name, watched):
     batch, coefficient, aggregation, *_ = case(name, seed=3)
     inputs = coefficient.prepare(batch.inputs)

@@ -16,8 +16,12 @@ from unified_rl.presets import loading
 STACKS = ("deepseekmath_7b", "deepseekmath_1_3b", "qwen2_5_0_5b")
 
 
-@pytest.mark.parametrize("stack", STACKS)
-@pytest.mark.parametrize("method", list(METHODS))
+#: The other stacks differ in their shapes and numbers, which methods do not read: there a method of every kind is enough.
+OF_EVERY_KIND = ("sft", "rft", "dpo", "ppo", "grpo", "grpo_ps")
+EXPLAINED = [(stack, method) for stack in STACKS for method in METHODS if stack == STACKS[0] or method in OF_EVERY_KIND]
+
+
+@pytest.mark.parametrize(("stack", "method"), EXPLAINED)
 def test_every_method_explains_under_every_stack(stack, method):
     words = [f"stack={stack}", f"method={method}", *wants(method)]
     if method == "grpo_ps" and stack == "qwen2_5_0_5b":
