@@ -24,7 +24,7 @@ def draw(tables: Path | str, out: Path | str) -> list[Path]:
     table = inputs.with_numbers(source, "estimate")
     levels = table[(table["measure"] == "of_wrong") & (table["baseline"].fillna("") == "")]
     slices, labels = list(levels.groupby("slice", sort=False)), list(dict.fromkeys(levels["label"]))
-    looks = style.styles(labels)
+    looks, start = style.styles(labels), source.provenance.get("baseline")
     with style.sheet():
         figure = Figure(figsize=(style.FULL_WIDTH, 0.9 + 0.22 * len(labels)), layout="constrained")
         axes = figure.subplots(1, len(slices), squeeze=False, sharey=True)[0]
@@ -36,6 +36,8 @@ def draw(tables: Path | str, out: Path | str) -> list[Path]:
                 color = looks[label].color
                 axis.plot(row["low"].tolist() + row["high"].tolist(), [place, place], color=color, linewidth=1)
                 axis.plot(row["estimate"], [place], color=color, marker=looks[label].marker, linestyle="")
+            for value in part[part["label"] == start]["estimate"]:
+                axis.axvline(value, color="#000000", linewidth=0.6)
             axis.set_title(f"{name} problems")
             axis.set_xlabel("Wrong answers of the form (%)")
             style.percent_axis(axis.xaxis)
@@ -47,8 +49,8 @@ def draw(tables: Path | str, out: Path | str) -> list[Path]:
 def _caption(table: pd.DataFrame, source: inputs.Input) -> list[str]:
     return [
         "**Who has found the form.** Of the wrong samples of the final evaluation the share that has the form on which the judge",
-        f"errs, `{table['form'].iloc[0]}`; SFT is the policy from which all arms start. Points are means over seeds, lines 95 %",
-        f"intervals over seeds. Seeds: {int(table['num_seeds'].max())}.",
+        f"errs, `{table['form'].iloc[0]}`; the vertical line is that of the policies from which arms start. Points are means over",
+        f"seeds, lines 95 % intervals over seeds. Seeds: {int(table['num_seeds'].max())}.",
         inputs.starts_sentence(source),
         inputs.status_sentence(source),
         inputs.source_sentence(source),

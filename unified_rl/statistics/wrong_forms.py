@@ -56,6 +56,8 @@ def table(data: GridData) -> pd.DataFrame | None:
     if len(named) != 1 or "" in named:
         return None
     name = named.pop()
+    planned = list(dict.fromkeys(cell.label for cell in data.grid.cells))
+    done.sort(key=lambda cell: planned.index(cell.label) if cell.label in planned else len(planned))
     found = {(cell.label, cell.seed): Policy(cell, _shares(cell, name)) for cell in done}
     rows = [*_levels(found), *_differences(planned_comparisons(data), found), *_speeds(found)]
     return pd.DataFrame([{"form": name, **row} for row in rows], columns=COLUMNS).astype({"num_reached": "Int64"})
