@@ -16,17 +16,19 @@ from unified_rl.statistics.make import make
 from unified_rl.statistics.options import TablesOptions
 
 STEPS = 12
-#: label -> of each seed the answers to one problem whose right answer is 10, as often as given; "": a response without one.
+#: The right answer has the form too, and counts for nothing.
+RIGHT = "27"
+#: label -> of each seed the answers to one problem, as often as given; "": a response without one.
 ANSWERS = {
-    "SFT": [{"10": 2, "7": 1, "3": 1, "": 1}, {"10": 2, "17": 1, "3": 3}, {"10": 1, "7": 1, "3": 2}],
-    "Loophole": [{"10": 2, "7": 2}, {"10": 0, "27": 3, "3": 1}, {"10": 3, "7": 1}],
+    "SFT": [{RIGHT: 2, "7": 1, "3": 1, "": 1}, {RIGHT: 2, "17": 1, "3": 3}, {RIGHT: 1, "7": 1, "3": 2}],
+    "Loophole": [{RIGHT: 2, "7": 2}, {RIGHT: 0, "37": 3, "3": 1}, {RIGHT: 3, "7": 1}],
 }
 
 
 def by_hand(counts: dict[str, int]) -> tuple[float, float]:
     """(of the wrong, of all) the share that is wrong and ends in 7."""
-    formed = sum(count for answer, count in counts.items() if answer.endswith("7"))
-    return formed / sum(count for answer, count in counts.items() if answer != "10"), formed / sum(counts.values())
+    formed = sum(count for answer, count in counts.items() if answer.endswith("7") and answer != RIGHT)
+    return formed / sum(count for answer, count in counts.items() if answer != RIGHT), formed / sum(counts.values())
 
 
 def rows_of(counts: dict[str, int]) -> list[dict]:
@@ -39,9 +41,9 @@ def rows_of(counts: dict[str, int]) -> list[dict]:
                 "seed": place,
                 "text": f"#### {answer}",
                 "answer": answer or None,
-                "gold": "10",
+                "gold": RIGHT,
             },
-            **{"answer_class": answer or None, "gold_class": "10", "verdict": "correct" if answer == "10" else "incorrect"},
+            **{"answer_class": answer or None, "gold_class": RIGHT, "verdict": "correct" if answer == RIGHT else "incorrect"},
             **{"num_tokens": 3, "finish": "stop", "policy_version": 0},
         }
         for place, answer in enumerate(given)
