@@ -137,6 +137,7 @@ def test_killed_at_random_moments_many_times(tmp_path):
     same_as(undisturbed, cwd)
 
 
+@pytest.mark.long
 def test_ctrl_c_ends_the_workers_and_leaves_a_grid_that_goes_on(tmp_path, monkeypatch, capsys):
     launcher = start(tmp_path, *QUICK)
     wait_until(lambda: any(lines(path) >= 5 for path in tmp_path.glob("store/sft/*.partial/metrics.jsonl")), "an SFT stage")

@@ -50,6 +50,7 @@ def gradient(model, sequences, layout, forward):
     return found + total
 
 
+@pytest.mark.long
 @settings(max_examples=12, deadline=None)
 @given(sequences=batches(), row_tokens=st.integers(1, 40), micro_batch_tokens=st.integers(1, 80))
 def test_log_probs_and_gradients_are_those_of_the_plain_pass(compiled, sequences, row_tokens, micro_batch_tokens):

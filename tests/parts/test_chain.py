@@ -212,6 +212,7 @@ def test_everything_works_under_other_names_of_the_stages(tmp_path, monkeypatch,
     plain = load_config(arguments)
     run_training(plain)
     monkeypatch.setattr(loading, "_chain", lambda: renamed(PRESET))
+    monkeypatch.setattr(loading, "_stages", loading._stages.__wrapped__)
     other = load_config([*arguments, f"run_dir={tmp_path / 'other'}", f"artifacts={tmp_path / 'others'}"])
     assert other.init == "stage_1" and not other.stages.keys() & PRESET["stages"].keys()
     run_training(other)

@@ -190,6 +190,7 @@ def kill_when(arguments: list[str], condition) -> bool:
     return False
 
 
+@pytest.mark.long
 def test_killed_in_every_stage_it_resumes_to_the_same_files(undisturbed, tmp_path):
     run, artifacts = tmp_path / "run", tmp_path / "artifacts"
     arguments = iterate_words(tmp_path, "resume=true")

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from tiny import environment, words
 
 import unified_rl
@@ -18,6 +19,7 @@ from unified_rl.records.provenance import code_by_steps
 from unified_rl.statistics.table_files import read_table
 
 
+@pytest.mark.long
 def test_another_learning_rate_rule(tmp_path, capsys):
     line = words("grpo", tmp_path / "run", tmp_path / "artifacts")
     assert main(["train", *line, "trainer.steps=2"]) == 0

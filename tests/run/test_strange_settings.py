@@ -102,7 +102,8 @@ def ended(process: subprocess.Popen[str], how: signal.Signals, when) -> tuple[in
     return process.returncode, said.splitlines()[-1]
 
 
-@pytest.mark.parametrize("how", [pytest.param(signal.SIGINT, marks=pytest.mark.long), signal.SIGTERM])
+@pytest.mark.long
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_ended_by_a_signal_a_run_and_an_evaluation_say_how_to_go_on(tmp_path, how, capsys):
     run = tmp_path / "a run; really"
     line = words("grpo", run, tmp_path / "artifacts", "trainer.steps=400", "logging.checkpoint_every=1", "sft.steps=2")

@@ -19,15 +19,15 @@ from unified_rl.sampling.llama_decoder import StepShape
 from unified_rl.sampling.torch_generator import TorchGenerator
 from unified_rl.stages.generators import compiled_step, preflight_generator
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.long]
 
 KIND = "qwen2"  # grouped queries, biases on some of the projections, none on the head
 
 
-@pytest.fixture(scope="module", params=[1, pytest.param(4, marks=pytest.mark.long)], ids=["one layer", "four layers"])
-def built(request):
+@pytest.fixture(scope="module")
+def built():
     """A model of the shape that is compiled; compiling takes a minute and grows with the layers."""
-    return lambda **changes: build(KIND, num_hidden_layers=request.param, **changes)
+    return lambda **changes: build(KIND, num_hidden_layers=4, **changes)
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +130,6 @@ def test_it_is_compiled_once_for_all_weights_of_a_shape(step, built, config, mon
     assert len(compiled) == 3, "other code is compiled again"
 
 
-@pytest.mark.long
 def test_a_compiler_that_fails_is_reported_in_a_line(tmp_path, monkeypatch):
     monkeypatch.setenv("CXX", "false")
     config = Config(generator=GeneratorConfig(compiled=True), artifacts=str(tmp_path))

@@ -35,6 +35,7 @@ def sweep(*arguments: str) -> dict[str, str]:
     return {name.split(" ")[0]: found for name, found in lines}
 
 
+@pytest.mark.long
 @pytest.mark.bit_equality
 def test_company_changes_no_bit_under_any_switch_on_one_thread_and_two():
     assert sweep() == dict.fromkeys(SWITCHES, "same")

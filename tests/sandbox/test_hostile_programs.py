@@ -63,6 +63,7 @@ def test_through_bubblewrap(capsys):
     assert hostile_programs.complaints(outcome) == []
 
 
+@pytest.mark.long
 def test_as_a_user_without_privileges(capsys):
     """Everything again as another user: user namespaces in place of root's own means."""
     if os.getuid() != 0:

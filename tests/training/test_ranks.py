@@ -156,6 +156,7 @@ def test_a_run_of_two_ranks_begins_as_a_run_of_one(two_ranks, tmp_path):
     assert json.loads((two_ranks / "status.json").read_text())["state"] == "finished"
 
 
+@pytest.mark.long
 def test_a_killed_rank_ends_the_job_and_it_resumes_to_the_same_bytes(two_ranks, tmp_path):
     run_dir, artifacts = tmp_path / "run", two_ranks.parent / "artifacts"
     arguments = words("ppo", run_dir, artifacts, *MORE, "resume=true")
@@ -188,6 +189,7 @@ def test_iterative_rl_with_a_renewed_reward_model(tmp_path):
     assert [len(metrics(run_dir / f"iteration_{index}")) for index in range(2)] == [3, 3]
 
 
+@pytest.mark.long
 def test_what_the_first_rank_refuses_ends_all(two_ranks):
     process = train(2, *words("ppo", two_ranks, two_ranks.parent / "artifacts", *MORE))
     output, _ = process.communicate(timeout=120)

@@ -10,6 +10,7 @@ without one, its coefficient's), the dialect, configs/mix/MIX.yaml, the command 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import asdict, fields, is_dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -26,6 +27,7 @@ from unified_rl.config.rewards import SEVERAL
 from unified_rl.config.rewards import listed as listed_rewards
 from unified_rl.config.sanity import check_numbers
 from unified_rl.config.schema import Config
+from unified_rl.config.stages import StageConfig
 from unified_rl.methods import Coefficient
 from unified_rl.methods.users import check_class
 from unified_rl.presets import chain, dialects, own_data, rules
@@ -92,9 +94,8 @@ def _label(config: Config, given: Mapping[str, Any], layers: Sequence[Mapping[st
     spoken = [] if config.dialect == dialects.PAPER else [f"dialect={config.dialect}"]
     if not any(section in given for section in AXES):
         return ", ".join([config.label, *spoken])
-    row, own = (
-        flat({name: as_dict(one)[name] for name in AXES}) for one in (_typed([*map(_expand_shorthands, layers)]), config)
-    )
+    of_row = [{name: value for name, value in _expand_shorthands(layer).items() if name in AXES} for layer in layers]
+    row, own = (flat({name: as_dict(one)[name] for name in AXES}) for one in (_typed(of_row), config))
     words = flat({name: given[name] for name in AXES if name in given})
     short = {f"{section}.{leaf}": section for section, leaf in SHORTHANDS.items()}
     parts = config.reward.parts
@@ -292,6 +293,12 @@ def _chain() -> dict[str, Any]:
     return dict(OmegaConf.to_container(OmegaConf.load(CONFIGS / "chain.yaml")))  # type: ignore[arg-type]
 
 
+@cache
+def _stages() -> dict[str, StageConfig]:
+    """The same, typed: half of what an ordinary configuration's merge would cost."""
+    return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), _chain())).stages  # type: ignore[union-attr]
+
+
 def _tuned(sections: Mapping[str, Any], name: str) -> dict[str, Any]:
     """What a stack sets for a row: its own section, or else that of the row which is its coefficient's namesake."""
     row = methods.METHODS.get(name)
@@ -319,10 +326,21 @@ def _method_row(name: str) -> dict[str, Any]:
 
 
 def _read_yaml(kind: str, name: str) -> dict[str, Any]:
-    path = Path(name) if name.endswith((".yaml", ".yml")) else CONFIGS / kind / f"{name}.yaml"
-    if not path.is_file():
-        known = sorted(found.stem for found in (CONFIGS / kind).glob("*.yaml"))
+    if name.endswith((".yaml", ".yml")) and Path(name).is_file():
+        return _yaml_at(Path(name))
+    known = sorted(found.stem for found in (CONFIGS / kind).glob("*.yaml"))
+    if name not in known:
         raise ConfigError(f"{kind}={name!r} is not known{did_you_mean(name, known)}; or give the path of a YAML file")
+    return deepcopy(_shipped(kind, name))
+
+
+@cache
+def _shipped(kind: str, name: str) -> dict[str, Any]:
+    """A file of ours, which no one changes while we run: a grid composes hundreds of configurations from it."""
+    return _yaml_at(CONFIGS / kind / f"{name}.yaml")
+
+
+def _yaml_at(path: Path) -> dict[str, Any]:
     try:
         loaded = OmegaConf.to_container(OmegaConf.load(path))
     except Exception as error:
@@ -342,15 +360,25 @@ def _typed(layers: list[dict[str, Any]]) -> Config:
     names = [layer["coefficient"]["name"] for layer in layers if "name" in layer.get("coefficient", {})]
     name = str(names[-1]) if names else methods.METHODS[methods.DEFAULT].coefficient
     layers = _with_options_of(name, layers)
-    schema = _schema(name, coefficient_class(name))  # type: ignore[arg-type]
-    laid: dict[str, Any] = {}
+    options = coefficient_class(name)
+    schema = _schema(name, options)  # type: ignore[arg-type]
+    laid: dict[str, Any] = {"coefficient": {}}
     for layer in layers:
         check_keys(layer, schema, "")
         laid = _laid_over(laid, layer)  # as plain data: each merge into the schema copies it whole
     try:
-        return OmegaConf.to_object(_merge(schema, laid))  # type: ignore[return-value]
+        as_shipped = {"stages": deepcopy(_stages())} if laid.get("stages") == _chain()["stages"] else {}
+        said = {key: value for key, value in laid.items() if key not in as_shipped}
+        given = OmegaConf.to_object(_merge(_schema_of(name, options, frozenset(said)), said))  # type: ignore[arg-type]
+        return Config(**given, **as_shipped)  # type: ignore[arg-type]
     except OmegaConfBaseException as error:
         raise ConfigError(str(error).splitlines()[0]) from error
+
+
+@cache
+def _schema_of(name: str, options: Callable[..., Any], sections: frozenset[str]) -> DictConfig:
+    """The part of the schema that is spoken of: the rest has its defaults, and to copy it is most of what a merge costs."""
+    return OmegaConf.masked_copy(_schema(name, options), sorted(sections))
 
 
 @cache
