@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
@@ -64,6 +66,11 @@ def _norms_in_full_precision(model: torch.nn.Module) -> None:
 
 def ragged_batch(seed: int, groups: int = 3, group_size: int = 4, drift: float = 0.03, pairs: bool = False) -> Ragged:
     """A batch of random prompts and responses of random lengths (1 to 9 tokens), with rewards, steps, values and three models."""
+    return deepcopy(_made(seed, groups, group_size, drift, pairs))
+
+
+@cache
+def _made(seed: int, groups: int, group_size: int, drift: float, pairs: bool) -> Ragged:
     rng = np.random.default_rng(seed)
     group_size = 2 if pairs else group_size
     sequences, group_of = [], []

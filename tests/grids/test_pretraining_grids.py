@@ -80,7 +80,7 @@ def chain_of(cell):
     return {name: stage(config, name) for name in ("first", "mathematics", "demonstrated")}
 
 
-@pytest.mark.parametrize("preset", ["testing", "default"])
+@pytest.mark.parametrize("preset", ["testing", pytest.param("default", marks=pytest.mark.long)])
 def test_sft_and_rl_of_one_base_model_share_it_and_two_base_models_share_nothing(preset):
     grid, _ = load_grid("experiments/after_pretraining.py")
     mine = {cell.label: chain_of(cell) for cell in cells(grid, preset) if cell.seed == 0}

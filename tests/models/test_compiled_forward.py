@@ -21,12 +21,10 @@ from unified_rl.packing.packed_rows import TokenSequence, pack
 from unified_rl.presets.loading import load_config
 from unified_rl.stages.training import preflight
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.long]
 
 
-@pytest.fixture(
-    scope="module", params=[pytest.param(("gpt2", 1e-9), marks=pytest.mark.long), ("qwen2", 1e-4)], ids=["gpt2", "qwen2"]
-)
+@pytest.fixture(scope="module", params=[("gpt2", 1e-9), ("qwen2", 1e-4)], ids=["gpt2", "qwen2"])
 def compiled(request):
     """A model in float64, its compiled pass, and how close that is: tables of rotary positions are float32 in any model."""
     torch.set_num_threads(1)
@@ -50,7 +48,6 @@ def gradient(model, sequences, layout, forward):
     return found + total
 
 
-@pytest.mark.long
 @settings(max_examples=12, deadline=None)
 @given(sequences=batches(), row_tokens=st.integers(1, 40), micro_batch_tokens=st.integers(1, 80))
 def test_log_probs_and_gradients_are_those_of_the_plain_pass(compiled, sequences, row_tokens, micro_batch_tokens):
@@ -94,7 +91,6 @@ def test_a_model_that_is_no_single_program_is_refused():
         CompiledForward(decoder)
 
 
-@pytest.mark.long
 def test_a_compiler_that_fails_is_reported_in_a_line(tmp_path):
     """In a process of its own, for torch keeps what it compiled by the process."""
     code = (
