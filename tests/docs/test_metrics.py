@@ -33,7 +33,7 @@ RUNS = {
     "ppo": ("losses.teacher_reverse_kl=0.1", "losses.teacher_forward_kl=0.1", "losses.teacher_jsd=0.1", "teacher={teacher}"),
     "otb": (),
     "dpo": (),
-    "remax": (),
+    "remax": ("logging.form=ends_in:7",),
     "vine_ppo": ("reward.completions=2",),
     "spo": ("data.prompts=4", "source.samples_per_prompt=2"),
     "sft": (),

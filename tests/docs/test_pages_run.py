@@ -33,7 +33,10 @@ HOURS = "half an hour; tests/grids/test_grid_from_nothing.py runs one of them in
 SHIPS = "ships finished grids of experiments; tests/statistics/test_results_page.py does it"
 #: What is not run of pages: the beginning of a command or of a block of Python, and why. A line for each that a test leaves out.
 NOT_RUN = {
-    "docs/analysis.md": {"unified-rl results": SHIPS},
+    "docs/analysis.md": {
+        "unified-rl results": SHIPS,
+        "unified-rl tables experiments/results/{A,B}": "a synopsis; tests/statistics/test_sizes.py has sizes",
+    },
     "README.md": {"unified-rl grid": "the tutorial runs the same on data of one's own"},
     "docs/adapters.md": {
         "from trl import": "TRL is not installed; tests/adapters runs the same where it is",

@@ -104,7 +104,7 @@ def test_killed_at_several_phases(tmp_path):
     same_as(undisturbed, cwd)
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 @pytest.mark.timeout(1800)
 def test_killed_at_random_moments_many_times(tmp_path):
     """At least ten kills, of the launcher or of a worker, at moments and of victims drawn at random."""

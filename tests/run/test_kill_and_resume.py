@@ -125,7 +125,10 @@ def test_a_finished_run_can_be_extended(undisturbed, tmp_path):
 
 @pytest.mark.long
 @pytest.mark.timeout(900)  # minutes on a quiet machine, and no sooner stuck on a busy one
-@pytest.mark.parametrize(("method", "truncated"), [("grpo", "drop"), ("dpo", "keep"), ("dapo", "drop")])
+@pytest.mark.parametrize(
+    ("method", "truncated"),
+    [("grpo", "drop"), *(pytest.param(*one, marks=pytest.mark.nightly) for one in (("dpo", "keep"), ("dapo", "drop")))],
+)
 def test_killed_at_random_moments_many_times(method, truncated, tmp_path):
     """Ten kills at random delays after the first sign of life."""
     more = (f"aggregation.truncated={truncated}", "trainer.steps=40", "logging.checkpoint_every=3")

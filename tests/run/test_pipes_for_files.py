@@ -86,7 +86,7 @@ def test_of_a_run(given, tmp_path):
     assert each_as_a_pipe(run, lines, tmp_path) > 8
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 @pytest.mark.timeout(1800)
 def test_of_a_grid(given, tmp_path):
     grid = Path(shutil.copytree(given / "grid", tmp_path / "given"))

@@ -41,7 +41,7 @@ def test_company_changes_no_bit_under_any_switch_on_one_thread_and_two():
     assert sweep() == dict.fromkeys(SWITCHES, "same")
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 @pytest.mark.bit_equality
 @pytest.mark.timeout(1800)
 def test_company_changes_no_bit_of_the_compiled_step(tmp_path):

@@ -202,7 +202,7 @@ def _over_problems_only(tables):
     return mean - half, mean + half
 
 
-@pytest.mark.long
+@pytest.mark.nightly
 def test_coverage_of_every_cell_with_ten_thousand_tables():
     """What experiments/results/interval_coverage.csv holds, at 100 problems: 94.5 to 97 % within three standard errors."""
     for row in coverage_table(cells([3, 5, 10], [100], ["accuracy", "difference"]), num_tables=10_000):

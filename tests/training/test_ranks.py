@@ -85,8 +85,8 @@ def alone(tmp_path_factory):
     ("which", "size"),
     [
         pytest.param("own", 3, marks=pytest.mark.long),
-        pytest.param("all", 2, marks=pytest.mark.long),
-        pytest.param("all", 4, marks=pytest.mark.long),
+        pytest.param("all", 2, marks=pytest.mark.nightly),
+        pytest.param("all", 4, marks=pytest.mark.nightly),
     ],
 )
 def test_every_coefficient_and_aggregation_is_updated_alike(alone, which, size, tmp_path):
