@@ -16,6 +16,7 @@ from unified_rl.pages.results.answers import answers
 from unified_rl.pages.results.document import document
 from unified_rl.pages.results.of_forms import of_forms
 from unified_rl.pages.results.of_pretraining import of_pretraining, starts_of_pretraining
+from unified_rl.pages.results.section import section
 from unified_rl.pages.results.shipped import Shipped, read_shipped
 from unified_rl.statistics import claims
 from unified_rl.statistics.table_files import read_table, write_table
@@ -284,6 +285,13 @@ def test_a_reading_of_other_tables_is_left_out_and_said(tmp_path, capsys):
 
 def test_every_shipped_reading_is_of_the_tables_beside_it():
     assert [note for one in read_shipped(RESULTS) if (note := prose.reading(one)[1])] == []
+
+
+def test_a_result_that_asks_about_many_samples_shows_their_curves():
+    """Others have that figure too, and show how their runs learned."""
+    shown = {one.name: section(one, ROOT / "docs") for one in read_shipped(RESULTS)}
+    assert "pass_at_1024/figures/maj_pass.png)" in shown["pass_at_1024"]
+    assert "online_vs_offline/figures/learning_curves.png)" in shown["online_vs_offline"]
 
 
 def test_the_papers_figures_stand_beside_ours():

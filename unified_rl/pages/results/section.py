@@ -194,5 +194,7 @@ def _gains_compared(shipped: Shipped) -> str:
 
 
 def _picture(shipped: Shipped, base: Path) -> str:
-    path = next((found for name in PICTURES if (found := shipped.figure(name))), None)
+    of_samples = bool(shipped.grid.primary) and {one.metric for one in shipped.grid.primary} <= {"pass", "maj"}
+    names = ("maj_pass", *PICTURES) if of_samples else PICTURES
+    path = next((found for name in names if (found := shipped.figure(name))), None)
     return picture(path, shipped.grid.title or shipped.name, base) if path else ""
