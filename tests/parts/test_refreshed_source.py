@@ -184,6 +184,7 @@ def test_a_run_refreshed_at_every_step_is_an_online_run(artifacts, tmp_path):
     assert records(plain) != records(stale)
 
 
+@pytest.mark.long
 def test_a_killed_run_ends_as_one_left_alone(artifacts, tmp_path):
     """Checkpoints fall on steps 2 and 4, refreshes on 1 and 4: a resumed run needs the copy that the checkpoint holds."""
     reference = trained(tmp_path / "reference", artifacts, *REFRESHED)

@@ -70,6 +70,7 @@ def test_a_slice_has_the_same_responses_alone_as_beside_others(run_dir, undistur
         EvaluationConfig(slices=["main", "main"])
 
 
+@pytest.mark.long
 def test_killed_midway_and_resumed(run_dir, undisturbed):
     torn = run_dir / "evaluations" / ".killed.tmp"
     kill_when(run_dir, "killed", lambda: len(stored(run_dir, "killed")) >= 3)

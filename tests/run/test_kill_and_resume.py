@@ -114,6 +114,7 @@ def test_a_stage_more_is_killed_and_goes_on(tmp_path):
     assert '"from_step": ' + str(int(kept[5:])) in (made / "provenance.json").read_text(), "it went on from its checkpoint"
 
 
+@pytest.mark.long
 def test_a_finished_run_can_be_extended(undisturbed, tmp_path):
     run_dir, artifacts = tmp_path / "run", undisturbed.parent / "artifacts"
     finish(words("ppo", run_dir, artifacts, *PPO, "trainer.steps=3"))

@@ -59,7 +59,7 @@ def found(tmp_path_factory):
     runs = grid(tmp_path_factory.mktemp("grid"))
     pairs = [("fast A", "slow A"), ("slow B", "fast A"), ("better B", "fast A")]
     table, paths = effective_rate.tables(grid_table.read_data([runs], pairs=pairs))
-    return table.set_index(["label", "baseline", "matched", "measure"]), paths
+    return table.set_index(["label", "baseline", "matched", "measure"]).sort_index(), paths
 
 
 def test_a_faster_walk_on_one_path_is_apart_at_equal_updates_and_level_at_equal_kl(found):

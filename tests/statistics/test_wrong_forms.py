@@ -80,7 +80,7 @@ def found(runs):
     return wrong_forms.table(grid_table.read_data([runs])).fillna({"baseline": ""}).set_index(["label", "baseline", "measure"])
 
 
-@pytest.mark.parametrize(("place", "measure"), enumerate(("of_wrong", "of_all")))
+@pytest.mark.parametrize(("place", "measure"), [(0, "of_wrong"), (1, "of_all")])
 def test_shares_are_what_counting_gives(found, place, measure):
     each = {label: [by_hand(counts)[place] for counts in of_seeds] for label, of_seeds in ANSWERS.items()}
     for label, shares in each.items():

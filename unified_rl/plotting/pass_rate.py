@@ -82,7 +82,7 @@ def _panel(axis: Axes, part: pd.DataFrame) -> None:
             label=f"{WORDS[quantity]}, measured",
         )  # fmt: skip
     measured = part[part["kind"] == "measured"]
-    top = max(measured["value"].max(), measured["high"].max()) * HIGHEST
+    top = max(measured["value"].max(), measured["high"].max()) * HIGHEST or 1.0
     axis.set_ylim(min(0.0, 1.1 * measured["low"].min()) - 0.03 * top, top)
     axis.set_xlim(0, 1)
     axis.set_xticks([0, 0.25, 0.5, 0.75, 1])

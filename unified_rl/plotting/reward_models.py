@@ -119,7 +119,8 @@ def draw_discrimination(axis: Axes, table: pd.DataFrame, looks: dict[str, style.
     axis.set_title("(c) Telling right from wrong")
     axis.set_ylabel("AUC (%); 50 is blind")
     style.percent_axis(axis.yaxis)
-    axis.legend(loc="upper right")
+    if axis.get_legend_handles_labels()[0]:  # no model has an AUC where no answer is right
+        axis.legend(loc="upper right")
 
 
 def draw_best_of_k(axis: Axes, table: pd.DataFrame, looks: dict[str, style.Style]) -> None:
